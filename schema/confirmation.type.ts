@@ -1,0 +1,26 @@
+import { Field, Float, ObjectType, registerEnumType } from 'type-graphql';
+
+export enum Confirm {
+  COMMITTED = 'COMMITTED',
+  REPLICATED = 'REPLICATED',
+}
+registerEnumType(Confirm, {
+  name: 'Confirm',
+  description: 'When a mutation answers',
+  valuesConfig: {
+    COMMITTED: { description: 'When the primary has committed' },
+    REPLICATED: { description: 'When, in addition, a replica has applied the write' },
+  },
+});
+
+@ObjectType({ description: 'How far a write had come when it was answered' })
+export class Confirmation {
+  @Field(() => Confirm, { description: 'The level reached: COMMITTED where the wait for a replica ran out' })
+  level!: Confirm;
+
+  @Field(() => String, { nullable: true, description: 'The replica that had applied it' })
+  replica!: string | null;
+
+  @Field(() => Float, { description: 'How long the answer waited for the replica' })
+  waitedMs!: number;
+}

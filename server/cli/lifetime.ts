@@ -1,0 +1,58 @@
+import { Releasers } from '../lib/releasers.ts';
+
+type Say = (line: string) => void;
+
+/** Asks the process to stop, from wherever something it cannot go on without has ended. */
+export interface Stopping {
+  because: (reason: string) => void;
+}
+
+/**
+ * Runs `start`, then waits for a reason to stop: a signal, a launcher that is gone, or `stopping.because`. Releases
+ * everything last-in-first-out, within `graceMs`, and ends the process. A second signal ends it at once.
+ */
+export async function runUntilStopped(
+  graceMs: number,
+  say: Say,
+  start: (releasers: Releasers, stopping: Stopping) => Promise<void>,
+): Promise<void> {
+  const releasers = new Releasers();
+  const { promise: stopped, resolve } = Promise.withResolvers<number>();
+  const because = (reason: string) => {
+    console.error(reason);
+    resolve(1);
+  };
+  onStopSignals(() => resolve(0));
+  const started = start(releasers, { because });
+  try {
+    await Promise.race([started, stopped]);
+    process.exitCode = await stopped;
+  } finally {
+    await release(releasers, graceMs, say);
+  }
+  process.exit();
+}
+
+function onStopSignals(stop: () => void): void {
+  let asked = false;
+  const ask = () => {
+    if (asked) process.exit(1);
+    asked = true;
+    stop();
+  };
+  process.on('SIGINT', ask);
+  process.on('SIGTERM', ask);
+  process.on('SIGHUP', ask);
+  process.on('disconnect', stop);
+}
+
+async function release(releasers: Releasers, graceMs: number, say: Say): Promise<void> {
+  say('Stopping…');
+  const timer = setTimeout(() => {
+    console.error(`Not everything stopped within ${graceMs} ms (SHUTDOWN_GRACE_MS): ending without waiting longer.`);
+    process.exit(1);
+  }, graceMs);
+  await releasers.run((name, error) => console.error(`Stopping ${name} failed: ${(error as Error).message}`));
+  clearTimeout(timer);
+  say('Stopped.');
+}

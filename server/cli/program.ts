@@ -1,0 +1,35 @@
+import { Command } from 'commander';
+import { readConfig, type Config } from '../config.ts';
+import { SetupError } from '../lib/errors.ts';
+import { serveCommand, upCommand } from './up.ts';
+
+const say = (line: string) => console.log(line);
+
+/** `readback COMMAND`: what there is, and what it does. */
+export function createProgram(): Command {
+  const program = new Command('readback')
+    .description('A GraphQL server that makes a PostgreSQL primary and its logical replicas feel like one database.')
+    .showHelpAfterError();
+  program
+    .command('up', { isDefault: true })
+    .description('Set up the databases and serve. With none configured, start an embedded pair (what npm start does).')
+    .addHelpText('after', '\nExample:\n  $ PORT=4000 npx readback up\n')
+    .action(() => run((config) => upCommand(config, say)));
+  program
+    .command('serve')
+    .description('Serve over databases that are set up already; change nothing in them.')
+    .addHelpText('after', '\nExample:\n  $ PRIMARY_URL=postgres://… REPLICA_URLS=postgres://… npx readback serve\n')
+    .action(() => run((config) => serveCommand(config, say)));
+  return program;
+}
+
+/** Faults that the operator mends are told in plain lines; anything else keeps its stack. */
+async function run(command: (config: Config) => Promise<void>): Promise<void> {
+  try {
+    await command(readConfig(process.env));
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    console.error(error.message);
+    process.exitCode = 1;
+  }
+}

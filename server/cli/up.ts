@@ -1,0 +1,60 @@
+import { startEmbedded } from '../../infra/cluster/embedded.ts';
+import type { Config, DatabaseConfig } from '../config.ts';
+import { describeUrl } from '../db/connect.ts';
+import { SetupError } from '../lib/errors.ts';
+import { Releasers } from '../lib/releasers.ts';
+import { serve, type Server } from '../serve.ts';
+import { setUp } from '../setup/setup.ts';
+import { runUntilStopped, type Stopping } from './lifetime.ts';
+
+type Say = (line: string) => void;
+
+/** Everything: the embedded pair where no databases are configured, set-up, and the server, until told to stop. */
+export async function upCommand(config: Config, say: Say): Promise<void> {
+  await runUntilStopped(config.SHUTDOWN_GRACE_MS, say, async (releasers, stopping) => {
+    const databases = config.databases ?? (await startPair(config, releasers, stopping, say));
+    await setUp(databases, config, say);
+    await start(config, databases, releasers, say);
+  });
+}
+
+/** The server alone. */
+export async function serveCommand(config: Config, say: Say): Promise<void> {
+  const { databases } = config;
+  if (!databases) throw new SetupError('serve needs databases: set PRIMARY_URL and REPLICA_URLS, or run `readback up` for an embedded pair.');
+  await runUntilStopped(config.SHUTDOWN_GRACE_MS, say, (releasers) => start(config, databases, releasers, say));
+}
+
+async function startPair(config: Config, releasers: Releasers, stopping: Stopping, say: Say): Promise<DatabaseConfig> {
+  const pair = await startEmbedded({
+    dir: config.READBACK_DIR,
+    primaryPort: config.EMBEDDED_PRIMARY_PORT,
+    replicaPort: config.EMBEDDED_REPLICA_PORT,
+    say,
+  }).catch((error: Error) => Promise.reject(new SetupError(error.message)));
+  releasers.add('embedded PostgreSQL', () => pair.stop());
+  void pair.failed.then((reason) => stopping.because(`PostgreSQL ended: ${reason}`));
+  return { primary: pair.primary, replicas: [pair.replica], replicationUrl: undefined };
+}
+
+async function start(config: Config, databases: DatabaseConfig, releasers: Releasers, say: Say): Promise<void> {
+  const server = await serve(config, databases);
+  releasers.add('server', () => server.stop());
+  for (const line of whereEverythingIs(server, databases)) say(line);
+}
+
+function whereEverythingIs({ host, port }: Server, { primary, replicas }: DatabaseConfig): string[] {
+  const at = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return [
+    '',
+    'Readback is ready.',
+    `  GraphQL      http://${at}/graphql   (in a browser: Apollo Sandbox)`,
+    `  Websocket    ws://${at}/graphql   (graphql-transport-ws)`,
+    `  REST         http://${at}/api/users`,
+    `  Health       http://${at}/health`,
+    `  Primary      ${describeUrl(primary.url)}`,
+    ...replicas.map(({ url }, index) => `  Replica ${index + 1}    ${describeUrl(url)}`),
+    '',
+    'Ctrl-C stops it.',
+  ];
+}

@@ -1,0 +1,138 @@
+import { z } from 'zod';
+import { SetupError } from './lib/errors.ts';
+
+/** The only reader of the environment. Every variable is described in .env.example. */
+
+const port = (fallback: number) => whole(fallback, 0, 65535);
+
+function whole(fallback: number, least: number, most: number) {
+  const message = `must be a whole number from ${least} to ${most}`;
+  return z
+    .string()
+    .regex(/^\d+$/, message)
+    .transform(Number)
+    .refine((value) => value >= least && value <= most, message)
+    .default(fallback);
+}
+
+const postgresUrl = z.string().refine(isPostgresUrl, 'must be a URL such as postgres://user:password@host:5432/database');
+
+function isPostgresUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const url = new URL(text);
+  return ['postgres:', 'postgresql:'].includes(url.protocol) && url.hostname !== '' && url.pathname.length > 1;
+}
+
+const urlList = z
+  .string()
+  .transform((text) => text.split(',').map((part) => part.trim()))
+  .pipe(z.array(postgresUrl).min(1));
+
+const variables = z.object({
+  PORT: port(3000),
+  HOST: z.string().min(1).default('127.0.0.1'),
+  CORS_ORIGINS: z.string().default('*'),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('warn'),
+  PRIMARY_URL: postgresUrl.optional(),
+  REPLICA_URLS: urlList.optional(),
+  PRIMARY_ADMIN_URL: postgresUrl.optional(),
+  REPLICA_ADMIN_URLS: urlList.optional(),
+  PRIMARY_REPLICATION_URL: z.string().optional(),
+  WRITE_DB_HOST: z.string().min(1).optional(),
+  WRITE_DB_PORT: port(5432),
+  READ_DB_HOST: z.string().min(1).optional(),
+  READ_DB_PORT: port(5432),
+  DB_NAME: z.string().min(1).default('postgres'),
+  DB_USER: z.string().min(1).default('postgres'),
+  DB_PASSWORD: z.string().default(''),
+  READBACK_DIR: z.string().min(1).default('.readback'),
+  EMBEDDED_PRIMARY_PORT: port(6000),
+  EMBEDDED_REPLICA_PORT: port(6001),
+  PRIMARY_POOL_SIZE: whole(10, 1, 500),
+  REPLICA_POOL_SIZE: whole(10, 1, 500),
+  DB_CONNECT_TIMEOUT_MS: whole(5000, 100, 60_000),
+  STATEMENT_TIMEOUT_MS: whole(10_000, 100, 600_000),
+  INITIAL_COPY_TIMEOUT_MS: whole(3_600_000, 1000, 86_400_000),
+  SHUTDOWN_GRACE_MS: whole(10_000, 100, 600_000),
+  BOOKMARK_WAIT_MS: whole(1000, 0, 60_000),
+  BOOKMARK_STALL_MS: whole(10, 1, 10_000),
+  REPLICA_MAX_LAG_MS: whole(5000, 10, 3_600_000),
+  REPLICA_LOOK_TIMEOUT_MS: whole(1000, 50, 60_000),
+  MONITOR_INTERVAL_MS: whole(500, 50, 60_000),
+  PRIMARY_READS_MAX: whole(10, 0, 10_000),
+  LISTEN_HEARTBEAT_MS: whole(5000, 100, 60_000),
+  HASH_CONCURRENCY: whole(2, 1, 64),
+  HASH_QUEUE: whole(64, 0, 10_000),
+  BODY_LIMIT_BYTES: whole(1_048_576, 1024, 104_857_600),
+  SUBSCRIBER_QUEUE: whole(1000, 1, 1_000_000),
+});
+
+type Variables = z.output<typeof variables>;
+
+/** One database server: what the server connects as, and what sets it up. */
+export interface DatabaseUrls {
+  /** The login of the serving process; it takes a role that owns nothing. */
+  url: string;
+  /** The login that migrates and wires replication; the same as `url` where none is configured. */
+  adminUrl: string;
+}
+
+export interface DatabaseConfig {
+  primary: DatabaseUrls;
+  replicas: DatabaseUrls[];
+  /** How the replicas reach the primary, where that differs from the primary's adminUrl. */
+  replicationUrl: string | undefined;
+}
+
+export type Config = Readonly<Omit<Variables, DatabaseVariable>> & {
+  /** Undefined: the embedded pair. */
+  readonly databases: DatabaseConfig | undefined;
+};
+
+type DatabaseVariable = Extract<keyof Variables, `${string}_URL` | `${string}_URLS` | `${string}DB_${'HOST' | 'PORT'}`>;
+
+/** Checks everything at once; throws one SetupError with a line for each bad value. */
+export function readConfig(environment: Record<string, string | undefined>): Config {
+  const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''));
+  const parsed = variables.safeParse(set);
+  if (!parsed.success) throw new SetupError(parsed.error.issues.map((issue) => describe(issue, set)).join('\n'));
+  return Object.freeze({ ...parsed.data, databases: readDatabases(parsed.data) });
+}
+
+function describe(issue: z.core.$ZodIssue, set: Record<string, string | undefined>): string {
+  const name = String(issue.path[0]);
+  const secret = name.includes('URL') || name.includes('PASSWORD');
+  return `${name} ${issue.message}, got: ${secret ? '(not shown: it may hold a password)' : set[name]}`;
+}
+
+function readDatabases(v: Variables): DatabaseConfig | undefined {
+  const primary = v.PRIMARY_URL ?? seedUrl(v, v.WRITE_DB_HOST, v.WRITE_DB_PORT);
+  const single = seedUrl(v, v.READ_DB_HOST, v.READ_DB_PORT);
+  const replicas = v.REPLICA_URLS ?? (single === undefined ? undefined : [single]);
+  if (primary === undefined && replicas === undefined) return undefined;
+  if (primary === undefined || replicas === undefined) throw new SetupError(onlyOne(primary === undefined));
+  const admins = v.REPLICA_ADMIN_URLS ?? replicas;
+  if (admins.length !== replicas.length) {
+    throw new SetupError(
+      `REPLICA_ADMIN_URLS must name as many servers as REPLICA_URLS (${replicas.length}), got: ${admins.length}`,
+    );
+  }
+  return {
+    primary: { url: primary, adminUrl: v.PRIMARY_ADMIN_URL ?? primary },
+    replicas: replicas.map((url, index) => ({ url, adminUrl: admins[index]! })),
+    replicationUrl: v.PRIMARY_REPLICATION_URL,
+  };
+}
+
+function seedUrl(v: Variables, host: string | undefined, databasePort: number): string | undefined {
+  if (host === undefined) return undefined;
+  const name = encodeURIComponent(v.DB_NAME);
+  const address = host.includes(':') ? `[${host}]` : host;
+  return `postgres://${encodeURIComponent(v.DB_USER)}:${encodeURIComponent(v.DB_PASSWORD)}@${address}:${databasePort}/${name}`;
+}
+
+function onlyOne(primaryMissing: boolean): string {
+  return primaryMissing
+    ? 'A replica is configured but no primary: set PRIMARY_URL (or WRITE_DB_HOST), or neither for the embedded pair.'
+    : 'A primary is configured but no replica: set REPLICA_URLS (or READ_DB_HOST), or neither for the embedded pair.';
+}

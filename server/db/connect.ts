@@ -1,0 +1,68 @@
+import postgres from 'postgres';
+import { isoTimestamp } from '../lib/time.ts';
+import { formatLsn, parseLsn, type Lsn } from '../lib/lsn.ts';
+
+/** Timestamps arrive as ISO 8601 text in UTC, with microseconds; WAL positions as bigint. */
+const types = {
+  timestamptz: { to: 1184, from: [1184], parse: isoTimestamp, serialize: (value: string) => value },
+  lsn: { to: 3220, from: [3220], parse: parseLsn, serialize: (value: Lsn) => formatLsn(value) },
+};
+
+export type Sql = postgres.Sql<{ timestamptz: string; lsn: Lsn }>;
+/** A statement that is not sent yet: it is when it is awaited or executed. */
+export type Statement<Row extends object> = postgres.PendingQuery<Row[]>;
+/** A part of a statement. */
+export type Fragment = postgres.PendingQuery<any>;
+
+export interface ConnectOptions {
+  /** Role that each session takes on. Left out: the login's own rights. */
+  role?: 'readback_writer' | 'readback_reader';
+  /** Connections at most. */
+  max: number;
+  connectTimeoutMs: number;
+  /** Left out: no limit. */
+  statementTimeoutMs?: number;
+  readOnly?: boolean;
+  applicationName: string;
+  /** A connection of the pool closed, asked for or not. */
+  closed?: () => void;
+  /** A notification arrived on a channel that one of the pool's connections listens on. */
+  notified?: () => void;
+}
+
+/** A lazily connecting pool: nothing is sent before the first statement. */
+export function connect(url: string, options: ConnectOptions): Sql {
+  return postgres(url, {
+    max: options.max,
+    connect_timeout: options.connectTimeoutMs / 1000,
+    backoff: (attempt: number) => Math.min(0.05 * 2 ** attempt, 1),
+    // Connections last: one that closes has a reason, which `closed` is told.
+    max_lifetime: null,
+    onnotice: () => {},
+    ...(options.closed && { onclose: options.closed }),
+    ...(options.notified && { onnotify: options.notified }),
+    types,
+    // created_at in SQL is createdAt in code, both ways.
+    transform: { column: { from: postgres.toCamel, to: postgres.fromCamel } },
+    connection: sessionSettings(options),
+  });
+}
+
+/** synchronous_commit on: a bookmark is a flushed position, so a commit must be flushed before it is answered. */
+function sessionSettings(options: ConnectOptions) {
+  return {
+    application_name: options.applicationName,
+    TimeZone: 'UTC',
+    DateStyle: 'ISO',
+    ...(options.role && { role: options.role }),
+    ...(options.role === 'readback_writer' && { synchronous_commit: 'on' }),
+    ...(options.readOnly && { default_transaction_read_only: true }),
+    ...(options.statementTimeoutMs !== undefined && { statement_timeout: options.statementTimeoutMs }),
+  };
+}
+
+/** Host, port and database for people: never the password. */
+export function describeUrl(url: string): string {
+  const { hostname, port, pathname } = new URL(url);
+  return `${hostname}:${port || 5432}${pathname}`;
+}

@@ -1,0 +1,55 @@
+import { ClientError } from '../lib/errors.ts';
+
+/** SQLSTATEs, by PostgreSQL's own condition names. */
+const UNIQUE_VIOLATION = '23505';
+const QUERY_CANCELED = '57014';
+const CHARACTER_NOT_IN_REPERTOIRE = '22021';
+
+/** SQLSTATE classes and driver codes that mean: the server can't be reached, or not for work. */
+const UNAVAILABLE =
+  /^(08|53|57P|28)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|CONNECT_TIMEOUT|CONNECTION_\w+)$/;
+const READ_ONLY = '25006';
+
+export type Side = 'PRIMARY' | 'REPLICA';
+
+interface DatabaseError {
+  code?: string;
+  constraint_name?: string;
+  table_name?: string;
+}
+
+const codeOf = (error: unknown) => (error as DatabaseError | undefined)?.code ?? '';
+
+/** True where another server might answer, or the same one later. */
+export function isUnavailable(error: unknown): boolean {
+  return UNAVAILABLE.test(codeOf(error));
+}
+
+/** What a client is told of a database's error; whatever has no telling is returned as it is, and masked further up. */
+export function forClient(error: unknown, side: Side): unknown {
+  const code = codeOf(error);
+  if (code === UNIQUE_VIOLATION) return conflict(error as DatabaseError);
+  if (code === QUERY_CANCELED) {
+    return new ClientError('TIMEOUT', 'The database took too long and the statement was cancelled: ask for less, or try again.', { cause: error });
+  }
+  if (code === CHARACTER_NOT_IN_REPERTOIRE) {
+    return new ClientError('BAD_USER_INPUT', 'A text holds a character that PostgreSQL cannot store.', { cause: error });
+  }
+  if (isUnavailable(error) || (side === 'PRIMARY' && code === READ_ONLY)) return unavailable(side, error);
+  return error;
+}
+
+function unavailable(side: Side, cause: unknown): ClientError {
+  const message =
+    side === 'PRIMARY'
+      ? 'The primary cannot be reached, so nothing can be written now: try again soon.'
+      : 'No replica can answer now: try again soon.';
+  return new ClientError(`${side}_UNAVAILABLE`, message, { cause });
+}
+
+/** Constraints are named table_column_key: `users_first_name_key` is the field firstName of users. */
+function conflict(error: DatabaseError): ClientError {
+  const column = (error.constraint_name ?? '').slice((error.table_name ?? '').length + 1).replace(/_key$/, '');
+  const field = column.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+  return new ClientError('CONFLICT', `This ${field} is taken: choose another.`, { field, cause: error });
+}

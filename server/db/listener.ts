@@ -1,0 +1,74 @@
+import { withinMs } from '../lib/within.ts';
+import type { Sql } from './connect.ts';
+
+export interface ListenerOptions {
+  /** Opens a pool of one connection with these hooks. */
+  open: (hooks: { closed: () => void; notified: () => void }) => Sql;
+  channel: string;
+  /** Called at every notification and, since those rung while away are lost, whenever listening begins. */
+  rang: () => void;
+  /** The listening session is asked for a sign of life this often; without one in that time it is opened anew. */
+  heartbeatMs: number;
+}
+
+const MOST_WAIT_MS = 2000;
+
+/** LISTEN on one connection of its own, which it keeps up: after every loss it listens again, with growing pauses. */
+export class Listener {
+  readonly #options: ListenerOptions;
+  #sql: Sql | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #stopped = false;
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when the first attempt has succeeded or failed: a server that is down now is listened to when it is back. */
+  async start(): Promise<void> {
+    await this.#listen();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#sql?.end({ timeout: 1 });
+  }
+
+  async #listen(): Promise<void> {
+    const { open, channel, rang, heartbeatMs } = this.#options;
+    const sql = open({ closed: () => this.#again(sql), notified: rang });
+    this.#sql = sql;
+    try {
+      await withinMs(sql`listen ${sql(channel)}`, heartbeatMs);
+      this.#failures = 0;
+      rang();
+      this.#beatLater(sql);
+    } catch {
+      this.#again(sql);
+    }
+  }
+
+  /** Once for each lost connection: what closes later is of a session given up already. */
+  #again(lost: Sql): void {
+    if (this.#stopped || this.#sql !== lost) return;
+    this.#sql = undefined;
+    clearTimeout(this.#timer);
+    void lost.end({ timeout: 0 }).catch(() => undefined);
+    this.#timer = setTimeout(() => void this.#listen(), Math.min(50 * 2 ** this.#failures++, MOST_WAIT_MS));
+  }
+
+  #beatLater(sql: Sql): void {
+    this.#timer = setTimeout(() => void this.#beat(sql), this.#options.heartbeatMs);
+  }
+
+  async #beat(sql: Sql): Promise<void> {
+    try {
+      await withinMs(sql`select 1`, this.#options.heartbeatMs);
+      if (this.#sql === sql && !this.#stopped) this.#beatLater(sql);
+    } catch {
+      this.#again(sql);
+    }
+  }
+}

@@ -1,0 +1,19 @@
+import { toMicroseconds } from '../lib/time.ts';
+import type { ChangeRow, Image } from '../store/change-log.ts';
+
+/** `is_active` as `isActive`. */
+export const toFieldName = (column: string) => column.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+
+/** Fields whose values differ between the images; all of them for an insert or a delete. */
+export function changedFields(before: Image | null, after: Image | null): string[] {
+  const columns = Object.keys(after ?? before ?? {});
+  const changed = before && after ? columns.filter((column) => !same(before[column], after[column])) : columns;
+  return changed.map(toFieldName);
+}
+
+const same = (a: unknown, b: unknown) => a === b || JSON.stringify(a) === JSON.stringify(b);
+
+/** Milliseconds from the commit on the primary to the row on the replica. */
+export function lagMs({ committedAt, appliedAt }: ChangeRow): number {
+  return committedAt === null ? 0 : (toMicroseconds(appliedAt) - toMicroseconds(committedAt)) / 1000;
+}

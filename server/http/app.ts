@@ -1,0 +1,68 @@
+import fastifyCookie from '@fastify/cookie';
+import fastifyCors from '@fastify/cors';
+import type { ApolloServer } from '@apollo/server';
+import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import type { GraphQLSchema } from 'graphql';
+import type { Logger } from '../lib/logger.ts';
+import type { ReplicationStatus } from '../replication/status.ts';
+import { addGraphQL } from './graphql.ts';
+import { addHealth } from './health.ts';
+import type { Operation, Operations } from './operation.ts';
+import { addRest, restErrorBody } from './rest.ts';
+import { attachWebsockets } from './websocket.ts';
+
+export const GRAPHQL_PATH = '/graphql';
+
+export interface AppOptions {
+  schema: GraphQLSchema;
+  pipeline: ApolloServer<Operation>;
+  operations: Operations;
+  status: ReplicationStatus;
+  log: Logger;
+  bodyLimitBytes: number;
+  /** Origins that browsers may call from; '*' for any. */
+  corsOrigins: '*' | string[];
+}
+
+/** The HTTP server with everything on it, not yet listening. Closing it closes the websockets first. */
+export async function createApp(options: AppOptions): Promise<FastifyInstance> {
+  const app: FastifyInstance = fastify({
+    loggerInstance: options.log as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: options.bodyLimitBytes,
+    requestIdHeader: false,
+    genReqId: () => crypto.randomUUID(),
+    forceCloseConnections: 'idle',
+  });
+  await app.register(fastifyCookie);
+  await app.register(fastifyCors, {
+    origin: options.corsOrigins,
+    exposedHeaders: ['readback-bookmark', 'x-request-id', 'link', 'location'],
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+  });
+  app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
+  addErrors(app, options.log);
+  addGraphQL(app, options.pipeline, options.operations, GRAPHQL_PATH);
+  addRest(app, options.pipeline, options.operations);
+  addHealth(app, options.status);
+  const closeWebsockets = attachWebsockets(app.server, { ...options, path: GRAPHQL_PATH, maxPayloadBytes: options.bodyLimitBytes });
+  app.addHook('preClose', closeWebsockets);
+  return app;
+}
+
+/** Errors outside GraphQL answers, in the seed's shape. */
+function addErrors(app: FastifyInstance, log: Logger): void {
+  app.setNotFoundHandler(async (request, reply) => {
+    void reply.code(404);
+    return { success: false, message: `There is nothing at ${request.method} ${request.url.split('?')[0]}.`, error: 'NOT_FOUND' };
+  });
+  app.setErrorHandler(async (error: { statusCode?: number; message: string; code?: string }, request, reply) => {
+    const body = restErrorBody(error, request, reply);
+    if (body) return body;
+    const status = error.statusCode ?? 500;
+    void reply.code(status);
+    if (status < 500) return { success: false, message: error.message, error: 'BAD_REQUEST' };
+    log.error({ err: error, requestId: request.id }, 'request failed');
+    return { success: false, message: 'Something went wrong on the server: the log has it, under the request id of this answer.', error: 'INTERNAL_SERVER_ERROR' };
+  });
+}

@@ -1,0 +1,38 @@
+import type { FastifyInstance } from 'fastify';
+import type { ReplicationStatus } from '../replication/status.ts';
+
+type Status = ReturnType<ReplicationStatus['now']>;
+
+/** /health as the seed has it, with what is behind it; /health/live and /health/ready for whoever starts and stops servers. */
+export function addHealth(app: FastifyInstance, status: ReplicationStatus): void {
+  app.get('/health', async (_, reply) => {
+    const now = status.now();
+    const verdict = judge(now);
+    void reply.code(verdict.status === 'unhealthy' ? 503 : 200).header('cache-control', 'no-store');
+    return { ...verdict, timestamp: now.at, writes: now.primary.reachable, reads: canRead(now), primary: now.primary, replicas: now.replicas };
+  });
+  app.get('/health/live', async () => ({ status: 'live' }));
+  app.get('/health/ready', async (_, reply) => {
+    const now = status.now();
+    const ready = now.primary.reachable || canRead(now);
+    void reply.code(ready ? 200 : 503).header('cache-control', 'no-store');
+    return { status: ready ? 'ready' : 'not ready', ...(!ready && { reason: 'Neither the primary nor a replica can be reached' }) };
+  });
+}
+
+const isWell = ({ state }: Status['replicas'][number]) => state === 'STREAMING';
+const canRead = ({ replicas }: Status) => replicas.some(({ state }) => state !== 'DOWN' && state !== 'COPYING');
+
+function judge(now: Status): { status: 'healthy' | 'degraded' | 'unhealthy'; message: string } {
+  const ill = now.replicas.filter((replica) => !isWell(replica));
+  const states = ill.map(({ name, state }) => `${name} is ${state.toLowerCase()}`).join(', ');
+  if (!now.primary.reachable) {
+    const reads = canRead(now) ? 'reads go on from the replicas' : 'no replica answers either';
+    return { status: 'unhealthy', message: `The primary cannot be reached: nothing can be written, ${reads}` };
+  }
+  if (ill.length === now.replicas.length) {
+    return { status: 'unhealthy', message: `No replica is well (${states}): writes go on, and reads fall back to the primary` };
+  }
+  if (ill.length > 0) return { status: 'degraded', message: `Reads and writes work, but ${states}` };
+  return { status: 'healthy', message: 'Both read and write databases are connected' };
+}

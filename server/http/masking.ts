@@ -1,0 +1,50 @@
+import { GraphQLError, type GraphQLFormattedError } from 'graphql';
+import { ArgumentValidationError } from 'type-graphql';
+import { asClientError } from '../lib/errors.ts';
+
+/** GraphQL's own codes: the document or its variables are at fault, and the message is about them alone. */
+const OWN_CODES = new Set([
+  'GRAPHQL_PARSE_FAILED',
+  'GRAPHQL_VALIDATION_FAILED',
+  'OPERATION_RESOLUTION_FAILURE',
+  'PERSISTED_QUERY_NOT_FOUND',
+  'PERSISTED_QUERY_NOT_SUPPORTED',
+  'BAD_USER_INPUT',
+  'BAD_REQUEST',
+]);
+
+const MASKED = 'Something went wrong on the server: the log has it, under the request id of this answer.';
+
+/** What the client gets of an error: its own faults in full, the server's as one sentence. */
+export function maskError(formatted: GraphQLFormattedError, error: unknown): GraphQLFormattedError {
+  const place = { ...(formatted.locations && { locations: formatted.locations }), ...(formatted.path && { path: formatted.path }) };
+  const client = asClientError(error);
+  if (client) return { message: client.message, ...place, extensions: { ...client.extensions } };
+  const invalid = asValidationError(error);
+  if (invalid) return { ...describeInvalid(invalid), ...place };
+  if (isOwn(formatted, error)) return { message: formatted.message, ...place, extensions: { code: formatted.extensions?.['code'] } };
+  return { message: MASKED, ...place, extensions: { code: 'INTERNAL_SERVER_ERROR' } };
+}
+
+/** True where the log needs it: the client is told nothing of it. */
+export function isInternal(error: GraphQLError): boolean {
+  return maskError(error.toJSON(), error).extensions?.['code'] === 'INTERNAL_SERVER_ERROR';
+}
+
+/** An error with such a code was made by GraphQL itself where it wraps none that was thrown below it. */
+function isOwn(formatted: GraphQLFormattedError, error: unknown): boolean {
+  const own = OWN_CODES.has(String(formatted.extensions?.['code']));
+  return own && error instanceof GraphQLError && (error.originalError === undefined || error.originalError instanceof GraphQLError);
+}
+
+function asValidationError(error: unknown): ArgumentValidationError | undefined {
+  if (error instanceof ArgumentValidationError) return error;
+  return error instanceof GraphQLError ? asValidationError(error.originalError) : undefined;
+}
+
+/** The first rule that failed, with the field it is about. */
+function describeInvalid(error: ArgumentValidationError): GraphQLFormattedError {
+  const [first] = (error.extensions['validationErrors'] ?? []) as { property: string; constraints?: Record<string, string> }[];
+  const message = Object.values(first?.constraints ?? {})[0] ?? 'The input is not valid.';
+  return { message, extensions: { code: 'BAD_USER_INPUT', field: first?.property } };
+}

@@ -1,0 +1,70 @@
+import { badInput } from '../lib/errors.ts';
+import { Loaders } from '../loaders/loaders.ts';
+import { badBookmark, decodeBookmark, encodeBookmark } from '../replication/bookmark.ts';
+import type { Lsn } from '../lib/lsn.ts';
+import type { Primary } from '../replication/primary.ts';
+import { Reads, type Level, type Report } from '../replication/reads.ts';
+import type { Router } from '../replication/router.ts';
+import type { Context, Services } from '../resolvers/context.ts';
+
+/** What a client says about one operation beside its document: headers, cookie, or websocket extensions. */
+export interface Wishes {
+  requestId: string;
+  bookmark?: string | undefined;
+  consistency?: string | undefined;
+  /** HTTP only: the bookmark goes back as a cookie, too. */
+  browser?: { cookie: string | undefined; secure: boolean } | undefined;
+}
+
+export interface Operation extends Context {
+  browser: Wishes['browser'];
+  report: () => Report;
+  release: () => void;
+}
+
+const LEVELS: ReadonlySet<string> = new Set<Level>(['eventual', 'session', 'strong']);
+
+/** Makes the contexts of operations, the same for HTTP, websocket and REST. */
+export class Operations {
+  readonly #services: Services;
+  readonly #router: Router;
+
+  constructor(services: Services, router: Router) {
+    this.#services = services;
+    this.#router = router;
+  }
+
+  /** @throws ClientError BAD_BOOKMARK, or BAD_USER_INPUT for an unknown consistency. */
+  async begin({ requestId, bookmark, consistency, browser }: Wishes): Promise<Operation> {
+    const { primary } = this.#services;
+    const level = parseLevel(consistency);
+    const position = bookmark ? await readBookmark(bookmark, primary) : null;
+    const reads = new Reads(this.#router, primary, level, position);
+    const token = (lsn: Lsn) => (primary.identity ? encodeBookmark(primary.identity, lsn) : '');
+    return {
+      requestId,
+      browser,
+      reads,
+      loaders: new Loaders(reads),
+      services: this.#services,
+      bookmark: token,
+      report: () => ({ ...reads.report, ...(reads.position !== null && primary.identity && { bookmark: token(reads.position) }) }),
+      release: () => reads.release(),
+    };
+  }
+}
+
+function parseLevel(text = 'session'): Level {
+  const level = text.toLowerCase();
+  if (LEVELS.has(level)) return level as Level;
+  throw badInput(`Readback-Consistency must be eventual, session or strong, got: ${text.slice(0, 50)}`);
+}
+
+/** A position that the primary has not reached was never given out: nobody waits for it. */
+async function readBookmark(text: string, primary: Primary): Promise<Lsn> {
+  if (!primary.identity) await primary.flushedNow();
+  const lsn = decodeBookmark(text, primary.identity!);
+  const known = primary.clock.latest;
+  if ((known === null || lsn > known) && lsn > (await primary.flushedNow())) throw badBookmark("is beyond the end of the primary's log");
+  return lsn;
+}

@@ -1,0 +1,60 @@
+import { ApolloServer, type ApolloServerPlugin, type GraphQLRequestContextWillSendResponse } from '@apollo/server';
+import { ApolloServerPluginCacheControlDisabled } from '@apollo/server/plugin/disabled';
+import { ApolloServerPluginLandingPageLocalDefault } from '@apollo/server/plugin/landingPage/default';
+import type { GraphQLSchema } from 'graphql';
+import type { Logger } from '../lib/logger.ts';
+import { bookmarkHeaders } from './bookmark-headers.ts';
+import { isInternal, maskError } from './masking.ts';
+import type { Operation } from './operation.ts';
+
+/** The one pipeline of queries and mutations: HTTP, websocket and REST all run through it. */
+export function createPipeline(schema: GraphQLSchema, log: Logger): ApolloServer<Operation> {
+  return new ApolloServer<Operation>({
+    schema,
+    introspection: true,
+    includeStacktraceInErrorResponses: false,
+    formatError: maskError,
+    stopOnTerminationSignals: false,
+    plugins: [ApolloServerPluginCacheControlDisabled(), sandbox(), reporting(log)],
+  });
+}
+
+function sandbox(): ApolloServerPlugin<Operation> {
+  return ApolloServerPluginLandingPageLocalDefault({
+    footer: false,
+    embed: { runTelemetry: false, initialState: { pollForSchemaUpdates: false } },
+    document: FIRST_OPERATION,
+  });
+}
+
+const FIRST_OPERATION = `query Users {
+  users(first: 5) {
+    totalCount
+    nodes { id username email createdAt }
+  }
+  replication {
+    replicas { name state lagMs }
+  }
+}`;
+
+/** Tells the client where its operation was answered, logs what the client is not told, and lets the place go. */
+function reporting(log: Logger): ApolloServerPlugin<Operation> {
+  return {
+    requestDidStart: async () => ({
+      didEncounterErrors: async ({ errors, contextValue }) => {
+        for (const error of errors.filter(isInternal)) log.error({ err: error.originalError ?? error, requestId: contextValue.requestId }, 'operation failed');
+      },
+      willSendResponse: async (request) => report(request),
+    }),
+  };
+}
+
+async function report({ response, contextValue }: GraphQLRequestContextWillSendResponse<Operation>): Promise<void> {
+  const readback = contextValue.report();
+  contextValue.release();
+  const headers = readback.bookmark === undefined ? [] : bookmarkHeaders(readback.bookmark, contextValue.browser);
+  for (const [name, value] of headers) response.http.headers.set(name, value);
+  if (response.body.kind === 'single') {
+    response.body.singleResult.extensions = { ...response.body.singleResult.extensions, readback };
+  }
+}

@@ -1,0 +1,121 @@
+import type { ApolloServer } from '@apollo/server';
+import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { print, type GraphQLFormattedError } from 'graphql';
+import {
+  CreateUserDocument,
+  DeleteUserDocument,
+  ReplaceUserDocument,
+  UpdateUserDocument,
+  UserDocument,
+  UserListDocument,
+} from '../../schema/generated/operations.ts';
+import { badInput, notFound } from '../lib/errors.ts';
+import { clearedCookie, wishesOf } from './bookmark-headers.ts';
+import { maskError } from './masking.ts';
+import type { Operation, Operations } from './operation.ts';
+import { fromRest, statusOf, toRest } from './rest-form.ts';
+
+type WithId = { Params: { id: string } };
+type WithPage = { Querystring: { limit?: string; after?: string } };
+
+/** The seed's routes. Each runs a document of schema/operations through the pipeline: there is no second code path. */
+export function addRest(app: FastifyInstance, pipeline: ApolloServer<Operation>, operations: Operations): void {
+  const run = runner(pipeline, operations);
+
+  app.get<WithPage>('/api/users', async (request, reply) => {
+    const { limit, after } = request.query;
+    const { users } = await run(UserListDocument, { first: limit === undefined ? null : parseLimit(limit), after: after ?? null }, request, reply);
+    if (users.pageInfo.hasNextPage) void reply.header('link', nextLink(request, limit, users.pageInfo.endCursor!));
+    return { success: true, data: users.nodes.map(toRest), count: users.nodes.length };
+  });
+
+  app.get<WithId>('/api/users/:id', async (request, reply) => {
+    const { user } = await run(UserDocument, request.params, request, reply);
+    if (!user) throw notFound('user', request.params.id);
+    return { success: true, data: toRest(user) };
+  });
+
+  app.post('/api/users', async (request, reply) => {
+    const { createUser } = await run(CreateUserDocument, { input: fromRest(request.body) as never }, request, reply);
+    void reply.code(201).header('location', `/api/users/${createUser.user.id}`);
+    return { success: true, message: 'User created', data: toRest(createUser.user) };
+  });
+
+  app.put<WithId>('/api/users/:id', async (request, reply) => {
+    const { replaceUser } = await run(ReplaceUserDocument, { ...request.params, input: fromRest(request.body) as never }, request, reply);
+    return { success: true, message: 'User replaced', data: toRest(replaceUser.user) };
+  });
+
+  app.patch<WithId>('/api/users/:id', async (request, reply) => {
+    const { updateUser } = await run(UpdateUserDocument, { ...request.params, input: fromRest(request.body) as never }, request, reply);
+    return { success: true, message: 'User updated', data: toRest(updateUser.user) };
+  });
+
+  app.delete<WithId>('/api/users/:id', async (request, reply) => {
+    const { deleteUser } = await run(DeleteUserDocument, request.params, request, reply);
+    return { success: true, message: 'User deleted', data: toRest(deleteUser.user) };
+  });
+}
+
+/** Carries the pipeline's first error to the error handler. */
+export class RestError extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly field: string | undefined;
+
+  constructor(error: GraphQLFormattedError) {
+    super(error.message);
+    this.code = String(error.extensions?.['code'] ?? 'INTERNAL_SERVER_ERROR');
+    this.field = error.extensions?.['field'] as string | undefined;
+    this.status = statusOf(this.code);
+  }
+}
+
+function runner(pipeline: ApolloServer<Operation>, operations: Operations) {
+  const texts = new WeakMap<TypedDocumentNode<never, never>, string>();
+  const textOf = (document: TypedDocumentNode<never, never>) => {
+    const text = texts.get(document) ?? print(document);
+    texts.set(document, text);
+    return text;
+  };
+  return async <Data, Variables extends object>(
+    document: TypedDocumentNode<Data, Variables>,
+    variables: Variables,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<Data> => {
+    const contextValue = await operations.begin(wishesOf(request));
+    const query = textOf(document as unknown as TypedDocumentNode<never, never>);
+    const { body, http } = await pipeline.executeOperation({ query, variables: { ...variables } }, { contextValue });
+    for (const [name, value] of http.headers) if (name.startsWith('readback-') || name === 'set-cookie') void reply.header(name, value);
+    if (body.kind !== 'single') throw new Error('incremental delivery is not offered');
+    const { data, errors } = body.singleResult;
+    if (errors?.[0]) throw new RestError(errors[0]);
+    return data as Data;
+  };
+}
+
+function parseLimit(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw badInput(`limit must be a whole number from 0 to 100, got: ${text.slice(0, 50)}`, 'limit');
+}
+
+function nextLink(request: FastifyRequest, limit: string | undefined, after: string): string {
+  const query = new URLSearchParams({ ...(limit !== undefined && { limit }), after });
+  return `<${request.protocol}://${request.host}/api/users?${query}>; rel="next"`;
+}
+
+/** A client's error as the seed shapes it. Undefined: it is none, and the log's business. */
+export function restErrorBody(error: unknown, request: FastifyRequest, reply: FastifyReply) {
+  const rest = error instanceof RestError ? error : fromClientError(error);
+  if (!rest) return undefined;
+  if (rest.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookie(request.protocol === 'https'));
+  void reply.code(rest.status);
+  return { success: false, message: rest.message, error: rest.code, ...(rest.field !== undefined && { field: rest.field }) };
+}
+
+function fromClientError(error: unknown): RestError | undefined {
+  const masked = maskError({ message: '' }, error);
+  return masked.extensions?.['code'] === 'INTERNAL_SERVER_ERROR' ? undefined : new RestError(masked);
+}

@@ -1,0 +1,46 @@
+import { GraphQLError } from 'graphql';
+
+/** Every code a client can meet, besides GraphQL's own for documents that do not parse, validate or coerce. */
+export type ErrorCode =
+  | 'BAD_USER_INPUT'
+  | 'NOT_FOUND'
+  | 'CONFLICT'
+  | 'BAD_BOOKMARK'
+  | 'BAD_CURSOR'
+  | 'CURSOR_EXPIRED'
+  | 'UNAUTHENTICATED'
+  | 'FORBIDDEN'
+  | 'RATE_LIMITED'
+  | 'QUERY_TOO_COMPLEX'
+  | 'PRIMARY_UNAVAILABLE'
+  | 'REPLICA_UNAVAILABLE'
+  | 'TIMEOUT';
+
+/** An error made for clients: its message says what was expected, what came and what to do, and nothing of the inside. */
+export class ClientError extends GraphQLError {
+  readonly code: ErrorCode;
+  readonly field: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: { field?: string; cause?: unknown } = {}) {
+    const field = options.field === undefined ? {} : { field: options.field };
+    const originalError = options.cause instanceof Error ? options.cause : undefined;
+    super(message, { extensions: { code, ...field }, ...(originalError && { originalError }) });
+    this.code = code;
+    this.field = options.field;
+  }
+}
+
+/** The ClientError that a thrown value is, or wraps as GraphQL's execution does. */
+export function asClientError(error: unknown): ClientError | undefined {
+  if (error instanceof ClientError) return error;
+  return error instanceof GraphQLError ? asClientError(error.originalError) : undefined;
+}
+
+export const badInput = (message: string, field?: string) =>
+  new ClientError('BAD_USER_INPUT', message, field === undefined ? {} : { field });
+
+export const notFound = (what: string, id: string) =>
+  new ClientError('NOT_FOUND', `No ${what} has the id ${id}.`, { field: 'id' });
+
+/** A fault that the operator mends: printed as one line at start, without a stack. */
+export class SetupError extends Error {}

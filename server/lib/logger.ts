@@ -1,0 +1,6 @@
+/** The part of pino that this project uses. */
+export interface Logger {
+  error(details: object, message: string): void;
+  warn(details: object, message: string): void;
+  info(details: object, message: string): void;
+}

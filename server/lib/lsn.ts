@@ -1,0 +1,17 @@
+/** A position in the primary's write-ahead log, as PostgreSQL's 64-bit pg_lsn. Later is greater. */
+export type Lsn = bigint;
+
+const FORM = /^([0-9A-F]{1,8})\/([0-9A-F]{1,8})$/i;
+
+/** Reads PostgreSQL's text form, `16/B374D848`; throws a RangeError on anything else. */
+export function parseLsn(text: string): Lsn {
+  const match = FORM.exec(text);
+  if (!match) throw new RangeError(`expected an LSN such as 16/B374D848, got: ${text}`);
+  return (BigInt(`0x${match[1]}`) << 32n) | BigInt(`0x${match[2]}`);
+}
+
+export function formatLsn(lsn: Lsn): string {
+  return `${(lsn >> 32n).toString(16).toUpperCase()}/${(lsn & 0xffffffffn).toString(16).toUpperCase()}`;
+}
+
+export const later = (a: Lsn, b: Lsn): Lsn => (a > b ? a : b);

@@ -1,0 +1,11 @@
+/** PostgreSQL's `2026-01-31 12:00:00.123456+00`, or jsonb's form of it, as `2026-01-31T12:00:00.123456Z`. */
+export function isoTimestamp(text: string): string {
+  return text.replace(' ', 'T').replace(/\+00(:00)?$/, 'Z');
+}
+
+/** Microseconds since 1970 of an ISO timestamp in UTC, which Date would cut to milliseconds. */
+export function toMicroseconds(iso: string): number {
+  const fraction = /\.(\d+)Z$/.exec(iso)?.[1] ?? '';
+  const seconds = Math.floor(Date.parse(iso) / 1000);
+  return seconds * 1e6 + Number(fraction.padEnd(6, '0').slice(0, 6));
+}

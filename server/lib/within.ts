@@ -1,0 +1,10 @@
+/** The work's result, or an Error after `ms`. The work itself goes on: its outcome is then nobody's. */
+export async function withinMs<T>(work: PromiseLike<T>, ms: number): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,68 @@
+import type { Config } from './config.ts';
+import { connect, type ConnectOptions, type Sql } from './db/connect.ts';
+import { Listener } from './db/listener.ts';
+import type { Releasers } from './lib/releasers.ts';
+import { Primary } from './replication/primary.ts';
+import { Replica } from './replication/replica.ts';
+
+type PoolOptions = Pick<ConnectOptions, 'role' | 'max' | 'closed' | 'notified'> & { name: string };
+
+const END_TIMEOUT_S = 5;
+
+/** Opens connection pools, and closes them with the server. */
+export class Pools {
+  readonly #config: Config;
+  readonly #releasers: Releasers;
+
+  constructor(config: Config, releasers: Releasers) {
+    this.#config = config;
+    this.#releasers = releasers;
+  }
+
+  open(url: string, options: PoolOptions): Sql {
+    const sql = this.#connect(url, options);
+    this.#releasers.add(options.name, () => sql.end({ timeout: END_TIMEOUT_S }));
+    return sql;
+  }
+
+  listener(name: string, url: string, rang: () => void): Listener {
+    return new Listener({
+      open: (hooks) => this.#connect(url, { role: 'readback_reader', max: 1, name: `listener of ${name}`, ...hooks }),
+      channel: 'readback',
+      rang,
+      heartbeatMs: this.#config.LISTEN_HEARTBEAT_MS,
+    });
+  }
+
+  #connect(url: string, { name, ...options }: PoolOptions): Sql {
+    return connect(url, {
+      ...options,
+      readOnly: options.role === 'readback_reader',
+      connectTimeoutMs: this.#config.DB_CONNECT_TIMEOUT_MS,
+      statementTimeoutMs: this.#config.STATEMENT_TIMEOUT_MS,
+      applicationName: `readback ${name}`,
+    });
+  }
+}
+
+export function openPrimary(config: Config, pools: Pools, url: string): Primary {
+  return new Primary({
+    writer: pools.open(url, { role: 'readback_writer', max: config.PRIMARY_POOL_SIZE, name: 'writes' }),
+    reader: pools.open(url, { role: 'readback_reader', max: config.PRIMARY_READS_MAX, name: 'reads of the primary' }),
+    watch: pools.open(url, { role: 'readback_reader', max: 1, name: 'watch of the primary' }),
+  });
+}
+
+/** A closed connection may be a crash, after which the replica has forgotten its latest transactions. */
+export function openReplica(config: Config, pools: Pools, name: string, url: string, primary: Primary): Replica {
+  const closed = () => replica.lost();
+  const replica: Replica = new Replica({
+    name,
+    reader: pools.open(url, { role: 'readback_reader', max: config.REPLICA_POOL_SIZE, name: `reads of ${name}`, closed }),
+    watch: pools.open(url, { role: 'readback_reader', max: 1, name: `watch of ${name}`, closed }),
+    lookTimeoutMs: config.REPLICA_LOOK_TIMEOUT_MS,
+    maxLagMs: config.REPLICA_MAX_LAG_MS,
+    lagOf: (applied) => primary.clock.lagOf(applied, performance.now()),
+  });
+  return replica;
+}

@@ -1,0 +1,112 @@
+import { forClient, isUnavailable } from '../db/errors.ts';
+import { later, type Lsn } from '../lib/lsn.ts';
+import type { Place, Router } from './router.ts';
+import type { Primary } from './primary.ts';
+
+export type Level = 'eventual' | 'session' | 'strong';
+
+/** What the client is told of how its operation was answered. */
+export interface Report {
+  source: string;
+  bookmark?: string;
+  waitedMs: number;
+  fallback?: string;
+}
+
+interface Batch {
+  seen: Lsn;
+}
+
+/**
+ * The reads of one operation: one place for all of them, chosen when the first is needed. A write moves the position
+ * on, so that what is read after it sees it, and chooses anew.
+ */
+export class Reads {
+  readonly #router: Router;
+  readonly #primary: Primary;
+  readonly #level: Level;
+  #place: Promise<Place> | undefined;
+  #released: (() => void)[] = [];
+  /** What the operation must see: the client's bookmark, then its own writes and reads. */
+  #position: Lsn | null;
+  #source: Pick<Report, 'source' | 'fallback'> | undefined;
+  #waitedMs = 0;
+  #hasWritten = false;
+
+  constructor(router: Router, primary: Primary, level: Level, bookmark: Lsn | null) {
+    this.#router = router;
+    this.#primary = primary;
+    this.#level = level;
+    this.#position = bookmark;
+  }
+
+  /** The position to hand to the client; null where nothing was read, written or asked for. */
+  get position(): Lsn | null {
+    return this.#position;
+  }
+
+  get report(): Omit<Report, 'bookmark'> {
+    return { source: this.#source?.source ?? 'none', waitedMs: this.#waitedMs, ...(this.#source?.fallback && { fallback: this.#source.fallback }) };
+  }
+
+  /** Runs a read where this operation reads. Where the server breaks under it, once more where the choice then falls. */
+  async read<B extends Batch>(run: (place: Place) => Promise<B>): Promise<B> {
+    const place = await (this.#place ??= this.#choose());
+    try {
+      return this.#saw(await run(place));
+    } catch (error) {
+      if (!isUnavailable(error) || place.name === 'primary') throw this.#forClient(error, place);
+      return this.#again(place, run);
+    }
+  }
+
+  /** The operation has written on the primary: what it reads from now on sees that. */
+  wrote(lsn: Lsn): void {
+    this.#advance(lsn);
+    this.#hasWritten = true;
+    this.#source = { source: 'primary' };
+    this.#place = undefined;
+  }
+
+  release(): void {
+    for (const release of this.#released) release();
+    this.#released = [];
+  }
+
+  async #again<B extends Batch>(broken: Place, run: (place: Place) => Promise<B>): Promise<B> {
+    broken.failed();
+    const place = await (this.#place = this.#choose());
+    try {
+      return this.#saw(await run(place));
+    } catch (error) {
+      throw this.#forClient(error, place);
+    }
+  }
+
+  async #choose(): Promise<Place> {
+    const place = await this.#chooseByLevel();
+    this.#released.push(place.release);
+    this.#waitedMs += place.waitedMs;
+    this.#source = { source: place.name, ...(place.fallback && { fallback: place.fallback }) };
+    return place;
+  }
+
+  async #chooseByLevel(): Promise<Place> {
+    if (this.#level === 'eventual' && !this.#hasWritten) return this.#router.any();
+    if (this.#level === 'strong') this.#advance(await this.#primary.flushedNow());
+    return this.#router.atLeast(this.#position);
+  }
+
+  #saw<B extends Batch>(batch: B): B {
+    this.#advance(batch.seen);
+    return batch;
+  }
+
+  #advance(lsn: Lsn): void {
+    this.#position = this.#position === null ? lsn : later(this.#position, lsn);
+  }
+
+  #forClient(error: unknown, place: Place): unknown {
+    return forClient(error, place.name === 'primary' ? 'PRIMARY' : 'REPLICA');
+  }
+}

@@ -1,0 +1,115 @@
+import type { Sql } from '../db/connect.ts';
+import type { Lsn } from '../lib/lsn.ts';
+import { shared } from '../lib/shared.ts';
+import { withinMs } from '../lib/within.ts';
+import { observe, UNKNOWN, type Look, type Observation, type ReplicaView } from './state.ts';
+
+export interface ReplicaOptions {
+  name: string;
+  /** Reads of requests, as readback_reader. */
+  reader: Sql;
+  /** One connection that no request's reads wait on: looks and LISTEN. */
+  watch: Sql;
+  /** A look that takes longer says that the replica is down. */
+  lookTimeoutMs: number;
+  maxLagMs: number;
+  /** How old a state is that has applied up to there; null where the primary is not known. */
+  lagOf: (applied: Lsn) => number | null;
+}
+
+interface Waiter {
+  lsn: Lsn;
+  resolve: () => void;
+}
+
+/** While anyone waits, a look happens at least this often: the doorbell can be missed. */
+const LOOK_AGAIN_MS = 25;
+
+/** One replica: what is known of it, and waiting until it has applied a position. */
+export class Replica {
+  readonly name: string;
+  readonly reader: Sql;
+  /** Requests that read here now. */
+  inFlight = 0;
+  readonly #options: ReplicaOptions;
+  #view: ReplicaView = UNKNOWN;
+  #waiters = new Set<Waiter>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: ReplicaOptions) {
+    this.name = options.name;
+    this.reader = options.reader;
+    this.#options = options;
+  }
+
+  get view(): ReplicaView {
+    return this.#view;
+  }
+
+  hasApplied(lsn: Lsn): boolean {
+    return this.#view.applied !== null && this.#view.applied >= lsn;
+  }
+
+  /** Looks once for everybody who asks at the same time, and never fails: a replica that does not answer is down. */
+  readonly look = shared(async (): Promise<void> => {
+    this.#observe(await this.#ask());
+  });
+
+  /** A connection broke or a read failed: nothing is believed before the next look. */
+  lost(): void {
+    this.#observe({ kind: 'unreachable' });
+    void this.look();
+  }
+
+  /** The doorbell: a transaction was applied. */
+  rang(): void {
+    void this.look();
+  }
+
+  /** Resolves when everything up to `lsn` can be read here. Ends with an AbortError through the signal. */
+  async waitFor(lsn: Lsn, signal: AbortSignal): Promise<void> {
+    if (this.hasApplied(lsn)) return;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const waiter = { lsn, resolve };
+    const abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort);
+    this.#waiters.add(waiter);
+    void this.look();
+    this.#lookAgainSoon();
+    try {
+      await promise;
+    } finally {
+      signal.removeEventListener('abort', abort);
+      this.#waiters.delete(waiter);
+    }
+  }
+
+  #lookAgainSoon(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      if (this.#waiters.size === 0) return;
+      void this.look();
+      this.#lookAgainSoon();
+    }, LOOK_AGAIN_MS);
+  }
+
+  async #ask(): Promise<Observation> {
+    try {
+      const [look] = await withinMs(
+        this.#options.watch<[Look]>`
+          select coalesce(enabled, false) as enabled, worker is not null as working, coalesce(copying, 0) as copying, progress, applied
+          from readback.position()`,
+        this.#options.lookTimeoutMs,
+      );
+      return { kind: 'looked', look };
+    } catch {
+      return { kind: 'unreachable' };
+    }
+  }
+
+  #observe(observation: Observation): void {
+    const { lagOf, maxLagMs } = this.#options;
+    this.#view = observe(this.#view, observation, lagOf, maxLagMs);
+    for (const waiter of this.#waiters) if (this.hasApplied(waiter.lsn)) waiter.resolve();
+  }
+}

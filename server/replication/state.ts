@@ -1,0 +1,62 @@
+import { later, type Lsn } from '../lib/lsn.ts';
+
+/**
+ * What a replica is, from what was seen of it. Pure: every fact and the clock come in as arguments.
+ *
+ *   (start) ─> reachable ─> copying ─> streaming <─> lagging
+ *                  any ─> disabled | reachable | down, and back, as the next look finds it
+ */
+export type ReplicaState = 'down' | 'reachable' | 'disabled' | 'copying' | 'lagging' | 'streaming';
+
+/** What one look at the replica found. */
+export interface Look {
+  enabled: boolean;
+  /** The apply worker runs. */
+  working: boolean;
+  /** Tables still in their initial copy. */
+  copying: number;
+  /** Where its latest transaction ended. May be known before that transaction can be read. */
+  progress: Lsn | null;
+  /** What it has applied for certain. */
+  applied: Lsn | null;
+}
+
+export type Observation = { kind: 'looked'; look: Look } | { kind: 'unreachable' };
+
+export interface ReplicaView {
+  state: ReplicaState;
+  /** Reads see everything up to here. Null: not known. */
+  applied: Lsn | null;
+  progress: Lsn | null;
+  copying: number;
+  lagMs: number | null;
+}
+
+export const UNKNOWN: ReplicaView = { state: 'down', applied: null, progress: null, copying: 0, lagMs: null };
+
+/**
+ * The view after an observation. Positions go back to unknown when the replica could not be reached: after a crash it
+ * may have forgotten its latest transactions, and applies them again.
+ */
+export function observe(view: ReplicaView, observation: Observation, lagOf: (applied: Lsn) => number | null, maxLagMs: number): ReplicaView {
+  if (observation.kind === 'unreachable') return UNKNOWN;
+  const { look } = observation;
+  const applied = believe(view, look);
+  const lagMs = applied === null ? null : lagOf(applied);
+  return { state: classify(look, applied, lagMs, maxLagMs), applied, progress: look.progress, copying: look.copying, lagMs };
+}
+
+/** Of two different progress values seen, the earlier one is visible: its successor has begun to commit. */
+function believe(view: ReplicaView, look: Look): Lsn | null {
+  const earlier = view.progress !== null && look.progress !== view.progress ? view.progress : null;
+  return [view.applied, earlier, look.applied].reduce(laterOrNull, null);
+}
+
+const laterOrNull = (a: Lsn | null, b: Lsn | null) => (a === null ? b : b === null ? a : later(a, b));
+
+function classify(look: Look, applied: Lsn | null, lagMs: number | null, maxLagMs: number): ReplicaState {
+  if (!look.enabled) return 'disabled';
+  if (look.copying > 0) return 'copying';
+  if (!look.working || applied === null) return 'reachable';
+  return lagMs !== null && lagMs > maxLagMs ? 'lagging' : 'streaming';
+}

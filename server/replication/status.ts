@@ -1,0 +1,82 @@
+import { formatLsn, type Lsn } from '../lib/lsn.ts';
+import type { Monitor } from './monitor.ts';
+import type { Primary } from './primary.ts';
+import type { Replica } from './replica.ts';
+import type { ReplicaState } from './state.ts';
+
+export interface Status {
+  at: string;
+  primary: { reachable: boolean; position: string | null };
+  replicas: {
+    name: string;
+    state: Uppercase<ReplicaState>;
+    position: string | null;
+    lagMs: number | null;
+    lagBytes: number | null;
+    copyingTables: number;
+  }[];
+}
+
+/** All servers, as last seen by the monitor: asking costs them nothing. */
+export class ReplicationStatus {
+  readonly #primary: Primary;
+  readonly #replicas: readonly Replica[];
+  readonly #monitor: Monitor;
+
+  constructor(primary: Primary, replicas: readonly Replica[], monitor: Monitor) {
+    this.#primary = primary;
+    this.#replicas = replicas;
+    this.#monitor = monitor;
+  }
+
+  now(): Status {
+    const latest = this.#primary.clock.latest;
+    return {
+      at: new Date().toISOString(),
+      primary: { reachable: this.#primary.reachable, position: text(latest) },
+      replicas: this.#replicas.map(({ name, view }) => ({
+        name,
+        state: view.state.toUpperCase() as Uppercase<ReplicaState>,
+        position: text(view.applied),
+        lagMs: view.lagMs,
+        lagBytes: bytesBetween(view.applied, latest),
+        copyingTables: view.copying,
+      })),
+    };
+  }
+
+  /** The status now, then at every change of a state, and each second while a lag moves. */
+  async *changes(): AsyncGenerator<Status> {
+    let last = this.now();
+    yield last;
+    for (;;) {
+      await this.#nextRound();
+      const next = this.now();
+      if (!isNews(last, next)) continue;
+      yield next;
+      last = next;
+    }
+  }
+
+  #nextRound(): Promise<void> {
+    return new Promise((resolve) => {
+      const stop = this.#monitor.watch(() => {
+        stop();
+        resolve();
+      });
+    });
+  }
+}
+
+const text = (lsn: Lsn | null) => (lsn === null ? null : formatLsn(lsn));
+
+const bytesBetween = (from: Lsn | null, to: Lsn | null) =>
+  from === null || to === null ? null : Number(to > from ? to - from : 0n);
+
+function isNews(last: Status, next: Status): boolean {
+  if (stateOf(last) !== stateOf(next)) return true;
+  return lagOf(last) !== lagOf(next) && Date.parse(next.at) - Date.parse(last.at) >= 1000;
+}
+
+const stateOf = ({ primary, replicas }: Status) => [primary.reachable, ...replicas.map(({ state }) => state)].join();
+const lagOf = ({ replicas }: Status) => replicas.map(({ lagMs, lagBytes }) => `${lagMs} ${lagBytes}`).join();

@@ -1,0 +1,26 @@
+import type { Hub } from '../feed/hub.ts';
+import type { Hasher } from '../lib/password.ts';
+import type { Loaders } from '../loaders/loaders.ts';
+import type { Confirmer } from '../replication/confirm.ts';
+import type { Primary } from '../replication/primary.ts';
+import type { Reads } from '../replication/reads.ts';
+import type { ReplicationStatus } from '../replication/status.ts';
+
+/** What lives as long as the process. */
+export interface Services {
+  primary: Primary;
+  confirmer: Confirmer;
+  hub: Hub;
+  hasher: Hasher;
+  status: ReplicationStatus;
+}
+
+/** What lives as long as one operation. */
+export interface Context {
+  requestId: string;
+  reads: Reads;
+  loaders: Loaders;
+  services: Services;
+  /** The token of a position, for this primary's history. */
+  bookmark: (lsn: bigint) => string;
+}

@@ -1,0 +1,23 @@
+import 'reflect-metadata';
+import type { GraphQLSchema } from 'graphql';
+import { buildSchemaSync } from 'type-graphql';
+import { ChangeResolver } from './change.resolver.ts';
+import { ReplicationResolver } from './replication.resolver.ts';
+import { UserConnectionResolver, UserResolver } from './user.resolver.ts';
+
+/** Every subscription has its own source; type-graphql asks for a pubSub all the same. */
+const noPubSub = {
+  publish: () => undefined,
+  subscribe: (): AsyncIterable<never> => {
+    throw new Error('a subscription needs a `subscribe` of its own');
+  },
+};
+
+export function buildGraphQLSchema(): GraphQLSchema {
+  return buildSchemaSync({
+    resolvers: [UserResolver, UserConnectionResolver, ChangeResolver, ReplicationResolver],
+    validate: { forbidUnknownValues: false, stopAtFirstError: true },
+    pubSub: noPubSub,
+  });
+}
+

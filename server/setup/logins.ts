@@ -1,0 +1,44 @@
+import { randomBytes } from 'node:crypto';
+import type { Sql } from '../db/connect.ts';
+import type { Server } from './requirements.ts';
+
+type Role = 'readback_writer' | 'readback_reader';
+
+/** Lets the server's login take on the roles. Makes the login, with the URL's password, where it is missing. */
+export async function allowLogin({ admin }: Server, url: string, roles: Role[]): Promise<void> {
+  const { username, password } = new URL(url);
+  const login = decodeURIComponent(username);
+  await ensureLogin(admin, login, decodeURIComponent(password));
+  for (const role of roles) await runFormatted(admin, 'grant %I to %I', role, login);
+}
+
+async function ensureLogin(admin: Sql, login: string, password: string): Promise<void> {
+  const [existing] = await admin`select from pg_roles where rolname = ${login}`;
+  if (!existing) await runFormatted(admin, 'create role %I login password %L', login, password);
+}
+
+/** A login for one replica's apply worker: it may stream, and read the published columns for the initial copy. */
+export async function makeReplicator(admin: Sql, name: string): Promise<{ user: string; password: string }> {
+  const password = randomBytes(24).toString('base64url');
+  const [existing] = await admin`select from pg_roles where rolname = ${name}`;
+  const verb = existing ? 'alter' : 'create';
+  await runFormatted(admin, `${verb} role %I login replication password %L`, name, password);
+  return { user: name, password };
+}
+
+/** The published columns and no others: not the password hash. */
+export async function allowCopy(admin: Sql, login: string): Promise<void> {
+  const tables = await admin<{ schema: string; name: string; columns: string[] }[]>`
+    select schemaname as schema, tablename as name, attnames as columns from pg_publication_tables where pubname = 'readback'`;
+  for (const { schema, name, columns } of tables) {
+    const list = columns.map(() => '%I').join(', ');
+    await runFormatted(admin, 'grant usage on schema %I to %I', schema, login);
+    await runFormatted(admin, `grant select (${list}) on %I.%I to %I`, ...columns, schema, name, login);
+  }
+}
+
+/** Utility statements take no parameters: PostgreSQL itself quotes the values into the statement. */
+export async function runFormatted(sql: Sql, template: string, ...values: string[]): Promise<void> {
+  const [row] = await sql<[{ statement: string }]>`select format(${template}, variadic ${sql.array(values)}::text[]) as statement`;
+  await sql.unsafe(row.statement);
+}

@@ -1,0 +1,89 @@
+import { createHash } from 'node:crypto';
+import type { Sql } from '../db/connect.ts';
+import { SetupError } from '../lib/errors.ts';
+import { format, fromUrl, parse, type Conninfo } from './conninfo.ts';
+import { allowCopy, makeReplicator, runFormatted } from './logins.ts';
+import type { Server } from './requirements.ts';
+
+/** Subscribes a replica to the primary, or mends what differs in the subscription it has. Running it again changes nothing. */
+export async function subscribe(primary: Server, replica: Server, primaryUrl: string): Promise<void> {
+  const slot = await slotName(replica.admin);
+  const current = await readSubscription(replica.admin);
+  const wanted = fromUrl(primaryUrl);
+  if (current) await mend(primary, replica, current, wanted);
+  else await create(primary, replica, slot, await withLogin(primary.admin, slot, wanted));
+}
+
+interface Subscription {
+  conninfo: string;
+  streaming: string;
+  missing: number;
+}
+
+/** Slot names are shared by all databases of the primary's cluster: each replica's is made of what it is. */
+async function slotName(replica: Sql): Promise<string> {
+  const [row] = await replica<[{ identity: string }]>`
+    select (select system_identifier from pg_control_system()) || '/' || current_database() as identity`;
+  return `readback_${createHash('sha256').update(row.identity).digest('hex').slice(0, 12)}`;
+}
+
+async function readSubscription(replica: Sql): Promise<Subscription | undefined> {
+  const [subscription] = await replica<Subscription[]>`
+    select subconninfo as conninfo, substream::text as streaming from pg_subscription
+    where subname = 'readback' and subdbid = (select oid from pg_database where datname = current_database())`;
+  return subscription;
+}
+
+/** A login named like the slot, unless the replication URL names one. */
+async function withLogin(primary: Sql, slot: string, wanted: Conninfo): Promise<Conninfo> {
+  const login = wanted.user === undefined ? await makeReplicator(primary, slot) : { user: wanted.user };
+  await allowCopy(primary, login.user);
+  return { ...wanted, ...login };
+}
+
+async function create(primary: Server, replica: Server, slot: string, conninfo: Conninfo): Promise<void> {
+  await dropLeftover(primary.admin, slot);
+  try {
+    await runFormatted(
+      replica.admin,
+      'create subscription readback connection %L publication readback with (slot_name = %L, streaming = on)',
+      format({ ...conninfo, application_name: slot }),
+      slot,
+    );
+  } catch (error) {
+    const reason = (error as Error).message;
+    throw new SetupError(
+      `${replica.name} (${replica.at}) cannot subscribe to the primary at ${conninfo.host}:${conninfo.port}: ${reason}. ` +
+        'If the replica reaches the primary by another address, set PRIMARY_REPLICATION_URL to it.',
+    );
+  }
+}
+
+/** A slot of this replica's name without a subscription: an earlier start ended between making the two. */
+async function dropLeftover(primary: Sql, slot: string): Promise<void> {
+  await primary`select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = ${slot} and not active`;
+}
+
+async function mend(primary: Server, replica: Server, current: Subscription, wanted: Conninfo): Promise<void> {
+  const conninfo = parse(current.conninfo);
+  const { admin } = replica;
+  if (Object.entries(wanted).some(([key, value]) => conninfo[key] !== value)) {
+    await runFormatted(admin, 'alter subscription readback connection %L', format({ ...conninfo, ...wanted }));
+  }
+  // Parallel streaming applies in several workers, out of commit order.
+  if (current.streaming === 'p') await admin`alter subscription readback set (streaming = on)`;
+  if (await hasUnsubscribedTables(primary.admin, admin)) {
+    if (conninfo.user !== undefined) await allowCopy(primary.admin, conninfo.user);
+    await admin`alter subscription readback refresh publication`;
+  }
+}
+
+async function hasUnsubscribedTables(primary: Sql, replica: Sql): Promise<boolean> {
+  const published = await primary`select schemaname || '.' || tablename as name from pg_publication_tables where pubname = 'readback'`;
+  const subscribed = await replica`
+    select n.nspname || '.' || c.relname as name from pg_subscription_rel r
+    join pg_class c on c.oid = r.srrelid join pg_namespace n on n.oid = c.relnamespace
+    join pg_subscription s on s.oid = r.srsubid and s.subname = 'readback'`;
+  const known = new Set(subscribed.map(({ name }) => name));
+  return published.some(({ name }) => !known.has(name));
+}

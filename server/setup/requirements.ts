@@ -1,0 +1,69 @@
+import type { Sql } from '../db/connect.ts';
+import { SetupError } from '../lib/errors.ts';
+
+/** A server as its administrator sees it: a name for people, and a connection that may set it up. */
+export interface Server {
+  name: string;
+  /** Host, port and database. */
+  at: string;
+  admin: Sql;
+}
+
+interface Facts {
+  version: number;
+  walLevel: string;
+  trackCommitTimestamp: string;
+  superuser: boolean;
+  recovering: boolean;
+  identity: string;
+}
+
+/** Asks both sides for everything that replication needs; throws one SetupError that lists all that is missing. */
+export async function checkRequirements(primary: Server, replicas: Server[]): Promise<void> {
+  const facts = await Promise.all([primary, ...replicas].map(readFacts));
+  const problems = facts.flatMap((fact, index) => {
+    const server = [primary, ...replicas][index]!;
+    const own = index === 0 ? primaryProblems(fact) : replicaProblems(fact, facts[0]!);
+    return [...commonProblems(fact), ...own].map((problem) => `${server.name} (${server.at}): ${problem}`);
+  });
+  if (problems.length > 0) throw new SetupError(problems.join('\n'));
+}
+
+async function readFacts({ name, at, admin }: Server): Promise<Facts> {
+  try {
+    const [facts] = await admin<[Facts]>`
+      select current_setting('server_version_num')::int as version, current_setting('wal_level') as wal_level,
+             current_setting('track_commit_timestamp') as track_commit_timestamp,
+             (select rolsuper from pg_roles where rolname = current_user) as superuser,
+             pg_is_in_recovery() as recovering,
+             (select system_identifier from pg_control_system()) || '/' || current_database() as identity`;
+    return facts;
+  } catch (error) {
+    throw new SetupError(`${name} (${at}): cannot be used: ${(error as Error).message}. Check that it runs there, and the user and password.`);
+  }
+}
+
+function commonProblems(facts: Facts): string[] {
+  return [
+    ...(facts.version < 150_000 ? [`PostgreSQL 15 or later is needed (column lists, prompt notifications), this is ${describeVersion(facts.version)}. Upgrade it.`] : []),
+    ...(facts.superuser ? [] : ['the setting-up login must be a superuser. Set PRIMARY_ADMIN_URL or REPLICA_ADMIN_URLS to one; the server itself needs no such login.']),
+    ...(facts.recovering ? ['this is a physical standby, which cannot be written. Name its primary instead.'] : []),
+  ];
+}
+
+function primaryProblems(facts: Facts): string[] {
+  return facts.walLevel === 'logical'
+    ? []
+    : [`wal_level must be logical, it is ${facts.walLevel}. Run: alter system set wal_level = logical; and restart PostgreSQL.`];
+}
+
+function replicaProblems(facts: Facts, primary: Facts): string[] {
+  return [
+    ...(facts.trackCommitTimestamp === 'on'
+      ? []
+      : ['track_commit_timestamp must be on: it tells when a change was committed on the primary. Run: alter system set track_commit_timestamp = on; and restart PostgreSQL.']),
+    ...(facts.identity === primary.identity ? ['this is the same database as the primary. Name another server.'] : []),
+  ];
+}
+
+const describeVersion = (version: number) => `${Math.floor(version / 10_000)}.${version % 10_000}`;
