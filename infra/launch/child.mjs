@@ -1,0 +1,59 @@
+import { spawn } from 'node:child_process';
+import { realpathSync } from 'node:fs';
+import { constants } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = dirname(dirname(dirname(realpathSync(fileURLToPath(import.meta.url)))));
+export const modules = join(root, 'node_modules');
+export const node24 = join(modules, 'node/bin/node');
+
+const children = new Set();
+const received = new Set();
+
+/** The code of the signal that asked this process to end, if one did. */
+export const stopCode = () => (received.size > 0 ? codeOf([...received][0]) : undefined);
+
+/**
+ * Ctrl-C reaches the whole group, so a child has its own: this process just waits for it. The other two may come to
+ * this process alone; each is passed on once, as a second one would cut the child's graceful end short.
+ */
+export function listen() {
+  process.on('SIGINT', () => received.add('SIGINT'));
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => passOn(signal));
+  if (process.env.npm_lifecycle_event !== undefined) watchParent(process.ppid);
+}
+
+function passOn(signal) {
+  if (!received.has(signal)) for (const child of children) child.kill(signal);
+  received.add(signal);
+}
+
+/** npm passes SIGTERM to the shell between it and us, which ends without telling us. */
+function watchParent(parent) {
+  setInterval(() => process.ppid !== parent && passOn('SIGTERM'), 250).unref();
+}
+
+/** `exit` resolves with the code that a shell would give: 128 + n for a signal. */
+export function start(file, args, { packages = true, ...options } = {}) {
+  const PATH = [...(packages ? [join(modules, '.bin')] : []), ...otherFolders()].join(delimiter);
+  const child = spawn(file, args, { stdio: 'inherit', ...options, env: { ...process.env, PATH } });
+  children.add(child);
+  const exit = new Promise((resolve) => {
+    child.once('error', ({ code }) => resolve(complain(127, `Cannot run ${file} (${code}): is it installed?`)));
+    child.once('exit', (code, signal) => resolve(code ?? codeOf(signal)));
+  }).finally(() => children.delete(child));
+  return { child, exit };
+}
+
+/** npm must not run on the Node 24 of the packages that it is about to replace. */
+function otherFolders() {
+  return (process.env.PATH ?? '').split(delimiter).filter((folder) => !folder.startsWith(modules));
+}
+
+export function complain(code, line) {
+  console.error(line);
+  return code;
+}
+
+const codeOf = (signal) => 128 + constants.signals[signal];
