@@ -28,7 +28,16 @@ export function removeLeftovers(dir: string): void {
   for (const name of readdirSync(dir)) {
     if (!LEFTOVER.test(name)) continue;
     const young = name.startsWith('keeper.pid.') && Date.now() - modified(join(dir, name)) < 60_000;
-    if (!young) rmSync(join(dir, name), { recursive: true, force: true, maxRetries: 10 });
+    if (!young) removeQuietly(join(dir, name));
+  }
+}
+
+/** An initdb that outlived its keeper for a moment may still write there: then a later start removes it. */
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY') throw error;
   }
 }
 

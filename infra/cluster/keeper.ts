@@ -82,12 +82,11 @@ async function serve({ type, id, name }: ServerRequest): Promise<void> {
   }
 }
 
-/** A start under way is cut short first: a server that it starts after we stopped the others would stay behind. */
+/** Twice around a start under way: the first stop cuts it short, the second takes what it started meanwhile. */
 async function end(code: number): Promise<void> {
   if (ending.signal.aborted) return;
   ending.abort();
   attempt(() => lock?.stopping());
-  const stopAll = (): Promise<unknown> => Promise.allSettled([...servers.values()].map((server) => server.stop()));
   await stopAll();
   await starting;
   await stopAll();
@@ -95,12 +94,21 @@ async function end(code: number): Promise<void> {
   process.exit(code);
 }
 
+async function stopAll(): Promise<void> {
+  const results = await Promise.allSettled([...servers.values()].map((server) => server.stop()));
+  for (const result of results) if (result.status === 'rejected') complain(result.reason);
+}
+
+function complain(error: unknown): void {
+  console.error(`The keeper of the embedded servers: ${messageOf(error)}`);
+}
+
 /** The folder may be gone; that must not keep us from stopping the servers. */
 function attempt(step: () => void): void {
   try {
     step();
   } catch (error) {
-    console.error(messageOf(error));
+    complain(error);
   }
 }
 
@@ -113,7 +121,7 @@ process.on('SIGTERM', () => void end(0));
 process.on('SIGINT', () => {});
 process.on('SIGHUP', () => {});
 process.on('uncaughtException', (error) => {
-  attempt(() => console.error(error));
+  attempt(() => complain(error));
   void end(1);
 });
 // The parent may have died before the listener above was there.
