@@ -34,11 +34,10 @@ async function runBin([name = '', ...args]) {
 
 /** A change that does not compile leaves the running server as it is. */
 async function develop(args) {
-  for (let server; ;) {
+  for (let server; ; ) {
     const tried = sources();
     if ((await buildChanged()) === 0) {
-      server?.child.kill('SIGTERM');
-      await server?.exit;
+      await replaced(server);
       if (stopCode() === undefined) server = announced(serve(args));
     }
     await changed(tried);
@@ -46,10 +45,17 @@ async function develop(args) {
   }
 }
 
+async function replaced(server) {
+  if (!server) return;
+  server.isReplaced = true;
+  server.child.kill('SIGTERM');
+  await server.exit;
+}
+
 function announced(server) {
   void server.exit.then((code) => {
-    if (stopCode() === undefined)
-      console.error(`The server ended with code ${code}; a changed source starts it again.`);
+    if (server.isReplaced || stopCode() !== undefined) return;
+    console.error(`The server ended with code ${code}; a changed source starts it again.`);
   });
   return server;
 }
