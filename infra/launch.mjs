@@ -34,7 +34,7 @@ async function runBin([name = '', ...args]) {
 
 /** A change that does not compile leaves the running server as it is. */
 async function develop(args) {
-  for (let server; ; ) {
+  for (let server; ;) {
     const tried = sources();
     if ((await buildChanged()) === 0) {
       await replaced(server);
