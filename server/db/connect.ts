@@ -66,3 +66,6 @@ export function describeUrl(url: string): string {
   const { hostname, port, pathname } = new URL(url);
   return `${hostname}:${port || 5432}${pathname}`;
 }
+
+/** A uuid[] parameter in PostgreSQL's own form: `sql.array` sends a malformed one before its connection knows the type. */
+export const uuidArray = (ids: readonly string[]): string => `{${ids.join(',')}}`;

@@ -17,29 +17,50 @@ interface Waiting<Key, Value> {
 export const MAX_BATCH_KEYS = 1000;
 
 /**
- * Gathers the keys that all requests of the process ask for within one turn of the event loop into one statement.
- * Keys are primitives: equal ones are sent once. The statement starts after the last key was asked for, so nobody is
- * answered from a state older than the one they waited for.
+ * Gathers the keys that all requests of the process ask for within one turn of the event loop into one statement and,
+ * while `mostInFlight` statements are under way, what is asked for meanwhile into the next. Keys are primitives: equal
+ * ones are sent once. A statement starts after its last key was asked for, so nobody is answered from a state older
+ * than the one they waited for.
  */
 export class Batcher<Key, Value> {
   readonly #run: Run<Key, Value>;
+  readonly #mostInFlight: number;
   #waiting: Waiting<Key, Value>[] = [];
+  #scheduled = false;
+  #inFlight = 0;
 
-  constructor(run: Run<Key, Value>) {
+  constructor(run: Run<Key, Value>, mostInFlight: number) {
     this.#run = run;
+    this.#mostInFlight = mostInFlight;
   }
 
   load(keys: readonly Key[]): Promise<Batch<Value>> {
     return new Promise((resolve, reject) => {
-      if (this.#waiting.length === 0) setImmediate(() => this.#dispatch());
       this.#waiting.push({ keys, resolve, reject });
+      this.#schedule();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (this.#inFlight < this.#mostInFlight) this.#dispatch();
     });
   }
 
   #dispatch(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const group of groups(waiting)) void this.#send(group);
+    for (const group of groups(waiting)) void this.#track(group);
+  }
+
+  async #track(group: Waiting<Key, Value>[]): Promise<void> {
+    this.#inFlight++;
+    await this.#send(group);
+    this.#inFlight--;
+    if (this.#waiting.length > 0) this.#schedule();
   }
 
   async #send(group: Waiting<Key, Value>[]): Promise<void> {

@@ -9,6 +9,11 @@ export interface UserPageKey {
   page: PageRequest<UserOrderField>;
 }
 
+/** Look-ups by key are quick and alike: two statements at once keep the connection busy, and more keys share the next. */
+const KEYS_IN_FLIGHT = 2;
+/** Questions differ in cost: none waits for another; the pool bounds them. */
+const UNBOUNDED = Infinity;
+
 /** The process-wide batchers of one server: what all requests that read there ask for in one turn goes out together. */
 export class Readers {
   readonly userById: Batcher<string, UserRow | null>;
@@ -16,9 +21,9 @@ export class Readers {
   readonly userCount: Batcher<string, number>;
 
   constructor(sql: Sql) {
-    this.userById = new Batcher(async (ids) => byKey(ids, await usersByIds(sql, ids), ({ id }) => id));
-    this.userPage = new Batcher(each((key: UserPageKey) => pageOfUsers(sql, key.filter, key.page), (rows) => rows));
-    this.userCount = new Batcher(each((filter: UserFilter) => countUsers(sql, filter), (rows) => rows[0]?.count ?? 0));
+    this.userById = new Batcher(async (ids) => byKey(ids, await usersByIds(sql, ids), ({ id }) => id), KEYS_IN_FLIGHT);
+    this.userPage = new Batcher(each((key: UserPageKey) => pageOfUsers(sql, key.filter, key.page), (rows) => rows), UNBOUNDED);
+    this.userCount = new Batcher(each((filter: UserFilter) => countUsers(sql, filter), (rows) => rows[0]?.count ?? 0), UNBOUNDED);
   }
 }
 

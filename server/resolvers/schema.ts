@@ -16,7 +16,7 @@ const noPubSub = {
 export function buildGraphQLSchema(): GraphQLSchema {
   return buildSchemaSync({
     resolvers: [UserResolver, UserConnectionResolver, ChangeResolver, ReplicationResolver],
-    validate: { forbidUnknownValues: false, stopAtFirstError: true },
+    validate: { forbidUnknownValues: false, skipMissingProperties: false, stopAtFirstError: true },
     pubSub: noPubSub,
   });
 }

@@ -27,7 +27,7 @@ export async function awaitInitialCopy(replica: Server, timeoutMs: number, say: 
 
 async function readCopying({ admin }: Server): Promise<Copying> {
   const [state] = await admin<[Copying]>`
-    select coalesce(array_agg(r.srrelid::regclass::text) filter (where r.srsubstate <> 'r'), '{}') as tables,
+    select coalesce(json_agg(r.srrelid::regclass::text) filter (where r.srsubstate <> 'r'), '[]') as tables,
            coalesce((select sum(tuples_processed) from pg_stat_progress_copy where datname = current_database()), 0)::int as rows,
            coalesce((select sync_error_count from pg_stat_subscription_stats where subid = s.oid), 0)::int as errors
     from pg_subscription s join pg_subscription_rel r on r.srsubid = s.oid

@@ -29,7 +29,7 @@ export async function makeReplicator(admin: Sql, name: string): Promise<{ user: 
 /** The published columns and no others: not the password hash. */
 export async function allowCopy(admin: Sql, login: string): Promise<void> {
   const tables = await admin<{ schema: string; name: string; columns: string[] }[]>`
-    select schemaname as schema, tablename as name, attnames as columns from pg_publication_tables where pubname = 'readback'`;
+    select schemaname as schema, tablename as name, to_json(attnames) as columns from pg_publication_tables where pubname = 'readback'`;
   for (const { schema, name, columns } of tables) {
     const list = columns.map(() => '%I').join(', ');
     await runFormatted(admin, 'grant usage on schema %I to %I', schema, login);
@@ -39,6 +39,7 @@ export async function allowCopy(admin: Sql, login: string): Promise<void> {
 
 /** Utility statements take no parameters: PostgreSQL itself quotes the values into the statement. */
 export async function runFormatted(sql: Sql, template: string, ...values: string[]): Promise<void> {
-  const [row] = await sql<[{ statement: string }]>`select format(${template}, variadic ${sql.array(values)}::text[]) as statement`;
+  const [row] = await sql<[{ statement: string }]>`
+    select format(${template}, variadic array(select jsonb_array_elements_text(${sql.json(values)}))) as statement`;
   await sql.unsafe(row.statement);
 }

@@ -41,6 +41,8 @@ function openServers(databases: DatabaseConfig, config: SetupConfig) {
 
 async function setUpServers(primary: Server, replicas: Server[], databases: DatabaseConfig, config: SetupConfig, say: Say) {
   await checkRequirements(primary, replicas);
+  // Two that set up at once take turns: the lock is the session's, and goes with it.
+  await primary.admin`select pg_advisory_lock(hashtextextended('readback.setup', 0))`;
   await Promise.all([bringUpToDate(primary, 'primary', say), ...replicas.map((replica) => bringUpToDate(replica, 'replica', say))]);
   await allowLogin(primary, databases.primary.url, ['readback_writer', 'readback_reader']);
   for (const [index, replica] of replicas.entries()) {

@@ -1,4 +1,4 @@
-import type { Fragment, Sql, Statement } from '../db/connect.ts';
+import { uuidArray, type Fragment, type Sql, type Statement } from '../db/connect.ts';
 import { keysetPage, type PageRequest } from './keyset.ts';
 import { split, type Seen, type WithSeen } from './seen.ts';
 
@@ -30,7 +30,7 @@ const columns = (sql: Sql): Fragment => sql`
 
 export async function usersByIds(sql: Sql, ids: readonly string[]): Promise<Seen<UserRow>> {
   const result = await sql<WithSeen<UserRow>[]>`
-    select s.seen, ${columns(sql)} from readback.seen() s(seen) left join users u on u.id = any(${sql.array([...ids])}::uuid[])`;
+    select s.seen, ${columns(sql)} from readback.seen() s(seen) left join users u on u.id = any(${uuidArray(ids)}::uuid[])`;
   return split(result, 'id');
 }
 

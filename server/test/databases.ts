@@ -1,0 +1,84 @@
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import postgres from 'postgres';
+import { inject } from 'vitest';
+import { readConfig, type Config, type DatabaseConfig } from '../config.ts';
+import { setUp } from '../setup/setup.ts';
+
+/** Fresh databases on the run's servers, set up and replicating. */
+export interface TestDatabases {
+  name: string;
+  dir: string;
+  config: DatabaseConfig;
+  /** As superuser. */
+  primary: postgres.Sql;
+  replicas: postgres.Sql[];
+  /** Statements that a server executed for this database since the call, by its own log. */
+  statements: (server: string, application?: RegExp) => () => string[];
+  drop: () => Promise<void>;
+}
+
+export const testConfig = (overrides: Partial<Config> = {}): Config => ({
+  ...readConfig({}),
+  PORT: 0,
+  LOG_LEVEL: 'silent',
+  ...overrides,
+});
+
+export async function freshDatabases({ replicas = 1, settle = true } = {}): Promise<TestDatabases> {
+  const { servers, dir } = inject('cluster');
+  const name = `t${crypto.randomUUID().replaceAll('-', '').slice(0, 16)}`;
+  const names = ['primary', ...Array.from({ length: replicas }, (_, index) => `replica-${index + 1}`)];
+  const urls = names.map((server) => ({ url: inDatabase(servers[server]!.url, name), adminUrl: inDatabase(servers[server]!.adminUrl, name) }));
+  for (const server of names) await administer(servers[server]!.adminUrl, (sql) => sql.unsafe(`create database ${name}`));
+  const config = { primary: urls[0]!, replicas: urls.slice(1), replicationUrl: undefined };
+  if (settle) await setUp(config, testConfig(), () => {});
+  const admins = urls.map(({ adminUrl }) => postgres(adminUrl, { max: 4, onnotice: () => {} }));
+  for (const sql of admins) await sql.unsafe(`alter database ${name} set log_statement = 'all'`);
+  return {
+    name,
+    dir,
+    config,
+    primary: admins[0]!,
+    replicas: admins.slice(1),
+    statements: (server, application = /./) => logReader(join(dir, `${server}.log`), name, application),
+    drop: () => dropAll(admins, names.map((server) => servers[server]!.adminUrl), name),
+  };
+}
+
+function inDatabase(text: string, name: string): string {
+  const url = new URL(text);
+  url.pathname = `/${name}`;
+  return url.href;
+}
+
+async function administer(url: string, work: (sql: postgres.Sql) => Promise<unknown>): Promise<void> {
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  await work(sql).finally(() => sql.end());
+}
+
+async function dropAll(admins: postgres.Sql[], adminUrls: string[], name: string): Promise<void> {
+  for (const replica of admins.slice(1)) {
+    const [subscription] = await replica`select from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`;
+    if (subscription) await replica`drop subscription readback`;
+  }
+  await Promise.all(admins.map((sql) => sql.end()));
+  for (const url of adminUrls) await administer(url, (sql) => sql.unsafe(`drop database ${name} with (force)`));
+}
+
+/** What postgres.js asks of each new connection. */
+const DRIVERS_OWN = /from pg_catalog\.pg_type/;
+
+/** PostgreSQL writes a statement to its log before it executes it: what was answered is there. */
+function logReader(file: string, database: string, application: RegExp): () => string[] {
+  const start = statSync(file).size;
+  return () => {
+    const entries = readFileSync(file).subarray(start).toString().replace(/\n\t[ \t]*/g, ' ').split('\n');
+    return entries.flatMap((entry) => {
+      const [db, app = '', ...rest] = entry.split('|');
+      const statement = /^LOG: {2}(?:statement|execute [^:]+): (.*)$/.exec(rest.join('|'))?.[1];
+      if (db !== database || !application.test(app) || statement === undefined || DRIVERS_OWN.test(statement)) return [];
+      return [statement.trim()];
+    });
+  };
+}

@@ -1,0 +1,78 @@
+import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
+import { print } from 'graphql';
+import { createClient, type Client } from 'graphql-ws';
+import { WebSocket } from 'ws';
+import type { Config } from '../config.ts';
+import { createLog, serve } from '../serve.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
+
+export interface Answer<Data> {
+  status: number;
+  headers: Headers;
+  data: Data;
+  errors: { message: string; path?: (string | number)[]; extensions: { code: string; field?: string } }[];
+  readback: { source: string; bookmark: string; waitedMs: number; fallback?: string };
+}
+
+export interface TestServer {
+  url: string;
+  databases: TestDatabases;
+  /** POST /graphql. */
+  query: <Data, Variables extends object>(document: TypedDocumentNode<Data, Variables> | string, variables?: Variables, headers?: Record<string, string>) => Promise<Answer<Data>>;
+  /** The code and field of the only error. */
+  failure: (document: TypedDocumentNode<unknown, never> | string, variables?: object, headers?: Record<string, string>) => Promise<string>;
+  rest: (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<{ status: number; headers: Headers; body: any }>;
+  websocket: () => Client;
+  stop: () => Promise<void>;
+}
+
+/** A server on a free port over fresh databases, or the ones given. */
+export async function startServer(overrides: Partial<Config> = {}, given?: TestDatabases): Promise<TestServer> {
+  const databases = given ?? (await freshDatabases());
+  const config = testConfig(overrides);
+  const server = await serve(config, databases.config, createLog(config));
+  const url = `http://127.0.0.1:${server.port}`;
+  const clients: Client[] = [];
+  const query = querier(url);
+  return {
+    url,
+    databases,
+    query,
+    failure: async (document, variables = {}, headers = {}) => {
+      const { errors } = await query(document as string, variables, headers);
+      if (errors.length !== 1) throw new Error(`expected one error, got ${JSON.stringify(errors)}`);
+      const { code, field } = errors[0]!.extensions;
+      return field === undefined ? code : `${code} ${field}`;
+    },
+    rest: (method, path, body, headers) => rest(url, method, path, body, headers),
+    websocket: () => {
+      const client = createClient({ url: `${url.replace('http', 'ws')}/graphql`, webSocketImpl: WebSocket, lazy: true, retryAttempts: 0 });
+      clients.push(client);
+      return client;
+    },
+    stop: async () => {
+      for (const client of clients) await client.dispose();
+      await server.stop();
+      if (!given) await databases.drop();
+    },
+  };
+}
+
+function querier(url: string): TestServer['query'] {
+  return async (document, variables, headers) => {
+    const query = typeof document === 'string' ? document : print(document);
+    const response = await fetch(`${url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify({ query, variables }),
+    });
+    const body = (await response.json()) as any;
+    return { status: response.status, headers: response.headers, data: body.data, errors: body.errors ?? [], readback: body.extensions?.readback };
+  };
+}
+
+async function rest(url: string, method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
+  const json = body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body), headers: { 'content-type': 'application/json', ...headers } };
+  const response = await fetch(`${url}${path}`, { method, headers, ...json });
+  return { status: response.status, headers: response.headers, body: await response.json() };
+}
