@@ -21,6 +21,8 @@ import { buildGraphQLSchema } from './resolvers/schema.ts';
 export interface Server {
   host: string;
   port: number;
+  /** Live subscriptions to changes. */
+  subscribers: () => number;
   stop: () => Promise<void>;
 }
 
@@ -40,7 +42,7 @@ export function createLog({ LOG_LEVEL }: Pick<Config, 'LOG_LEVEL'>): Logger {
   return pino({ level: LOG_LEVEL, redact: ['req.headers.cookie', 'req.headers.authorization'] }, pino.destination(2));
 }
 
-async function build(config: Config, databases: DatabaseConfig, log: Logger, releasers: Releasers): Promise<{ host: string; port: number }> {
+async function build(config: Config, databases: DatabaseConfig, log: Logger, releasers: Releasers): Promise<Omit<Server, 'stop'>> {
   const pools = new Pools(config, releasers);
   const primary = openPrimary(config, pools, databases.primary.url);
   const replicas = databases.replicas.map(({ url }, index) => openReplica(config, pools, `replica-${index + 1}`, url, primary));
@@ -60,6 +62,7 @@ async function build(config: Config, databases: DatabaseConfig, log: Logger, rel
     releasers.add(`listener of ${replica.name}`, () => listener.stop());
     await listener.start();
   }
+  await reader.catchUp().catch(() => undefined);
 
   const router = new Router(primary, replicas, {
     bookmarkWaitMs: config.BOOKMARK_WAIT_MS,
@@ -73,7 +76,8 @@ async function build(config: Config, databases: DatabaseConfig, log: Logger, rel
     hasher: new Hasher(config.HASH_CONCURRENCY, config.HASH_QUEUE),
     status: new ReplicationStatus(primary, replicas, monitor),
   };
-  return listenHttp(config, services, new Operations(services, router), log, releasers);
+  const { host, port } = await listenHttp(config, services, new Operations(services, router), log, releasers);
+  return { host, port, subscribers: () => hub.subscribers };
 }
 
 async function listenHttp(config: Config, services: Services, operations: Operations, log: Logger, releasers: Releasers) {

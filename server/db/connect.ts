@@ -69,3 +69,6 @@ export function describeUrl(url: string): string {
 
 /** A uuid[] parameter in PostgreSQL's own form: `sql.array` sends a malformed one before its connection knows the type. */
 export const uuidArray = (ids: readonly string[]): string => `{${ids.join(',')}}`;
+
+/** `createdAt` as `created_at`. */
+export const columnName = postgres.fromCamel;

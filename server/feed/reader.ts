@@ -19,14 +19,9 @@ export class FeedReader {
     this.#publish = publish;
   }
 
-  /** From the end of the log as it is now. */
-  async start(): Promise<void> {
-    this.#seq = await lastSeq(this.#sql);
-  }
-
-  /** Publishes all that is new; shared by all who ring at the same time. */
+  /** Publishes all that is new, from the end of the log as the first call finds it; shared by all who ring at the same time. */
   readonly catchUp = shared(async (): Promise<void> => {
-    if (this.#seq === undefined) return;
+    this.#seq ??= await lastSeq(this.#sql);
     while (await this.#readBatch(this.#seq));
   });
 

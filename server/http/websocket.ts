@@ -2,11 +2,10 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ApolloServer } from '@apollo/server';
-import { GraphQLError, getOperationAST, parse, subscribe, validate, type ExecutionArgs, type ExecutionResult, type GraphQLSchema } from 'graphql';
+import { GraphQLError, getOperationAST, parse, validate, type ExecutionArgs, type ExecutionResult, type FormattedExecutionResult, type GraphQLSchema } from 'graphql';
 import type { SubscribePayload } from 'graphql-ws';
 import { useServer } from 'graphql-ws/use/ws';
 import { WebSocketServer } from 'ws';
-import { mapAsync } from '../lib/iterables.ts';
 import type { Logger } from '../lib/logger.ts';
 import { isInternal, maskError } from './masking.ts';
 import type { Operation, Operations } from './operation.ts';
@@ -47,13 +46,14 @@ function accept(sockets: WebSocketServer, request: IncomingMessage, socket: Dupl
 interface Args extends ExecutionArgs {
   payload: SubscribePayload;
   contextValue: Operation;
+  isSubscription: boolean;
 }
 
 function handlers(options: WebsocketOptions) {
   return {
     onSubscribe: (_: unknown, _id: string, payload: SubscribePayload) => prepare(options, payload),
     execute: (args: ExecutionArgs) => execute(options.pipeline, args as Args),
-    subscribe: async (args: ExecutionArgs) => masked(await subscribe(args), (args as Args).contextValue, options.log),
+    onNext: (_: unknown, _id: string, _payload: unknown, args: ExecutionArgs, result: ExecutionResult) => present(args as Args, result, options.log),
   };
 }
 
@@ -65,7 +65,7 @@ async function prepare({ schema, operations }: WebsocketOptions, payload: Subscr
     const errors = isSubscription ? validate(schema, document) : [];
     if (errors.length > 0) return errors.map((error) => coded(error, 'GRAPHQL_VALIDATION_FAILED'));
     const contextValue = await operations.begin(wishes(payload));
-    return { schema, document, operationName: payload.operationName, variableValues: payload.variables, contextValue, payload };
+    return { schema, document, operationName: payload.operationName, variableValues: payload.variables, contextValue, payload, isSubscription };
   } catch (error) {
     if (error instanceof GraphQLError) return [error.extensions['code'] ? error : coded(error, 'GRAPHQL_PARSE_FAILED')];
     throw error;
@@ -90,15 +90,9 @@ async function execute(pipeline: ApolloServer<Operation>, { payload, contextValu
   return body.singleResult as ExecutionResult;
 }
 
-type Subscribed = Awaited<ReturnType<typeof subscribe>>;
-
-function masked(result: Subscribed, { requestId }: Operation, log: Logger): Subscribed {
-  const mask = (one: ExecutionResult) => maskResult(one, requestId, log);
-  return Symbol.asyncIterator in result ? (mapAsync(result, mask) as typeof result) : mask(result);
-}
-
-function maskResult(result: ExecutionResult, requestId: string, log: Logger): ExecutionResult {
-  if (!result.errors) return result;
+/** What the pipeline made goes out as it is; a subscription's result gets its errors logged and masked here. */
+function present({ isSubscription, contextValue: { requestId } }: Args, result: ExecutionResult, log: Logger): FormattedExecutionResult {
+  if (!isSubscription || !result.errors) return result as FormattedExecutionResult;
   for (const error of result.errors.filter(isInternal)) log.error({ err: error.originalError ?? error, requestId }, 'subscription failed');
-  return { ...result, errors: result.errors.map((error) => maskError(error.toJSON(), error)) as unknown as GraphQLError[] };
+  return { ...result, errors: result.errors.map((error) => maskError(error.toJSON(), error)) };
 }

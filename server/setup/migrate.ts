@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import Postgrator from 'postgrator';
-import type { Fragment } from '../db/connect.ts';
+import { columnName, type Fragment } from '../db/connect.ts';
 import { SetupError } from '../lib/errors.ts';
 import { projectRoot } from '../lib/root.ts';
 import type { Server } from './requirements.ts';
@@ -27,7 +27,10 @@ function migrator(side: string, run: (query: string) => Fragment): Postgrator {
     driver: 'pg',
     migrationPattern: join(projectRoot, 'sql', side, '*.do.*.sql'),
     schemaTable: 'readback.migrations',
-    execQuery: async (query) => ({ rows: await run(query) }),
+    execQuery: async (query) => ({ rows: (await run(query)).map(asNamed) }),
     execSqlScript: async (query) => void (await run(query)),
   });
 }
+
+/** Postgrator looks for the columns' own names. */
+const asNamed = (row: Record<string, unknown>) => Object.fromEntries(Object.entries(row).map(([name, value]) => [columnName(name), value]));

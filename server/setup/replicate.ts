@@ -43,6 +43,7 @@ async function withLogin(primary: Sql, slot: string, wanted: Conninfo): Promise<
 
 async function create(primary: Server, replica: Server, slot: string, conninfo: Conninfo): Promise<void> {
   await dropLeftover(primary.admin, slot);
+  await emptyTables(primary.admin, replica.admin);
   try {
     await runFormatted(
       replica.admin,
@@ -51,7 +52,7 @@ async function create(primary: Server, replica: Server, slot: string, conninfo: 
       slot,
     );
   } catch (error) {
-    const reason = (error as Error).message;
+    const reason = (error as Error).message.replace(/\s+/g, ' ');
     throw new SetupError(
       `${replica.name} (${replica.at}) cannot subscribe to the primary at ${conninfo.host}:${conninfo.port}: ${reason}. ` +
         'If the replica reaches the primary by another address, set PRIMARY_REPLICATION_URL to it.',
@@ -62,6 +63,14 @@ async function create(primary: Server, replica: Server, slot: string, conninfo: 
 /** A slot of this replica's name without a subscription: an earlier start ended between making the two. */
 async function dropLeftover(primary: Sql, slot: string): Promise<void> {
   await primary`select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = ${slot} and not active`;
+}
+
+/** Without a subscription, what the replica's tables hold is of an earlier one, and in the way of a fresh copy. */
+async function emptyTables(primary: Sql, replica: Sql): Promise<void> {
+  const published = await primary<{ schemaname: string; tablename: string }[]>`
+    select schemaname, tablename from pg_publication_tables where pubname = 'readback'`;
+  for (const { schemaname, tablename } of published) await runFormatted(replica, 'truncate %I.%I', schemaname, tablename);
+  await replica`truncate readback.change_log`;
 }
 
 async function mend(primary: Server, replica: Server, current: Subscription, wanted: Conninfo): Promise<void> {

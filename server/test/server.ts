@@ -23,6 +23,7 @@ export interface TestServer {
   failure: (document: TypedDocumentNode<unknown, never> | string, variables?: object, headers?: Record<string, string>) => Promise<string>;
   rest: (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<{ status: number; headers: Headers; body: any }>;
   websocket: () => Client;
+  subscribers: () => number;
   stop: () => Promise<void>;
 }
 
@@ -50,6 +51,7 @@ export async function startServer(overrides: Partial<Config> = {}, given?: TestD
       clients.push(client);
       return client;
     },
+    subscribers: server.subscribers,
     stop: async () => {
       for (const client of clients) await client.dispose();
       await server.stop();
