@@ -32,6 +32,8 @@ const SETTINGS: Record<string, string> = {
   max_sync_workers_per_subscription: '2',
   shared_buffers: '128MB',
   wal_receiver_status_interval: '1s',
+  // A lost stream is taken up again this soon; PostgreSQL's 5 s would keep a replica out of use for as long.
+  wal_retrieve_retry_interval: '1s',
   timezone: 'UTC',
   log_timezone: 'UTC',
 };

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import postgres from 'postgres';
 import { inject } from 'vitest';
 import { readConfig, type Config, type DatabaseConfig } from '../config.ts';
+import type { TestCluster } from './cluster.ts';
 import { setUp } from '../setup/setup.ts';
 
 /** Fresh databases on the run's servers, set up and replicating. */
 export interface TestDatabases {
   name: string;
-  dir: string;
   config: DatabaseConfig;
   /** As superuser. */
   primary: postgres.Sql;
@@ -25,8 +25,15 @@ export const testConfig = (overrides: Partial<Config> = {}): Config => ({
   ...overrides,
 });
 
-export async function freshDatabases({ replicas = 1, settle = true } = {}): Promise<TestDatabases> {
-  const { servers, dir } = inject('cluster');
+export interface FreshOptions {
+  replicas?: number;
+  /** False: left empty. */
+  settle?: boolean;
+  cluster?: TestCluster;
+}
+
+export async function freshDatabases({ replicas = 1, settle = true, cluster = inject('cluster') }: FreshOptions = {}): Promise<TestDatabases> {
+  const { servers, dir } = cluster;
   const name = `t${crypto.randomUUID().replaceAll('-', '').slice(0, 16)}`;
   const names = ['primary', ...Array.from({ length: replicas }, (_, index) => `replica-${index + 1}`)];
   const urls = names.map((server) => ({ url: inDatabase(servers[server]!.url, name), adminUrl: inDatabase(servers[server]!.adminUrl, name) }));
@@ -37,7 +44,6 @@ export async function freshDatabases({ replicas = 1, settle = true } = {}): Prom
   for (const sql of admins) await sql.unsafe(`alter database ${name} set log_statement = 'all'`);
   return {
     name,
-    dir,
     config,
     primary: admins[0]!,
     replicas: admins.slice(1),

@@ -1,0 +1,61 @@
+import { expect, test } from 'vitest';
+import { Batcher, MAX_BATCH_KEYS } from './batcher.ts';
+
+/** Records what is sent; each answer waits to be let go. */
+function recorder() {
+  const sent: { keys: number[]; answer: () => void }[] = [];
+  const run = (keys: number[]) =>
+    new Promise<{ values: string[]; seen: bigint }>((resolve) => {
+      sent.push({ keys, answer: () => resolve({ values: keys.map(String), seen: BigInt(sent.length) }) });
+    });
+  return { sent, run };
+}
+const turn = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+
+test('what is asked for in one turn goes out together, equal keys once, each caller with its own in its order', async () => {
+  const { sent, run } = recorder();
+  const batcher = new Batcher(run, 2);
+  const answers = [batcher.load([3, 1]), batcher.load([1, 2])];
+  await turn();
+  expect(sent.map(({ keys }) => keys)).toEqual([[3, 1, 2]]);
+  sent[0]!.answer();
+  expect((await Promise.all(answers)).map(({ values }) => values)).toEqual([['3', '1'], ['1', '2']]);
+});
+
+test('past the bound of statements under way, keys gather for the next one', async () => {
+  const { sent, run } = recorder();
+  const batcher = new Batcher(run, 1);
+  const first = batcher.load([1]);
+  await turn();
+  const later = [batcher.load([2])];
+  await turn();
+  later.push(batcher.load([3]));
+  await turn();
+  expect(sent.map(({ keys }) => keys)).toEqual([[1]]);
+  sent[0]!.answer();
+  await first;
+  await turn();
+  expect(sent.map(({ keys }) => keys)).toEqual([[1], [2, 3]]);
+  sent[1]!.answer();
+  expect((await Promise.all(later)).map(({ values }) => values)).toEqual([['2'], ['3']]);
+});
+
+test('a statement has a bounded number of keys', async () => {
+  const { sent, run } = recorder();
+  const batcher = new Batcher(run, 9);
+  const keys = Array.from({ length: MAX_BATCH_KEYS - 1 }, (_, index) => index);
+  const answers = [batcher.load(keys), batcher.load([5000]), batcher.load([5001])];
+  await turn();
+  expect(sent.map((batch) => batch.keys.length)).toEqual([MAX_BATCH_KEYS, 1]);
+  for (const { answer } of sent) answer();
+  await Promise.all(answers);
+});
+
+test('a failure reaches everyone in the batch, and no one else', async () => {
+  let fail = true;
+  const batcher = new Batcher<number, number>((keys) => (fail ? Promise.reject(new Error('down')) : Promise.resolve({ values: keys, seen: 0n })), 2);
+  const both = await Promise.allSettled([batcher.load([1]), batcher.load([2])]);
+  expect(both.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  fail = false;
+  expect((await batcher.load([1])).values).toEqual([1]);
+});

@@ -1,0 +1,50 @@
+import postgres from 'postgres';
+
+/** Ways to hold a replica's apply worker back, each undone by what it returns. */
+
+/** Rows cannot be written, and can be read. */
+export const holdApply = (replica: postgres.Sql) => lockUsers(replica, 'exclusive');
+
+/** Rows can be neither written nor read. */
+export const holdTable = (server: postgres.Sql) => lockUsers(server, 'access exclusive');
+
+async function lockUsers(server: postgres.Sql, mode: 'exclusive' | 'access exclusive'): Promise<() => Promise<void>> {
+  const held = Promise.withResolvers<void>();
+  const locked = Promise.withResolvers<void>();
+  const transaction = server.begin(async (sql) => {
+    await sql.unsafe(`lock table users in ${mode} mode`);
+    locked.resolve();
+    await held.promise;
+  });
+  await Promise.race([locked.promise, transaction]);
+  return async () => {
+    held.resolve();
+    await transaction;
+  };
+}
+
+export async function disableSubscription(replica: postgres.Sql): Promise<() => Promise<void>> {
+  await replica`alter subscription readback disable`;
+  return async () => void (await replica`alter subscription readback enable`);
+}
+
+/** The connection over which changes stream breaks; the replica opens it again by itself. */
+export async function cutOff(primary: postgres.Sql, replica: postgres.Sql): Promise<() => void> {
+  const [row] = await replica`select subslotname from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`;
+  await primary`select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = ${row!['subslotname']} and active`;
+  return () => {};
+}
+
+/** The apply worker stands still, in the middle of whatever it does. */
+export async function pauseWorker(replica: postgres.Sql): Promise<() => void> {
+  const [row] = await replica`select pid from pg_stat_subscription where subname = 'readback' and relid is null and pid is not null`;
+  if (!row) return () => {};
+  process.kill(row['pid'], 'SIGSTOP');
+  return () => {
+    try {
+      process.kill(row['pid'], 'SIGCONT');
+    } catch {
+      // It ended meanwhile, with its server.
+    }
+  };
+}

@@ -1,0 +1,74 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { CreateUserDocument, UpdateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
+import { startCluster, type OwnCluster } from './cluster.ts';
+import { freshDatabases, type TestDatabases } from './databases.ts';
+import { startServer, type TestServer } from './server.ts';
+
+let cluster: OwnCluster;
+let databases: TestDatabases;
+let server: TestServer;
+let id: string;
+let bookmark: string;
+
+const settings = { BOOKMARK_WAIT_MS: 300, MONITOR_INTERVAL_MS: 100, DB_CONNECT_TIMEOUT_MS: 1000 };
+
+beforeAll(async () => {
+  cluster = await startCluster();
+  databases = await freshDatabases({ replicas: 2, cluster });
+  server = await startServer(settings, databases);
+  const input = { username: 'someone', email: 'someone@example.com', password: 'correct horse' };
+  const { data } = await server.query(CreateUserDocument, { input, confirm: 'REPLICATED' });
+  ({ bookmark, user: { id } } = data.createUser);
+  await server.query(UserDocument, { id }, { 'readback-consistency': 'strong' });
+});
+afterAll(async () => {
+  await server.stop();
+  await databases.drop().catch(() => undefined);
+  await cluster.stop();
+});
+
+const health = async () => (await server.rest('GET', '/health')).body;
+const healthy = () => expect.poll(async () => (await health()).status, { timeout: 15_000 }).toBe('healthy');
+
+test('with every replica down, writes go on and reads fall back to the primary', async () => {
+  for (const name of ['replica-1', 'replica-2']) await cluster.control.stopServer(name);
+  await expect.poll(async () => (await health()).replicas.map(({ state }: { state: string }) => state)).toEqual(['DOWN', 'DOWN']);
+  expect(await health()).toMatchObject({ status: 'unhealthy', writes: true, message: expect.stringContaining('reads fall back to the primary') });
+  const { data, errors } = await server.query(UpdateUserDocument, { id, input: { firstName: 'written' } });
+  expect(errors).toEqual([]);
+  const read = await server.query(UserDocument, { id }, { 'readback-bookmark': data.updateUser.bookmark });
+  expect(read).toMatchObject({ data: { user: { firstName: 'written' } }, readback: { source: 'primary', waitedMs: 0 } });
+  for (const name of ['replica-1', 'replica-2']) await cluster.control.startServer(name);
+  await healthy();
+  expect(await server.query(UserDocument, { id }, { 'readback-bookmark': data.updateUser.bookmark })).toMatchObject({
+    data: { user: { firstName: 'written' } },
+    readback: { source: expect.stringMatching(/^replica-/) },
+  });
+  bookmark = data.updateUser.bookmark;
+});
+
+test('with the primary down, reads go on from the replicas and writes are refused', async () => {
+  await cluster.control.stopServer('primary');
+  await expect.poll(async () => (await health()).writes).toBe(false);
+  expect(await health()).toMatchObject({ status: 'unhealthy', reads: true, message: expect.stringContaining('reads go on from the replicas') });
+  const read = await server.query(UserDocument, { id }, { 'readback-bookmark': bookmark });
+  expect(read).toMatchObject({ data: { user: { firstName: 'written' } }, readback: { source: expect.stringMatching(/^replica-/) } });
+  expect(await server.failure(UpdateUserDocument, { id, input: { firstName: 'lost' } })).toBe('PRIMARY_UNAVAILABLE');
+  expect(await server.failure(UserDocument, { id }, { 'readback-consistency': 'strong' })).toBe('PRIMARY_UNAVAILABLE');
+  const rest = await server.rest('PATCH', `/api/users/${id}`, { first_name: 'lost' });
+  expect(rest).toMatchObject({ status: 503, body: { success: false, error: 'PRIMARY_UNAVAILABLE' } });
+  await cluster.control.startServer('primary');
+  await healthy();
+  expect((await server.query(UpdateUserDocument, { id, input: { firstName: 'again' } })).errors).toEqual([]);
+});
+
+test('a server that starts while everything is down serves when it is back', async () => {
+  for (const name of ['primary', 'replica-1', 'replica-2']) await cluster.control.stopServer(name);
+  const late = await startServer(settings, databases);
+  expect(await late.rest('GET', '/health/ready')).toMatchObject({ status: 503, body: { status: 'not ready' } });
+  expect(await late.failure(UserDocument, { id })).toBe('REPLICA_UNAVAILABLE');
+  for (const name of ['primary', 'replica-1', 'replica-2']) await cluster.control.startServer(name);
+  await expect.poll(async () => (await late.rest('GET', '/health')).body.status, { timeout: 15_000 }).toBe('healthy');
+  expect((await late.query(UserDocument, { id })).data.user!.firstName).toBe('again');
+  await late.stop();
+});
