@@ -15,7 +15,9 @@ function whole(fallback: number, least: number, most: number) {
     .default(fallback);
 }
 
-const postgresUrl = z.string().refine(isPostgresUrl, 'must be a URL such as postgres://user:password@host:5432/database');
+const postgresUrl = z
+  .string()
+  .refine(isPostgresUrl, 'must be a URL such as postgres://user:password@host:5432/database');
 
 function isPostgresUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
@@ -93,7 +95,9 @@ type DatabaseVariable = Extract<keyof Variables, `${string}_URL` | `${string}_UR
 
 /** Checks everything at once; throws one SetupError with a line for each bad value. */
 export function readConfig(environment: Record<string, string | undefined>): Config {
-  const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''));
+  const set = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+  );
   const parsed = variables.safeParse(set);
   if (!parsed.success) throw new SetupError(parsed.error.issues.map((issue) => describe(issue, set)).join('\n'));
   return Object.freeze({ ...parsed.data, databases: readDatabases(parsed.data) });

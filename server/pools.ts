@@ -58,7 +58,12 @@ export function openReplica(config: Config, pools: Pools, name: string, url: str
   const closed = () => replica.lost();
   const replica: Replica = new Replica({
     name,
-    reader: pools.open(url, { role: 'readback_reader', max: config.REPLICA_POOL_SIZE, name: `reads of ${name}`, closed }),
+    reader: pools.open(url, {
+      role: 'readback_reader',
+      max: config.REPLICA_POOL_SIZE,
+      name: `reads of ${name}`,
+      closed,
+    }),
     watch: pools.open(url, { role: 'readback_reader', max: 1, name: `watch of ${name}`, closed }),
     lookTimeoutMs: config.REPLICA_LOOK_TIMEOUT_MS,
     maxLagMs: config.REPLICA_MAX_LAG_MS,

@@ -42,10 +42,17 @@ export function createLog({ LOG_LEVEL }: Pick<Config, 'LOG_LEVEL'>): Logger {
   return pino({ level: LOG_LEVEL, redact: ['req.headers.cookie', 'req.headers.authorization'] }, pino.destination(2));
 }
 
-async function build(config: Config, databases: DatabaseConfig, log: Logger, releasers: Releasers): Promise<Omit<Server, 'stop'>> {
+async function build(
+  config: Config,
+  databases: DatabaseConfig,
+  log: Logger,
+  releasers: Releasers,
+): Promise<Omit<Server, 'stop'>> {
   const pools = new Pools(config, releasers);
   const primary = openPrimary(config, pools, databases.primary.url);
-  const replicas = databases.replicas.map(({ url }, index) => openReplica(config, pools, `replica-${index + 1}`, url, primary));
+  const replicas = databases.replicas.map(({ url }, index) =>
+    openReplica(config, pools, `replica-${index + 1}`, url, primary),
+  );
   const monitor = new Monitor(primary, replicas, config.MONITOR_INTERVAL_MS);
   releasers.add('monitor', () => monitor.stop());
   await monitor.start();
@@ -56,7 +63,12 @@ async function build(config: Config, databases: DatabaseConfig, log: Logger, rel
   for (const [index, replica] of replicas.entries()) {
     const rang = () => {
       replica.rang();
-      if (index === 0) void reader.catchUp().catch((error: unknown) => log.warn({ err: error }, 'the change log could not be read: trying again at the next doorbell'));
+      if (index === 0)
+        void reader
+          .catchUp()
+          .catch((error: unknown) =>
+            log.warn({ err: error }, 'the change log could not be read: trying again at the next doorbell'),
+          );
     };
     const listener = pools.listener(replica.name, databases.replicas[index]!.url, rang);
     releasers.add(`listener of ${replica.name}`, () => listener.stop());
@@ -80,13 +92,28 @@ async function build(config: Config, databases: DatabaseConfig, log: Logger, rel
   return { host, port, subscribers: () => hub.subscribers };
 }
 
-async function listenHttp(config: Config, services: Services, operations: Operations, log: Logger, releasers: Releasers) {
+async function listenHttp(
+  config: Config,
+  services: Services,
+  operations: Operations,
+  log: Logger,
+  releasers: Releasers,
+) {
   const schema = buildGraphQLSchema();
   const pipeline = createPipeline(schema, log);
   await pipeline.start();
   releasers.add('pipeline', () => pipeline.stop());
-  const corsOrigins = config.CORS_ORIGINS === '*' ? ('*' as const) : config.CORS_ORIGINS.split(',').map((origin) => origin.trim());
-  const app = await createApp({ schema, pipeline, operations, status: services.status, log, bodyLimitBytes: config.BODY_LIMIT_BYTES, corsOrigins });
+  const corsOrigins =
+    config.CORS_ORIGINS === '*' ? ('*' as const) : config.CORS_ORIGINS.split(',').map((origin) => origin.trim());
+  const app = await createApp({
+    schema,
+    pipeline,
+    operations,
+    status: services.status,
+    log,
+    bodyLimitBytes: config.BODY_LIMIT_BYTES,
+    corsOrigins,
+  });
   releasers.add('http', () => app.close());
   await bind(app, config);
   const { port } = app.server.address() as AddressInfo;
@@ -98,7 +125,10 @@ async function bind(app: Awaited<ReturnType<typeof createApp>>, { HOST, PORT }: 
     await app.listen({ host: HOST, port: PORT });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'EADDRINUSE') throw new SetupError(`Port ${PORT} is taken: stop what listens there, or set PORT to a free one.`);
-    throw new SetupError(`Cannot listen on ${HOST}:${PORT}: ${message}. Set HOST and PORT to an address of this machine.`);
+    if (code === 'EADDRINUSE')
+      throw new SetupError(`Port ${PORT} is taken: stop what listens there, or set PORT to a free one.`);
+    throw new SetupError(
+      `Cannot listen on ${HOST}:${PORT}: ${message}. Set HOST and PORT to an address of this machine.`,
+    );
   }
 }

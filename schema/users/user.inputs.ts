@@ -14,7 +14,9 @@ const WhereGiven = () => ValidateIf((_, value) => value !== undefined);
 /** Checks run where there is a value: null is one of its own. */
 const WhereNotNull = () => ValidateIf((_, value) => value != null);
 
-@InputType({ description: 'username: 3 to 50 of letters, digits, `_ . -`; password: 8 to 128 characters; names: up to 100' })
+@InputType({
+  description: 'username: 3 to 50 of letters, digits, `_ . -`; password: 8 to 128 characters; names: up to 100',
+})
 export class CreateUserInput {
   @Matches(USERNAME, { message: USERNAME_RULE })
   @Field(() => String)
@@ -118,7 +120,10 @@ export class UserFilter {
   @WhereNotNull()
   @IsStorable()
   @Length(0, 254, { message: 'search must have at most 254 characters' })
-  @Field(() => String, { nullable: true, description: 'A prefix of username, email, first or last name, upper or lower case alike' })
+  @Field(() => String, {
+    nullable: true,
+    description: 'A prefix of username, email, first or last name, upper or lower case alike',
+  })
   search?: string | null;
 
   @Field(() => Boolean, { nullable: true })

@@ -21,7 +21,10 @@ export async function upCommand(config: Config, say: Say): Promise<void> {
 /** The server alone. */
 export async function serveCommand(config: Config, say: Say): Promise<void> {
   const { databases } = config;
-  if (!databases) throw new SetupError('serve needs databases: set PRIMARY_URL and REPLICA_URLS, or run `readback up` for an embedded pair.');
+  if (!databases)
+    throw new SetupError(
+      'serve needs databases: set PRIMARY_URL and REPLICA_URLS, or run `readback up` for an embedded pair.',
+    );
   await runUntilStopped(config.SHUTDOWN_GRACE_MS, say, (releasers) => start(config, databases, releasers, say));
 }
 

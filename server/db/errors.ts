@@ -30,10 +30,16 @@ export function forClient(error: unknown, side: Side): unknown {
   const code = codeOf(error);
   if (code === UNIQUE_VIOLATION) return conflict(error as DatabaseError);
   if (code === QUERY_CANCELED) {
-    return new ClientError('TIMEOUT', 'The database took too long and the statement was cancelled: ask for less, or try again.', { cause: error });
+    return new ClientError(
+      'TIMEOUT',
+      'The database took too long and the statement was cancelled: ask for less, or try again.',
+      { cause: error },
+    );
   }
   if (code === CHARACTER_NOT_IN_REPERTOIRE) {
-    return new ClientError('BAD_USER_INPUT', 'A text holds a character that PostgreSQL cannot store.', { cause: error });
+    return new ClientError('BAD_USER_INPUT', 'A text holds a character that PostgreSQL cannot store.', {
+      cause: error,
+    });
   }
   if (isUnavailable(error) || (side === 'PRIMARY' && code === READ_ONLY)) return unavailable(side, error);
   return error;

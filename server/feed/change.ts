@@ -2,7 +2,8 @@ import { toMicroseconds } from '../lib/time.ts';
 import type { ChangeRow, Image } from '../store/change-log.ts';
 
 /** `is_active` as `isActive`. */
-export const toFieldName = (column: string) => column.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+export const toFieldName = (column: string) =>
+  column.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 
 /** Fields whose values differ between the images; all of them for an insert or a delete. */
 export function changedFields(before: Image | null, after: Image | null): string[] {

@@ -80,12 +80,17 @@ class Subscriber {
   }
 
   async #next(end: () => Promise<IteratorResult<FeedChange>>): Promise<IteratorResult<FeedChange>> {
-    while (this.#queue.length === 0 && this.#state === 'open') await new Promise<void>((resolve) => (this.#wake = resolve));
+    while (this.#queue.length === 0 && this.#state === 'open')
+      await new Promise<void>((resolve) => (this.#wake = resolve));
     const value = this.#queue.shift();
     if (value) return { done: false, value };
     const overrun = this.#state === 'overrun';
     await end();
-    if (overrun) throw new ClientError('RATE_LIMITED', `More than ${this.#mostQueued} changes waited for this subscriber: read faster, and subscribe again.`);
+    if (overrun)
+      throw new ClientError(
+        'RATE_LIMITED',
+        `More than ${this.#mostQueued} changes waited for this subscriber: read faster, and subscribe again.`,
+      );
     return { done: true, value: undefined };
   }
 }

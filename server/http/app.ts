@@ -45,7 +45,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   addGraphQL(app, options.pipeline, options.operations, GRAPHQL_PATH);
   addRest(app, options.pipeline, options.operations);
   addHealth(app, options.status);
-  const closeWebsockets = attachWebsockets(app.server, { ...options, path: GRAPHQL_PATH, maxPayloadBytes: options.bodyLimitBytes });
+  const closeWebsockets = attachWebsockets(app.server, {
+    ...options,
+    path: GRAPHQL_PATH,
+    maxPayloadBytes: options.bodyLimitBytes,
+  });
   app.addHook('preClose', closeWebsockets);
   return app;
 }
@@ -54,7 +58,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
 function addErrors(app: FastifyInstance, log: Logger): void {
   app.setNotFoundHandler(async (request, reply) => {
     void reply.code(404);
-    return { success: false, message: `There is nothing at ${request.method} ${request.url.split('?')[0]}.`, error: 'NOT_FOUND' };
+    return {
+      success: false,
+      message: `There is nothing at ${request.method} ${request.url.split('?')[0]}.`,
+      error: 'NOT_FOUND',
+    };
   });
   app.setErrorHandler(async (error: { statusCode?: number; message: string; code?: string }, request, reply) => {
     const body = restErrorBody(error, request, reply);
@@ -63,6 +71,10 @@ function addErrors(app: FastifyInstance, log: Logger): void {
     void reply.code(status);
     if (status < 500) return { success: false, message: error.message, error: 'BAD_REQUEST' };
     log.error({ err: error, requestId: request.id }, 'request failed');
-    return { success: false, message: 'Something went wrong on the server: the log has it, under the request id of this answer.', error: 'INTERNAL_SERVER_ERROR' };
+    return {
+      success: false,
+      message: 'Something went wrong on the server: the log has it, under the request id of this answer.',
+      error: 'INTERNAL_SERVER_ERROR',
+    };
   });
 }

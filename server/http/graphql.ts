@@ -7,7 +7,12 @@ import { clearedCookie, wishesOf } from './bookmark-headers.ts';
 import type { Operation, Operations } from './operation.ts';
 
 /** POST, and GET for queries and for the page that browsers see. */
-export function addGraphQL(app: FastifyInstance, pipeline: ApolloServer<Operation>, operations: Operations, path: string): void {
+export function addGraphQL(
+  app: FastifyInstance,
+  pipeline: ApolloServer<Operation>,
+  operations: Operations,
+  path: string,
+): void {
   const handler = fastifyApolloHandler(pipeline, { context: (request, reply) => begin(operations, request, reply) });
   app.route({ method: ['GET', 'POST'], url: path, handler });
 }

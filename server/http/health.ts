@@ -9,14 +9,24 @@ export function addHealth(app: FastifyInstance, status: ReplicationStatus): void
     const now = status.now();
     const verdict = judge(now);
     void reply.code(verdict.status === 'unhealthy' ? 503 : 200).header('cache-control', 'no-store');
-    return { ...verdict, timestamp: now.at, writes: now.primary.reachable, reads: canRead(now), primary: now.primary, replicas: now.replicas };
+    return {
+      ...verdict,
+      timestamp: now.at,
+      writes: now.primary.reachable,
+      reads: canRead(now),
+      primary: now.primary,
+      replicas: now.replicas,
+    };
   });
   app.get('/health/live', async () => ({ status: 'live' }));
   app.get('/health/ready', async (_, reply) => {
     const now = status.now();
     const ready = now.primary.reachable || canRead(now);
     void reply.code(ready ? 200 : 503).header('cache-control', 'no-store');
-    return { status: ready ? 'ready' : 'not ready', ...(!ready && { reason: 'Neither the primary nor a replica can be reached' }) };
+    return {
+      status: ready ? 'ready' : 'not ready',
+      ...(!ready && { reason: 'Neither the primary nor a replica can be reached' }),
+    };
   });
 }
 
@@ -31,7 +41,10 @@ function judge(now: Status): { status: 'healthy' | 'degraded' | 'unhealthy'; mes
     return { status: 'unhealthy', message: `The primary cannot be reached: nothing can be written, ${reads}` };
   }
   if (ill.length === now.replicas.length) {
-    return { status: 'unhealthy', message: `No replica is well (${states}): writes go on, and reads fall back to the primary` };
+    return {
+      status: 'unhealthy',
+      message: `No replica is well (${states}): writes go on, and reads fall back to the primary`,
+    };
   }
   if (ill.length > 0) return { status: 'degraded', message: `Reads and writes work, but ${states}` };
   return { status: 'healthy', message: 'Both read and write databases are connected' };

@@ -17,12 +17,16 @@ const MASKED = 'Something went wrong on the server: the log has it, under the re
 
 /** What the client gets of an error: its own faults in full, the server's as one sentence. */
 export function maskError(formatted: GraphQLFormattedError, error: unknown): GraphQLFormattedError {
-  const place = { ...(formatted.locations && { locations: formatted.locations }), ...(formatted.path && { path: formatted.path }) };
+  const place = {
+    ...(formatted.locations && { locations: formatted.locations }),
+    ...(formatted.path && { path: formatted.path }),
+  };
   const client = asClientError(error);
   if (client) return { message: client.message, ...place, extensions: { ...client.extensions } };
   const invalid = asValidationError(error);
   if (invalid) return { ...describeInvalid(invalid), ...place };
-  if (isOwn(formatted, error)) return { message: formatted.message, ...place, extensions: { code: formatted.extensions?.['code'] } };
+  if (isOwn(formatted, error))
+    return { message: formatted.message, ...place, extensions: { code: formatted.extensions?.['code'] } };
   return { message: MASKED, ...place, extensions: { code: 'INTERNAL_SERVER_ERROR' } };
 }
 
@@ -34,7 +38,11 @@ export function isInternal(error: GraphQLError): boolean {
 /** An error with such a code was made by GraphQL itself where it wraps none that was thrown below it. */
 function isOwn(formatted: GraphQLFormattedError, error: unknown): boolean {
   const own = OWN_CODES.has(String(formatted.extensions?.['code']));
-  return own && error instanceof GraphQLError && (error.originalError === undefined || error.originalError instanceof GraphQLError);
+  return (
+    own &&
+    error instanceof GraphQLError &&
+    (error.originalError === undefined || error.originalError instanceof GraphQLError)
+  );
 }
 
 function asValidationError(error: unknown): ArgumentValidationError | undefined {
@@ -44,7 +52,10 @@ function asValidationError(error: unknown): ArgumentValidationError | undefined 
 
 /** The first rule that failed, with the field it is about. */
 function describeInvalid(error: ArgumentValidationError): GraphQLFormattedError {
-  const [first] = (error.extensions['validationErrors'] ?? []) as { property: string; constraints?: Record<string, string> }[];
+  const [first] = (error.extensions['validationErrors'] ?? []) as {
+    property: string;
+    constraints?: Record<string, string>;
+  }[];
   const message = Object.values(first?.constraints ?? {})[0] ?? 'The input is not valid.';
   return { message, extensions: { code: 'BAD_USER_INPUT', field: first?.property } };
 }

@@ -48,7 +48,10 @@ export class Operations {
       loaders: new Loaders(reads),
       services: this.#services,
       bookmark: token,
-      report: () => ({ ...reads.report, ...(reads.position !== null && primary.identity && { bookmark: token(reads.position) }) }),
+      report: () => ({
+        ...reads.report,
+        ...(reads.position !== null && primary.identity && { bookmark: token(reads.position) }),
+      }),
       release: () => reads.release(),
     };
   }
@@ -65,6 +68,7 @@ async function readBookmark(text: string, primary: Primary): Promise<Lsn> {
   if (!primary.identity) await primary.flushedNow();
   const lsn = decodeBookmark(text, primary.identity!);
   const known = primary.clock.latest;
-  if ((known === null || lsn > known) && lsn > (await primary.flushedNow())) throw badBookmark("is beyond the end of the primary's log");
+  if ((known === null || lsn > known) && lsn > (await primary.flushedNow()))
+    throw badBookmark("is beyond the end of the primary's log");
   return lsn;
 }

@@ -42,7 +42,8 @@ function reporting(log: Logger): ApolloServerPlugin<Operation> {
   return {
     requestDidStart: async () => ({
       didEncounterErrors: async ({ errors, contextValue }) => {
-        for (const error of errors.filter(isInternal)) log.error({ err: error.originalError ?? error, requestId: contextValue.requestId }, 'operation failed');
+        for (const error of errors.filter(isInternal))
+          log.error({ err: error.originalError ?? error, requestId: contextValue.requestId }, 'operation failed');
       },
       willSendResponse: async (request) => report(request),
     }),

@@ -11,10 +11,16 @@ export function toRest(row: object): Record<string, unknown> {
 /** The body's snake_case fields as GraphQL's input. Names that are not snake_case are no fields of ours. */
 export function fromRest(body: unknown): Record<string, unknown> {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw badInput('The body must be a JSON object such as {"first_name": "Ada"}, sent with content-type: application/json.');
+    throw badInput(
+      'The body must be a JSON object such as {"first_name": "Ada"}, sent with content-type: application/json.',
+    );
   }
   const entries = Object.entries(body).map(([name, value]) => {
-    if (toSnake(toCamel(name)) !== name) throw badInput(`There is no field ${name.slice(0, 50)}: fields are in snake_case, such as first_name.`, name.slice(0, 50));
+    if (toSnake(toCamel(name)) !== name)
+      throw badInput(
+        `There is no field ${name.slice(0, 50)}: fields are in snake_case, such as first_name.`,
+        name.slice(0, 50),
+      );
     return [toCamel(name), value];
   });
   return Object.fromEntries(entries);

@@ -25,7 +25,12 @@ export function addRest(app: FastifyInstance, pipeline: ApolloServer<Operation>,
 
   app.get<WithPage>('/api/users', async (request, reply) => {
     const { limit, after } = request.query;
-    const { users } = await run(UserListDocument, { first: limit === undefined ? null : parseLimit(limit), after: after ?? null }, request, reply);
+    const { users } = await run(
+      UserListDocument,
+      { first: limit === undefined ? null : parseLimit(limit), after: after ?? null },
+      request,
+      reply,
+    );
     if (users.pageInfo.hasNextPage) void reply.header('link', nextLink(request, limit, users.pageInfo.endCursor!));
     return { success: true, data: users.nodes.map(toRest), count: users.nodes.length };
   });
@@ -43,12 +48,22 @@ export function addRest(app: FastifyInstance, pipeline: ApolloServer<Operation>,
   });
 
   app.put<WithId>('/api/users/:id', async (request, reply) => {
-    const { replaceUser } = await run(ReplaceUserDocument, { ...request.params, input: fromRest(request.body) as never }, request, reply);
+    const { replaceUser } = await run(
+      ReplaceUserDocument,
+      { ...request.params, input: fromRest(request.body) as never },
+      request,
+      reply,
+    );
     return { success: true, message: 'User replaced', data: toRest(replaceUser.user) };
   });
 
   app.patch<WithId>('/api/users/:id', async (request, reply) => {
-    const { updateUser } = await run(UpdateUserDocument, { ...request.params, input: fromRest(request.body) as never }, request, reply);
+    const { updateUser } = await run(
+      UpdateUserDocument,
+      { ...request.params, input: fromRest(request.body) as never },
+      request,
+      reply,
+    );
     return { success: true, message: 'User updated', data: toRest(updateUser.user) };
   });
 
@@ -88,7 +103,8 @@ function runner(pipeline: ApolloServer<Operation>, operations: Operations) {
     const contextValue = await operations.begin(wishesOf(request));
     const query = textOf(document as unknown as TypedDocumentNode<never, never>);
     const { body, http } = await pipeline.executeOperation({ query, variables: { ...variables } }, { contextValue });
-    for (const [name, value] of http.headers) if (name.startsWith('readback-') || name === 'set-cookie') void reply.header(name, value);
+    for (const [name, value] of http.headers)
+      if (name.startsWith('readback-') || name === 'set-cookie') void reply.header(name, value);
     if (body.kind !== 'single') throw new Error('incremental delivery is not offered');
     const { data, errors } = body.singleResult;
     if (errors?.[0]) throw new RestError(errors[0]);
@@ -112,7 +128,12 @@ export function restErrorBody(error: unknown, request: FastifyRequest, reply: Fa
   if (!rest) return undefined;
   if (rest.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookie(request.protocol === 'https'));
   void reply.code(rest.status);
-  return { success: false, message: rest.message, error: rest.code, ...(rest.field !== undefined && { field: rest.field }) };
+  return {
+    success: false,
+    message: rest.message,
+    error: rest.code,
+    ...(rest.field !== undefined && { field: rest.field }),
+  };
 }
 
 function fromClientError(error: unknown): RestError | undefined {

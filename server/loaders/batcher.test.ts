@@ -19,7 +19,10 @@ test('what is asked for in one turn goes out together, equal keys once, each cal
   await turn();
   expect(sent.map(({ keys }) => keys)).toEqual([[3, 1, 2]]);
   sent[0]!.answer();
-  expect((await Promise.all(answers)).map(({ values }) => values)).toEqual([['3', '1'], ['1', '2']]);
+  expect((await Promise.all(answers)).map(({ values }) => values)).toEqual([
+    ['3', '1'],
+    ['1', '2'],
+  ]);
 });
 
 test('past the bound of statements under way, keys gather for the next one', async () => {
@@ -53,7 +56,10 @@ test('a statement has a bounded number of keys', async () => {
 
 test('a failure reaches everyone in the batch, and no one else', async () => {
   let fail = true;
-  const batcher = new Batcher<number, number>((keys) => (fail ? Promise.reject(new Error('down')) : Promise.resolve({ values: keys, seen: 0n })), 2);
+  const batcher = new Batcher<number, number>(
+    (keys) => (fail ? Promise.reject(new Error('down')) : Promise.resolve({ values: keys, seen: 0n })),
+    2,
+  );
   const both = await Promise.allSettled([batcher.load([1]), batcher.load([2])]);
   expect(both.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
   fail = false;

@@ -1,5 +1,12 @@
 import type { Sql } from '../db/connect.ts';
-import { countUsers, pageOfUsers, usersByIds, type UserFilter, type UserOrderField, type UserRow } from '../store/users.ts';
+import {
+  countUsers,
+  pageOfUsers,
+  usersByIds,
+  type UserFilter,
+  type UserOrderField,
+  type UserRow,
+} from '../store/users.ts';
 import type { PageRequest } from '../store/keyset.ts';
 import { Batcher, type Batch } from './batcher.ts';
 import type { Seen } from '../store/seen.ts';
@@ -22,8 +29,20 @@ export class Readers {
 
   constructor(sql: Sql) {
     this.userById = new Batcher(async (ids) => byKey(ids, await usersByIds(sql, ids), ({ id }) => id), KEYS_IN_FLIGHT);
-    this.userPage = new Batcher(each((key: UserPageKey) => pageOfUsers(sql, key.filter, key.page), (rows) => rows), UNBOUNDED);
-    this.userCount = new Batcher(each((filter: UserFilter) => countUsers(sql, filter), (rows) => rows[0]?.count ?? 0), UNBOUNDED);
+    this.userPage = new Batcher(
+      each(
+        (key: UserPageKey) => pageOfUsers(sql, key.filter, key.page),
+        (rows) => rows,
+      ),
+      UNBOUNDED,
+    );
+    this.userCount = new Batcher(
+      each(
+        (filter: UserFilter) => countUsers(sql, filter),
+        (rows) => rows[0]?.count ?? 0,
+      ),
+      UNBOUNDED,
+    );
   }
 }
 

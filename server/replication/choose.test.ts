@@ -3,10 +3,17 @@ import { chooseAny, chooseNow, chooseWithoutPrimary, worthWaitingFor } from './c
 import { LagClock } from './lag.ts';
 import type { ReplicaState } from './state.ts';
 
-const replica = (state: ReplicaState, applied: bigint | null = 100n, inFlight = 0) => ({ view: { state, applied }, inFlight });
+const replica = (state: ReplicaState, applied: bigint | null = 100n, inFlight = 0) => ({
+  view: { state, applied },
+  inFlight,
+});
 
 test('the least loaded of those that are well and have the position', () => {
-  const [behind, busy, free] = [replica('streaming', 50n), replica('streaming', 100n, 3), replica('streaming', 100n, 2)];
+  const [behind, busy, free] = [
+    replica('streaming', 50n),
+    replica('streaming', 100n, 3),
+    replica('streaming', 100n, 2),
+  ];
   expect(chooseNow([behind, busy, free], 100n)).toBe(free);
   expect(chooseNow([behind, busy, free], null)).toBe(behind);
   expect(chooseNow([behind], 100n)).toBeUndefined();
@@ -20,7 +27,12 @@ for (const state of ['down', 'reachable', 'disabled', 'copying', 'lagging'] as c
 }
 
 test('whoever takes any state gets a well one first, then one that has a whole copy', () => {
-  const [down, copying, disabled, well] = [replica('down'), replica('copying'), replica('disabled'), replica('streaming', 1n, 9)];
+  const [down, copying, disabled, well] = [
+    replica('down'),
+    replica('copying'),
+    replica('disabled'),
+    replica('streaming', 1n, 9),
+  ];
   expect(chooseAny([down, copying, disabled, well])).toBe(well);
   expect(chooseAny([down, copying, disabled])).toBe(disabled);
   expect(chooseAny([down, copying])).toBeUndefined();

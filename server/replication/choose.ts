@@ -33,5 +33,8 @@ const satisfies = ({ view }: Candidate, required: Lsn | null) =>
   required === null || (view.applied !== null && view.applied >= required);
 
 function leastLoaded<C extends Candidate>(replicas: readonly C[]): C | undefined {
-  return replicas.reduce<C | undefined>((best, next) => (best && best.inFlight <= next.inFlight ? best : next), undefined);
+  return replicas.reduce<C | undefined>(
+    (best, next) => (best && best.inFlight <= next.inFlight ? best : next),
+    undefined,
+  );
 }

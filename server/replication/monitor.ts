@@ -54,7 +54,9 @@ export class Monitor {
   async #beatWhereBehind(): Promise<void> {
     const previous = this.#previous;
     if (!this.#primary.reachable || previous === null) return;
-    const behind = this.#replicas.some(({ view }) => view.state !== 'down' && view.applied !== null && view.applied < previous);
+    const behind = this.#replicas.some(
+      ({ view }) => view.state !== 'down' && view.applied !== null && view.applied < previous,
+    );
     if (behind) await this.#primary.beat().catch(() => undefined);
   }
 }

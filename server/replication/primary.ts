@@ -48,7 +48,9 @@ export class Primary {
    * Runs one writing statement, and returns its rows and the flushed position behind its commit. Both are sent at once
    * on one connection, each with a Sync of its own: the second runs when the first has committed.
    */
-  async write<Row extends object>(statement: (sql: Sql) => Statement<Row>): Promise<{ rows: readonly Row[]; lsn: Lsn }> {
+  async write<Row extends object>(
+    statement: (sql: Sql) => Statement<Row>,
+  ): Promise<{ rows: readonly Row[]; lsn: Lsn }> {
     try {
       const connection = await this.#connections.writer.reserve();
       try {
@@ -81,7 +83,9 @@ export class Primary {
   });
 
   async #look(): Promise<Lsn> {
-    const [row] = await this.#connections.watch<[IdentityRow]>`select cluster, timeline, flushed from readback.identity()`;
+    const [row] = await this.#connections.watch<
+      [IdentityRow]
+    >`select cluster, timeline, flushed from readback.identity()`;
     this.#recognise({ cluster: BigInt(row.cluster), timeline: row.timeline });
     this.#reachable = true;
     this.#sawPosition(row.flushed);
@@ -107,4 +111,3 @@ async function settled<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A,
   if (b.status === 'rejected') throw b.reason;
   return [a.value, b.value];
 }
-

@@ -46,7 +46,11 @@ export class Reads {
   }
 
   get report(): Omit<Report, 'bookmark'> {
-    return { source: this.#source?.source ?? 'none', waitedMs: this.#waitedMs, ...(this.#source?.fallback && { fallback: this.#source.fallback }) };
+    return {
+      source: this.#source?.source ?? 'none',
+      waitedMs: this.#waitedMs,
+      ...(this.#source?.fallback && { fallback: this.#source.fallback }),
+    };
   }
 
   /** Runs a read where this operation reads. Where the server breaks under it, once more where the choice then falls. */

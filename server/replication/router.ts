@@ -58,11 +58,17 @@ export class Router {
     const waitable = required === null ? [] : worthWaitingFor(this.#replicas);
     if (waitable.length === 0) return this.#withoutReplica(required, 'no replica is well', 0);
     const { replica, waitedMs } = await this.waitForFirst(waitable, required!, this.#options.bookmarkWaitMs);
-    return replica ? onReplica(replica, waitedMs) : this.#withoutReplica(required, 'no replica was there in time', waitedMs);
+    return replica
+      ? onReplica(replica, waitedMs)
+      : this.#withoutReplica(required, 'no replica was there in time', waitedMs);
   }
 
   /** The first replica to reach `lsn`, or none at the bound. */
-  async waitForFirst(replicas: readonly Replica[], lsn: Lsn, boundMs: number): Promise<{ replica: Replica | undefined; waitedMs: number }> {
+  async waitForFirst(
+    replicas: readonly Replica[],
+    lsn: Lsn,
+    boundMs: number,
+  ): Promise<{ replica: Replica | undefined; waitedMs: number }> {
     const started = performance.now();
     const abort = new AbortController();
     const bound = setTimeout(() => abort.abort(new Error('bound reached')), boundMs);
@@ -80,21 +86,40 @@ export class Router {
     if (this.#primary.reachable) return this.#onPrimary(reason, waitedMs);
     const replica = chooseWithoutPrimary(this.#replicas, required);
     if (replica) return { ...onReplica(replica, waitedMs), fallback: 'the primary is away' };
-    throw new ClientError('REPLICA_UNAVAILABLE', 'No replica can answer as asked, and the primary cannot be reached: try again soon.');
+    throw new ClientError(
+      'REPLICA_UNAVAILABLE',
+      'No replica can answer as asked, and the primary cannot be reached: try again soon.',
+    );
   }
 
   #onPrimary(fallback: Fallback, waitedMs: number): Place {
     if (this.#primaryReads >= this.#options.primaryReadsMax) {
-      throw new ClientError('REPLICA_UNAVAILABLE', 'No replica can answer as asked, and the primary has no room for more reads: try again soon.');
+      throw new ClientError(
+        'REPLICA_UNAVAILABLE',
+        'No replica can answer as asked, and the primary has no room for more reads: try again soon.',
+      );
     }
     this.#primaryReads++;
-    return { name: 'primary', sql: this.#primary.reader, waitedMs, fallback, failed: () => {}, release: once(() => this.#primaryReads--) };
+    return {
+      name: 'primary',
+      sql: this.#primary.reader,
+      waitedMs,
+      fallback,
+      failed: () => {},
+      release: once(() => this.#primaryReads--),
+    };
   }
 }
 
 function onReplica(replica: Replica, waitedMs: number): Place {
   replica.inFlight++;
-  return { name: replica.name, sql: replica.reader, waitedMs, failed: () => replica.lost(), release: once(() => replica.inFlight--) };
+  return {
+    name: replica.name,
+    sql: replica.reader,
+    waitedMs,
+    failed: () => replica.lost(),
+    release: once(() => replica.inFlight--),
+  };
 }
 
 function once(work: () => void): () => void {

@@ -15,7 +15,9 @@ const rules: [(look: Look, lagMs: number) => boolean, ReplicaState][] = [
   [() => true, 'streaming'],
 ];
 
-const previous: ReplicaView[] = (['down', 'reachable', 'disabled', 'copying', 'lagging', 'streaming'] as const).map((state) => ({ ...UNKNOWN, state }));
+const previous: ReplicaView[] = (['down', 'reachable', 'disabled', 'copying', 'lagging', 'streaming'] as const).map(
+  (state) => ({ ...UNKNOWN, state }),
+);
 
 for (const enabled of [true, false]) {
   for (const working of [true, false]) {
@@ -43,7 +45,12 @@ test('unreachable: down, and nothing is believed any more', () => {
 
 test('the applied position never goes back while the replica stays reachable', () => {
   const before = observe(UNKNOWN, { kind: 'looked', look: well }, current, MAX_LAG_MS);
-  const after = observe(before, { kind: 'looked', look: { ...well, applied: 90n, progress: 100n } }, current, MAX_LAG_MS);
+  const after = observe(
+    before,
+    { kind: 'looked', look: { ...well, applied: 90n, progress: 100n } },
+    current,
+    MAX_LAG_MS,
+  );
   expect(after.applied).toBe(100n);
 });
 

@@ -38,12 +38,23 @@ export const UNKNOWN: ReplicaView = { state: 'down', applied: null, progress: nu
  * The view after an observation. Positions go back to unknown when the replica could not be reached: after a crash it
  * may have forgotten its latest transactions, and applies them again.
  */
-export function observe(view: ReplicaView, observation: Observation, lagOf: (applied: Lsn) => number | null, maxLagMs: number): ReplicaView {
+export function observe(
+  view: ReplicaView,
+  observation: Observation,
+  lagOf: (applied: Lsn) => number | null,
+  maxLagMs: number,
+): ReplicaView {
   if (observation.kind === 'unreachable') return UNKNOWN;
   const { look } = observation;
   const applied = believe(view, look);
   const lagMs = applied === null ? null : lagOf(applied);
-  return { state: classify(look, applied, lagMs, maxLagMs), applied, progress: look.progress, copying: look.copying, lagMs };
+  return {
+    state: classify(look, applied, lagMs, maxLagMs),
+    applied,
+    progress: look.progress,
+    copying: look.copying,
+    lagMs,
+  };
 }
 
 /** Of two different progress values seen, the earlier one is visible: its successor has begun to commit. */

@@ -29,12 +29,16 @@ export class ChangeResolver {
   }
 }
 
-function subscribeToUsers({ args, context }: SubscribeResolverData<unknown, UserChangedArgs, Context>): AsyncIterableIterator<UserChange> {
+function subscribeToUsers({
+  args,
+  context,
+}: SubscribeResolverData<unknown, UserChangedArgs, Context>): AsyncIterableIterator<UserChange> {
   const { id, operations } = args;
   const key = id == null ? null : parseId(id);
   const wanted = operations == null ? null : new Set<string>(operations);
   const changes = context.services.hub.subscribe(
-    (change) => change.tableName === 'users' && (key === null || change.key === key) && (!wanted || wanted.has(change.operation)),
+    (change) =>
+      change.tableName === 'users' && (key === null || change.key === key) && (!wanted || wanted.has(change.operation)),
   );
   return mapAsync(changes, (change) => toUserChange(change, context.bookmark(change.seen)));
 }
@@ -57,6 +61,8 @@ function toUserChange(change: FeedChange, bookmark: string): UserChange {
 
 function toUser(image: Image | null): User | null {
   if (image === null) return null;
-  const user = Object.fromEntries(Object.entries(image).map(([column, value]) => [toFieldName(column), value])) as unknown as User;
+  const user = Object.fromEntries(
+    Object.entries(image).map(([column, value]) => [toFieldName(column), value]),
+  ) as unknown as User;
   return { ...user, createdAt: isoTimestamp(user.createdAt), updatedAt: isoTimestamp(user.updatedAt) };
 }

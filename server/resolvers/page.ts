@@ -40,13 +40,18 @@ function size(name: string, value: number): number {
 
 const cursorForm = z.tuple([z.string(), z.enum(['ASC', 'DESC']), z.string(), z.string().regex(UUID)]);
 
-function position<Field extends string>(text: string | null | undefined, order: Order<Field>, name: string): Position | null {
+function position<Field extends string>(
+  text: string | null | undefined,
+  order: Order<Field>,
+  name: string,
+): Position | null {
   if (text == null) return null;
   const parsed = cursorForm.safeParse(readJson(text));
   if (!parsed.success) throw badCursor(name, 'is not one that this server gave out');
   const [field, direction, value, id] = parsed.data;
   if (field !== order.field || direction !== order.direction) throw badCursor(name, 'belongs to another order');
-  if (field === 'CREATED_AT' && Number.isNaN(Date.parse(value))) throw badCursor(name, 'is not one that this server gave out');
+  if (field === 'CREATED_AT' && Number.isNaN(Date.parse(value)))
+    throw badCursor(name, 'is not one that this server gave out');
   return { value, id };
 }
 
@@ -59,7 +64,11 @@ function readJson(text: string): unknown {
 }
 
 function badCursor(name: string, what: string): ClientError {
-  return new ClientError('BAD_CURSOR', `The cursor ${what}: take it from a page with the same orderBy, or leave it out.`, { field: name });
+  return new ClientError(
+    'BAD_CURSOR',
+    `The cursor ${what}: take it from a page with the same orderBy, or leave it out.`,
+    { field: name },
+  );
 }
 
 export interface Connection<Node> {

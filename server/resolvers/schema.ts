@@ -20,4 +20,3 @@ export function buildGraphQLSchema(): GraphQLSchema {
     pubSub: noPubSub,
   });
 }
-

@@ -1,7 +1,14 @@
 import { Arg, Args, ArgsType, Ctx, Field, FieldResolver, ID, Int, Mutation, Query, Resolver, Root } from 'type-graphql';
 import { Confirm } from '../../schema/confirmation.type.ts';
 import { OrderDirection } from '../../schema/page.type.ts';
-import { CreateUserInput, ReplaceUserInput, UpdateUserInput, UserFilter, UserOrder, UserOrderField } from '../../schema/users/user.inputs.ts';
+import {
+  CreateUserInput,
+  ReplaceUserInput,
+  UpdateUserInput,
+  UserFilter,
+  UserOrder,
+  UserOrderField,
+} from '../../schema/users/user.inputs.ts';
 import { User, UserConnection, UserPayload } from '../../schema/users/user.type.ts';
 import { badInput, notFound } from '../lib/errors.ts';
 import { deleteUser, insertUser, updateUser, USER_ORDERS, type UserPatch, type UserRow } from '../store/users.ts';
@@ -14,7 +21,10 @@ const DEFAULT_ORDER = { field: UserOrderField.CREATED_AT, direction: OrderDirect
 
 @ArgsType()
 export class UsersArgs {
-  @Field(() => Int, { nullable: true, description: 'From the start; 20 where neither first nor last is given, at most 100' })
+  @Field(() => Int, {
+    nullable: true,
+    description: 'From the start; 20 where neither first nor last is given, at most 100',
+  })
   first?: number | null;
 
   @Field(() => String, { nullable: true })
@@ -81,7 +91,14 @@ export class UserResolver {
     @Ctx() context: Context,
   ) {
     const { username, email, firstName, lastName, isActive, emailVerified } = input;
-    const whole = { username, email, firstName: firstName ?? null, lastName: lastName ?? null, isActive, emailVerified };
+    const whole = {
+      username,
+      email,
+      firstName: firstName ?? null,
+      lastName: lastName ?? null,
+      isActive,
+      emailVerified,
+    };
     return payload(await update(context, confirm, id, whole));
   }
 
@@ -94,7 +111,8 @@ export class UserResolver {
   ) {
     const { password, ...rest } = input;
     const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)) as UserPatch;
-    if (password == null && Object.keys(given).length === 0) throw badInput('Nothing to update: give at least one field.', 'input');
+    if (password == null && Object.keys(given).length === 0)
+      throw badInput('Nothing to update: give at least one field.', 'input');
     const patch = password == null ? given : { ...given, passwordHash: await context.services.hasher.hash(password) };
     return payload(await update(context, confirm, id, patch));
   }

@@ -26,5 +26,7 @@ export function format(conninfo: Conninfo): string {
 
 export function parse(text: string): Conninfo {
   const pairs = text.matchAll(/(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|(\S*))/g);
-  return Object.fromEntries([...pairs].map(([, key, quoted, bare]) => [key!, (quoted ?? bare ?? '').replace(/\\(.)/g, '$1')]));
+  return Object.fromEntries(
+    [...pairs].map(([, key, quoted, bare]) => [key!, (quoted ?? bare ?? '').replace(/\\(.)/g, '$1')]),
+  );
 }

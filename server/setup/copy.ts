@@ -18,7 +18,9 @@ export async function awaitInitialCopy(replica: Server, timeoutMs: number, say: 
   for (let state = await readCopying(replica); state.tables.length > 0; state = await readCopying(replica)) {
     if (Date.now() - started > timeoutMs) throw new SetupError(tooLong(replica, state, timeoutMs));
     if (Date.now() - reported >= REPORT_EVERY_MS) {
-      say(`${replica.name}: copying ${state.tables.join(', ')}, ${state.rows.toLocaleString('en')} rows so far${errorsSoFar(state)}`);
+      say(
+        `${replica.name}: copying ${state.tables.join(', ')}, ${state.rows.toLocaleString('en')} rows so far${errorsSoFar(state)}`,
+      );
       reported = Date.now();
     }
     await sleep(POLL_MS);
@@ -36,7 +38,8 @@ async function readCopying({ admin }: Server): Promise<Copying> {
   return state;
 }
 
-const errorsSoFar = ({ errors }: Copying) => (errors > 0 ? ` (failed ${errors} times: the replica's log says why)` : '');
+const errorsSoFar = ({ errors }: Copying) =>
+  errors > 0 ? ` (failed ${errors} times: the replica's log says why)` : '';
 
 function tooLong(replica: Server, state: Copying, timeoutMs: number): string {
   return (

@@ -18,7 +18,9 @@ export async function migrate(server: Server, side: 'primary' | 'replica'): Prom
       return applied.map(({ version, name }) => `${String(version).padStart(4, '0')} ${name}`);
     });
   } catch (error) {
-    throw new SetupError(`${server.name} (${server.at}): its tables could not be brought up to date, and nothing was changed: ${(error as Error).message}`);
+    throw new SetupError(
+      `${server.name} (${server.at}): its tables could not be brought up to date, and nothing was changed: ${(error as Error).message}`,
+    );
   }
 }
 
@@ -33,4 +35,5 @@ function migrator(side: string, run: (query: string) => Fragment): Postgrator {
 }
 
 /** Postgrator looks for the columns' own names. */
-const asNamed = (row: Record<string, unknown>) => Object.fromEntries(Object.entries(row).map(([name, value]) => [columnName(name), value]));
+const asNamed = (row: Record<string, unknown>) =>
+  Object.fromEntries(Object.entries(row).map(([name, value]) => [columnName(name), value]));

@@ -69,7 +69,8 @@ async function dropLeftover(primary: Sql, slot: string): Promise<void> {
 async function emptyTables(primary: Sql, replica: Sql): Promise<void> {
   const published = await primary<{ schemaname: string; tablename: string }[]>`
     select schemaname, tablename from pg_publication_tables where pubname = 'readback'`;
-  for (const { schemaname, tablename } of published) await runFormatted(replica, 'truncate %I.%I', schemaname, tablename);
+  for (const { schemaname, tablename } of published)
+    await runFormatted(replica, 'truncate %I.%I', schemaname, tablename);
   await replica`truncate readback.change_log`;
 }
 
@@ -88,7 +89,8 @@ async function mend(primary: Server, replica: Server, current: Subscription, wan
 }
 
 async function hasUnsubscribedTables(primary: Sql, replica: Sql): Promise<boolean> {
-  const published = await primary`select schemaname || '.' || tablename as name from pg_publication_tables where pubname = 'readback'`;
+  const published =
+    await primary`select schemaname || '.' || tablename as name from pg_publication_tables where pubname = 'readback'`;
   const subscribed = await replica`
     select n.nspname || '.' || c.relname as name from pg_subscription_rel r
     join pg_class c on c.oid = r.srrelid join pg_namespace n on n.oid = c.relnamespace

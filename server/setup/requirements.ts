@@ -39,14 +39,24 @@ async function readFacts({ name, at, admin }: Server): Promise<Facts> {
              (select system_identifier from pg_control_system()) || '/' || current_database() as identity`;
     return facts;
   } catch (error) {
-    throw new SetupError(`${name} (${at}): cannot be used: ${(error as Error).message}. Check that it runs there, and the user and password.`);
+    throw new SetupError(
+      `${name} (${at}): cannot be used: ${(error as Error).message}. Check that it runs there, and the user and password.`,
+    );
   }
 }
 
 function commonProblems(facts: Facts): string[] {
   return [
-    ...(facts.version < 150_000 ? [`PostgreSQL 15 or later is needed (column lists, prompt notifications), this is ${describeVersion(facts.version)}. Upgrade it.`] : []),
-    ...(facts.superuser ? [] : ['the setting-up login must be a superuser. Set PRIMARY_ADMIN_URL or REPLICA_ADMIN_URLS to one; the server itself needs no such login.']),
+    ...(facts.version < 150_000
+      ? [
+          `PostgreSQL 15 or later is needed (column lists, prompt notifications), this is ${describeVersion(facts.version)}. Upgrade it.`,
+        ]
+      : []),
+    ...(facts.superuser
+      ? []
+      : [
+          'the setting-up login must be a superuser. Set PRIMARY_ADMIN_URL or REPLICA_ADMIN_URLS to one; the server itself needs no such login.',
+        ]),
     ...(facts.recovering ? ['this is a physical standby, which cannot be written. Name its primary instead.'] : []),
   ];
 }
@@ -54,14 +64,18 @@ function commonProblems(facts: Facts): string[] {
 function primaryProblems(facts: Facts): string[] {
   return facts.walLevel === 'logical'
     ? []
-    : [`wal_level must be logical, it is ${facts.walLevel}. Run: alter system set wal_level = logical; and restart PostgreSQL.`];
+    : [
+        `wal_level must be logical, it is ${facts.walLevel}. Run: alter system set wal_level = logical; and restart PostgreSQL.`,
+      ];
 }
 
 function replicaProblems(facts: Facts, primary: Facts): string[] {
   return [
     ...(facts.trackCommitTimestamp === 'on'
       ? []
-      : ['track_commit_timestamp must be on: it tells when a change was committed on the primary. Run: alter system set track_commit_timestamp = on; and restart PostgreSQL.']),
+      : [
+          'track_commit_timestamp must be on: it tells when a change was committed on the primary. Run: alter system set track_commit_timestamp = on; and restart PostgreSQL.',
+        ]),
     ...(facts.identity === primary.identity ? ['this is the same database as the primary. Name another server.'] : []),
   ];
 }

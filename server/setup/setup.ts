@@ -39,11 +39,20 @@ function openServers(databases: DatabaseConfig, config: SetupConfig) {
   };
 }
 
-async function setUpServers(primary: Server, replicas: Server[], databases: DatabaseConfig, config: SetupConfig, say: Say) {
+async function setUpServers(
+  primary: Server,
+  replicas: Server[],
+  databases: DatabaseConfig,
+  config: SetupConfig,
+  say: Say,
+) {
   await checkRequirements(primary, replicas);
   // Two that set up at once take turns: the lock is the session's, and goes with it.
   await primary.admin`select pg_advisory_lock(hashtextextended('readback.setup', 0))`;
-  await Promise.all([bringUpToDate(primary, 'primary', say), ...replicas.map((replica) => bringUpToDate(replica, 'replica', say))]);
+  await Promise.all([
+    bringUpToDate(primary, 'primary', say),
+    ...replicas.map((replica) => bringUpToDate(replica, 'replica', say)),
+  ]);
   await allowLogin(primary, databases.primary.url, ['readback_writer', 'readback_reader']);
   for (const [index, replica] of replicas.entries()) {
     await allowLogin(replica, databases.replicas[index]!.url, ['readback_reader']);
@@ -75,7 +84,9 @@ async function awaitFirstBeat({ admin }: Server, replicas: Server[]): Promise<vo
 
 async function awaitPosition({ name, at, admin }: Server, target: Lsn): Promise<void> {
   for (const deadline = Date.now() + FIRST_BEAT_TIMEOUT_MS; ; await sleep(10)) {
-    const [state] = await admin<[{ applied: Lsn | null; enabled: boolean }]>`select applied, enabled from readback.position()`;
+    const [state] = await admin<
+      [{ applied: Lsn | null; enabled: boolean }]
+    >`select applied, enabled from readback.position()`;
     if (!state.enabled) return; // someone disabled it: served as such, and said by health
     if (state.applied !== null && state.applied >= target) return;
     if (Date.now() > deadline) return Promise.reject(new SetupError(behind(name, at)));

@@ -35,7 +35,11 @@ export async function usersByIds(sql: Sql, ids: readonly string[]): Promise<Seen
 }
 
 /** One row more than asked for, where there is one: it says that another page follows. */
-export async function pageOfUsers(sql: Sql, filter: UserFilter, page: PageRequest<UserOrderField>): Promise<Seen<UserRow>> {
+export async function pageOfUsers(
+  sql: Sql,
+  filter: UserFilter,
+  page: PageRequest<UserOrderField>,
+): Promise<Seen<UserRow>> {
   const { condition, order } = keysetPage(sql, page, USER_ORDERS);
   const result = await sql<WithSeen<UserRow>[]>`
     select s.seen, u.* from readback.seen() s(seen) left join (

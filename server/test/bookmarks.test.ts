@@ -16,7 +16,11 @@ beforeAll(async () => {
   databases = await freshDatabases({ replicas: 2 });
   server = await startServer(settings, databases);
   const input = { username: 'someone', email: 'someone@example.com', password: 'correct horse' };
-  ({ createUser: { user: { id } } } = (await server.query(CreateUserDocument, { input })).data);
+  ({
+    createUser: {
+      user: { id },
+    },
+  } = (await server.query(CreateUserDocument, { input })).data);
 });
 afterAll(async () => {
   await server.stop();
@@ -27,7 +31,11 @@ beforeEach(async () => {
 });
 
 const write = async (confirm: 'COMMITTED' | 'REPLICATED' = 'COMMITTED') => {
-  const { data, errors, ...rest } = await server.query(UpdateUserDocument, { id, input: { firstName: String(++version) }, confirm });
+  const { data, errors, ...rest } = await server.query(UpdateUserDocument, {
+    id,
+    input: { firstName: String(++version) },
+    confirm,
+  });
   expect(errors).toEqual([]);
   return { ...rest, ...data.updateUser };
 };
@@ -67,7 +75,13 @@ describe('a bookmark that was never given out is refused at once', () => {
   const forged: [string, () => Promise<string>][] = [
     ['nonsense', async () => 'nonsense'],
     ['too long', async () => 'A'.repeat(5000)],
-    ['of a later version', async () => Buffer.from(encodeBookmark(await identity(), 1n), 'base64url').fill(2, 0, 1).toString('base64url')],
+    [
+      'of a later version',
+      async () =>
+        Buffer.from(encodeBookmark(await identity(), 1n), 'base64url')
+          .fill(2, 0, 1)
+          .toString('base64url'),
+    ],
     ['of another cluster', async () => encodeBookmark({ ...(await identity()), cluster: 1n }, 1n)],
     ['of another timeline', async () => encodeBookmark({ ...(await identity()), timeline: 99 }, 1n)],
     ["beyond the primary's end", async () => encodeBookmark(await identity(), 1n << 60n)],
@@ -107,7 +121,10 @@ describe('with the apply worker of every replica held back', () => {
   test('a session read answers from the primary within the bound, an eventual one at once from a replica', async () => {
     const { bookmark } = await write();
     const session = await read({ 'readback-bookmark': bookmark });
-    expect(session).toMatchObject({ version, readback: { source: 'primary', fallback: 'no replica was there in time' } });
+    expect(session).toMatchObject({
+      version,
+      readback: { source: 'primary', fallback: 'no replica was there in time' },
+    });
     expect(session.readback.waitedMs).toBeGreaterThan(settings.BOOKMARK_WAIT_MS - 20);
     const started = performance.now();
     const eventual = await read({ 'readback-bookmark': bookmark, 'readback-consistency': 'eventual' });
@@ -127,7 +144,12 @@ describe('with the apply worker of every replica held back', () => {
 
   test('once it is known to lag, it costs a read nothing', async () => {
     await write();
-    await expect.poll(async () => (await server.rest('GET', '/health')).body.replicas.map(({ state }: { state: string }) => state), { timeout: 10_000 }).toEqual(['LAGGING', 'LAGGING']);
+    await expect
+      .poll(
+        async () => (await server.rest('GET', '/health')).body.replicas.map(({ state }: { state: string }) => state),
+        { timeout: 10_000 },
+      )
+      .toEqual(['LAGGING', 'LAGGING']);
     const answer = await read();
     expect(answer.readback).toMatchObject({ source: 'primary', waitedMs: 0, fallback: 'no replica is well' });
     expect((await server.rest('GET', '/health')).status).toBe(503);
@@ -135,28 +157,42 @@ describe('with the apply worker of every replica held back', () => {
 
   test('confirm: REPLICATED answers COMMITTED at the bound, and the write is there, once', async () => {
     const before = version;
-    const { data } = await server.query(CreateUserDocument, { input: { username: 'unconfirmed', email: 'un@example.com', password: 'correct horse' }, confirm: 'REPLICATED' });
+    const { data } = await server.query(CreateUserDocument, {
+      input: { username: 'unconfirmed', email: 'un@example.com', password: 'correct horse' },
+      confirm: 'REPLICATED',
+    });
     expect(data.createUser.confirmation).toMatchObject({ level: 'COMMITTED', replica: null });
     expect(data.createUser.confirmation.waitedMs).toBeGreaterThan(settings.BOOKMARK_WAIT_MS - 20);
-    expect(await databases.primary`select count(*)::int from users where username = 'unconfirmed'`).toEqual([{ count: 1 }]);
+    expect(await databases.primary`select count(*)::int from users where username = 'unconfirmed'`).toEqual([
+      { count: 1 },
+    ]);
     expect(version).toBe(before);
   });
 });
 
 test('confirm: REPLICATED answers when a replica has the write', async () => {
-  const { data } = await server.query(CreateUserDocument, { input: { username: 'confirmed', email: 'co@example.com', password: 'correct horse' }, confirm: 'REPLICATED' });
+  const { data } = await server.query(CreateUserDocument, {
+    input: { username: 'confirmed', email: 'co@example.com', password: 'correct horse' },
+    confirm: 'REPLICATED',
+  });
   const { level, replica } = data.createUser.confirmation;
   expect(level).toBe('REPLICATED');
-  const rows = await databases.replicas[replica === 'replica-1' ? 0 : 1]!`select from users where username = 'confirmed'`;
+  const rows = await databases.replicas[
+    replica === 'replica-1' ? 0 : 1
+  ]!`select from users where username = 'confirmed'`;
   expect(rows).toHaveLength(1);
 });
 
 test('a disabled subscription is passed over at once, and comes back by itself', async () => {
   const enable = await Promise.all(databases.replicas.map(disableSubscription));
-  const states = async () => (await server.rest('GET', '/health')).body.replicas.map(({ state }: { state: string }) => state);
+  const states = async () =>
+    (await server.rest('GET', '/health')).body.replicas.map(({ state }: { state: string }) => state);
   await expect.poll(states).toEqual(['DISABLED', 'DISABLED']);
   const { bookmark } = await write();
-  expect(await read({ 'readback-bookmark': bookmark })).toMatchObject({ version, readback: { source: 'primary', waitedMs: 0, fallback: 'no replica is well' } });
+  expect(await read({ 'readback-bookmark': bookmark })).toMatchObject({
+    version,
+    readback: { source: 'primary', waitedMs: 0, fallback: 'no replica is well' },
+  });
   for (const undo of enable) await undo();
   await expect.poll(states, { timeout: 10_000 }).toEqual(['STREAMING', 'STREAMING']);
   expect((await read({ 'readback-bookmark': bookmark })).readback.source).toMatch(/^replica-/);
@@ -169,7 +205,8 @@ test('reads that fall on the primary have a budget, past which they are refused'
   const release = await holdTable(databases.primary);
   const answers = Array.from({ length: 6 }, () => budgeted.query(UserDocument, { id }));
   const refused: string[] = [];
-  for (const answer of answers) void answer.then(({ errors }) => errors.forEach(({ extensions }) => refused.push(extensions.code)));
+  for (const answer of answers)
+    void answer.then(({ errors }) => errors.forEach(({ extensions }) => refused.push(extensions.code)));
   await expect.poll(() => refused.length).toBe(4);
   expect(refused).toEqual(Array(4).fill('REPLICA_UNAVAILABLE'));
   await release();

@@ -34,7 +34,11 @@ export async function startCluster(): Promise<OwnCluster> {
   });
   const { primary, ...replicas } = control.servers;
   // Roles belong to the whole cluster: made once, before test files that run side by side could make them at the same time.
-  await setUp({ primary: primary!, replicas: Object.values(replicas), replicationUrl: undefined }, readConfig({}), () => {});
+  await setUp(
+    { primary: primary!, replicas: Object.values(replicas), replicationUrl: undefined },
+    readConfig({}),
+    () => {},
+  );
   const stop = async () => {
     await control.stop();
     rmSync(dir, { recursive: true, force: true });

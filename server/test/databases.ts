@@ -32,12 +32,20 @@ export interface FreshOptions {
   cluster?: TestCluster;
 }
 
-export async function freshDatabases({ replicas = 1, settle = true, cluster = inject('cluster') }: FreshOptions = {}): Promise<TestDatabases> {
+export async function freshDatabases({
+  replicas = 1,
+  settle = true,
+  cluster = inject('cluster'),
+}: FreshOptions = {}): Promise<TestDatabases> {
   const { servers, dir } = cluster;
   const name = `t${crypto.randomUUID().replaceAll('-', '').slice(0, 16)}`;
   const names = ['primary', ...Array.from({ length: replicas }, (_, index) => `replica-${index + 1}`)];
-  const urls = names.map((server) => ({ url: inDatabase(servers[server]!.url, name), adminUrl: inDatabase(servers[server]!.adminUrl, name) }));
-  for (const server of names) await administer(servers[server]!.adminUrl, (sql) => sql.unsafe(`create database ${name}`));
+  const urls = names.map((server) => ({
+    url: inDatabase(servers[server]!.url, name),
+    adminUrl: inDatabase(servers[server]!.adminUrl, name),
+  }));
+  for (const server of names)
+    await administer(servers[server]!.adminUrl, (sql) => sql.unsafe(`create database ${name}`));
   const config = { primary: urls[0]!, replicas: urls.slice(1), replicationUrl: undefined };
   if (settle) await setUp(config, testConfig(), () => {});
   const admins = urls.map(({ adminUrl }) => postgres(adminUrl, { max: 4, onnotice: () => {} }));
@@ -48,7 +56,12 @@ export async function freshDatabases({ replicas = 1, settle = true, cluster = in
     primary: admins[0]!,
     replicas: admins.slice(1),
     statements: (server, application = /./) => logReader(join(dir, `${server}.log`), name, application),
-    drop: () => dropAll(admins, names.map((server) => servers[server]!.adminUrl), name),
+    drop: () =>
+      dropAll(
+        admins,
+        names.map((server) => servers[server]!.adminUrl),
+        name,
+      ),
   };
 }
 
@@ -65,7 +78,8 @@ async function administer(url: string, work: (sql: postgres.Sql) => Promise<unkn
 
 async function dropAll(admins: postgres.Sql[], adminUrls: string[], name: string): Promise<void> {
   for (const replica of admins.slice(1)) {
-    const [subscription] = await replica`select from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`;
+    const [subscription] =
+      await replica`select from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`;
     if (subscription) await replica`drop subscription readback`;
   }
   await Promise.all(admins.map((sql) => sql.end()));
@@ -79,11 +93,16 @@ const DRIVERS_OWN = /from pg_catalog\.pg_type/;
 function logReader(file: string, database: string, application: RegExp): () => string[] {
   const start = statSync(file).size;
   return () => {
-    const entries = readFileSync(file).subarray(start).toString().replace(/\n\t[ \t]*/g, ' ').split('\n');
+    const entries = readFileSync(file)
+      .subarray(start)
+      .toString()
+      .replace(/\n\t[ \t]*/g, ' ')
+      .split('\n');
     return entries.flatMap((entry) => {
       const [db, app = '', ...rest] = entry.split('|');
       const statement = /^LOG: {2}(?:statement|execute [^:]+): (.*)$/.exec(rest.join('|'))?.[1];
-      if (db !== database || !application.test(app) || statement === undefined || DRIVERS_OWN.test(statement)) return [];
+      if (db !== database || !application.test(app) || statement === undefined || DRIVERS_OWN.test(statement))
+        return [];
       return [statement.trim()];
     });
   };

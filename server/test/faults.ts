@@ -30,14 +30,16 @@ export async function disableSubscription(replica: postgres.Sql): Promise<() => 
 
 /** The connection over which changes stream breaks; the replica opens it again by itself. */
 export async function cutOff(primary: postgres.Sql, replica: postgres.Sql): Promise<() => void> {
-  const [row] = await replica`select subslotname from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`;
+  const [row] =
+    await replica`select subslotname from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`;
   await primary`select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = ${row!['subslotname']} and active`;
   return () => {};
 }
 
 /** The apply worker stands still, in the middle of whatever it does. */
 export async function pauseWorker(replica: postgres.Sql): Promise<() => void> {
-  const [row] = await replica`select pid from pg_stat_subscription where subname = 'readback' and relid is null and pid is not null`;
+  const [row] =
+    await replica`select pid from pg_stat_subscription where subname = 'readback' and relid is null and pid is not null`;
   if (!row) return () => {};
   process.kill(row['pid'], 'SIGSTOP');
   return () => {

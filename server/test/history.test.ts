@@ -20,7 +20,10 @@ let server: TestServer;
 beforeAll(async () => {
   cluster = await startCluster();
   databases = await freshDatabases({ replicas: 2, cluster });
-  server = await startServer({ BOOKMARK_WAIT_MS: 200, MONITOR_INTERVAL_MS: 100, REPLICA_MAX_LAG_MS: 1000, PRIMARY_READS_MAX: 20 }, databases);
+  server = await startServer(
+    { BOOKMARK_WAIT_MS: 200, MONITOR_INTERVAL_MS: 100, REPLICA_MAX_LAG_MS: 1000, PRIMARY_READS_MAX: 20 },
+    databases,
+  );
 });
 afterAll(async () => {
   await server.stop();
@@ -72,16 +75,26 @@ async function keepFailing(random: Random, stopped: () => boolean): Promise<Reco
   return counts;
 }
 
-test(`GUARANTEE read-your-writes, monotonic reads, strong reads: ${OPERATIONS} operations under faults, none in violation`, { timeout: 30_000 + OPERATIONS * 6 }, async () => {
-  let done = false;
-  const faults = keepFailing(randomFrom(SEED + 1), () => done);
-  const outcome = await runHistory(server, await newRegisters(), OPERATIONS, randomFrom(SEED)).finally(() => (done = true));
-  console.log(`seed ${SEED}`, { ...outcome, faults: await faults });
-  expect(outcome.violations).toEqual([]);
-  expect(Object.keys(outcome.refused).filter((code) => !['REPLICA_UNAVAILABLE', 'PRIMARY_UNAVAILABLE', 'TIMEOUT'].includes(code))).toEqual([]);
-  expect(outcome.sources['replica-1']).toBeGreaterThan(OPERATIONS / 10);
-  expect(outcome.sources['replica-2']).toBeGreaterThan(OPERATIONS / 10);
-});
+test(
+  `GUARANTEE read-your-writes, monotonic reads, strong reads: ${OPERATIONS} operations under faults, none in violation`,
+  { timeout: 30_000 + OPERATIONS * 6 },
+  async () => {
+    let done = false;
+    const faults = keepFailing(randomFrom(SEED + 1), () => done);
+    const outcome = await runHistory(server, await newRegisters(), OPERATIONS, randomFrom(SEED)).finally(
+      () => (done = true),
+    );
+    console.log(`seed ${SEED}`, { ...outcome, faults: await faults });
+    expect(outcome.violations).toEqual([]);
+    expect(
+      Object.keys(outcome.refused).filter(
+        (code) => !['REPLICA_UNAVAILABLE', 'PRIMARY_UNAVAILABLE', 'TIMEOUT'].includes(code),
+      ),
+    ).toEqual([]);
+    expect(outcome.sources['replica-1']).toBeGreaterThan(OPERATIONS / 10);
+    expect(outcome.sources['replica-2']).toBeGreaterThan(OPERATIONS / 10);
+  },
+);
 
 test('a position that is believed too early is found', { timeout: 60_000 }, async () => {
   await expect.poll(async () => (await server.rest('GET', '/health')).body.status, { timeout: 20_000 }).toBe('healthy');
@@ -101,7 +114,9 @@ test('a position that is believed too early is found', { timeout: 60_000 }, asyn
 
 /** Ahead by about the write-ahead log of two updates. */
 async function believeTooEarly(replica: TestDatabases['primary']): Promise<void> {
-  const [{ definition }] = (await replica`select pg_get_functiondef('readback.position'::regproc) as definition`) as [{ definition: string }];
+  const [{ definition }] = (await replica`select pg_get_functiondef('readback.position'::regproc) as definition`) as [
+    { definition: string },
+  ];
   const planted = definition.replace(/applied := case .* end;/, 'applied := greatest(progress, keepalive) + 1000;');
   expect(planted).not.toBe(definition);
   await replica.unsafe(planted);

@@ -34,12 +34,20 @@ export function randomFrom(seed: number): Random {
 }
 
 const READ = 'query ($id: ID!) { user(id: $id) { firstName } }';
-const WRITE = 'mutation ($id: ID!, $value: String!) { updateUser(id: $id, input: { firstName: $value }) { user { id } } }';
+const WRITE =
+  'mutation ($id: ID!, $value: String!) { updateUser(id: $id, input: { firstName: $value }) { user { id } } }';
 
-export async function runHistory(server: TestServer, ids: string[], operations: number, random: Random): Promise<Outcome> {
+export async function runHistory(
+  server: TestServer,
+  ids: string[],
+  operations: number,
+  random: Random,
+): Promise<Outcome> {
   const registers = ids.map((id): Register => ({ id, attempted: 0, acknowledged: 0 }));
   const outcome: Outcome = { operations: 0, sources: {}, refused: {}, violations: [] };
-  const clients = registers.map((own, index) => new HistoryClient(`client ${index}`, server, own, registers, outcome, random));
+  const clients = registers.map(
+    (own, index) => new HistoryClient(`client ${index}`, server, own, registers, outcome, random),
+  );
   await Promise.all(clients.map((client) => client.run(operations)));
   return outcome;
 }
@@ -68,7 +76,8 @@ class HistoryClient {
     while (this.#outcome.operations < operations) {
       if (this.#random() < 0.25) await this.#write();
       // Often its own, right after it was written: that is where a stale read shows.
-      else await this.#read(this.#random() < 0.5 ? this.#own : this.#all[Math.floor(this.#random() * this.#all.length)]!);
+      else
+        await this.#read(this.#random() < 0.5 ? this.#own : this.#all[Math.floor(this.#random() * this.#all.length)]!);
     }
   }
 
@@ -88,7 +97,9 @@ class HistoryClient {
     const least = level === 'eventual' ? 0 : level === 'strong' ? Math.max(acknowledged, floor) : floor;
     if (value < least || value > register.attempted) {
       const { source, fallback } = answer.readback;
-      this.#outcome.violations.push(`${this.#name} read ${value} at level ${level} from ${source} (${fallback ?? 'no fallback'}); expected ${least} to ${register.attempted}`);
+      this.#outcome.violations.push(
+        `${this.#name} read ${value} at level ${level} from ${source} (${fallback ?? 'no fallback'}); expected ${least} to ${register.attempted}`,
+      );
     }
     if (level !== 'eventual') this.#raise(register, value);
   }

@@ -18,7 +18,10 @@ beforeAll(async () => {
   server = await startServer(settings, databases);
   const input = { username: 'someone', email: 'someone@example.com', password: 'correct horse' };
   const { data } = await server.query(CreateUserDocument, { input, confirm: 'REPLICATED' });
-  ({ bookmark, user: { id } } = data.createUser);
+  ({
+    bookmark,
+    user: { id },
+  } = data.createUser);
   await server.query(UserDocument, { id }, { 'readback-consistency': 'strong' });
 });
 afterAll(async () => {
@@ -32,12 +35,21 @@ const healthy = () => expect.poll(async () => (await health()).status, { timeout
 
 test('with every replica down, writes go on and reads fall back to the primary', async () => {
   for (const name of ['replica-1', 'replica-2']) await cluster.control.stopServer(name);
-  await expect.poll(async () => (await health()).replicas.map(({ state }: { state: string }) => state)).toEqual(['DOWN', 'DOWN']);
-  expect(await health()).toMatchObject({ status: 'unhealthy', writes: true, message: expect.stringContaining('reads fall back to the primary') });
+  await expect
+    .poll(async () => (await health()).replicas.map(({ state }: { state: string }) => state))
+    .toEqual(['DOWN', 'DOWN']);
+  expect(await health()).toMatchObject({
+    status: 'unhealthy',
+    writes: true,
+    message: expect.stringContaining('reads fall back to the primary'),
+  });
   const { data, errors } = await server.query(UpdateUserDocument, { id, input: { firstName: 'written' } });
   expect(errors).toEqual([]);
   const read = await server.query(UserDocument, { id }, { 'readback-bookmark': data.updateUser.bookmark });
-  expect(read).toMatchObject({ data: { user: { firstName: 'written' } }, readback: { source: 'primary', waitedMs: 0 } });
+  expect(read).toMatchObject({
+    data: { user: { firstName: 'written' } },
+    readback: { source: 'primary', waitedMs: 0 },
+  });
   for (const name of ['replica-1', 'replica-2']) await cluster.control.startServer(name);
   await healthy();
   expect(await server.query(UserDocument, { id }, { 'readback-bookmark': data.updateUser.bookmark })).toMatchObject({
@@ -50,9 +62,16 @@ test('with every replica down, writes go on and reads fall back to the primary',
 test('with the primary down, reads go on from the replicas and writes are refused', async () => {
   await cluster.control.stopServer('primary');
   await expect.poll(async () => (await health()).writes).toBe(false);
-  expect(await health()).toMatchObject({ status: 'unhealthy', reads: true, message: expect.stringContaining('reads go on from the replicas') });
+  expect(await health()).toMatchObject({
+    status: 'unhealthy',
+    reads: true,
+    message: expect.stringContaining('reads go on from the replicas'),
+  });
   const read = await server.query(UserDocument, { id }, { 'readback-bookmark': bookmark });
-  expect(read).toMatchObject({ data: { user: { firstName: 'written' } }, readback: { source: expect.stringMatching(/^replica-/) } });
+  expect(read).toMatchObject({
+    data: { user: { firstName: 'written' } },
+    readback: { source: expect.stringMatching(/^replica-/) },
+  });
   expect(await server.failure(UpdateUserDocument, { id, input: { firstName: 'lost' } })).toBe('PRIMARY_UNAVAILABLE');
   expect(await server.failure(UserDocument, { id }, { 'readback-consistency': 'strong' })).toBe('PRIMARY_UNAVAILABLE');
   const rest = await server.rest('PATCH', `/api/users/${id}`, { first_name: 'lost' });

@@ -5,7 +5,13 @@ let server: TestServer;
 beforeAll(async () => void (server = await startServer()));
 afterAll(() => server.stop());
 
-const john = { username: 'johndoe', email: 'john@example.com', password: 'securePassword123', first_name: 'John', last_name: 'Doe' };
+const john = {
+  username: 'johndoe',
+  email: 'john@example.com',
+  password: 'securePassword123',
+  first_name: 'John',
+  last_name: 'Doe',
+};
 
 test("the seed's walk-through: create, list, read, replace, patch, delete", async () => {
   const created = await server.rest('POST', '/api/users', john);
@@ -16,13 +22,27 @@ test("the seed's walk-through: create, list, read, replace, patch, delete", asyn
     success: true,
     message: 'User created',
     data: {
-      id, username: 'johndoe', email: 'john@example.com', first_name: 'John', last_name: 'Doe',
-      is_active: true, email_verified: false, created_at: expect.any(String), updated_at: expect.any(String),
+      id,
+      username: 'johndoe',
+      email: 'john@example.com',
+      first_name: 'John',
+      last_name: 'Doe',
+      is_active: true,
+      email_verified: false,
+      created_at: expect.any(String),
+      updated_at: expect.any(String),
     },
   });
   const mine = { 'readback-bookmark': created.headers.get('readback-bookmark')! };
-  expect((await server.rest('GET', `/api/users/${id}`, undefined, mine)).body).toEqual({ success: true, data: created.body.data });
-  expect((await server.rest('GET', '/api/users', undefined, mine)).body).toEqual({ success: true, data: [created.body.data], count: 1 });
+  expect((await server.rest('GET', `/api/users/${id}`, undefined, mine)).body).toEqual({
+    success: true,
+    data: created.body.data,
+  });
+  expect((await server.rest('GET', '/api/users', undefined, mine)).body).toEqual({
+    success: true,
+    data: [created.body.data],
+    count: 1,
+  });
 
   const put = await server.rest('PUT', `/api/users/${id}`, { username: 'johnny', email: 'john@example.com' });
   expect(put.body.data).toMatchObject({ username: 'johnny', first_name: null, is_active: true });
@@ -30,16 +50,24 @@ test("the seed's walk-through: create, list, read, replace, patch, delete", asyn
   expect(patched.body.data).toMatchObject({ username: 'johnny', first_name: 'Jo', is_active: false });
   const deleted = await server.rest('DELETE', `/api/users/${id}`);
   expect(deleted).toMatchObject({ status: 200, body: { success: true, data: { id } } });
-  const gone = await server.rest('GET', `/api/users/${id}`, undefined, { 'readback-bookmark': deleted.headers.get('readback-bookmark')! });
+  const gone = await server.rest('GET', `/api/users/${id}`, undefined, {
+    'readback-bookmark': deleted.headers.get('readback-bookmark')!,
+  });
   expect(gone).toMatchObject({ status: 404, body: { success: false, error: 'NOT_FOUND' } });
 });
 
 test('a list is paged, and Link leads to the next page', async () => {
-  for (let n = 0; n < 5; n++) await server.rest('POST', '/api/users', { ...john, username: `paged-${n}`, email: `paged-${n}@example.com` });
+  for (let n = 0; n < 5; n++)
+    await server.rest('POST', '/api/users', { ...john, username: `paged-${n}`, email: `paged-${n}@example.com` });
   const strong = { 'readback-consistency': 'strong' };
   const seen: string[] = [];
-  for (let path: string | undefined = '/api/users?limit=2'; path; ) {
-    const { body, headers }: Awaited<ReturnType<typeof server.rest>> = await server.rest('GET', path, undefined, strong);
+  for (let path: string | undefined = '/api/users?limit=2'; path;) {
+    const { body, headers }: Awaited<ReturnType<typeof server.rest>> = await server.rest(
+      'GET',
+      path,
+      undefined,
+      strong,
+    );
     expect(body.count).toBe(body.data.length);
     seen.push(...body.data.map(({ username }: { username: string }) => username));
     path = /<(.*)>; rel="next"/.exec(headers.get('link') ?? '')?.[1]?.slice(server.url.length);
@@ -64,7 +92,10 @@ const faults: [string, string, string, unknown, number, string][] = [
 ];
 for (const [name, method, path, body, status, error] of faults) {
   test(`${name} gets ${status} ${error}`, async () => {
-    expect(await server.rest(method, path, body)).toMatchObject({ status, body: { success: false, error, message: expect.any(String) } });
+    expect(await server.rest(method, path, body)).toMatchObject({
+      status,
+      body: { success: false, error, message: expect.any(String) },
+    });
   });
 }
 
@@ -77,7 +108,11 @@ test('a taken username or email is 409', async () => {
 test('a page of another origin may call it', async () => {
   const response = await fetch(`${server.url}/api/users`, {
     method: 'OPTIONS',
-    headers: { origin: 'https://example.com', 'access-control-request-method': 'PATCH', 'access-control-request-headers': 'content-type' },
+    headers: {
+      origin: 'https://example.com',
+      'access-control-request-method': 'PATCH',
+      'access-control-request-headers': 'content-type',
+    },
   });
   expect(response.status).toBe(204);
   expect(response.headers.get('access-control-allow-origin')).toBe('*');
@@ -109,7 +144,12 @@ test('a browser that opens /graphql sees Apollo Sandbox, pointed here', async ()
 });
 
 test('queries by GET work, mutations by GET do not', async () => {
-  const get = (query: string) => fetch(`${server.url}/graphql?query=${encodeURIComponent(query)}`, { headers: { 'apollo-require-preflight': '1' } });
-  expect(await (await get('{ users(first: 1) { nodes { id } } }')).json()).toMatchObject({ data: { users: { nodes: expect.any(Array) } } });
-  expect((await get('mutation { deleteUser(id: "3fa85f64-5717-4562-b3fc-2c963f66afa6") { bookmark } }')).status).toBe(405);
+  const get = (query: string) =>
+    fetch(`${server.url}/graphql?query=${encodeURIComponent(query)}`, { headers: { 'apollo-require-preflight': '1' } });
+  expect(await (await get('{ users(first: 1) { nodes { id } } }')).json()).toMatchObject({
+    data: { users: { nodes: expect.any(Array) } },
+  });
+  expect((await get('mutation { deleteUser(id: "3fa85f64-5717-4562-b3fc-2c963f66afa6") { bookmark } }')).status).toBe(
+    405,
+  );
 });

@@ -12,7 +12,9 @@ beforeAll(async () => {
   const rows = await server.databases.primary`
     insert into users (username, email, password_hash) select 'u' || n, n || '@example.com', '-' from generate_series(1, 50) n returning id`;
   ids = rows.map((row) => row['id']);
-  ({ readback: { bookmark } } = await server.query('{ users(first: 1) { totalCount } }', {}, { 'readback-consistency': 'strong' }));
+  ({
+    readback: { bookmark },
+  } = await server.query('{ users(first: 1) { totalCount } }', {}, { 'readback-consistency': 'strong' }));
 });
 afterAll(() => server.stop());
 
@@ -23,7 +25,11 @@ test('50 aliased users cost one statement on the replica and none on the primary
   const onReplica = server.databases.statements('replica-1', reads);
   const onPrimary = server.databases.statements('primary', anyOfOurs);
   const fields = ids.map((id, index) => `u${index}: user(id: "${id}") { id username }`).join('\n');
-  const { data } = await server.query<Record<string, { id: string }>, object>(`{ ${fields} }`, {}, { 'readback-bookmark': bookmark });
+  const { data } = await server.query<Record<string, { id: string }>, object>(
+    `{ ${fields} }`,
+    {},
+    { 'readback-bookmark': bookmark },
+  );
   expect(Object.values(data).map(({ id }) => id)).toEqual(ids);
   expect(onReplica()).toHaveLength(1);
   expect(onPrimary()).toEqual([]);
@@ -31,7 +37,15 @@ test('50 aliased users cost one statement on the replica and none on the primary
 
 test('50 concurrent requests share statements', async () => {
   const all = () =>
-    Promise.all(ids.map((id) => server.query<{ user: { id: string } }, object>('query ($id: ID!) { user(id: $id) { id } }', { id }, { 'readback-bookmark': bookmark })));
+    Promise.all(
+      ids.map((id) =>
+        server.query<{ user: { id: string } }, object>(
+          'query ($id: ID!) { user(id: $id) { id } }',
+          { id },
+          { 'readback-bookmark': bookmark },
+        ),
+      ),
+    );
   await all(); // opens the client's connections
   const onReplica = server.databases.statements('replica-1', reads);
   const answers = await all();
@@ -42,7 +56,11 @@ test('50 concurrent requests share statements', async () => {
 test('one id asked for twice is sent once; ids differing in case are one', async () => {
   const onReplica = server.databases.statements('replica-1', reads);
   const id = ids[0]!;
-  const { data } = await server.query(`{ a: user(id: "${id}") { id } b: user(id: "${id.toUpperCase()}") { id } }`, {}, { 'readback-bookmark': bookmark });
+  const { data } = await server.query(
+    `{ a: user(id: "${id}") { id } b: user(id: "${id.toUpperCase()}") { id } }`,
+    {},
+    { 'readback-bookmark': bookmark },
+  );
   expect(data).toEqual({ a: { id }, b: { id } });
   expect(onReplica()).toHaveLength(1);
 });
@@ -58,7 +76,9 @@ test('a page without totalCount is one statement, with it two', async () => {
 test('a mutation touches the primary alone: one statement, and one for its position', async () => {
   const onReplica = server.databases.statements('replica-1', reads);
   const onPrimary = server.databases.statements('primary', anyOfOurs);
-  const created = await server.query(CreateUserDocument, { input: { username: 'fresh', email: 'fresh@example.com', password: 'correct horse' } });
+  const created = await server.query(CreateUserDocument, {
+    input: { username: 'fresh', email: 'fresh@example.com', password: 'correct horse' },
+  });
   await server.query(UpdateUserDocument, { id: created.data.createUser.user.id, input: { firstName: 'x' } });
   expect(onPrimary().map((statement) => statement.split(' ')[0])).toEqual(['insert', 'select', 'update', 'select']);
   expect(onReplica()).toEqual([]);

@@ -18,10 +18,23 @@ export interface TestServer {
   url: string;
   databases: TestDatabases;
   /** POST /graphql. */
-  query: <Data, Variables extends object>(document: TypedDocumentNode<Data, Variables> | string, variables?: Variables, headers?: Record<string, string>) => Promise<Answer<Data>>;
+  query: <Data, Variables extends object>(
+    document: TypedDocumentNode<Data, Variables> | string,
+    variables?: Variables,
+    headers?: Record<string, string>,
+  ) => Promise<Answer<Data>>;
   /** The code and field of the only error. */
-  failure: (document: TypedDocumentNode<unknown, never> | string, variables?: object, headers?: Record<string, string>) => Promise<string>;
-  rest: (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<{ status: number; headers: Headers; body: any }>;
+  failure: (
+    document: TypedDocumentNode<unknown, never> | string,
+    variables?: object,
+    headers?: Record<string, string>,
+  ) => Promise<string>;
+  rest: (
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ) => Promise<{ status: number; headers: Headers; body: any }>;
   websocket: () => Client;
   subscribers: () => number;
   stop: () => Promise<void>;
@@ -47,7 +60,12 @@ export async function startServer(overrides: Partial<Config> = {}, given?: TestD
     },
     rest: (method, path, body, headers) => rest(url, method, path, body, headers),
     websocket: () => {
-      const client = createClient({ url: `${url.replace('http', 'ws')}/graphql`, webSocketImpl: WebSocket, lazy: true, retryAttempts: 0 });
+      const client = createClient({
+        url: `${url.replace('http', 'ws')}/graphql`,
+        webSocketImpl: WebSocket,
+        lazy: true,
+        retryAttempts: 0,
+      });
       clients.push(client);
       return client;
     },
@@ -69,12 +87,24 @@ function querier(url: string): TestServer['query'] {
       body: JSON.stringify({ query, variables }),
     });
     const body = (await response.json()) as any;
-    return { status: response.status, headers: response.headers, data: body.data, errors: body.errors ?? [], readback: body.extensions?.readback };
+    return {
+      status: response.status,
+      headers: response.headers,
+      data: body.data,
+      errors: body.errors ?? [],
+      readback: body.extensions?.readback,
+    };
   };
 }
 
 async function rest(url: string, method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
-  const json = body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body), headers: { 'content-type': 'application/json', ...headers } };
+  const json =
+    body === undefined
+      ? {}
+      : {
+          body: typeof body === 'string' ? body : JSON.stringify(body),
+          headers: { 'content-type': 'application/json', ...headers },
+        };
   const response = await fetch(`${url}${path}`, { method, headers, ...json });
   return { status: response.status, headers: response.headers, body: await response.json() };
 }

@@ -15,10 +15,14 @@ const quiet = () => {};
 test('setting up twice changes nothing', async () => {
   databases = await freshDatabases();
   const facts = async () => ({
-    subscription: await databases!.replicas[0]!`select oid, subconninfo, subslotname from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`,
+    subscription: await databases!
+      .replicas[0]!`select oid, subconninfo, subslotname from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`,
     slots: await databases!.primary`select slot_name from pg_replication_slots where database = current_database()`,
     roles: await databases!.primary`select rolname from pg_roles order by 1`,
-    migrations: [await databases!.primary`select * from readback.migrations`, await databases!.replicas[0]!`select * from readback.migrations`],
+    migrations: [
+      await databases!.primary`select * from readback.migrations`,
+      await databases!.replicas[0]!`select * from readback.migrations`,
+    ],
   });
   const before = await facts();
   const said: string[] = [];
@@ -30,7 +34,9 @@ test('setting up twice changes nothing', async () => {
 test('two that set up at once take turns', async () => {
   databases = await freshDatabases({ settle: false });
   await Promise.all([1, 2].map(() => setUp(databases!.config, testConfig(), quiet)));
-  expect(await databases.replicas[0]!`select count(*)::int from readback.migrations where version > 0`).toEqual([{ count: 2 }]);
+  expect(await databases.replicas[0]!`select count(*)::int from readback.migrations where version > 0`).toEqual([
+    { count: 2 },
+  ]);
 });
 
 test('rows that are there already are copied, with no change logged for them', async () => {
@@ -52,7 +58,9 @@ test('another address of the primary is followed by the subscription', async () 
   url.hostname = 'localhost';
   await setUp({ ...databases.config, replicationUrl: url.href }, testConfig(), quiet);
   const [{ subconninfo }] = (await databases.replicas[0]!`
-    select subconninfo from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`) as [{ subconninfo: string }];
+    select subconninfo from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`) as [
+    { subconninfo: string },
+  ];
   expect(subconninfo).toContain("host='localhost'");
   expect(subconninfo).toMatch(/user='readback_[0-9a-f]{12}'/);
 });
@@ -62,7 +70,12 @@ describe('roles', () => {
     databases = await freshDatabases();
     const as = async (url: string, role: string, work: (sql: postgres.Sql) => Promise<unknown>) => {
       const sql = postgres(url, { max: 1, connection: { role }, onnotice: quiet });
-      return work(sql).then(() => 'allowed', (error: { code: string }) => error.code).finally(() => sql.end());
+      return work(sql)
+        .then(
+          () => 'allowed',
+          (error: { code: string }) => error.code,
+        )
+        .finally(() => sql.end());
     };
     const { primary, replicas } = databases.config;
     const DENIED = '42501';
@@ -73,15 +86,22 @@ describe('roles', () => {
     expect(await as(replicas[0]!.url, 'readback_reader', (sql) => sql`select * from users`)).toBe('allowed');
     expect(await as(replicas[0]!.url, 'readback_reader', (sql) => sql`delete from users`)).toBe(DENIED);
     expect(await as(replicas[0]!.url, 'readback_reader', (sql) => sql`truncate readback.change_log`)).toBe(DENIED);
-    expect(await as(replicas[0]!.url, 'readback_reader', (sql) => sql`select subconninfo from pg_subscription`)).toBe(DENIED);
-    expect(await databases.primary`select count(*)::int from pg_class where relowner::regrole::text like 'readback%'`).toEqual([{ count: 0 }]);
+    expect(await as(replicas[0]!.url, 'readback_reader', (sql) => sql`select subconninfo from pg_subscription`)).toBe(
+      DENIED,
+    );
+    expect(
+      await databases.primary`select count(*)::int from pg_class where relowner::regrole::text like 'readback%'`,
+    ).toEqual([{ count: 0 }]);
   });
 });
 
 describe('what is missing is said, with how to mend it', () => {
   const failure = async (change: (config: TestDatabases['config']) => TestDatabases['config']) => {
     databases = await freshDatabases({ settle: false });
-    return setUp(change(databases.config), testConfig({ DB_CONNECT_TIMEOUT_MS: 1000 }), quiet).then(() => 'no error', (error: Error) => error.message);
+    return setUp(change(databases.config), testConfig({ DB_CONNECT_TIMEOUT_MS: 1000 }), quiet).then(
+      () => 'no error',
+      (error: Error) => error.message,
+    );
   };
 
   test('a server that does not answer', async () => {
@@ -92,23 +112,34 @@ describe('what is missing is said, with how to mend it', () => {
   });
 
   test('the primary named as its own replica', async () => {
-    expect(await failure((config) => ({ ...config, replicas: [config.primary] }))).toContain('this is the same database as the primary');
+    expect(await failure((config) => ({ ...config, replicas: [config.primary] }))).toContain(
+      'this is the same database as the primary',
+    );
   });
 
   test('a login that may not set up', async () => {
-    const message = await failure((config) => ({ ...config, primary: { ...config.primary, adminUrl: config.primary.url } }));
+    const message = await failure((config) => ({
+      ...config,
+      primary: { ...config.primary, adminUrl: config.primary.url },
+    }));
     expect(message).toContain('must be a superuser. Set PRIMARY_ADMIN_URL');
   });
 
   test('an address of the primary that the replica cannot reach', async () => {
-    expect(await failure((config) => ({ ...config, replicationUrl: 'postgres://127.0.0.1:1/x' }))).toMatch(/cannot subscribe to the primary at 127\.0\.0\.1:1.*PRIMARY_REPLICATION_URL/);
+    expect(await failure((config) => ({ ...config, replicationUrl: 'postgres://127.0.0.1:1/x' }))).toMatch(
+      /cannot subscribe to the primary at 127\.0\.0\.1:1.*PRIMARY_REPLICATION_URL/,
+    );
   });
 
   test('a table of the same name that is not ours: nothing is changed', async () => {
     databases = await freshDatabases({ settle: false });
     await databases.primary`create table users (id int)`;
-    await expect(setUp(databases.config, testConfig(), quiet)).rejects.toThrow(/nothing was changed: relation "users" already exists/);
-    expect(await databases.primary`select to_regclass('readback.heartbeat') as heartbeat`).toEqual([{ heartbeat: null }]);
+    await expect(setUp(databases.config, testConfig(), quiet)).rejects.toThrow(
+      /nothing was changed: relation "users" already exists/,
+    );
+    expect(await databases.primary`select to_regclass('readback.heartbeat') as heartbeat`).toEqual([
+      { heartbeat: null },
+    ]);
   });
 });
 
@@ -140,12 +171,21 @@ describe('configuration', () => {
   });
 
   test("the seed's variables make both URLs, and the URLs win over them", () => {
-    const seed = { WRITE_DB_HOST: 'main', WRITE_DB_PORT: '6000', READ_DB_HOST: 'worker', READ_DB_PORT: '6001', DB_USER: 'pg', DB_PASSWORD: 'p@ss', DB_NAME: 'x' };
+    const seed = {
+      WRITE_DB_HOST: 'main',
+      WRITE_DB_PORT: '6000',
+      READ_DB_HOST: 'worker',
+      READ_DB_PORT: '6001',
+      DB_USER: 'pg',
+      DB_PASSWORD: 'p@ss',
+      DB_NAME: 'x',
+    };
     expect(readConfig(seed).databases).toMatchObject({
       primary: { url: 'postgres://pg:p%40ss@main:6000/x' },
       replicas: [{ url: 'postgres://pg:p%40ss@worker:6001/x' }],
     });
-    expect(readConfig({ ...seed, REPLICA_URLS: 'postgres://a@b/c, postgres://d@e/f' }).databases!.replicas).toHaveLength(2);
+    expect(
+      readConfig({ ...seed, REPLICA_URLS: 'postgres://a@b/c, postgres://d@e/f' }).databases!.replicas,
+    ).toHaveLength(2);
   });
 });
-

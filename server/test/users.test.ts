@@ -1,5 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { CreateUserDocument, DeleteUserDocument, ReplaceUserDocument, UpdateUserDocument, UserDocument, UsersDocument } from '../../schema/generated/operations.ts';
+import {
+  CreateUserDocument,
+  DeleteUserDocument,
+  ReplaceUserDocument,
+  UpdateUserDocument,
+  UserDocument,
+  UsersDocument,
+} from '../../schema/generated/operations.ts';
 import { startServer, type TestServer } from './server.ts';
 
 let server: TestServer;
@@ -31,11 +38,26 @@ test('a user is created, read, replaced, updated and deleted', async () => {
   expect(user.createdAt).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$/);
   expect(await read(user.id, bookmark)).toEqual(user);
 
-  const replaced = await server.query(ReplaceUserDocument, { id: user.id, input: { username: user.username, email: 'ada@example.com' } });
-  expect(replaced.data.replaceUser.user).toMatchObject({ email: 'ada@example.com', firstName: null, lastName: null, isActive: true });
+  const replaced = await server.query(ReplaceUserDocument, {
+    id: user.id,
+    input: { username: user.username, email: 'ada@example.com' },
+  });
+  expect(replaced.data.replaceUser.user).toMatchObject({
+    email: 'ada@example.com',
+    firstName: null,
+    lastName: null,
+    isActive: true,
+  });
 
-  const updated = await server.query(UpdateUserDocument, { id: user.id, input: { firstName: 'Augusta', isActive: false } });
-  expect(updated.data.updateUser.user).toMatchObject({ firstName: 'Augusta', isActive: false, email: 'ada@example.com' });
+  const updated = await server.query(UpdateUserDocument, {
+    id: user.id,
+    input: { firstName: 'Augusta', isActive: false },
+  });
+  expect(updated.data.updateUser.user).toMatchObject({
+    firstName: 'Augusta',
+    isActive: false,
+    email: 'ada@example.com',
+  });
   expect(updated.data.updateUser.user.updatedAt > user.updatedAt).toBe(true);
   expect(updated.data.updateUser.user.createdAt).toBe(user.createdAt);
 
@@ -51,13 +73,17 @@ test('the password is hashed with argon2id, and is on the primary alone', async 
   const { user } = await create();
   const [row] = await server.databases.primary`select password_hash from users where id = ${user.id}`;
   expect(row!['password_hash']).toMatch(/^\$argon2id\$v=19\$m=19456,(t=2,p=1|p=1,t=2)\$/);
-  const columns = await server.databases.replicas[0]!`select column_name from information_schema.columns where table_schema = 'public'`;
-  expect(columns.map((column) => column['column_name']).filter((name: string) => name.includes('password'))).toEqual([]);
+  const columns = await server.databases
+    .replicas[0]!`select column_name from information_schema.columns where table_schema = 'public'`;
+  expect(columns.map((column) => column['column_name']).filter((name: string) => name.includes('password'))).toEqual(
+    [],
+  );
 });
 
 test('updating a password changes the hash and no replicated field but updatedAt', async () => {
   const { user } = await create();
-  const hash = async () => (await server.databases.primary`select password_hash from users where id = ${user.id}`)[0]!['password_hash'];
+  const hash = async () =>
+    (await server.databases.primary`select password_hash from users where id = ${user.id}`)[0]!['password_hash'];
   const before = await hash();
   const { data } = await server.query(UpdateUserDocument, { id: user.id, input: { password: 'battery staple' } });
   expect(data.updateUser.user).toEqual({ ...user, updatedAt: data.updateUser.user.updatedAt });
@@ -66,12 +92,18 @@ test('updating a password changes the hash and no replicated field but updatedAt
 
 test('two creates of one username at once: one succeeds, one is a CONFLICT that names the field', async () => {
   const username = 'the-same';
-  const both = await Promise.all([1, 2].map((n) => server.query(CreateUserDocument, { input: { ...input({ username }), email: `same-${n}@example.com` } })));
+  const both = await Promise.all(
+    [1, 2].map((n) =>
+      server.query(CreateUserDocument, { input: { ...input({ username }), email: `same-${n}@example.com` } }),
+    ),
+  );
   const errors = both.flatMap((answer) => answer.errors);
   expect(errors).toMatchObject([{ extensions: { code: 'CONFLICT', field: 'username' }, path: ['createUser'] }]);
   const emails = input({ email: 'taken@example.com' });
   await server.query(CreateUserDocument, { input: emails });
-  expect(await server.failure(CreateUserDocument, { input: input({ email: 'taken@example.com' }) })).toBe('CONFLICT email');
+  expect(await server.failure(CreateUserDocument, { input: input({ email: 'taken@example.com' }) })).toBe(
+    'CONFLICT email',
+  );
 });
 
 describe('text comes back unchanged', () => {
@@ -107,7 +139,11 @@ describe('bad input gets its error, and writes nothing', () => {
     ['username with a space', { username: 'a b c' }, 'BAD_USER_INPUT username'],
     ['username with a newline at its end', { username: 'abc\n' }, 'BAD_USER_INPUT username'],
     ['email of no form', { email: 'nobody' }, 'BAD_USER_INPUT email'],
-    ['email too long', { email: `${'a'.repeat(60)}@${'b'.repeat(60)}.${'c'.repeat(60)}.${'d'.repeat(60)}.${'e'.repeat(20)}.com` }, 'BAD_USER_INPUT email'],
+    [
+      'email too long',
+      { email: `${'a'.repeat(60)}@${'b'.repeat(60)}.${'c'.repeat(60)}.${'d'.repeat(60)}.${'e'.repeat(20)}.com` },
+      'BAD_USER_INPUT email',
+    ],
     ['password too short', { password: '1234567' }, 'BAD_USER_INPUT password'],
     ['password too long', { password: 'x'.repeat(129) }, 'BAD_USER_INPUT password'],
     ['name too long', { firstName: 'x'.repeat(101) }, 'BAD_USER_INPUT firstName'],
@@ -130,18 +166,42 @@ describe('bad input gets its error, and writes nothing', () => {
     ['an id that is none', '{ user(id: "1") { id } }', 'BAD_USER_INPUT id'],
     ['an id of injected SQL', `{ user(id: "' or 1=1 --") { id } }`, 'BAD_USER_INPUT id'],
     ['updating nobody', `mutation { updateUser(id: "${id}", input: { firstName: "x" }) { bookmark } }`, 'NOT_FOUND id'],
-    ['replacing nobody', `mutation { replaceUser(id: "${id}", input: { username: "abc", email: "a@b.co" }) { bookmark } }`, 'NOT_FOUND id'],
+    [
+      'replacing nobody',
+      `mutation { replaceUser(id: "${id}", input: { username: "abc", email: "a@b.co" }) { bookmark } }`,
+      'NOT_FOUND id',
+    ],
     ['deleting nobody', `mutation { deleteUser(id: "${id}") { bookmark } }`, 'NOT_FOUND id'],
     ['an empty update', `mutation { updateUser(id: "${id}", input: {}) { bookmark } }`, 'BAD_USER_INPUT input'],
-    ['null for a username', `mutation { updateUser(id: "${id}", input: { username: null }) { bookmark } }`, 'BAD_USER_INPUT username'],
-    ['null for a password', `mutation { updateUser(id: "${id}", input: { password: null }) { bookmark } }`, 'BAD_USER_INPUT password'],
-    ['null for isActive', `mutation { updateUser(id: "${id}", input: { isActive: null }) { bookmark } }`, 'BAD_USER_INPUT isActive'],
+    [
+      'null for a username',
+      `mutation { updateUser(id: "${id}", input: { username: null }) { bookmark } }`,
+      'BAD_USER_INPUT username',
+    ],
+    [
+      'null for a password',
+      `mutation { updateUser(id: "${id}", input: { password: null }) { bookmark } }`,
+      'BAD_USER_INPUT password',
+    ],
+    [
+      'null for isActive',
+      `mutation { updateUser(id: "${id}", input: { isActive: null }) { bookmark } }`,
+      'BAD_USER_INPUT isActive',
+    ],
     ['a page too large', '{ users(first: 101) { totalCount } }', 'BAD_USER_INPUT first'],
     ['a negative page', '{ users(last: -1) { totalCount } }', 'BAD_USER_INPUT last'],
     ['first and last', '{ users(first: 1, last: 1) { totalCount } }', 'BAD_USER_INPUT first'],
     ['a cursor that is none', '{ users(after: "abc") { totalCount } }', 'BAD_CURSOR after'],
-    ['a cursor with a forged value', `{ users(before: "${Buffer.from(`["CREATED_AT","DESC","x","${id}"]`).toString('base64url')}") { totalCount } }`, 'BAD_CURSOR before'],
-    ['a cursor of another order', `{ users(after: "${Buffer.from(`["USERNAME","ASC","x","${id}"]`).toString('base64url')}") { totalCount } }`, 'BAD_CURSOR after'],
+    [
+      'a cursor with a forged value',
+      `{ users(before: "${Buffer.from(`["CREATED_AT","DESC","x","${id}"]`).toString('base64url')}") { totalCount } }`,
+      'BAD_CURSOR before',
+    ],
+    [
+      'a cursor of another order',
+      `{ users(after: "${Buffer.from(`["USERNAME","ASC","x","${id}"]`).toString('base64url')}") { totalCount } }`,
+      'BAD_CURSOR after',
+    ],
     ['an unknown field', '{ users { nodes { password } } }', 'GRAPHQL_VALIDATION_FAILED'],
     ['a document that is none', '{ users', 'GRAPHQL_PARSE_FAILED'],
   ];

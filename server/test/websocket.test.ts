@@ -1,7 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { print } from 'graphql';
 import { WebSocket } from 'ws';
-import { CreateUserDocument, DeleteUserDocument, ReplicationChangedDocument, UpdateUserDocument, UserChangedDocument, type UserChangedSubscription } from '../../schema/generated/operations.ts';
+import {
+  CreateUserDocument,
+  DeleteUserDocument,
+  ReplicationChangedDocument,
+  UpdateUserDocument,
+  UserChangedDocument,
+  type UserChangedSubscription,
+} from '../../schema/generated/operations.ts';
 import { startServer, type TestServer } from './server.ts';
 
 let server: TestServer;
@@ -11,15 +18,21 @@ afterAll(() => server.stop());
 let serial = 0;
 const create = async () => {
   const username = `ws-${++serial}`;
-  const { data } = await server.query(CreateUserDocument, { input: { username, email: `${username}@example.com`, password: 'correct horse' } });
+  const { data } = await server.query(CreateUserDocument, {
+    input: { username, email: `${username}@example.com`, password: 'correct horse' },
+  });
   return data.createUser;
 };
 
 /** Subscribes, and returns when the server has it: a query behind it on the same socket was answered. */
 async function subscribe(variables: object = {}) {
   const client = server.websocket();
-  const events = client.iterate<UserChangedSubscription>({ query: print(UserChangedDocument), variables: { ...variables } });
-  for await (const answer of client.iterate({ query: '{ __typename }' })) expect(answer.data).toEqual({ __typename: 'Query' });
+  const events = client.iterate<UserChangedSubscription>({
+    query: print(UserChangedDocument),
+    variables: { ...variables },
+  });
+  for await (const answer of client.iterate({ query: '{ __typename }' }))
+    expect(answer.data).toEqual({ __typename: 'Query' });
   return {
     next: async () => {
       const { value } = await events.next();
@@ -46,11 +59,20 @@ test('a change arrives with its images, and a read that carries its bookmark see
   const updated = await events.next();
   expect(updated).toMatchObject({ operation: 'UPDATE', before: user, user: { firstName: 'Grace', isActive: false } });
   expect(updated.changedFields.toSorted()).toEqual(['firstName', 'isActive', 'updatedAt']);
-  const read = await server.query(`{ user(id: "${user.id}") { firstName } }`, {}, { 'readback-bookmark': updated.bookmark });
+  const read = await server.query(
+    `{ user(id: "${user.id}") { firstName } }`,
+    {},
+    { 'readback-bookmark': updated.bookmark },
+  );
   expect(read.data).toEqual({ user: { firstName: 'Grace' } });
 
   await server.query(DeleteUserDocument, { id: user.id });
-  expect(await events.next()).toMatchObject({ operation: 'DELETE', key: user.id, user: null, before: { firstName: 'Grace' } });
+  expect(await events.next()).toMatchObject({
+    operation: 'DELETE',
+    key: user.id,
+    user: null,
+    before: { firstName: 'Grace' },
+  });
   await events.close();
 });
 
@@ -70,16 +92,20 @@ test('changes of one transaction arrive in its order, those written past the ser
     await sql`insert into users (username, email, password_hash) values ('past-1', 'p1@example.com', '-'), ('past-2', 'p2@example.com', '-')`;
     await sql`update users set first_name = 'x' where username = 'past-1'`;
   });
-  expect([await events.next(), await events.next(), await events.next()].map(({ operation, user }) => `${operation} ${user!.username}`)).toEqual([
-    'INSERT past-1', 'INSERT past-2', 'UPDATE past-1',
-  ]);
+  expect(
+    [await events.next(), await events.next(), await events.next()].map(
+      ({ operation, user }) => `${operation} ${user!.username}`,
+    ),
+  ).toEqual(['INSERT past-1', 'INSERT past-2', 'UPDATE past-1']);
   await events.close();
 });
 
 test('replication tells its state at once', async () => {
   const client = server.websocket();
   for await (const { data } of client.iterate({ query: print(ReplicationChangedDocument) })) {
-    expect(data).toMatchObject({ replication: { primary: { reachable: true }, replicas: [{ name: 'replica-1', state: 'STREAMING' }] } });
+    expect(data).toMatchObject({
+      replication: { primary: { reachable: true }, replicas: [{ name: 'replica-1', state: 'STREAMING' }] },
+    });
     break;
   }
 });
@@ -92,11 +118,22 @@ test('queries and mutations run over the websocket, with the same errors and ext
   };
   const { bookmark, user } = await create();
   const read = await run(`{ user(id: "${user.id}") { username } }`, { bookmark });
-  expect(read).toMatchObject({ data: { user: { username: user.username } }, extensions: { readback: { source: 'replica-1', bookmark: expect.any(String) } } });
-  expect((await run('{ user(id: "1") { id } }')).errors).toMatchObject([{ extensions: { code: 'BAD_USER_INPUT', field: 'id' } }]);
-  await expect(run('{ user(id: "1") { id } }', { bookmark: 'nonsense' })).rejects.toMatchObject([{ extensions: { code: 'BAD_BOOKMARK' } }]);
-  await expect(run('subscription { userChanged { nothing } }')).rejects.toMatchObject([{ extensions: { code: 'GRAPHQL_VALIDATION_FAILED' } }]);
-  expect((await run('subscription { userChanged(id: "1") { key } }')).errors).toMatchObject([{ extensions: { code: 'BAD_USER_INPUT', field: 'id' } }]);
+  expect(read).toMatchObject({
+    data: { user: { username: user.username } },
+    extensions: { readback: { source: 'replica-1', bookmark: expect.any(String) } },
+  });
+  expect((await run('{ user(id: "1") { id } }')).errors).toMatchObject([
+    { extensions: { code: 'BAD_USER_INPUT', field: 'id' } },
+  ]);
+  await expect(run('{ user(id: "1") { id } }', { bookmark: 'nonsense' })).rejects.toMatchObject([
+    { extensions: { code: 'BAD_BOOKMARK' } },
+  ]);
+  await expect(run('subscription { userChanged { nothing } }')).rejects.toMatchObject([
+    { extensions: { code: 'GRAPHQL_VALIDATION_FAILED' } },
+  ]);
+  expect((await run('subscription { userChanged(id: "1") { key } }')).errors).toMatchObject([
+    { extensions: { code: 'BAD_USER_INPUT', field: 'id' } },
+  ]);
 });
 
 test('closed sockets and ended subscriptions release everything', async () => {
