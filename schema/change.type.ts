@@ -10,7 +10,7 @@ export enum Operation {
 registerEnumType(Operation, { name: 'Operation' });
 
 @InterfaceType({ description: 'One change of one row, as a replica applied it' })
-export abstract class Change {
+abstract class Change {
   @Field(() => Cursor)
   cursor!: string;
 

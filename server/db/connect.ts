@@ -12,7 +12,7 @@ export type Sql = postgres.Sql<{ timestamptz: string; lsn: Lsn }>;
 /** A statement that is not sent yet: it is when it is awaited or executed. */
 export type Statement<Row extends object> = postgres.PendingQuery<Row[]>;
 /** A part of a statement. */
-export type Fragment = postgres.PendingQuery<any>;
+export type Fragment = postgres.PendingQuery<postgres.Row[]>;
 
 export interface ConnectOptions {
   /** Role that each session takes on. Left out: the login's own rights. */

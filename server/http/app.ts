@@ -11,7 +11,7 @@ import type { Operation, Operations } from './operation.ts';
 import { addRest, restErrorBody } from './rest.ts';
 import { attachWebsockets } from './websocket.ts';
 
-export const GRAPHQL_PATH = '/graphql';
+const GRAPHQL_PATH = '/graphql';
 
 export interface AppOptions {
   schema: GraphQLSchema;

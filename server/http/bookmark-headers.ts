@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { Wishes } from './operation.ts';
 
-export const BOOKMARK_COOKIE = 'readback-bookmark';
+const BOOKMARK_COOKIE = 'readback-bookmark';
 const BOOKMARK_HEADER = 'readback-bookmark';
 const CONSISTENCY_HEADER = 'readback-consistency';
 

@@ -81,8 +81,9 @@ export class RestError extends Error {
 
   constructor(error: GraphQLFormattedError) {
     super(error.message);
-    this.code = String(error.extensions?.['code'] ?? 'INTERNAL_SERVER_ERROR');
-    this.field = error.extensions?.['field'] as string | undefined;
+    const { code, field } = (error.extensions ?? {}) as { code?: string; field?: string };
+    this.code = code ?? 'INTERNAL_SERVER_ERROR';
+    this.field = field;
     this.status = statusOf(this.code);
   }
 }
@@ -119,7 +120,7 @@ function parseLimit(text: string): number {
 
 function nextLink(request: FastifyRequest, limit: string | undefined, after: string): string {
   const query = new URLSearchParams({ ...(limit !== undefined && { limit }), after });
-  return `<${request.protocol}://${request.host}/api/users?${query}>; rel="next"`;
+  return `<${request.protocol}://${request.host}/api/users?${query.toString()}>; rel="next"`;
 }
 
 /** A client's error as the seed shapes it. Undefined: it is none, and the log's business. */

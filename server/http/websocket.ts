@@ -126,7 +126,7 @@ function present(
   result: ExecutionResult,
   log: Logger,
 ): FormattedExecutionResult {
-  if (!isSubscription || !result.errors) return result as FormattedExecutionResult;
+  if (!isSubscription || !result.errors) return result;
   for (const error of result.errors.filter(isInternal))
     log.error({ err: error.originalError ?? error, requestId }, 'subscription failed');
   return { ...result, errors: result.errors.map((error) => maskError(error.toJSON(), error)) };

@@ -73,7 +73,11 @@ function inDatabase(text: string, name: string): string {
 
 async function administer(url: string, work: (sql: postgres.Sql) => Promise<unknown>): Promise<void> {
   const sql = postgres(url, { max: 1, onnotice: () => {} });
-  await work(sql).finally(() => sql.end());
+  try {
+    await work(sql);
+  } finally {
+    await sql.end();
+  }
 }
 
 async function dropAll(admins: postgres.Sql[], adminUrls: string[], name: string): Promise<void> {

@@ -70,12 +70,14 @@ describe('roles', () => {
     databases = await freshDatabases();
     const as = async (url: string, role: string, work: (sql: postgres.Sql) => Promise<unknown>) => {
       const sql = postgres(url, { max: 1, connection: { role }, onnotice: quiet });
-      return work(sql)
-        .then(
-          () => 'allowed',
-          (error: { code: string }) => error.code,
-        )
-        .finally(() => sql.end());
+      try {
+        await work(sql);
+        return 'allowed';
+      } catch (error) {
+        return (error as { code: string }).code;
+      } finally {
+        await sql.end();
+      }
     };
     const { primary, replicas } = databases.config;
     const DENIED = '42501';

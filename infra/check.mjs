@@ -1,0 +1,32 @@
+/** The project's own checks: one that fails shows what it found, and is named again at the end. */
+import { spawnSync } from 'node:child_process';
+import { root } from './launch/child.mjs';
+
+/** What is checked, how, and what mends it. Whatever makes a committed file only compares it when run with --check. */
+const checks = [
+  ['format', 'prettier --check .', 'npm run format'],
+  ['lint', 'oxlint'],
+  ['types', 'tsc --noEmit -p tsconfig.json'],
+  ['dead code', 'knip --no-progress'],
+  [
+    'schema/schema.graphql',
+    'tsc -p tsconfig.build.json >/dev/null; node dist/server/cli/schema.js --check',
+    'npm run codegen',
+  ],
+  ['schema/generated', 'graphql-codegen --config codegen.yml --check', 'npm run codegen'],
+];
+
+function passes([name, command]) {
+  const started = performance.now();
+  const { status, stdout, stderr } = spawnSync(command, { shell: true, cwd: root, encoding: 'utf8' });
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  console.log(`${status === 0 ? 'ok    ' : 'FAILED'} ${name.padEnd(22)} ${seconds.padStart(5)} s`);
+  if (status !== 0) console.log(`\n${stdout}${stderr}`);
+  return status === 0;
+}
+
+const failed = checks.filter((check) => !passes(check));
+for (const [name, command, mend] of failed) {
+  console.error(`${name} failed: ${mend === undefined ? command : `${mend} mends it`}`);
+}
+process.exitCode = failed.length > 0 ? 1 : 0;
