@@ -1,4 +1,5 @@
-import { Field, Float, ObjectType, registerEnumType } from 'type-graphql';
+import { Arg, Field, Float, ObjectType, registerEnumType } from 'type-graphql';
+import { Bookmark } from './scalars.ts';
 
 export enum Confirm {
   COMMITTED = 'COMMITTED',
@@ -13,6 +14,9 @@ registerEnumType(Confirm, {
   },
 });
 
+/** The argument that every mutation has. */
+export const ConfirmArg = () => Arg('confirm', () => Confirm, { defaultValue: Confirm.COMMITTED });
+
 @ObjectType({ description: 'How far a write had come when it was answered' })
 export class Confirmation {
   @Field(() => Confirm, { description: 'The level reached: COMMITTED where the wait for a replica ran out' })
@@ -23,4 +27,14 @@ export class Confirmation {
 
   @Field(() => Float, { description: 'How long the answer waited for the replica' })
   waitedMs!: number;
+}
+
+/** What the answers of all mutations share, beside the row that was written. */
+@ObjectType()
+export abstract class Payload {
+  @Field(() => Bookmark, { description: 'A read that carries it sees this write' })
+  bookmark!: string;
+
+  @Field(() => Confirmation)
+  confirmation!: Confirmation;
 }

@@ -1,18 +1,12 @@
-import { IsBoolean, IsEmail, Length, Matches, ValidateIf } from 'class-validator';
+import { IsBoolean, IsEmail, Length, Matches } from 'class-validator';
 import { Field, InputType, registerEnumType } from 'type-graphql';
 import { OrderDirection } from '../page.type.ts';
-import { IsStorable } from '../storable.ts';
+import { IsText, WhereGiven, WhereNotNull } from '../rules.ts';
 
 const USERNAME = /^[A-Za-z0-9_.-]{3,50}$/;
 const USERNAME_RULE = 'username must be 3 to 50 letters, digits, underscores, dots or hyphens';
 const EMAIL_RULE = 'email must be an address such as ada@example.com, of at most 254 characters';
 const PASSWORD_RULE = 'password must have 8 to 128 characters';
-const NAME_RULE = '$property must have at most 100 characters';
-
-/** Checks run where a value is given, null included. */
-const WhereGiven = () => ValidateIf((_, value) => value !== undefined);
-/** Checks run where there is a value: null is one of its own. */
-const WhereNotNull = () => ValidateIf((_, value) => value != null);
 
 @InputType({
   description: 'username: 3 to 50 of letters, digits, `_ . -`; password: 8 to 128 characters; names: up to 100',
@@ -23,7 +17,7 @@ export class CreateUserInput {
   username!: string;
 
   @IsEmail({}, { message: EMAIL_RULE })
-  @Length(1, 254, { message: EMAIL_RULE })
+  @IsText(1, 254, EMAIL_RULE)
   @Field(() => String)
   email!: string;
 
@@ -32,14 +26,12 @@ export class CreateUserInput {
   password!: string;
 
   @WhereNotNull()
-  @IsStorable()
-  @Length(0, 100, { message: NAME_RULE })
+  @IsText(0, 100)
   @Field(() => String, { nullable: true })
   firstName?: string | null;
 
   @WhereNotNull()
-  @IsStorable()
-  @Length(0, 100, { message: NAME_RULE })
+  @IsText(0, 100)
   @Field(() => String, { nullable: true })
   lastName?: string | null;
 }
@@ -51,19 +43,17 @@ export class ReplaceUserInput {
   username!: string;
 
   @IsEmail({}, { message: EMAIL_RULE })
-  @Length(1, 254, { message: EMAIL_RULE })
+  @IsText(1, 254, EMAIL_RULE)
   @Field(() => String)
   email!: string;
 
   @WhereNotNull()
-  @IsStorable()
-  @Length(0, 100, { message: NAME_RULE })
+  @IsText(0, 100)
   @Field(() => String, { nullable: true })
   firstName?: string | null;
 
   @WhereNotNull()
-  @IsStorable()
-  @Length(0, 100, { message: NAME_RULE })
+  @IsText(0, 100)
   @Field(() => String, { nullable: true })
   lastName?: string | null;
 
@@ -83,7 +73,7 @@ export class UpdateUserInput {
 
   @WhereGiven()
   @IsEmail({}, { message: EMAIL_RULE })
-  @Length(1, 254, { message: EMAIL_RULE })
+  @IsText(1, 254, EMAIL_RULE)
   @Field(() => String, { nullable: true })
   email?: string | null;
 
@@ -93,14 +83,12 @@ export class UpdateUserInput {
   password?: string | null;
 
   @WhereNotNull()
-  @IsStorable()
-  @Length(0, 100, { message: NAME_RULE })
+  @IsText(0, 100)
   @Field(() => String, { nullable: true })
   firstName?: string | null;
 
   @WhereNotNull()
-  @IsStorable()
-  @Length(0, 100, { message: NAME_RULE })
+  @IsText(0, 100)
   @Field(() => String, { nullable: true })
   lastName?: string | null;
 
@@ -118,8 +106,7 @@ export class UpdateUserInput {
 @InputType()
 export class UserFilter {
   @WhereNotNull()
-  @IsStorable()
-  @Length(0, 254, { message: 'search must have at most 254 characters' })
+  @IsText(0, 254)
   @Field(() => String, {
     nullable: true,
     description: 'A prefix of username, email, first or last name, upper or lower case alike',

@@ -1,7 +1,7 @@
 import { Field, ID, ObjectType } from 'type-graphql';
-import { Confirmation } from '../confirmation.type.ts';
-import { PageInfo } from '../page.type.ts';
-import { Bookmark, DateTime } from '../scalars.ts';
+import { Payload } from '../confirmation.type.ts';
+import { connectionOf, edgeOf } from '../page.type.ts';
+import { DateTime } from '../scalars.ts';
 
 @ObjectType()
 export class User {
@@ -34,34 +34,13 @@ export class User {
 }
 
 @ObjectType()
-export class UserEdge {
-  @Field(() => String)
-  cursor!: string;
-
-  @Field(() => User)
-  node!: User;
-}
+class UserEdge extends edgeOf(User) {}
 
 @ObjectType()
-export class UserConnection {
-  @Field(() => [UserEdge])
-  edges!: UserEdge[];
-
-  @Field(() => [User])
-  nodes!: User[];
-
-  @Field(() => PageInfo)
-  pageInfo!: PageInfo;
-}
+export class UserConnection extends connectionOf(User, UserEdge) {}
 
 @ObjectType()
-export class UserPayload {
+export class UserPayload extends Payload {
   @Field(() => User)
   user!: User;
-
-  @Field(() => Bookmark, { description: 'A read that carries it sees this write' })
-  bookmark!: string;
-
-  @Field(() => Confirmation)
-  confirmation!: Confirmation;
 }

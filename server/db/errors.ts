@@ -2,6 +2,7 @@ import { ClientError } from '../lib/errors.ts';
 
 /** SQLSTATEs, by PostgreSQL's own condition names. */
 const UNIQUE_VIOLATION = '23505';
+const FOREIGN_KEY_VIOLATION = '23503';
 const QUERY_CANCELED = '57014';
 const CHARACTER_NOT_IN_REPERTOIRE = '22021';
 
@@ -29,6 +30,7 @@ export function isUnavailable(error: unknown): boolean {
 export function forClient(error: unknown, side: Side): unknown {
   const code = codeOf(error);
   if (code === UNIQUE_VIOLATION) return conflict(error as DatabaseError);
+  if (code === FOREIGN_KEY_VIOLATION) return missing(error as DatabaseError);
   if (code === QUERY_CANCELED) {
     return new ClientError(
       'TIMEOUT',
@@ -53,9 +55,22 @@ function unavailable(side: Side, cause: unknown): ClientError {
   return new ClientError(`${side}_UNAVAILABLE`, message, { cause });
 }
 
-/** Constraints are named table_column_key: `users_first_name_key` is the field firstName of users. */
 function conflict(error: DatabaseError): ClientError {
-  const column = (error.constraint_name ?? '').slice((error.table_name ?? '').length + 1).replace(/_key$/, '');
-  const field = column.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+  const field = fieldOf(error);
   return new ClientError('CONFLICT', `This ${field} is taken: choose another.`, { field, cause: error });
+}
+
+/** Foreign keys delete along (`on delete cascade`), so one is violated only by a value that was given. */
+function missing(error: DatabaseError): ClientError {
+  const field = fieldOf(error);
+  return new ClientError('NOT_FOUND', `Nothing has this ${field}: it was never there, or is deleted by now.`, {
+    field,
+    cause: error,
+  });
+}
+
+/** Constraints are named table_column_key and table_column_fkey: `users_first_name_key` is the field firstName of users. */
+function fieldOf({ constraint_name = '', table_name = '' }: DatabaseError): string {
+  const column = constraint_name.slice(table_name.length + 1).replace(/_f?key$/, '');
+  return column.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -1,44 +1,33 @@
 import DataLoader from 'dataloader';
 import type { Reads } from '../replication/reads.ts';
-import type { UserFilter, UserRow } from '../store/users.ts';
-import type { Batcher } from './batcher.ts';
-import { readersFor, type Readers, type UserPageKey } from './readers.ts';
+import type { Source } from './source.ts';
 
-/** The loaders of one operation: each key once, all of one tick together, from where the operation reads. */
+/** The loaders of one operation: each question once, all of one tick together, from where the operation reads. */
 export class Loaders {
   readonly #reads: Reads;
-  #userById!: DataLoader<string, UserRow | null>;
-  #userPage!: DataLoader<string, UserRow[]>;
-  #userCount!: DataLoader<string, number>;
+  /** By source, made when first asked. */
+  #loaders = new Map<object, DataLoader<string, unknown>>();
 
   constructor(reads: Reads) {
     this.#reads = reads;
-    this.forget();
   }
 
   /** After a write: what was read before it is no longer true. */
   forget(): void {
-    this.#userById = this.#loader((readers) => readers.userById);
-    this.#userPage = this.#loader((readers) => readers.userPage);
-    this.#userCount = this.#loader((readers) => readers.userCount);
+    this.#loaders = new Map();
   }
 
-  user(id: string): Promise<UserRow | null> {
-    return this.#userById.load(id);
+  load<Question, Value>(source: Source<Question, Value>, question: Question): Promise<Value> {
+    const loader = (this.#loaders.get(source) as DataLoader<string, Value> | undefined) ?? this.#make(source);
+    return loader.load(source.keyOf(question));
   }
 
-  userPage(key: UserPageKey): Promise<UserRow[]> {
-    return this.#userPage.load(JSON.stringify(key));
-  }
-
-  userCount(filter: UserFilter): Promise<number> {
-    return this.#userCount.load(JSON.stringify(filter));
-  }
-
-  #loader<Value>(of: (readers: Readers) => Batcher<string, Value>): DataLoader<string, Value> {
-    return new DataLoader(async (keys) => {
-      const { values } = await this.#reads.read((place) => of(readersFor(place.sql)).load(keys));
+  #make<Question, Value>(source: Source<Question, Value>): DataLoader<string, Value> {
+    const loader = new DataLoader<string, Value>(async (keys) => {
+      const { values } = await this.#reads.read((place) => source.batcherOn(place.sql).load(keys));
       return values;
     });
+    this.#loaders.set(source, loader);
+    return loader;
   }
 }

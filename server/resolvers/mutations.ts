@@ -1,6 +1,8 @@
 import type { Sql, Statement } from '../db/connect.ts';
+import { badInput, notFound } from '../lib/errors.ts';
 import type { Confirmed } from '../replication/confirm.ts';
 import type { Context } from './context.ts';
+import { parseId } from './ids.ts';
 
 export interface Written<Row> {
   /** The written row, as the statement returned it; undefined where there was none to write. */
@@ -20,4 +22,25 @@ export async function write<Row extends object>(
   context.loaders.forget();
   const confirmation = await context.services.confirmer.confirm(lsn, confirm);
   return { row: rows[0], bookmark: context.bookmark(lsn), confirmation };
+}
+
+/** Writes the row that has the id. @throws ClientError NOT_FOUND where no row of the table has it. */
+export async function writeOne<Row extends object>(
+  context: Context,
+  confirm: Confirmed['level'],
+  { one }: { one: string },
+  id: string,
+  statement: (sql: Sql, id: string) => Statement<Row>,
+): Promise<Written<Row>> {
+  const key = parseId(id);
+  const written = await write(context, confirm, (sql) => statement(sql, key));
+  if (!written.row) throw notFound(one, key);
+  return written;
+}
+
+/** The fields of an update that the client gave. @throws ClientError BAD_USER_INPUT where there are none. */
+export function given<Input extends object>(input: Input): Partial<Input> {
+  const fields = Object.entries(input).filter(([, value]) => value !== undefined);
+  if (fields.length === 0) throw badInput('Nothing to update: give at least one field.', 'input');
+  return Object.fromEntries(fields) as Partial<Input>;
 }

@@ -1,26 +1,58 @@
-import { z } from 'zod';
-import { badInput, ClientError } from '../lib/errors.ts';
-import type { PageRequest, Position } from '../store/keyset.ts';
-
-/** Relay's arguments of a list. */
-export interface PageArguments {
-  first?: number | null;
-  after?: string | null;
-  last?: number | null;
-  before?: string | null;
-}
-
-export interface Order<Field extends string> {
-  field: Field;
-  direction: 'ASC' | 'DESC';
-}
+import type { PageArgs } from '../../schema/page.type.ts';
+import { badInput } from '../lib/errors.ts';
+import type { Listing } from '../loaders/listing.ts';
+import type { Loaders } from '../loaders/loaders.ts';
+import type { OrderColumn, PageRequest, Position } from '../store/keyset.ts';
+import { decodeCursor, encodeCursor, type Order } from './cursor.ts';
 
 const DEFAULT_SIZE = 20;
 const MOST = 100;
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** The order where none is asked for. */
+export const NEWEST_FIRST = { field: 'CREATED_AT', direction: 'DESC' } as const;
+
+export interface Connection<Node> {
+  edges: { cursor: string; node: Node }[];
+  nodes: Node[];
+  pageInfo: { hasNextPage: boolean; hasPreviousPage: boolean; startCursor: string | null; endCursor: string | null };
+  readonly totalCount: Promise<number>;
+}
+
+/** One page of the rows in `scope`, in `order`. */
+export async function connect<Scope, Row extends { id: string }, Field extends string>(
+  loaders: Loaders,
+  { orders, pages, counts }: Listing<Scope, Row, Field>,
+  scope: Scope,
+  args: PageArgs,
+  order: Order<Field>,
+): Promise<Connection<Row>> {
+  const column = orders[order.field];
+  const page = toPageRequest(args, order, column);
+  const rows = await loaders.load(pages, { scope, page });
+  const nodes = rows.slice(0, page.limit);
+  if (page.backward) nodes.reverse();
+  const edges = nodes.map((node) => ({ cursor: encodeCursor(order, positionOf(node, column)), node }));
+  return {
+    edges,
+    nodes,
+    pageInfo: {
+      ...neighbours(page, rows.length > page.limit),
+      startCursor: edges[0]?.cursor ?? null,
+      endCursor: edges.at(-1)?.cursor ?? null,
+    },
+    // Counted only where it is selected.
+    get totalCount() {
+      return loaders.load(counts, scope);
+    },
+  };
+}
 
 /** Checks the arguments, and turns them into one keyset page. */
-export function toPageRequest<Field extends string>(args: PageArguments, order: Order<Field>): PageRequest<Field> {
+function toPageRequest<Field extends string>(
+  args: PageArgs,
+  order: Order<Field>,
+  column: OrderColumn,
+): PageRequest<Field> {
   if (args.first != null && args.last != null) throw badInput('Give first or last, not both.', 'first');
   const backward = args.last != null;
   return {
@@ -28,8 +60,8 @@ export function toPageRequest<Field extends string>(args: PageArguments, order: 
     descending: order.direction === 'DESC',
     backward,
     limit: size(backward ? 'last' : 'first', args.last ?? args.first ?? DEFAULT_SIZE),
-    after: position(args.after, order, 'after'),
-    before: position(args.before, order, 'before'),
+    after: args.after == null ? null : decodeCursor(args.after, order, column, 'after'),
+    before: args.before == null ? null : decodeCursor(args.before, order, column, 'before'),
   };
 }
 
@@ -38,68 +70,15 @@ function size(name: string, value: number): number {
   throw badInput(`${name} must be from 0 to ${MOST}, got: ${value}`, name);
 }
 
-const cursorForm = z.tuple([z.string(), z.enum(['ASC', 'DESC']), z.string(), z.string().regex(UUID)]);
+const positionOf = <Row extends { id: string }>(row: Row, { column }: OrderColumn): Position => ({
+  value: String(row[column as keyof Row]),
+  id: row.id,
+});
 
-function position<Field extends string>(
-  text: string | null | undefined,
-  order: Order<Field>,
-  name: string,
-): Position | null {
-  if (text == null) return null;
-  const parsed = cursorForm.safeParse(readJson(text));
-  if (!parsed.success) throw badCursor(name, 'is not one that this server gave out');
-  const [field, direction, value, id] = parsed.data;
-  if (field !== order.field || direction !== order.direction) throw badCursor(name, 'belongs to another order');
-  if (field === 'CREATED_AT' && Number.isNaN(Date.parse(value)))
-    throw badCursor(name, 'is not one that this server gave out');
-  return { value, id };
-}
-
-function readJson(text: string): unknown {
-  try {
-    return JSON.parse(Buffer.from(text, 'base64url').toString());
-  } catch {
-    return undefined;
-  }
-}
-
-function badCursor(name: string, what: string): ClientError {
-  return new ClientError(
-    'BAD_CURSOR',
-    `The cursor ${what}: take it from a page with the same orderBy, or leave it out.`,
-    { field: name },
-  );
-}
-
-export interface Connection<Node> {
-  edges: { cursor: string; node: Node }[];
-  nodes: Node[];
-  pageInfo: { hasNextPage: boolean; hasPreviousPage: boolean; startCursor: string | null; endCursor: string | null };
-}
-
-/** `rows` is what the page's statement returned: in reading order, with one row more where there is more. */
-export function toConnection<Node extends { id: string }, Field extends string>(
-  rows: readonly Node[],
-  page: PageRequest<Field>,
-  valueOf: (node: Node) => string,
-): Connection<Node> {
-  const more = rows.length > page.limit;
-  const nodes = rows.slice(0, page.limit);
-  if (page.backward) nodes.reverse();
-  const edges = nodes.map((node) => ({ cursor: encode(page, valueOf(node), node.id), node }));
+/** `more`: the statement found a row past the page, on the side that it read towards. */
+function neighbours({ backward, after, before }: PageRequest<string>, more: boolean) {
   return {
-    edges,
-    nodes,
-    pageInfo: {
-      hasNextPage: page.backward ? page.before !== null : more,
-      hasPreviousPage: page.backward ? more : page.after !== null,
-      startCursor: edges[0]?.cursor ?? null,
-      endCursor: edges.at(-1)?.cursor ?? null,
-    },
+    hasNextPage: backward ? before !== null : more,
+    hasPreviousPage: backward ? more : after !== null,
   };
-}
-
-function encode<Field extends string>(page: PageRequest<Field>, value: string, id: string): string {
-  const direction = page.descending ? 'DESC' : 'ASC';
-  return Buffer.from(JSON.stringify([page.field, direction, value, id])).toString('base64url');
 }

@@ -2,8 +2,9 @@ import 'reflect-metadata';
 import type { GraphQLSchema } from 'graphql';
 import { buildSchemaSync } from 'type-graphql';
 import { ChangeResolver } from './change.resolver.ts';
+import { PostResolver, PostsOfUserResolver } from './post.resolver.ts';
 import { ReplicationResolver } from './replication.resolver.ts';
-import { UserConnectionResolver, UserResolver } from './user.resolver.ts';
+import { UserResolver } from './user.resolver.ts';
 
 /** Every subscription has its own source; type-graphql asks for a pubSub all the same. */
 const noPubSub = {
@@ -15,7 +16,7 @@ const noPubSub = {
 
 export function buildGraphQLSchema(): GraphQLSchema {
   return buildSchemaSync({
-    resolvers: [UserResolver, UserConnectionResolver, ChangeResolver, ReplicationResolver],
+    resolvers: [UserResolver, PostResolver, PostsOfUserResolver, ChangeResolver, ReplicationResolver],
     validate: { forbidUnknownValues: false, skipMissingProperties: false, stopAtFirstError: true },
     pubSub: noPubSub,
   });

@@ -17,14 +17,30 @@ export interface Position {
   id: string;
 }
 
-/** The condition and order of a page over alias u, whose columns are `columns[field]` and id. */
-export function keysetPage<Field extends string>(sql: Sql, page: PageRequest<Field>, columns: Record<Field, string>) {
-  const column = sql(`u.${columns[page.field]}`);
-  const forward = page.descending ? sql`<` : sql`>`;
-  const back = page.descending ? sql`>` : sql`<`;
-  const after = page.after ? sql`(${column}, u.id) ${forward} (${page.after.value}, ${page.after.id})` : sql`true`;
-  const before = page.before ? sql`(${column}, u.id) ${back} (${page.before.value}, ${page.before.id})` : sql`true`;
-  const direction = page.descending === page.backward ? sql`asc` : sql`desc`;
-  const condition: Fragment = sql`${after} and ${before}`;
-  return { condition, order: sql`${column} ${direction}, u.id ${direction}` as Fragment };
+/** A column that pages can be ordered by, never null, and PostgreSQL's type of the positions in it. */
+export interface OrderColumn {
+  column: string;
+  type: 'timestamptz' | 'text';
+}
+
+/** Either end of a page as a row of SQL, (value, id); null where it is open. */
+export interface Bounds {
+  after: Fragment | null;
+  before: Fragment | null;
+}
+
+/** The conditions and the order of a page over alias t, whose columns are the order's and id. */
+export function keyset(
+  sql: Sql,
+  { column }: OrderColumn,
+  { descending, backward }: Pick<PageRequest<string>, 'descending' | 'backward'>,
+  { after, before }: Bounds,
+): { within: (Fragment | null)[]; order: Fragment } {
+  const value = sql(`t.${column}`);
+  const [behind, ahead] = descending ? [sql`<`, sql`>`] : [sql`>`, sql`<`];
+  const direction = descending === backward ? sql`asc` : sql`desc`;
+  return {
+    within: [after && sql`(${value}, t.id) ${behind} ${after}`, before && sql`(${value}, t.id) ${ahead} ${before}`],
+    order: sql`${value} ${direction}, t.id ${direction}`,
+  };
 }

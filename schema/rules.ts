@@ -1,0 +1,33 @@
+import { Matches, ValidateBy, ValidateIf } from 'class-validator';
+
+/** A UUID, in upper or lower case. */
+export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** PostgreSQL's text takes every character but U+0000; a lone surrogate is no character, and would come back changed. */
+export const isStorable = (text: string) => text.isWellFormed() && !text.includes('\0');
+
+/** Checks run where a value is given, null included. */
+export const WhereGiven = () => ValidateIf((_, value) => value !== undefined);
+/** Checks run where there is a value: null is one of its own. */
+export const WhereNotNull = () => ValidateIf((_, value) => value != null);
+
+/** Storable text, its length counted as PostgreSQL counts it, in code points: what passes here fits varchar(most). */
+export function IsText(least: number, most: number, message?: string): PropertyDecorator {
+  const length = least === 0 ? `at most ${most}` : `${least} to ${most}`;
+  const fits = (text: string) => text.length <= 2 * most && [...text].length >= least && [...text].length <= most;
+  return ValidateBy(
+    {
+      name: 'isText',
+      validator: {
+        validate: (value) => typeof value === 'string' && isStorable(value) && fits(value),
+        defaultMessage: () =>
+          `$property must be text of ${length} characters, without null characters or lone surrogates`,
+      },
+    },
+    message === undefined ? undefined : { message },
+  );
+}
+
+/** The id of a row. */
+export const IsId = () =>
+  Matches(UUID, { message: '$property must be a UUID such as 3fa85f64-5717-4562-b3fc-2c963f66afa6' });

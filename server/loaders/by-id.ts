@@ -1,0 +1,17 @@
+import type { Table } from '../store/table.ts';
+import { KEYS_IN_FLIGHT, Source } from './source.ts';
+
+type ReadById<Row extends { id: string }> = Pick<Table<Row, never, never, never>, 'byIds'>;
+
+/** Rows by their id, null where there is none: one statement for all. */
+export function byId<Row extends { id: string }>(table: ReadById<Row>): Source<string, Row | null> {
+  return new Source(
+    (id) => id,
+    async (sql, ids) => {
+      const { rows, seen } = await table.byIds(sql, ids);
+      const found = new Map(rows.map((row) => [row.id, row]));
+      return { values: ids.map((id) => found.get(id) ?? null), seen };
+    },
+    KEYS_IN_FLIGHT,
+  );
+}

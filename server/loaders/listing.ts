@@ -1,0 +1,49 @@
+import type { Sql } from '../db/connect.ts';
+import type { OrderColumn, PageRequest } from '../store/keyset.ts';
+import type { Seen } from '../store/seen.ts';
+import type { Table } from '../store/table.ts';
+import { latest, Source, UNBOUNDED } from './source.ts';
+
+/** What a connection is read from: the pages and the number of the rows in a scope. */
+export interface Listing<Scope, Row, Field extends string> {
+  orders: Record<Field, OrderColumn>;
+  pages: Source<PageOf<Scope, Field>, Row[]>;
+  counts: Source<Scope, number>;
+}
+
+export interface PageOf<Scope, Field extends string> {
+  scope: Scope;
+  page: PageRequest<Field>;
+}
+
+/** The rows of a table; its scopes are filters. */
+export function listing<Row extends { id: string }, Filter, Field extends string, Values extends object>(
+  table: Table<Row, Filter, Field, Values>,
+): Listing<Filter, Row, Field> {
+  return {
+    orders: table.orders,
+    pages: each(
+      (sql, { scope, page }: PageOf<Filter, Field>) => table.page(sql, scope, page),
+      (rows) => rows,
+    ),
+    counts: each(
+      (sql, filter: Filter) => table.count(sql, filter),
+      (rows) => rows[0]?.count ?? 0,
+    ),
+  };
+}
+
+/** Distinct questions are statements of their own, all at once; equal ones are one. */
+function each<Question, Row, Value>(
+  ask: (sql: Sql, question: Question) => Promise<Seen<Row>>,
+  toValue: (rows: Row[]) => Value,
+): Source<Question, Value> {
+  return new Source(
+    JSON.stringify,
+    async (sql, keys) => {
+      const answers = await Promise.all(keys.map((key) => ask(sql, JSON.parse(key) as Question)));
+      return { values: answers.map(({ rows }) => toValue(rows)), seen: latest(answers) };
+    },
+    UNBOUNDED,
+  );
+}
