@@ -1,0 +1,9 @@
+-- primary: 2
+
+delete from posts
+where id = $1
+returning id, author_id, title, body, published_at, created_at, updated_at;
+
+select pg_current_wal_flush_lsn() as flushed;
+
+-- replica-1: nothing

@@ -1,0 +1,9 @@
+-- primary: 2
+
+delete from users
+where id = $1
+returning id, username, email, first_name, last_name, is_active, email_verified, created_at, updated_at;
+
+select pg_current_wal_flush_lsn() as flushed;
+
+-- replica-1: nothing

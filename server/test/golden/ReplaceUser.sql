@@ -1,0 +1,10 @@
+-- primary: 2
+
+update users
+set username = $1, email = $2, first_name = $3, last_name = $4, is_active = $5, email_verified = $6
+where id = $7
+returning id, username, email, first_name, last_name, is_active, email_verified, created_at, updated_at;
+
+select pg_current_wal_flush_lsn() as flushed;
+
+-- replica-1: nothing

@@ -1,0 +1,10 @@
+-- primary: 2
+
+update posts
+set title = $1
+where id = $2
+returning id, author_id, title, body, published_at, created_at, updated_at;
+
+select pg_current_wal_flush_lsn() as flushed;
+
+-- replica-1: nothing
