@@ -1,6 +1,5 @@
-import { Field, Float, ID, InterfaceType, ObjectType, registerEnumType } from 'type-graphql';
+import { ArgsType, Field, Float, ID, InterfaceType, registerEnumType } from 'type-graphql';
 import { Bookmark, Cursor, DateTime } from './scalars.ts';
-import { User } from './users/user.type.ts';
 
 export enum Operation {
   INSERT = 'INSERT',
@@ -10,8 +9,8 @@ export enum Operation {
 registerEnumType(Operation, { name: 'Operation' });
 
 @InterfaceType({ description: 'One change of one row, as a replica applied it' })
-abstract class Change {
-  @Field(() => Cursor)
+export abstract class Change {
+  @Field(() => Cursor, { description: 'Hand it to `after` to go on behind this change' })
   cursor!: string;
 
   @Field(() => Operation)
@@ -39,11 +38,18 @@ abstract class Change {
   bookmark!: string;
 }
 
-@ObjectType({ implements: Change })
-export class UserChange extends Change {
-  @Field(() => User, { nullable: true, description: 'As of this very change; null after a delete' })
-  user!: User | null;
+/** What a subscription to one table's changes takes. */
+@ArgsType()
+export class RowChangedArgs {
+  @Field(() => ID, { nullable: true, description: 'Only changes of this row' })
+  id?: string | null;
 
-  @Field(() => User, { nullable: true, description: 'As it was before; null before an insert' })
-  before!: User | null;
+  @Field(() => [Operation], { nullable: true, description: 'Only these operations' })
+  operations?: Operation[] | null;
+
+  @Field(() => Cursor, {
+    nullable: true,
+    description: 'Go on behind this change; without it, with what happens from now on',
+  })
+  after?: string | null;
 }

@@ -51,6 +51,33 @@ export class ReplicaStatus {
   copyingTables!: number;
 }
 
+export enum FeedPhase {
+  STARTING = 'STARTING',
+  CATCHING_UP = 'CATCHING_UP',
+  LIVE = 'LIVE',
+  DEGRADED = 'DEGRADED',
+  STOPPED = 'STOPPED',
+}
+registerEnumType(FeedPhase, {
+  name: 'FeedPhase',
+  valuesConfig: {
+    STARTING: { description: 'No change log was read yet' },
+    CATCHING_UP: { description: 'It reads what happened while it was away' },
+    LIVE: { description: 'Changes are sent as they arrive' },
+    DEGRADED: { description: 'No change log can be read, or trusted: subscribers are kept, and caught up later' },
+    STOPPED: { description: 'The server is stopping' },
+  },
+});
+
+@ObjectType({ description: "This server's change feed" })
+export class FeedStatus {
+  @Field(() => FeedPhase)
+  phase!: FeedPhase;
+
+  @Field(() => String, { nullable: true, description: 'The replica whose change log it reads' })
+  source!: string | null;
+}
+
 @ObjectType({ description: 'State, positions and lag of all servers' })
 export class Replication {
   @Field(() => DateTime)
@@ -61,4 +88,7 @@ export class Replication {
 
   @Field(() => [ReplicaStatus])
   replicas!: ReplicaStatus[];
+
+  @Field(() => FeedStatus)
+  feed!: FeedStatus;
 }

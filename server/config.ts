@@ -66,7 +66,12 @@ const variables = z.object({
   HASH_CONCURRENCY: whole(2, 1, 64),
   HASH_QUEUE: whole(64, 0, 10_000),
   BODY_LIMIT_BYTES: whole(1_048_576, 1024, 104_857_600),
-  SUBSCRIBER_QUEUE: whole(1000, 1, 1_000_000),
+  CHANGE_LOG_RETENTION_HOURS: whole(24, 1, 87_600),
+  CHANGE_LOG_MAX_BYTES: whole(1_073_741_824, 1_048_576, 2 ** 50),
+  CHANGE_LOG_PRUNE_MS: whole(60_000, 100, 86_400_000),
+  FEED_WINDOW_CHANGES: whole(5000, 100, 1_000_000),
+  WS_BUFFER_BYTES: whole(1_048_576, 1024, 1_073_741_824),
+  WS_SLOW_CLIENT_TIMEOUT_MS: whole(30_000, 100, 3_600_000),
 });
 
 type Variables = z.output<typeof variables>;

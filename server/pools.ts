@@ -1,9 +1,11 @@
 import type { Config } from './config.ts';
 import { connect, type ConnectOptions, type Sql } from './db/connect.ts';
 import { Listener } from './db/listener.ts';
+import type { FeedSource } from './feed/source.ts';
 import type { Releasers } from './lib/releasers.ts';
 import { Primary } from './replication/primary.ts';
 import { Replica } from './replication/replica.ts';
+import type { ReplicaState, ReplicaView } from './replication/state.ts';
 
 type PoolOptions = Pick<ConnectOptions, 'role' | 'max' | 'closed' | 'notified'> & { name: string };
 
@@ -71,3 +73,42 @@ export function openReplica(config: Config, pools: Pools, name: string, url: str
   });
   return replica;
 }
+
+/** The replica's change log, as the feed reads it. */
+export function openFeedSource(
+  pools: Pools,
+  url: string,
+  { name, view }: ViewOf,
+  closed: (name: string) => void,
+): FeedSource {
+  const open = (max: number, what: string) =>
+    pools.open(url, { role: 'readback_reader', max, name: `${what} of ${name}`, closed: () => closed(name) });
+  return {
+    name,
+    reader: open(1, 'feed'),
+    replay: open(REPLAY_CONNECTIONS, 'replay'),
+    fitness: () => FITNESS[view().state],
+    settled: () => settledOf(view()),
+  };
+}
+
+interface ViewOf {
+  name: string;
+  view: () => ReplicaView;
+}
+
+/** Snapshots and clients that come from behind: past this many at once they take turns. */
+const REPLAY_CONNECTIONS = 4;
+
+const FITNESS: Record<ReplicaState, ReturnType<FeedSource['fitness']>> = {
+  streaming: 'growing',
+  lagging: 'standing',
+  copying: 'standing',
+  disabled: 'standing',
+  reachable: 'standing',
+  down: 'away',
+};
+
+/** Where its latest transaction ended, once that can be read. */
+const settledOf = ({ applied, progress }: ReplicaView) =>
+  applied !== null && progress !== null && applied >= progress ? progress : null;

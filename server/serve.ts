@@ -1,10 +1,13 @@
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import type { Config, DatabaseConfig } from './config.ts';
-import { openPrimary, openReplica, Pools } from './pools.ts';
-import { Hub } from './feed/hub.ts';
-import { FeedReader } from './feed/reader.ts';
+import { openFeedSource, openPrimary, openReplica, Pools } from './pools.ts';
+import { Feed } from './feed/feed.ts';
+import { Pruner } from './feed/pruner.ts';
+import { describeFeed } from './feed/state.ts';
 import { createApp } from './http/app.ts';
+import { Documents } from './http/documents.ts';
+import { FanOut } from './http/fan-out/fan-out.ts';
 import { Operations } from './http/operation.ts';
 import { createPipeline } from './http/pipeline.ts';
 import { SetupError } from './lib/errors.ts';
@@ -13,6 +16,7 @@ import { Hasher } from './lib/password.ts';
 import { Releasers } from './lib/releasers.ts';
 import { Confirmer } from './replication/confirm.ts';
 import { Monitor } from './replication/monitor.ts';
+import type { Replica } from './replication/replica.ts';
 import { Router } from './replication/router.ts';
 import { ReplicationStatus } from './replication/status.ts';
 import type { Services } from './resolvers/context.ts';
@@ -57,24 +61,22 @@ async function build(
   releasers.add('monitor', () => monitor.stop());
   await monitor.start();
 
-  const hub = new Hub(config.SUBSCRIBER_QUEUE);
-  releasers.add('subscriptions', () => hub.close());
-  const reader = new FeedReader(replicas[0]!.reader, (change) => hub.publish(change));
+  const feed = openFeed(config, databases, pools, replicas, log, releasers);
   for (const [index, replica] of replicas.entries()) {
     const rang = () => {
       replica.rang();
-      if (index === 0)
-        void reader
-          .catchUp()
-          .catch((error: unknown) =>
-            log.warn({ err: error }, 'the change log could not be read: trying again at the next doorbell'),
-          );
+      feed.rang();
     };
     const listener = pools.listener(replica.name, databases.replicas[index]!.url, rang);
     releasers.add(`listener of ${replica.name}`, () => listener.stop());
     await listener.start();
   }
-  await reader.catchUp().catch(() => undefined);
+  // Behind LISTEN, so that nothing falls between; and at each round of the monitor, which may have seen a replica change.
+  feed.start();
+  releasers.add(
+    'feed watch',
+    monitor.watch(() => feed.rang()),
+  );
 
   const router = new Router(primary, replicas, {
     bookmarkWaitMs: config.BOOKMARK_WAIT_MS,
@@ -84,18 +86,24 @@ async function build(
   const services = {
     primary,
     confirmer: new Confirmer(router, replicas, config.BOOKMARK_WAIT_MS),
-    hub,
+    feed,
     hasher: new Hasher(config.HASH_CONCURRENCY, config.HASH_QUEUE),
-    status: new ReplicationStatus(primary, replicas, monitor),
+    status: new ReplicationStatus(primary, replicas, monitor, () => describeFeed(feed.state)),
   };
-  const { host, port } = await listenHttp(config, services, new Operations(services, router), log, releasers);
-  return { host, port, subscribers: () => hub.subscribers };
+  const fanOut = new FanOut({
+    feed,
+    bufferBytes: config.WS_BUFFER_BYTES,
+    slowClientTimeoutMs: config.WS_SLOW_CLIENT_TIMEOUT_MS,
+  });
+  const { host, port } = await listenHttp(config, services, new Operations(services, router), fanOut, log, releasers);
+  return { host, port, subscribers: () => fanOut.subscribers };
 }
 
 async function listenHttp(
   config: Config,
   services: Services,
   operations: Operations,
+  fanOut: FanOut,
   log: Logger,
   releasers: Releasers,
 ) {
@@ -109,6 +117,8 @@ async function listenHttp(
     schema,
     pipeline,
     operations,
+    documents: new Documents(schema),
+    fanOut,
     status: services.status,
     log,
     bodyLimitBytes: config.BODY_LIMIT_BYTES,
@@ -131,4 +141,34 @@ async function bind(app: Awaited<ReturnType<typeof createApp>>, { HOST, PORT }: 
       `Cannot listen on ${HOST}:${PORT}: ${message}. Set HOST and PORT to an address of this machine.`,
     );
   }
+}
+
+/** The feed, and what keeps its logs small. */
+function openFeed(
+  config: Config,
+  { replicas: urls }: DatabaseConfig,
+  pools: Pools,
+  replicas: readonly Replica[],
+  log: Logger,
+  releasers: Releasers,
+): Feed {
+  const closed = (name: string) => feed.closed(name);
+  const sources = replicas.map((replica, index) =>
+    openFeedSource(pools, urls[index]!.url, { name: replica.name, view: () => replica.view }, closed),
+  );
+  const feed: Feed = new Feed({ sources, windowChanges: config.FEED_WINDOW_CHANGES, log });
+  const pruner = new Pruner({
+    logs: replicas.map(({ name }, index) => ({
+      name,
+      sql: pools.open(urls[index]!.url, { role: 'readback_pruner', max: 1, name: `pruning of ${name}` }),
+    })),
+    keepHours: config.CHANGE_LOG_RETENTION_HOURS,
+    keepBytes: config.CHANGE_LOG_MAX_BYTES,
+    everyMs: config.CHANGE_LOG_PRUNE_MS,
+    log,
+  });
+  pruner.start();
+  releasers.add('pruner', () => pruner.stop());
+  releasers.add('feed', () => feed.stop());
+  return feed;
 }

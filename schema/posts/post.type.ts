@@ -1,4 +1,5 @@
 import { Field, ID, ObjectType } from 'type-graphql';
+import { Change } from '../change.type.ts';
 import { Payload } from '../confirmation.type.ts';
 import { connectionOf, edgeOf } from '../page.type.ts';
 import { DateTime } from '../scalars.ts';
@@ -34,4 +35,13 @@ export class PostConnection extends connectionOf(Post, PostEdge) {}
 export class PostPayload extends Payload {
   @Field(() => Post)
   post!: Post;
+}
+
+@ObjectType({ implements: Change })
+export class PostChange extends Change {
+  @Field(() => Post, { nullable: true, description: 'As of this very change; null after a delete' })
+  post!: Post | null;
+
+  @Field(() => Post, { nullable: true, description: 'As it was before; null before an insert' })
+  before!: Post | null;
 }

@@ -1,4 +1,5 @@
 import { Field, ID, ObjectType } from 'type-graphql';
+import { Change } from '../change.type.ts';
 import { Payload } from '../confirmation.type.ts';
 import { connectionOf, edgeOf } from '../page.type.ts';
 import { DateTime } from '../scalars.ts';
@@ -43,4 +44,13 @@ export class UserConnection extends connectionOf(User, UserEdge) {}
 export class UserPayload extends Payload {
   @Field(() => User)
   user!: User;
+}
+
+@ObjectType({ implements: Change })
+export class UserChange extends Change {
+  @Field(() => User, { nullable: true, description: 'As of this very change; null after a delete' })
+  user!: User | null;
+
+  @Field(() => User, { nullable: true, description: 'As it was before; null before an insert' })
+  before!: User | null;
 }

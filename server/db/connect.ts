@@ -16,7 +16,7 @@ export type Fragment = postgres.PendingQuery<postgres.Row[]>;
 
 export interface ConnectOptions {
   /** Role that each session takes on. Left out: the login's own rights. */
-  role?: 'readback_writer' | 'readback_reader';
+  role?: 'readback_writer' | 'readback_reader' | 'readback_pruner';
   /** Connections at most. */
   max: number;
   connectTimeoutMs: number;

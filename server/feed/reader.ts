@@ -1,34 +1,181 @@
-import type { Sql } from '../db/connect.ts';
-import { shared } from '../lib/shared.ts';
-import { changesAfter, lastSeq } from '../store/change-log.ts';
-import type { FeedChange } from './hub.ts';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+import { asClientError } from '../lib/errors.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Lsn } from '../lib/lsn.ts';
+import type { Position } from '../lib/position.ts';
+import type { FeedChange, RecentChanges } from './recent.ts';
+import { checkFaults, FeedFault, openSource, type FeedSource, type OpenSource } from './source.ts';
+import { feedStep, type FeedState, type FeedStep } from './state.ts';
+import { Wake } from './wake.ts';
+
+export interface ReaderOptions {
+  /** All replicas; the first of those that are equally well is read. */
+  sources: readonly FeedSource[];
+  recent: RecentChanges;
+  log: Logger;
+  /** Called when changes were read, and at every change of the state. */
+  moved: () => void;
+}
 
 const BATCH = 500;
+/** The doorbell wakes at once; this is for one that was not heard. */
+const POLL_MS = 1000;
+const RETRY_MS = 200;
+const CHECK_FAULTS_MS = 10_000;
+/** So long a replica that refuses the position waits for one that takes it. Then the feed starts anew from its end. */
+const PATIENCE_MS = 30_000;
 
 /**
- * Reads a replica's change log. The doorbell only says that there may be something new: what is sent is what was read
- * back. Start it after LISTEN, so that nothing falls between.
+ * Reads one replica's change log into the window that all followers share, and goes on from another one when that goes
+ * away. LISTEN comes first: whatever is committed before it is found by the read behind it.
  */
 export class FeedReader {
-  readonly #sql: Sql;
-  readonly #publish: (change: FeedChange) => void;
-  #seq: string | undefined;
+  readonly #options: ReaderOptions;
+  readonly #wake = new Wake();
+  #state: FeedState = { phase: 'starting' };
+  #open: OpenSource | undefined;
+  /** Whose position the window's end is; undefined until a log was found. */
+  #logId: bigint | undefined;
+  #refusedSince: number | undefined;
+  #rung = false;
+  #ended: Promise<void> = Promise.resolve();
 
-  constructor(sql: Sql, publish: (change: FeedChange) => void) {
-    this.#sql = sql;
-    this.#publish = publish;
+  constructor(options: ReaderOptions) {
+    this.#options = options;
   }
 
-  /** Publishes all that is new, from the end of the log as the first call finds it; shared by all who ring at the same time. */
-  readonly catchUp = shared(async (): Promise<void> => {
-    this.#seq ??= await lastSeq(this.#sql);
-    while (await this.#readBatch(this.#seq));
-  });
+  get state(): FeedState {
+    return this.#state;
+  }
 
-  async #readBatch(seq: string): Promise<boolean> {
-    const { rows, seen } = await changesAfter(this.#sql, seq, BATCH);
-    for (const row of rows) this.#publish({ ...row, seen });
-    this.#seq = rows.at(-1)?.seq ?? seq;
-    return rows.length === BATCH;
+  /** The log that is read now. */
+  get open(): OpenSource | undefined {
+    return this.#open;
+  }
+
+  get logId(): bigint | undefined {
+    return this.#logId;
+  }
+
+  start(): void {
+    this.#ended = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#step({ kind: 'stopped' });
+    this.rang();
+    await this.#ended;
+  }
+
+  /** A connection to the replica closed: after a crash its latest changes may come again, under other seq numbers. */
+  closed(name: string): void {
+    if (this.#open?.source.name === name) this.#open = undefined;
+    this.rang();
+  }
+
+  /** A doorbell: some log has grown, or some replica's state has changed. */
+  rang(): void {
+    this.#rung = true;
+    this.#wake.ring();
+  }
+
+  async #run(): Promise<void> {
+    while (this.#state.phase !== 'stopped') {
+      const source = this.#best();
+      if (source) await this.#readFrom(source).catch((error: unknown) => this.#lost(source, error));
+      else this.#step({ kind: 'lost', reason: 'no replica can be read' });
+      this.#open = undefined;
+      if (this.#state.phase === 'degraded') await this.#woken(RETRY_MS);
+    }
+  }
+
+  /** One that grows rather than one that stands; the one that is read already rather than another. */
+  #best(): FeedSource | undefined {
+    const { sources } = this.#options;
+    const current = this.#open?.source;
+    const ordered = current ? [current, ...sources.filter((source) => source !== current)] : sources;
+    return (
+      ordered.find((source) => source.fitness() === 'growing') ??
+      ordered.find((source) => source.fitness() === 'standing')
+    );
+  }
+
+  async #readFrom(source: FeedSource): Promise<void> {
+    const open = await openSource(source);
+    const reading = open.read(source.reader, await this.#whereFrom(open));
+    this.#open = open;
+    this.#logId = open.logId;
+    this.#refusedSince = undefined;
+    this.#step({ kind: 'opened', source: source.name });
+    for (let checked = Date.now(); this.#goesOn(open);) {
+      const settled = source.settled();
+      const batch = await reading.next(BATCH);
+      this.#publish(batch, settled);
+      await this.#pause(batch.length);
+      if (Date.now() - checked < CHECK_FAULTS_MS) continue;
+      await checkFaults(source);
+      checked = Date.now();
+    }
+  }
+
+  #goesOn(open: OpenSource): boolean {
+    return this.#state.phase !== 'stopped' && this.#open === open && this.#best() === open.source;
+  }
+
+  /** Where nothing came, everything up to what was settled before the read is known to hold nothing. */
+  #publish(batch: FeedChange[], settled: Lsn | null): void {
+    const { recent, moved } = this.#options;
+    recent.push(batch);
+    if (batch.length === 0 && settled !== null) recent.advance({ lsn: settled, place: 0 });
+    this.#step({ kind: 'read', owes: batch.length === BATCH });
+    if (batch.length > 0) moved();
+  }
+
+  /** The window's end; at the very start, the log's. */
+  async #whereFrom(open: OpenSource): Promise<Position & { logId: bigint }> {
+    const { recent } = this.#options;
+    if (this.#logId === undefined) {
+      recent.restart(await open.end());
+      this.#logId = open.logId;
+    }
+    return { ...recent.end, logId: this.#logId };
+  }
+
+  /** A full batch is followed by the next one, when others have had their turn. */
+  async #pause(read: number): Promise<void> {
+    if (read === BATCH) await turn();
+    else await this.#woken(POLL_MS);
+  }
+
+  async #woken(most: number): Promise<void> {
+    if (!this.#rung) {
+      const timer = new AbortController();
+      await Promise.race([this.#wake.next(), sleep(most, undefined, { signal: timer.signal }).catch(() => undefined)]);
+      timer.abort();
+    }
+    this.#rung = false;
+  }
+
+  #lost(source: FeedSource, error: unknown): void {
+    const reason = error instanceof FeedFault ? error.message : `the change log of ${source.name} cannot be read`;
+    if (this.#state.phase !== 'degraded') this.#options.log.error({ err: error }, `change feed: ${reason}`);
+    this.#step({ kind: 'lost', reason });
+    if (asClientError(error)?.code === 'CURSOR_EXPIRED') this.#refused(source);
+  }
+
+  #refused(source: FeedSource): void {
+    this.#refusedSince ??= Date.now();
+    if (Date.now() - this.#refusedSince < PATIENCE_MS) return;
+    this.#options.log.error(
+      { source: source.name },
+      'change feed: no log holds what follows; starting anew from its end',
+    );
+    this.#logId = undefined;
+  }
+
+  #step(step: FeedStep): void {
+    const before = this.#state;
+    this.#state = feedStep(before, step);
+    if (before.phase !== this.#state.phase) this.#options.moved();
   }
 }

@@ -5,6 +5,8 @@ import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } 
 import type { GraphQLSchema } from 'graphql';
 import type { Logger } from '../lib/logger.ts';
 import type { ReplicationStatus } from '../replication/status.ts';
+import type { Documents } from './documents.ts';
+import type { FanOut } from './fan-out/fan-out.ts';
 import { addGraphQL } from './graphql.ts';
 import { addHealth } from './health.ts';
 import type { Operation, Operations } from './operation.ts';
@@ -17,6 +19,8 @@ export interface AppOptions {
   schema: GraphQLSchema;
   pipeline: ApolloServer<Operation>;
   operations: Operations;
+  documents: Documents;
+  fanOut: FanOut;
   status: ReplicationStatus;
   log: Logger;
   bodyLimitBytes: number;

@@ -1,3 +1,4 @@
+import { decodeCursor, encodeCursor } from '../feed/cursor.ts';
 import { badInput } from '../lib/errors.ts';
 import { Loaders } from '../loaders/loaders.ts';
 import { badBookmark, decodeBookmark, encodeBookmark } from '../replication/bookmark.ts';
@@ -36,10 +37,20 @@ export class Operations {
 
   /** @throws ClientError BAD_BOOKMARK, or BAD_USER_INPUT for an unknown consistency. */
   async begin({ requestId, bookmark, consistency, browser }: Wishes): Promise<Operation> {
-    const { primary } = this.#services;
     const level = parseLevel(consistency);
-    const position = bookmark ? await readBookmark(bookmark, primary) : null;
+    const position = bookmark ? await readBookmark(bookmark, this.#services.primary) : null;
+    return this.#make(requestId, level, position, browser);
+  }
+
+  /** For the execution of a subscription on one event: what it reads is at or behind the event. */
+  forEvent(requestId: string, seen: Lsn | null): Operation {
+    return this.#make(requestId, 'session', seen, undefined);
+  }
+
+  #make(requestId: string, level: Level, position: Lsn | null, browser: Wishes['browser']): Operation {
+    const { primary } = this.#services;
     const reads = new Reads(this.#router, primary, level, position);
+    const cluster = () => primary.identity?.cluster ?? 0n;
     const token = (lsn: Lsn) => (primary.identity ? encodeBookmark(primary.identity, lsn) : '');
     return {
       requestId,
@@ -48,6 +59,8 @@ export class Operations {
       loaders: new Loaders(reads),
       services: this.#services,
       bookmark: token,
+      cursor: (place, isPartial = false) => encodeCursor({ ...place, cluster: cluster(), isPartial }),
+      readCursor: (text) => decodeCursor(text, cluster()),
       report: () => ({
         ...reads.report,
         ...(reads.position !== null && primary.identity && { bookmark: token(reads.position) }),

@@ -1,6 +1,16 @@
-/** PostgreSQL's `2026-01-31 12:00:00.123456+00`, or jsonb's form of it, as `2026-01-31T12:00:00.123456Z`. */
+/**
+ * PostgreSQL's `2026-01-31 12:00:00.123456+00`, or jsonb's form of it in whatever time zone its session had, as
+ * `2026-01-31T12:00:00.123456Z`.
+ */
 export function isoTimestamp(text: string): string {
-  return text.replace(' ', 'T').replace(/\+00(:00)?$/, 'Z');
+  const iso = text.replace(' ', 'T').replace(/\+00(:00)?$/, 'Z');
+  return iso.endsWith('Z') ? iso : toUtc(iso);
+}
+
+/** Date has milliseconds alone: the fraction is carried over as it is. */
+function toUtc(iso: string): string {
+  const fraction = /\.\d+/.exec(iso)?.[0] ?? '';
+  return `${new Date(iso.replace(fraction, '')).toISOString().slice(0, 19)}${fraction}Z`;
 }
 
 /** Microseconds since 1970 of an ISO timestamp in UTC, which Date would cut to milliseconds. */

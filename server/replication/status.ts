@@ -15,6 +15,7 @@ export interface Status {
     lagBytes: number | null;
     copyingTables: number;
   }[];
+  feed: { phase: string; source: string | null };
 }
 
 /** All servers, as last seen by the monitor: asking costs them nothing. */
@@ -22,11 +23,13 @@ export class ReplicationStatus {
   readonly #primary: Primary;
   readonly #replicas: readonly Replica[];
   readonly #monitor: Monitor;
+  readonly #feed: () => Status['feed'];
 
-  constructor(primary: Primary, replicas: readonly Replica[], monitor: Monitor) {
+  constructor(primary: Primary, replicas: readonly Replica[], monitor: Monitor, feed: () => Status['feed']) {
     this.#primary = primary;
     this.#replicas = replicas;
     this.#monitor = monitor;
+    this.#feed = feed;
   }
 
   now(): Status {
@@ -42,6 +45,7 @@ export class ReplicationStatus {
         lagBytes: bytesBetween(view.applied, latest),
         copyingTables: view.copying,
       })),
+      feed: this.#feed(),
     };
   }
 
@@ -78,5 +82,6 @@ function isNews(last: Status, next: Status): boolean {
   return lagOf(last) !== lagOf(next) && Date.parse(next.at) - Date.parse(last.at) >= 1000;
 }
 
-const stateOf = ({ primary, replicas }: Status) => [primary.reachable, ...replicas.map(({ state }) => state)].join();
+const stateOf = ({ primary, replicas, feed }: Status) =>
+  [primary.reachable, feed.phase, feed.source, ...replicas.map(({ state }) => state)].join();
 const lagOf = ({ replicas }: Status) => replicas.map(({ lagMs, lagBytes }) => `${lagMs} ${lagBytes}`).join();

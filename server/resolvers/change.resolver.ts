@@ -1,68 +1,50 @@
-import { Args, ArgsType, Field, ID, Resolver, Root, Subscription, type SubscribeResolverData } from 'type-graphql';
-import { Operation, UserChange } from '../../schema/change.type.ts';
-import type { User } from '../../schema/users/user.type.ts';
-import { changedFields, lagMs, toFieldName } from '../feed/change.ts';
-import type { FeedChange } from '../feed/hub.ts';
-import { mapAsync } from '../lib/iterables.ts';
-import { isoTimestamp } from '../lib/time.ts';
-import type { Image } from '../store/change-log.ts';
+import { Args, ArgsType, Field, Resolver, Root, Subscription, type SubscribeResolverData } from 'type-graphql';
+import { FeedEvent } from '../../schema/feed.type.ts';
+import { Cursor } from '../../schema/scalars.ts';
+import { FeedStream } from '../feed/stream.ts';
+import { badInput } from '../lib/errors.ts';
+import { toRoot, type WatchedTable } from './changes.ts';
 import type { Context } from './context.ts';
-import { parseId } from './ids.ts';
+import { WATCHED } from './watched.ts';
 
 @ArgsType()
-export class UserChangedArgs {
-  @Field(() => ID, { nullable: true, description: 'Only changes of this user' })
-  id?: string | null;
+class ChangesArgs {
+  @Field(() => [String], {
+    nullable: true,
+    description: 'Only changes of these tables; all of them where it is left out',
+  })
+  tables?: string[] | null;
 
-  @Field(() => [Operation], { nullable: true, description: 'Only these operations' })
-  operations?: Operation[] | null;
+  @Field(() => Cursor, { nullable: true, description: 'Go on behind this event; a snapshot is then not sent' })
+  after?: string | null;
+
+  @Field(() => Boolean, { defaultValue: false, description: 'Send every row first, then what came after it' })
+  snapshot!: boolean;
 }
 
 @Resolver()
 export class ChangeResolver {
-  @Subscription(() => UserChange, {
-    subscribe: subscribeToUsers,
-    description: 'Changes of users, each read back from a replica before it is sent',
+  @Subscription(() => FeedEvent, {
+    subscribe: subscribeToAll,
+    description: 'For clients that keep a copy: every change, each once, in the order of the commits on the primary',
   })
-  userChanged(@Args(() => UserChangedArgs) _args: UserChangedArgs, @Root() change: UserChange): UserChange {
-    return change;
+  changes(@Args(() => ChangesArgs) _args: ChangesArgs, @Root() event: typeof FeedEvent): typeof FeedEvent {
+    return event;
   }
 }
 
-function subscribeToUsers({
-  args,
-  context,
-}: SubscribeResolverData<unknown, UserChangedArgs, Context>): AsyncIterableIterator<UserChange> {
-  const { id, operations } = args;
-  const key = id == null ? null : parseId(id);
-  const wanted = operations == null ? null : new Set<string>(operations);
-  const changes = context.services.hub.subscribe(
-    (change) =>
-      change.tableName === 'users' && (key === null || change.key === key) && (!wanted || wanted.has(change.operation)),
-  );
-  return mapAsync(changes, (change) => toUserChange(change, context.bookmark(change.seen)));
+function subscribeToAll({ args, context }: SubscribeResolverData<unknown, ChangesArgs, Context>): FeedStream {
+  const tables = tablesNamed(args.tables ?? WATCHED.map(({ table }) => table));
+  const start = args.snapshot ? ('snapshot' as const) : ('now' as const);
+  const from = args.after == null ? start : context.readCursor(args.after);
+  return new FeedStream({ tables, key: null, operations: null, from, wantsMarks: true }, toRoot(tables, context));
 }
 
-function toUserChange(change: FeedChange, bookmark: string): UserChange {
-  return Object.assign(new UserChange(), {
-    cursor: change.seq,
-    operation: change.operation as Operation,
-    table: change.tableName,
-    key: change.key,
-    changedFields: changedFields(change.before, change.after),
-    committedAt: change.committedAt ?? change.appliedAt,
-    appliedAt: change.appliedAt,
-    lagMs: lagMs(change),
-    bookmark,
-    user: toUser(change.after),
-    before: toUser(change.before),
+function tablesNamed(names: readonly string[]): WatchedTable[] {
+  return [...new Set(names)].map((name) => {
+    const found = WATCHED.find(({ table }) => table === name);
+    if (found) return found;
+    const known = WATCHED.map(({ table }) => table).join(', ');
+    throw badInput(`tables must be among ${known}, got: ${name.slice(0, 50)}`, 'tables');
   });
-}
-
-function toUser(image: Image | null): User | null {
-  if (image === null) return null;
-  const user = Object.fromEntries(
-    Object.entries(image).map(([column, value]) => [toFieldName(column), value]),
-  ) as unknown as User;
-  return { ...user, createdAt: isoTimestamp(user.createdAt), updatedAt: isoTimestamp(user.updatedAt) };
 }

@@ -1,4 +1,5 @@
-import type { Hub } from '../feed/hub.ts';
+import type { FeedCursor, FeedPlace } from '../feed/cursor.ts';
+import type { Feed } from '../feed/feed.ts';
 import type { Hasher } from '../lib/password.ts';
 import type { Loaders } from '../loaders/loaders.ts';
 import type { Confirmer } from '../replication/confirm.ts';
@@ -10,7 +11,7 @@ import type { ReplicationStatus } from '../replication/status.ts';
 export interface Services {
   primary: Primary;
   confirmer: Confirmer;
-  hub: Hub;
+  feed: Feed;
   hasher: Hasher;
   status: ReplicationStatus;
 }
@@ -23,4 +24,8 @@ export interface Context {
   services: Services;
   /** The token of a position, for this primary's history. */
   bookmark: (lsn: bigint) => string;
+  /** The token of a place in the feed; `isPartial`: with a snapshot's row, before its end. */
+  cursor: (place: FeedPlace, isPartial?: boolean) => string;
+  /** @throws ClientError BAD_CURSOR or CURSOR_EXPIRED. */
+  readCursor: (text: string) => FeedCursor;
 }

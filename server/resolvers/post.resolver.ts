@@ -1,17 +1,27 @@
-import { Arg, Args, Ctx, FieldResolver, ID, Mutation, Query, Resolver, Root } from 'type-graphql';
+import { Arg, Args, Ctx, FieldResolver, ID, Mutation, Query, Resolver, Root, Subscription } from 'type-graphql';
+import { RowChangedArgs } from '../../schema/change.type.ts';
 import { ConfirmArg, type Confirm } from '../../schema/confirmation.type.ts';
 import { PageArgs } from '../../schema/page.type.ts';
 import { CreatePostInput, PostFilter, PostOrder, UpdatePostInput } from '../../schema/posts/post.inputs.ts';
-import { Post, PostConnection, PostPayload } from '../../schema/posts/post.type.ts';
+import { Post, PostChange, PostConnection, PostPayload } from '../../schema/posts/post.type.ts';
 import { User } from '../../schema/users/user.type.ts';
 import { allPosts, postById, postsByAuthor } from '../loaders/posts.ts';
 import { userById } from '../loaders/users.ts';
 import { posts, publishPost, type PostRow, type PostValues } from '../store/posts.ts';
 import type { UserRow } from '../store/users.ts';
+import { changesOf, type WatchedTable } from './changes.ts';
 import type { Context } from './context.ts';
 import { parseId } from './ids.ts';
 import { given, write, writeOne, type Written } from './mutations.ts';
 import { connect, NEWEST_FIRST, type Connection } from './page.ts';
+
+export const postChanges: WatchedTable = {
+  table: 'posts',
+  keyColumn: 'id',
+  change: PostChange,
+  field: 'post',
+  times: ['publishedAt', 'createdAt', 'updatedAt'],
+};
 
 @Resolver(() => Post)
 export class PostResolver {
@@ -64,6 +74,14 @@ export class PostResolver {
   @Mutation(() => PostPayload, { description: 'Answers with the row as it was' })
   async deletePost(@Arg('id', () => ID) id: string, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
     return payload(await writeOne(context, confirm, posts, id, (sql, key) => posts.delete(sql, key)));
+  }
+
+  @Subscription(() => PostChange, {
+    subscribe: changesOf(postChanges),
+    description: 'Changes of posts, each read back from a replica before it is sent',
+  })
+  postChanged(@Args(() => RowChangedArgs) _args: RowChangedArgs, @Root() change: PostChange): PostChange {
+    return change;
   }
 }
 

@@ -1,4 +1,5 @@
-import { Arg, Args, Ctx, ID, Mutation, Query, Resolver } from 'type-graphql';
+import { Arg, Args, Ctx, ID, Mutation, Query, Resolver, Root, Subscription } from 'type-graphql';
+import { RowChangedArgs } from '../../schema/change.type.ts';
 import { ConfirmArg, type Confirm } from '../../schema/confirmation.type.ts';
 import { PageArgs } from '../../schema/page.type.ts';
 import {
@@ -8,13 +9,22 @@ import {
   UserFilter,
   UserOrder,
 } from '../../schema/users/user.inputs.ts';
-import { User, UserConnection, UserPayload } from '../../schema/users/user.type.ts';
+import { User, UserChange, UserConnection, UserPayload } from '../../schema/users/user.type.ts';
 import { allUsers, userById } from '../loaders/users.ts';
 import { users, type UserRow, type UserValues } from '../store/users.ts';
+import { changesOf, type WatchedTable } from './changes.ts';
 import type { Context } from './context.ts';
 import { parseId } from './ids.ts';
 import { given, write, writeOne, type Written } from './mutations.ts';
 import { connect, NEWEST_FIRST, type Connection } from './page.ts';
+
+export const userChanges: WatchedTable = {
+  table: 'users',
+  keyColumn: 'id',
+  change: UserChange,
+  field: 'user',
+  times: ['createdAt', 'updatedAt'],
+};
 
 @Resolver(() => User)
 export class UserResolver {
@@ -75,6 +85,14 @@ export class UserResolver {
   @Mutation(() => UserPayload, { description: 'Answers with the row as it was' })
   async deleteUser(@Arg('id', () => ID) id: string, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
     return payload(await writeOne(context, confirm, users, id, (sql, key) => users.delete(sql, key)));
+  }
+
+  @Subscription(() => UserChange, {
+    subscribe: changesOf(userChanges),
+    description: 'Changes of users, each read back from a replica before it is sent',
+  })
+  userChanged(@Args(() => RowChangedArgs) _args: RowChangedArgs, @Root() change: UserChange): UserChange {
+    return change;
   }
 }
 

@@ -1,14 +1,16 @@
 import type { Sql } from '../db/connect.ts';
 import type { Lsn } from '../lib/lsn.ts';
+import type { Position } from '../lib/position.ts';
 import { split, type Seen, type WithSeen } from './seen.ts';
 
+/** A row as JSON, by column names. */
 export type Image = Record<string, unknown>;
 
 /** A row of a replica's change log. */
 export interface ChangeRow {
-  seq: string;
   /** Where the transaction before this one ended on the primary. */
   afterLsn: Lsn;
+  seq: string;
   operation: 'INSERT' | 'UPDATE' | 'DELETE';
   tableName: string;
   key: string;
@@ -19,19 +21,80 @@ export interface ChangeRow {
   appliedAt: string;
 }
 
-/** The next rows behind `seq`, in the primary's commit order. */
-export async function changesAfter(sql: Sql, seq: string, limit: number): Promise<Seen<ChangeRow>> {
-  const result = await sql<WithSeen<ChangeRow>[]>`
-    select s.seen, c.* from readback.seen() s(seen) left join (
-      select seq, after_lsn, operation, table_name, key, before, after,
-             pg_xact_commit_timestamp(xmin) as committed_at, applied_at
-      from readback.change_log where seq > ${seq} order by seq limit ${limit}
-    ) c on true order by c.seq`;
-  return split(result, 'seq');
+/** What a replica's log holds. */
+export interface LogState {
+  /** Changes when the log starts anew. */
+  logId: string;
+  /** Every change of a transaction at or behind it is there. */
+  prunedTo: Lsn;
+  /** Positions from here on that another replica gave out are good here. */
+  completeSince: Lsn;
+  /** Where the latest transaction ended; it may not be visible yet. */
+  seen: Lsn;
 }
 
-/** The end of the log now. */
-export async function lastSeq(sql: Sql): Promise<string> {
-  const [row] = await sql<[{ seq: string }]>`select coalesce(max(seq), 0)::text as seq from readback.change_log`;
-  return row.seq;
+export async function logState(sql: Sql): Promise<LogState> {
+  const [state] = await sql<[LogState]>`
+    select log_id::text, pruned_to, complete_since, readback.seen() as seen from readback.log_state`;
+  return state;
+}
+
+export interface ChangeRows extends Seen<ChangeRow> {
+  prunedTo: Lsn;
+}
+
+/** The next rows behind (lsn, seq), in the primary's commit order. */
+export async function changesAfter(sql: Sql, lsn: Lsn, seq: string, limit: number): Promise<ChangeRows> {
+  const result = await sql<WithSeen<ChangeRow & { prunedTo: Lsn }>[]>`
+    select s.seen, l.pruned_to, c.* from readback.log_state l cross join readback.seen() s(seen) left join (
+      select after_lsn, seq, operation, table_name, key, before, after,
+             pg_xact_commit_timestamp(xmin) as committed_at, applied_at
+      from readback.change_log where (after_lsn, seq) > (${sql.typed.lsn(lsn)}, ${seq}) order by after_lsn, seq limit ${limit}
+    ) c on true order by c.after_lsn, c.seq`;
+  return { ...split(result, 'seq'), prunedTo: result[0]?.prunedTo ?? 0n };
+}
+
+/** The seq of the place-th change of the transaction that follows `lsn`; undefined where it is not there. */
+export async function seqAt(sql: Sql, { lsn, place }: Position): Promise<string | undefined> {
+  const [row] = await sql<{ seq: string }[]>`
+    select seq from readback.change_log where after_lsn = ${sql.typed.lsn(lsn)} order by seq offset ${place - 1} limit 1`;
+  return row?.seq;
+}
+
+/** How far the replica has applied for certain; null: not known. */
+export async function appliedPosition(sql: Sql): Promise<Lsn | null> {
+  const [row] = await sql<[{ applied: Lsn | null }]>`select applied from readback.position()`;
+  return row.applied;
+}
+
+/** The last change in the log that can be read; undefined where it is empty. */
+export async function lastPosition(sql: Sql): Promise<Position | undefined> {
+  const [row] = await sql<{ lsn: Lsn; place: number }[]>`
+    select after_lsn as lsn, count(*)::int as place from readback.change_log
+    where after_lsn = (select max(after_lsn) from readback.change_log) group by after_lsn`;
+  return row;
+}
+
+/** Why the log cannot be trusted; empty where it can. */
+export async function feedFaults(sql: Sql): Promise<string[]> {
+  const rows = await sql<{ fault: string }[]>`select fault from readback.feed_faults() as fault`;
+  return rows.map(({ fault }) => fault);
+}
+
+/** Deletes at most about `most` rows past their time or the log's size. Returns how many. Needs readback_pruner. */
+export async function pruneLog(sql: Sql, keepHours: number, keepBytes: number, most: number): Promise<number> {
+  const [row] = await sql<[{ pruned: number }]>`
+    select readback.prune_log(${keepHours}, ${keepBytes}, ${most}) as pruned`;
+  return row.pruned;
+}
+
+export interface SnapshotImage {
+  key: string;
+  image: Image;
+}
+
+/** Every row of a table, in batches, as one transaction sees it. */
+export function rowsOf(sql: Sql, table: string, keyColumn: string, batch: number): AsyncIterable<SnapshotImage[]> {
+  return sql<SnapshotImage[]>`
+    select t.${sql(keyColumn)}::text as key, to_jsonb(t) as image from ${sql(table)} t`.cursor(batch);
 }

@@ -20,5 +20,4 @@ create index users_last_name_prefix on users (lower(last_name) text_pattern_ops)
 
 grant select on users to readback_reader;
 
-create trigger log_change after insert or update or delete on users for each row execute function readback.log_change('id');
-alter table users enable always trigger log_change;
+select readback.watch('users', 'id');

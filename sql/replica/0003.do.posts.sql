@@ -16,5 +16,4 @@ create index posts_title_prefix on posts (lower(title) text_pattern_ops);
 
 grant select on posts to readback_reader;
 
-create trigger log_change after insert or update or delete on posts for each row execute function readback.log_change('id');
-alter table posts enable always trigger log_change;
+select readback.watch('posts', 'id');

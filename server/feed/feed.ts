@@ -1,0 +1,90 @@
+import type { Logger } from '../lib/logger.ts';
+import type { FeedPlace } from './cursor.ts';
+import { Follower } from './follower.ts';
+import { FeedReader } from './reader.ts';
+import { RecentChanges } from './recent.ts';
+import type { FeedSource, OpenSource } from './source.ts';
+import type { FeedState } from './state.ts';
+import { Wake } from './wake.ts';
+
+export interface FeedOptions {
+  sources: readonly FeedSource[];
+  /** Changes kept in memory for all who follow; who is further behind reads the log. */
+  windowChanges: number;
+  log: Logger;
+}
+
+/** The change feed of the process: one reader, a window of what it read, and any number of followers. */
+export class Feed {
+  readonly recent: RecentChanges;
+  readonly #reader: FeedReader;
+  readonly #moved = new Wake();
+  #gaps = 0;
+
+  constructor({ sources, windowChanges, log }: FeedOptions) {
+    this.recent = new RecentChanges(windowChanges);
+    this.#reader = new FeedReader({ sources, recent: this.recent, log, moved: () => this.#onMove() });
+  }
+
+  get state(): FeedState {
+    return this.#reader.state;
+  }
+
+  get isLive(): boolean {
+    return this.#reader.state.phase === 'live';
+  }
+
+  /** How often the reader has been cut off so far: who has seen a lower number may have been owed something since. */
+  get gaps(): number {
+    return this.#gaps;
+  }
+
+  /** The log that can be read now. */
+  get open(): OpenSource | undefined {
+    return this.#reader.open;
+  }
+
+  /** Where the feed ends, as a cursor's parts; undefined until a log was found. */
+  get end(): FeedPlace | undefined {
+    const { logId } = this.#reader;
+    return logId === undefined ? undefined : { ...this.recent.end, logId };
+  }
+
+  start(): void {
+    this.#reader.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#reader.stop();
+  }
+
+  /** A replica's doorbell rang, or its state has changed. */
+  rang(): void {
+    this.#reader.rang();
+  }
+
+  /** A connection of the feed to this replica closed. */
+  closed(name: string): void {
+    this.#reader.closed(name);
+  }
+
+  /** Resolves when there is more, or the state has changed. */
+  moved(): Promise<void> {
+    return this.#moved.next();
+  }
+
+  /** Resolves when a log was found: until then there is no place to follow from. */
+  async opened(): Promise<void> {
+    while (!this.end && this.state.phase !== 'stopped') await this.moved();
+  }
+
+  /** From a cursor on; without one, with what is read after this call. */
+  follow(from = this.end): Follower {
+    return new Follower(this, from);
+  }
+
+  #onMove(): void {
+    if (this.state.phase === 'degraded') this.#gaps++;
+    this.#moved.ring();
+  }
+}

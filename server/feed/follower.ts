@@ -1,0 +1,89 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { asClientError } from '../lib/errors.ts';
+import { comparePositions } from '../lib/position.ts';
+import type { FeedPlace } from './cursor.ts';
+import type { Feed } from './feed.ts';
+import type { LogReading } from './log-reading.ts';
+import type { FeedChange } from './recent.ts';
+import type { OpenSource } from './source.ts';
+
+const BATCH = 200;
+const RETRY_MS = 200;
+
+/**
+ * One place in the feed that moves forward: every change behind it, each once, in order. What has left the shared window
+ * is read from the log; whoever follows holds a position, never a queue.
+ */
+export class Follower {
+  readonly #feed: Feed;
+  #place: FeedPlace | undefined;
+  #replay: { open: OpenSource; reading: LogReading } | undefined;
+  /** Read from the log, in order, not taken yet. */
+  #read: FeedChange[] = [];
+
+  constructor(feed: Feed, place: FeedPlace | undefined) {
+    this.#feed = feed;
+    this.#place = place;
+  }
+
+  /** Behind what was taken last; undefined where the feed has no log yet. */
+  get place(): FeedPlace | undefined {
+    return this.#place;
+  }
+
+  /** Everything that was read so far was taken, and the reader itself owes nothing. */
+  get isCaughtUp(): boolean {
+    const { isLive, recent } = this.#feed;
+    return isLive && this.#read.length === 0 && this.#place !== undefined && recent.after(this.#place) === undefined;
+  }
+
+  /** The next change at once; undefined where it must be waited for. */
+  take(): FeedChange | undefined {
+    this.#place ??= this.#feed.end;
+    if (!this.#place) return undefined;
+    const next = this.#read.shift() ?? this.#feed.recent.after(this.#place);
+    if (next === 'gone') return undefined;
+    if (next) this.#place = { ...next.position, logId: next.logId };
+    else this.#moveToEnd(this.#place);
+    return next;
+  }
+
+  /** Nothing lies between its place and the feed's end. */
+  #moveToEnd(place: FeedPlace): void {
+    const { end } = this.#feed;
+    if (end && comparePositions(end, place) > 0) this.#place = end;
+  }
+
+  /**
+   * Returns when `take` may have something.
+   * @throws ClientError CURSOR_EXPIRED where what follows is not kept any more.
+   */
+  async wait(): Promise<void> {
+    const { recent, open } = this.#feed;
+    const moved = this.#feed.moved();
+    const isBehind = this.#place !== undefined && recent.after(this.#place) === 'gone';
+    if (isBehind && open && (await this.#readLog(this.#place!, open))) return;
+    await moved;
+  }
+
+  /** Goes on from the feed's end, whatever lies between. */
+  restart(): void {
+    this.#replay = undefined;
+    this.#read = [];
+    this.#place = this.#feed.end;
+  }
+
+  /** False: nothing there yet. A failure that is not the client's is the reader's to find out: it opens another log. */
+  async #readLog(place: FeedPlace, open: OpenSource): Promise<boolean> {
+    if (this.#replay?.open !== open) this.#replay = { open, reading: open.read(open.source.replay, place) };
+    try {
+      this.#read = await this.#replay.reading.next(BATCH);
+      return this.#read.length > 0;
+    } catch (error) {
+      if (asClientError(error)) throw error;
+      this.#replay = undefined;
+      await sleep(RETRY_MS);
+      return true;
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import { type Sql } from '../db/connect.ts';
+import { withinMs } from '../lib/within.ts';
+import type { Lsn } from '../lib/lsn.ts';
+import type { Position } from '../lib/position.ts';
+import { appliedPosition, changesAfter, seqAt, type ChangeRow } from '../store/change-log.ts';
+import { cursorExpired } from './cursor.ts';
+import type { FeedChange } from './recent.ts';
+
+/** A half-open connection answers nothing: then the read is given up, and tried on a new one. */
+const READ_TIMEOUT_MS = 10_000;
+
+/** Reads one replica's log from a position on, while its connections last: after a crash seq numbers may differ. */
+export class LogReading {
+  readonly #sql: Sql;
+  readonly #logId: bigint;
+  #position: Position;
+  /** Of the change at the position; undefined until the replica has it. */
+  #seq: string | undefined;
+
+  constructor(sql: Sql, logId: bigint, position: Position) {
+    this.#sql = sql;
+    this.#logId = logId;
+    this.#position = position;
+  }
+
+  get position(): Position {
+    return this.#position;
+  }
+
+  /**
+   * The next changes, `limit` at most; empty where there are none yet.
+   * @throws ClientError CURSOR_EXPIRED where the log does not hold what follows.
+   */
+  next(limit: number): Promise<FeedChange[]> {
+    return withinMs(this.#next(limit), READ_TIMEOUT_MS);
+  }
+
+  async #next(limit: number): Promise<FeedChange[]> {
+    this.#seq ??= await this.#anchor();
+    if (this.#seq === undefined) return [];
+    const { rows, seen, prunedTo } = await changesAfter(this.#sql, this.#position.lsn, this.#seq, limit);
+    if (this.#position.lsn < prunedTo) throw cursorExpired('is older than what the change log keeps');
+    return rows.map((row) => this.#placed(row, seen));
+  }
+
+  /** A replica that is past the position without the change there has another history: nothing can follow for certain. */
+  async #anchor(): Promise<string | undefined> {
+    if (this.#position.place === 0) return '0';
+    const applied = await appliedPosition(this.#sql);
+    const seq = await seqAt(this.#sql, this.#position);
+    if (seq === undefined && applied !== null && applied > this.#position.lsn) {
+      throw cursorExpired('names a change that the change log does not hold');
+    }
+    return seq;
+  }
+
+  #placed(row: ChangeRow, seen: Lsn): FeedChange {
+    const place = row.afterLsn === this.#position.lsn ? this.#position.place + 1 : 1;
+    this.#position = { lsn: row.afterLsn, place };
+    this.#seq = row.seq;
+    return { ...row, position: this.#position, logId: this.#logId, seen };
+  }
+}

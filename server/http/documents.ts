@@ -1,0 +1,42 @@
+import { GraphQLError, parse, validate, type DocumentNode, type GraphQLSchema } from 'graphql';
+import { LRUCache } from 'lru-cache';
+
+export interface ReadDocument {
+  document: DocumentNode;
+  /** What is wrong with it, by the schema. */
+  errors: GraphQLError[];
+}
+
+const MOST = 500;
+const LONGEST = 100_000;
+
+/** Parses and validates each text once, and keeps what it found. */
+export class Documents {
+  readonly #schema: GraphQLSchema;
+  readonly #known = new LRUCache<string, ReadDocument>({ max: MOST });
+
+  constructor(schema: GraphQLSchema) {
+    this.#schema = schema;
+  }
+
+  /** @throws GraphQLError GRAPHQL_PARSE_FAILED */
+  read(text: string): ReadDocument {
+    const known = this.#known.get(text);
+    if (known) return known;
+    const document = parseCoded(text);
+    const errors = validate(this.#schema, document).map((error) => coded(error, 'GRAPHQL_VALIDATION_FAILED'));
+    if (text.length <= LONGEST) this.#known.set(text, { document, errors });
+    return { document, errors };
+  }
+}
+
+function parseCoded(text: string): DocumentNode {
+  try {
+    return parse(text);
+  } catch (error) {
+    throw error instanceof GraphQLError ? coded(error, 'GRAPHQL_PARSE_FAILED') : error;
+  }
+}
+
+const coded = ({ message, nodes, source, positions }: GraphQLError, code: string) =>
+  new GraphQLError(message, { nodes, source, positions, extensions: { code } });

@@ -1,0 +1,143 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import type { FeedPlace } from '../../feed/cursor.ts';
+import type { Feed } from '../../feed/feed.ts';
+import type { Follower } from '../../feed/follower.ts';
+import type { FeedChange } from '../../feed/recent.ts';
+import type { FeedEvent, FeedStream } from '../../feed/stream.ts';
+import { Wake } from '../../feed/wake.ts';
+import { comparePositions } from '../../lib/position.ts';
+import type { Subscriber } from './subscriber.ts';
+
+/** Executes the group's operation on an event; the result as JSON. Never fails: a failure is a result, too. */
+export type Render = (event: FeedEvent) => Promise<string>;
+
+/** Changes that are rendered at once: their relations are read together. */
+const AHEAD = 32;
+/** Rendered changes that are kept for those who are a little behind. */
+const KEPT = 500;
+/** After so long others have their turn. */
+const SLICE_MS = 5;
+
+/**
+ * Subscribers that want the same. Those who are where the group is get each event as it comes; the others follow by
+ * themselves, and join when they have caught up.
+ */
+export class Group {
+  readonly feed: Feed;
+  readonly #stream: FeedStream;
+  readonly #render: Render;
+  readonly #follower: Follower;
+  readonly #live = new Set<Subscriber>();
+  readonly #joined = new Wake();
+  readonly #rendered = new Map<FeedChange, Promise<string>>();
+  /** Everything up to here was handed to those who were live. */
+  #sent: FeedPlace | undefined;
+  #members = 0;
+  #isOver = false;
+
+  constructor(feed: Feed, stream: FeedStream, render: Render) {
+    this.feed = feed;
+    this.#stream = stream;
+    this.#render = render;
+    this.#follower = feed.follow();
+    void this.#run();
+  }
+
+  enter(): void {
+    this.#members++;
+  }
+
+  /** True where it was the last one: the group is over. */
+  leave(subscriber: Subscriber): boolean {
+    this.#live.delete(subscriber);
+    this.#members--;
+    this.#isOver = this.#members === 0;
+    if (this.#isOver) this.#joined.ring();
+    return this.#isOver;
+  }
+
+  /**
+   * Takes in whoever has everything that was sent so far. Nothing is awaited between that look and the next change, which
+   * skips those who have it already: each change reaches each of them once.
+   */
+  join(subscriber: Subscriber, at: FeedPlace | undefined): boolean {
+    if (!at || !this.#sent || comparePositions(at, this.#sent) < 0) return false;
+    this.#live.add(subscriber);
+    this.#joined.ring();
+    return true;
+  }
+
+  part(subscriber: Subscriber): void {
+    this.#live.delete(subscriber);
+  }
+
+  /** Once for all who ask for the same change. */
+  render(event: FeedEvent): Promise<string> {
+    if (event.kind !== 'change') return this.#render(event);
+    const { change } = event;
+    const kept = this.#rendered.get(change);
+    if (kept) return kept;
+    const made = this.#render(event);
+    this.#rendered.set(change, made);
+    if (this.#rendered.size > KEPT) this.#rendered.delete(this.#rendered.keys().next().value!);
+    return made;
+  }
+
+  /** @throws never: a group whose place is not kept any more waits, while its subscribers find out for themselves. */
+  async #run(): Promise<void> {
+    await this.feed.opened();
+    this.#sent = this.#follower.place ?? this.feed.end;
+    for (let since = performance.now(); !this.#isOver;) {
+      const changes = this.#takeSome();
+      if (changes.length > 0) await this.#send(changes);
+      else await this.#idle();
+      if (changes.length > 0 && performance.now() - since < SLICE_MS) continue;
+      await turn();
+      since = performance.now();
+    }
+  }
+
+  #takeSome(): FeedChange[] {
+    const changes: FeedChange[] = [];
+    while (changes.length < AHEAD) {
+      const change = this.#follower.take();
+      if (!change) break;
+      changes.push(change);
+    }
+    return changes;
+  }
+
+  async #send(changes: FeedChange[]): Promise<void> {
+    const isWanted = (change: FeedChange) => this.#live.size > 0 && this.#stream.wants(change);
+    for (const change of changes) if (isWanted(change)) void this.render({ kind: 'change', change });
+    for (const change of changes) {
+      const place = { ...change.position, logId: change.logId };
+      if (isWanted(change)) {
+        const payload = await this.render({ kind: 'change', change });
+        for (const subscriber of this.#live) subscriber.deliver(payload, place);
+      }
+      this.#sent = place;
+    }
+  }
+
+  async #idle(): Promise<void> {
+    if (!this.#follower.isCaughtUp) return this.#waitBehind();
+    const joined = this.#joined.next();
+    this.#sent = this.#follower.place;
+    await this.#mark(this.#sent!);
+    await Promise.race([this.#follower.wait(), joined]);
+  }
+
+  async #waitBehind(): Promise<void> {
+    await this.#follower.wait().catch(() => this.#follower.restart());
+  }
+
+  /** Tells those who do not know it yet that nothing is owed. */
+  async #mark(place: FeedPlace): Promise<void> {
+    const { gaps } = this.feed;
+    const owed = [...this.#live].filter((subscriber) => subscriber.isOwedMark(place, gaps));
+    if (owed.length === 0) return;
+    const payload = await this.render({ kind: 'caughtUp', place, at: new Date().toISOString() });
+    for (const subscriber of owed) subscriber.mark(payload, gaps);
+  }
+}
