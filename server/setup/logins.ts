@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Sql } from '../db/connect.ts';
 import type { Server } from './requirements.ts';
 
-type Role = 'readback_writer' | 'readback_reader';
+type Role = 'readback_writer' | 'readback_reader' | 'readback_pruner';
 
 /** Lets the server's login take on the roles. Makes the login, with the URL's password, where it is missing. */
 export async function allowLogin({ admin }: Server, url: string, roles: Role[]): Promise<void> {

@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto';
 import type { Sql } from '../db/connect.ts';
 import { SetupError } from '../lib/errors.ts';
 import { format, fromUrl, parse, type Conninfo } from './conninfo.ts';
+import { startLogAnew } from './log-state.ts';
 import { allowCopy, makeReplicator, runFormatted } from './logins.ts';
 import type { Server } from './requirements.ts';
+import { publishedTables, subscribedOn } from './shapes.ts';
 
 /** Subscribes a replica to the primary, or mends what differs in the subscription it has. Running it again changes nothing. */
 export async function subscribe(primary: Server, replica: Server, primaryUrl: string): Promise<void> {
@@ -17,7 +19,7 @@ export async function subscribe(primary: Server, replica: Server, primaryUrl: st
 interface Subscription {
   conninfo: string;
   streaming: string;
-  missing: number;
+  enabled: boolean;
 }
 
 /** Slot names are shared by all databases of the primary's cluster: each replica's is made of what it is. */
@@ -29,7 +31,7 @@ async function slotName(replica: Sql): Promise<string> {
 
 async function readSubscription(replica: Sql): Promise<Subscription | undefined> {
   const [subscription] = await replica<Subscription[]>`
-    select subconninfo as conninfo, substream::text as streaming from pg_subscription
+    select subconninfo as conninfo, substream::text as streaming, subenabled as enabled from pg_subscription
     where subname = 'readback' and subdbid = (select oid from pg_database where datname = current_database())`;
   return subscription;
 }
@@ -43,7 +45,7 @@ async function withLogin(primary: Sql, slot: string, wanted: Conninfo): Promise<
 
 async function create(primary: Server, replica: Server, slot: string, conninfo: Conninfo): Promise<void> {
   await dropLeftover(primary.admin, slot);
-  await emptyTables(primary.admin, replica.admin);
+  await startAnew(primary.admin, replica.admin);
   try {
     await runFormatted(
       replica.admin,
@@ -66,12 +68,13 @@ async function dropLeftover(primary: Sql, slot: string): Promise<void> {
 }
 
 /** Without a subscription, what the replica's tables hold is of an earlier one, and in the way of a fresh copy. */
-async function emptyTables(primary: Sql, replica: Sql): Promise<void> {
-  const published = await primary<{ schemaname: string; tablename: string }[]>`
-    select schemaname, tablename from pg_publication_tables where pubname = 'readback'`;
-  for (const { schemaname, tablename } of published)
-    await runFormatted(replica, 'truncate %I.%I', schemaname, tablename);
-  await replica`truncate readback.change_log`;
+async function startAnew(primary: Sql, replica: Sql): Promise<void> {
+  await emptyTables(replica, await publishedTables(primary));
+  await startLogAnew(replica);
+}
+
+async function emptyTables(replica: Sql, tables: string[]): Promise<void> {
+  if (tables.length > 0) await replica.unsafe(`truncate ${tables.join(', ')}`);
 }
 
 async function mend(primary: Server, replica: Server, current: Subscription, wanted: Conninfo): Promise<void> {
@@ -82,19 +85,26 @@ async function mend(primary: Server, replica: Server, current: Subscription, wan
   }
   // Parallel streaming applies in several workers, out of commit order.
   if (current.streaming === 'p') await admin`alter subscription readback set (streaming = on)`;
-  if (await hasUnsubscribedTables(primary.admin, admin)) {
-    if (conninfo.user !== undefined) await allowCopy(primary.admin, conninfo.user);
-    await admin`alter subscription readback refresh publication`;
-  }
+  await followTables(primary, replica, current, conninfo['user']);
 }
 
-async function hasUnsubscribedTables(primary: Sql, replica: Sql): Promise<boolean> {
-  const published =
-    await primary`select schemaname || '.' || tablename as name from pg_publication_tables where pubname = 'readback'`;
-  const subscribed = await replica`
-    select n.nspname || '.' || c.relname as name from pg_subscription_rel r
-    join pg_class c on c.oid = r.srrelid join pg_namespace n on n.oid = c.relnamespace
-    join pg_subscription s on s.oid = r.srsubid and s.subname = 'readback'`;
-  const known = new Set(subscribed.map(({ name }) => name));
-  return published.some(({ name }) => !known.has(name));
+/** Begins to copy tables that are published since, and lets go of those that no longer are. */
+async function followTables(
+  primary: Server,
+  replica: Server,
+  { enabled }: Subscription,
+  login: string | undefined,
+): Promise<void> {
+  const published = await publishedTables(primary.admin);
+  const subscribed = await subscribedOn(replica.admin);
+  const added = published.filter((table) => !subscribed.includes(table));
+  if (added.length === 0 && published.length === subscribed.length) return;
+  if (!enabled) throw new SetupError(disabled(replica));
+  if (login !== undefined) await allowCopy(primary.admin, login);
+  await emptyTables(replica.admin, added);
+  await replica.admin`alter subscription readback refresh publication`;
 }
+
+const disabled = ({ name, at }: Server) =>
+  `${name} (${at}): its subscription is disabled, so it cannot begin to copy what is published now. ` +
+  'Run there: alter subscription readback enable; then start again.';

@@ -6,6 +6,7 @@ import { readConfig } from '../config.ts';
 import { projectRoot } from '../lib/root.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
+import { sqlFolderWith } from './sql-folder.ts';
 
 let databases: TestDatabases | undefined;
 afterEach(async () => {
@@ -53,6 +54,78 @@ test('rows that are there already are copied, with no change logged for them', a
   await setUp(databases.config, testConfig(), quiet);
   expect(await replica`select count(*)::int from users`).toEqual([{ count: 20000 }]);
   expect(await replica`select count(*) from readback.change_log`).toEqual(logged);
+});
+
+describe('what the logs can be trusted with is noted', () => {
+  const states = async () => {
+    const rows = databases!.replicas.map(
+      (replica) => replica`
+        select log_id::text, pruned_to::text, complete_since::text, complete_since <= readback.seen() as reached,
+               (select count(*)::int from readback.change_log where after_lsn < pruned_to) as pruned
+        from readback.log_state`,
+    );
+    return (await Promise.all(rows)).map(([row]) => row!);
+  };
+  const write = () =>
+    databases!
+      .primary`insert into users (username, email, password_hash) select n, n || '@example.com', '-' from (select gen_random_uuid()::text as n) r`;
+
+  test('of one position on, all replicas tell the same; a new log holds nothing before', async () => {
+    databases = await freshDatabases({ replicas: 2 });
+    const [one, two] = await states();
+    expect(one!['complete_since']).toBe(two!['complete_since']);
+    expect([one, two]).toMatchObject(
+      [one, two].map((state) => ({ reached: true, pruned: 0, pruned_to: state!['complete_since'] })),
+    );
+    expect(one!['log_id']).not.toBe(two!['log_id']);
+  });
+
+  test('a replica that subscribes anew has another log; the position moves on all of them', async () => {
+    databases = await freshDatabases({ replicas: 2 });
+    const [one, two] = await states();
+    await write();
+    await databases.replicas[1]!`drop subscription readback`;
+    await write();
+    await setUp(databases.config, testConfig(), quiet);
+    const [first, second] = await states();
+    expect(first).toMatchObject({ log_id: one!['log_id'], pruned_to: one!['pruned_to'], reached: true });
+    expect(second!['log_id']).not.toBe(two!['log_id']);
+    expect(second).toMatchObject({ pruned_to: second!['complete_since'], pruned: 0, reached: true });
+    expect(first!['complete_since']).toBe(second!['complete_since']);
+    expect(first!['complete_since']).not.toBe(one!['complete_since']);
+  });
+
+  test('a new table moves the position and keeps the logs', async () => {
+    databases = await freshDatabases({ replicas: 2 });
+    const before = await states();
+    await write();
+    const table = 'create table items (id uuid primary key);';
+    const folder = sqlFolderWith({
+      'primary/0004.do.items.sql': `${table} alter publication readback add table items;`,
+      'replica/0004.do.items.sql': table,
+    });
+    await setUp(databases.config, testConfig(), quiet, folder);
+    const after = await states();
+    expect(after).toMatchObject(before.map(({ log_id, pruned_to }) => ({ log_id, pruned_to, reached: true })));
+    expect(new Set(after.map(({ complete_since }) => complete_since)).size).toBe(1);
+    expect(after[0]!['complete_since']).not.toBe(before[0]!['complete_since']);
+    await setUp(databases.config, testConfig(), quiet, folder);
+    expect(await states()).toEqual(after);
+  });
+});
+
+test('a new table waits for a disabled subscription, and says so', async () => {
+  databases = await freshDatabases();
+  await databases.replicas[0]!`alter subscription readback disable`;
+  const table = 'create table items (id uuid primary key);';
+  const folder = sqlFolderWith({
+    'primary/0004.do.items.sql': `${table} alter publication readback add table items;`,
+    'replica/0004.do.items.sql': table,
+  });
+  const setUpAgain = () => setUp(databases!.config, testConfig(), quiet, folder);
+  await expect(setUpAgain()).rejects.toThrow(/its subscription is disabled.*alter subscription readback enable/);
+  await databases.replicas[0]!`alter subscription readback enable`;
+  await setUpAgain();
 });
 
 test('another address of the primary is followed by the subscription', async () => {

@@ -1,0 +1,69 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import Postgrator from 'postgrator';
+import { columnName, type Sql } from '../db/connect.ts';
+import { SetupError } from '../lib/errors.ts';
+import type { Server } from './requirements.ts';
+
+/** Which files a server takes: its folder under sql/. */
+export type Side = 'primary' | 'replica';
+
+const NAME = /^(\d+)\.do\.(.+)\.sql$/;
+
+interface File {
+  version: number;
+  /** For people: `0003 posts`. */
+  title: string;
+}
+
+function filesOf(folder: string): File[] {
+  return readdirSync(folder).flatMap((file) => {
+    const [, number, name] = NAME.exec(file) ?? [];
+    return number === undefined ? [] : [{ version: Number(number), title: `${number} ${name}` }];
+  });
+}
+
+/** The versions that a server has yet to apply. @throws SetupError for one that later ones have overtaken. */
+export async function pendingOn({ name, admin }: Server, folder: string): Promise<number[]> {
+  const applied = await appliedIn(admin);
+  const latest = Math.max(0, ...applied);
+  const pending = filesOf(folder).filter(({ version }) => !applied.has(version));
+  const overtaken = pending.filter(({ version }) => version < latest).map(({ title }) => title);
+  if (overtaken.length === 0) return pending.map(({ version }) => version);
+  throw new SetupError(
+    `${name} has applied up to ${latest}, and never ${overtaken.join(', ')}: give it a number above ${latest}, on both sides.`,
+  );
+}
+
+export const latestIn = (folders: string[]): number =>
+  Math.max(0, ...folders.flatMap(filesOf).map(({ version }) => version));
+
+async function appliedIn(sql: Sql): Promise<Set<number>> {
+  const [table] = await sql<[{ exists: boolean }]>`select to_regclass('readback.migrations') is not null as exists`;
+  if (!table.exists) return new Set();
+  const rows = await sql<{ version: number }[]>`select version::int from readback.migrations where version > 0`;
+  return new Set(rows.map(({ version }) => version));
+}
+
+/** Applies what is new up to `version`, in the transaction that `sql` is, and returns the titles of the files. */
+export async function apply(sql: Sql, folder: string, version: number): Promise<string[]> {
+  // Asked for a version below the one it is at, Postgrator would look for a way back.
+  const target = Math.max(version, ...(await appliedIn(sql)));
+  const applied = await migrator(sql, folder).migrate(String(target));
+  const titles = new Map(filesOf(folder).map((file) => [file.version, file.title]));
+  return applied.map((migration) => titles.get(migration.version)!);
+}
+
+function migrator(sql: Sql, folder: string): Postgrator {
+  return new Postgrator({
+    driver: 'pg',
+    migrationPattern: join(folder, '*.do.*.sql'),
+    schemaTable: 'readback.migrations',
+    execQuery: async (query) => ({ rows: (await sql.unsafe(query)).map(asNamed) }),
+    execSqlScript: async (query) => void (await sql.unsafe(query)),
+  });
+}
+
+/** Postgrator looks for the columns' own names. */
+const asNamed = (row: Record<string, unknown>) =>
+  Object.fromEntries(Object.entries(row).map(([name, value]) => [columnName(name), value]));

@@ -1,0 +1,74 @@
+import type { ColumnShape, TableShape } from './shapes.ts';
+
+/** What a replica with the tables `taking` would stumble over in what `sent` describes, each with its mending. Pure. */
+export function obstacles(sent: TableShape[], taking: TableShape[]): string[] {
+  return sent.flatMap(({ table, columns }) => {
+    const own = taking.find((other) => other.table === table);
+    return own ? tableObstacles(table, columns, own.columns) : [`${table} is missing: create it.`];
+  });
+}
+
+function tableObstacles(table: string, sent: ColumnShape[], taking: ColumnShape[]): string[] {
+  const byName = new Map(taking.map((column) => [column.name, column]));
+  const names = new Set(sent.map(({ name }) => name));
+  return [
+    ...keyObstacle(table, keyOf(sent), keyOf(taking)),
+    ...sent.flatMap((column) => {
+      const problem = columnObstacle(column, byName.get(column.name));
+      return problem === undefined ? [] : [`${table}.${column.name} ${problem}`];
+    }),
+    ...taking
+      .filter((column) => !names.has(column.name) && !isFilledByItself(column))
+      .map((column) => unfilled(table, column)),
+  ];
+}
+
+const keyOf = (columns: ColumnShape[]) =>
+  columns
+    .filter(({ isKey }) => isKey)
+    .map(({ name }) => name)
+    .toSorted()
+    .join(', ');
+
+/** By its key the apply worker finds the row that an update or a delete is of. */
+function keyObstacle(table: string, sent: string, taking: string): string[] {
+  if (sent === '') return [`${table} needs a primary key, and all of it published: updates and deletes need it.`];
+  return sent === taking ? [] : [`${table} has the primary key (${taking}): make it (${sent}), as on the primary.`];
+}
+
+function columnObstacle(sent: ColumnShape, taking: ColumnShape | undefined): string | undefined {
+  if (!taking) return `(${sent.type}) is missing: add it.`;
+  if (taking.isGenerated) return 'is generated, so nothing can be written there: make it an ordinary column.';
+  if (!fits(sent, taking))
+    return `is ${describe(taking)}, which does not take every ${describe(sent)}: make it that type.`;
+  if (sent.isNullable && !taking.isNullable) return 'is not null, and the primary may send null: drop not null.';
+  return undefined;
+}
+
+const isFilledByItself = ({ isNullable, isGenerated, default: value }: ColumnShape) =>
+  isNullable || isGenerated || value !== null;
+
+const unfilled = (table: string, { name }: ColumnShape) =>
+  `${table}.${name} is not null without a default, and the primary does not send it: give it a default, or drop not null.`;
+
+const describe = ({ type, labels }: ColumnShape) => (labels ? `${type} (${labels.join(', ')})` : type);
+
+/** Every value of the one type reads as the same value of the other: values travel as text. */
+function fits(sent: ColumnShape, taking: ColumnShape): boolean {
+  if (sent.labels && taking.labels) return sent.labels.every((label) => taking.labels!.includes(label));
+  const isWider = WIDER[sent.type]?.includes(taking.type) ?? false;
+  return sent.type === taking.type || isWider || lengthOf(sent.type) <= lengthOf(taking.type);
+}
+
+const WIDER: Record<string, string[]> = {
+  smallint: ['integer', 'bigint', 'numeric'],
+  integer: ['bigint', 'numeric'],
+  bigint: ['numeric'],
+  real: ['double precision'],
+};
+
+/** Of a text's type the most characters; NaN, which no comparison holds for, of any other. */
+function lengthOf(type: string): number {
+  if (type === 'text' || type === 'character varying') return Infinity;
+  return Number(/^character varying\((\d+)\)$/.exec(type)?.[1]);
+}

@@ -1,0 +1,76 @@
+import type { Sql, Statement } from '../db/connect.ts';
+
+/** A table as replication sees it. */
+export interface TableShape {
+  /** With its schema, quoted where SQL needs it. */
+  table: string;
+  /** Another one after a statement has rewritten the table. */
+  file: string;
+  columns: ColumnShape[];
+}
+
+export interface ColumnShape {
+  name: string;
+  type: string;
+  /** Of an enum, its values. */
+  labels: string[] | null;
+  isNullable: boolean;
+  isKey: boolean;
+  isGenerated: boolean;
+  /** As an expression; null: none. */
+  default: string | null;
+  /** What rows hold that were there before the column, as text; null: null, or the table was rewritten. */
+  fill: string | null;
+}
+
+/** What the publication sends, as the calling transaction sees it; nothing where there is no publication yet. */
+export async function publishedBy(primary: Sql): Promise<TableShape[]> {
+  const published = await publishedColumns(primary);
+  const sent = new Map(published.map(({ table, columns }) => [table, new Set(columns)]));
+  const shapes = await shapesOf(primary, [...sent.keys()]);
+  return shapes.map(({ table, file, columns }) => ({
+    table,
+    file,
+    columns: columns.filter(({ name }) => sent.get(table)!.has(name)),
+  }));
+}
+
+export async function publishedTables(primary: Sql): Promise<string[]> {
+  return (await publishedColumns(primary)).map(({ table }) => table);
+}
+
+function publishedColumns(primary: Sql): Statement<{ table: string; columns: string[] }> {
+  return primary<{ table: string; columns: string[] }[]>`
+    select format('%I.%I', schemaname, tablename) as table, to_json(attnames) as columns
+    from pg_publication_tables where pubname = 'readback' order by 1`;
+}
+
+/** The tables that the replica has a subscription to, be they copied or not. */
+export async function subscribedOn(replica: Sql): Promise<string[]> {
+  const rows = await replica<{ table: string }[]>`
+    select format('%I.%I', n.nspname, c.relname) as table from pg_subscription s
+    join pg_subscription_rel r on r.srsubid = s.oid join pg_class c on c.oid = r.srrelid join pg_namespace n on n.oid = c.relnamespace
+    where s.subname = 'readback' and s.subdbid = (select oid from pg_database where datname = current_database()) order by 1`;
+  return rows.map(({ table }) => table);
+}
+
+/** Those of the tables that are there. */
+export async function shapesOf(sql: Sql, tables: string[]): Promise<TableShape[]> {
+  return sql<TableShape[]>`
+    select t.name as table, pg_relation_filenode(c.oid)::text as file, json_agg(json_build_object(
+        'name', a.attname,
+        'type', format_type(a.atttypid, a.atttypmod),
+        'labels', (select json_agg(enumlabel) from pg_enum where enumtypid = a.atttypid),
+        'isNullable', not a.attnotnull,
+        'isKey', coalesce(a.attnum = any(k.indkey), false),
+        'isGenerated', a.attgenerated <> '',
+        'default', case when a.attidentity <> '' then 'identity' else pg_get_expr(d.adbin, d.adrelid) end,
+        'fill', (a.attmissingval::text::text[])[1]
+      ) order by a.attnum) as columns
+    from jsonb_array_elements_text(${sql.json(tables)}) as t(name)
+    join pg_class c on c.oid = to_regclass(t.name)
+    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    left join pg_index k on k.indrelid = c.oid and k.indisprimary
+    group by t.name, c.oid order by t.name`;
+}

@@ -1,0 +1,14 @@
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { projectRoot } from '../lib/root.ts';
+
+/** The project's sql folder and these files besides, by their paths in it; gone when the test has ended. */
+export function sqlFolderWith(files: Record<string, string>): string {
+  const folder = mkdtempSync(join(tmpdir(), 'readback-sql-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  cpSync(join(projectRoot, 'sql'), folder, { recursive: true });
+  for (const [path, text] of Object.entries(files)) writeFileSync(join(folder, path), text);
+  return folder;
+}
