@@ -1,9 +1,22 @@
 import { Command } from 'commander';
 import { readConfig, type Config } from '../config.ts';
 import { SetupError } from '../lib/errors.ts';
+import { migrateCommand } from './migrate.ts';
 import { serveCommand, upCommand } from './up.ts';
 
 const say = (line: string) => console.log(line);
+
+const MIGRATE_HELP = `
+Ends with 0 when every replica holds everything that is published, with 1 when there is something to mend.
+With no databases configured it works on the embedded pair, running or not.
+
+Example:
+  $ npx readback migrate
+  replica-1: applied 0004 items
+  primary: applied 0004 items
+  replica-1: copying items, 812,000 of about 1,000,000 rows (81 %)
+  Up to date: the primary and the replica.
+`;
 
 /** `readback COMMAND`: what there is, and what it does. */
 export function createProgram(): Command {
@@ -20,6 +33,14 @@ export function createProgram(): Command {
     .description('Serve over databases that are set up already; change nothing in them.')
     .addHelpText('after', '\nExample:\n  $ PRIMARY_URL=postgres://… REPLICA_URLS=postgres://… npx readback serve\n')
     .action(() => run((config) => serveCommand(config, say)));
+  program
+    .command('migrate')
+    .description(
+      'Bring the databases up to date and end: apply what is new under sql/, publish, subscribe, and copy tables that ' +
+        'are new, while the system is in use. What would break replication is refused, and changes nothing.',
+    )
+    .addHelpText('after', MIGRATE_HELP)
+    .action(() => run((config) => migrateCommand(config, say)));
   return program;
 }
 

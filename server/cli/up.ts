@@ -1,10 +1,10 @@
-import { startEmbedded } from '../../infra/cluster/embedded.ts';
 import type { Config, DatabaseConfig } from '../config.ts';
 import { describeUrl } from '../db/connect.ts';
 import { SetupError } from '../lib/errors.ts';
 import { Releasers } from '../lib/releasers.ts';
 import { serve, type Server } from '../serve.ts';
 import { setUp } from '../setup/setup.ts';
+import { asConfig, startPair } from './databases.ts';
 import { runUntilStopped, type Stopping } from './lifetime.ts';
 
 type Say = (line: string) => void;
@@ -12,7 +12,7 @@ type Say = (line: string) => void;
 /** Everything: the embedded pair where no databases are configured, set-up, and the server, until told to stop. */
 export async function upCommand(config: Config, say: Say): Promise<void> {
   await runUntilStopped(config.SHUTDOWN_GRACE_MS, say, async (releasers, stopping) => {
-    const databases = config.databases ?? (await startPair(config, releasers, stopping, say));
+    const databases = config.databases ?? (await runPair(config, releasers, stopping, say));
     await setUp(databases, config, say);
     await start(config, databases, releasers, say);
   });
@@ -28,16 +28,11 @@ export async function serveCommand(config: Config, say: Say): Promise<void> {
   await runUntilStopped(config.SHUTDOWN_GRACE_MS, say, (releasers) => start(config, databases, releasers, say));
 }
 
-async function startPair(config: Config, releasers: Releasers, stopping: Stopping, say: Say): Promise<DatabaseConfig> {
-  const pair = await startEmbedded({
-    dir: config.READBACK_DIR,
-    primaryPort: config.EMBEDDED_PRIMARY_PORT,
-    replicaPort: config.EMBEDDED_REPLICA_PORT,
-    say,
-  }).catch((error: Error) => Promise.reject(new SetupError(error.message)));
+async function runPair(config: Config, releasers: Releasers, stopping: Stopping, say: Say): Promise<DatabaseConfig> {
+  const pair = await startPair(config, say);
   releasers.add('embedded PostgreSQL', () => pair.stop());
   void pair.failed.then((reason) => stopping.because(`PostgreSQL ended: ${reason}`));
-  return { primary: pair.primary, replicas: [pair.replica], replicationUrl: undefined };
+  return asConfig(pair);
 }
 
 async function start(config: Config, databases: DatabaseConfig, releasers: Releasers, say: Say): Promise<void> {

@@ -20,7 +20,7 @@ const LOCK_PAUSE_MS = 500;
 const LOCKED = new Set(['55P03', '40P01']);
 
 /** The project's migrations. */
-export const sqlFolder = join(projectRoot, 'sql');
+const sqlFolder = join(projectRoot, 'sql');
 
 /**
  * Applies what is new under `folder`, number by number, so that the apply workers never meet a change that their tables

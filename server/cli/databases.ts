@@ -1,0 +1,44 @@
+import { startEmbedded } from '../../infra/cluster/embedded.ts';
+import { findRunning } from '../../infra/cluster/running.ts';
+import type { Config, DatabaseConfig } from '../config.ts';
+import { SetupError } from '../lib/errors.ts';
+
+type Say = (line: string) => void;
+
+/**
+ * Runs `work` on the databases configured. With none configured: on the embedded pair, which a `readback up` may be
+ * running at the moment, or which else runs just for this.
+ */
+export async function withDatabases<T>(
+  config: Config,
+  say: Say,
+  work: (databases: DatabaseConfig) => Promise<T>,
+): Promise<T> {
+  if (config.databases) return work(config.databases);
+  const running = findRunning(config.READBACK_DIR);
+  if (running) return work(asConfig(running));
+  const pair = await startPair(config, say);
+  try {
+    return await work(asConfig(pair));
+  } finally {
+    await pair.stop();
+  }
+}
+
+/** Starts the embedded pair; whoever does stops it. */
+export function startPair(config: Config, say: Say) {
+  return startEmbedded({
+    dir: config.READBACK_DIR,
+    primaryPort: config.EMBEDDED_PRIMARY_PORT,
+    replicaPort: config.EMBEDDED_REPLICA_PORT,
+    say,
+  }).catch((error: Error) => Promise.reject(new SetupError(error.message)));
+}
+
+type Pair = Record<'primary' | 'replica', DatabaseConfig['primary']>;
+
+export const asConfig = ({ primary, replica }: Pair): DatabaseConfig => ({
+  primary,
+  replicas: [replica],
+  replicationUrl: undefined,
+});
