@@ -1,7 +1,7 @@
 import { Field, ID, ObjectType } from 'type-graphql';
 import { Change } from '../change.type.ts';
-import { Payload } from '../confirmation.type.ts';
 import { connectionOf, edgeOf } from '../page.type.ts';
+import { changeOf, payloadOf } from '../rows.type.ts';
 import { DateTime } from '../scalars.ts';
 
 @ObjectType()
@@ -32,16 +32,7 @@ class PostEdge extends edgeOf(Post) {}
 export class PostConnection extends connectionOf(Post, PostEdge) {}
 
 @ObjectType()
-export class PostPayload extends Payload {
-  @Field(() => Post)
-  post!: Post;
-}
+export class PostPayload extends payloadOf(Post, 'post') {}
 
 @ObjectType({ implements: Change })
-export class PostChange extends Change {
-  @Field(() => Post, { nullable: true, description: 'As of this very change; null after a delete' })
-  post!: Post | null;
-
-  @Field(() => Post, { nullable: true, description: 'As it was before; null before an insert' })
-  before!: Post | null;
-}
+export class PostChange extends changeOf(Post, 'post') {}

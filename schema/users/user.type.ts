@@ -1,7 +1,7 @@
 import { Field, ID, ObjectType } from 'type-graphql';
 import { Change } from '../change.type.ts';
-import { Payload } from '../confirmation.type.ts';
 import { connectionOf, edgeOf } from '../page.type.ts';
+import { changeOf, payloadOf } from '../rows.type.ts';
 import { DateTime } from '../scalars.ts';
 
 @ObjectType()
@@ -41,16 +41,7 @@ class UserEdge extends edgeOf(User) {}
 export class UserConnection extends connectionOf(User, UserEdge) {}
 
 @ObjectType()
-export class UserPayload extends Payload {
-  @Field(() => User)
-  user!: User;
-}
+export class UserPayload extends payloadOf(User, 'user') {}
 
 @ObjectType({ implements: Change })
-export class UserChange extends Change {
-  @Field(() => User, { nullable: true, description: 'As of this very change; null after a delete' })
-  user!: User | null;
-
-  @Field(() => User, { nullable: true, description: 'As it was before; null before an insert' })
-  before!: User | null;
-}
+export class UserChange extends changeOf(User, 'user') {}

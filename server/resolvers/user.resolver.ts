@@ -1,5 +1,4 @@
-import { Arg, Args, Ctx, ID, Mutation, Query, Resolver, Root, Subscription } from 'type-graphql';
-import { RowChangedArgs } from '../../schema/change.type.ts';
+import { Arg, Args, Ctx, ID, Mutation, Query, Resolver } from 'type-graphql';
 import { ConfirmArg, type Confirm } from '../../schema/confirmation.type.ts';
 import { PageArgs } from '../../schema/page.type.ts';
 import {
@@ -12,27 +11,21 @@ import {
 import { User, UserChange, UserConnection, UserPayload } from '../../schema/users/user.type.ts';
 import { allUsers, userById } from '../loaders/users.ts';
 import { users, type UserRow, type UserValues } from '../store/users.ts';
-import { changesOf, type WatchedTable } from './changes.ts';
 import type { Context } from './context.ts';
-import { parseId } from './ids.ts';
-import { given, write, writeOne, type Written } from './mutations.ts';
+import { given, write, writeOne } from './mutations.ts';
 import { connect, NEWEST_FIRST, type Connection } from './page.ts';
+import { rowResolver, toPayload, watch } from './rows.ts';
 
-export const userChanges: WatchedTable = {
-  table: 'users',
-  keyColumn: 'id',
-  change: UserChange,
-  field: 'user',
-  times: ['createdAt', 'updatedAt'],
-};
+export const userChanges = watch(users, UserChange, ['createdAt', 'updatedAt']);
 
 @Resolver(() => User)
-export class UserResolver {
-  @Query(() => User, { nullable: true })
-  user(@Arg('id', () => ID) id: string, @Ctx() { loaders }: Context): Promise<UserRow | null> {
-    return loaders.load(userById, parseId(id));
-  }
-
+export class UserResolver extends rowResolver({
+  table: users,
+  byId: userById,
+  type: User,
+  payload: UserPayload,
+  changes: userChanges,
+}) {
   @Query(() => UserConnection)
   users(
     @Arg('orderBy', () => UserOrder, { nullable: true, description: 'Newest first where it is left out' })
@@ -53,7 +46,7 @@ export class UserResolver {
     const { password, username, email, firstName, lastName } = input;
     const passwordHash = await context.services.hasher.hash(password);
     const user = { username, email, passwordHash, firstName: firstName ?? null, lastName: lastName ?? null };
-    return payload(await write(context, confirm, (sql) => users.insert(sql, user)));
+    return toPayload(users, await write(context, confirm, (sql) => users.insert(sql, user)));
   }
 
   @Mutation(() => UserPayload, { description: 'What is left out becomes null or its default; the password stays' })
@@ -66,7 +59,7 @@ export class UserResolver {
     const { username, email, firstName, lastName, isActive, emailVerified } = input;
     const names = { firstName: firstName ?? null, lastName: lastName ?? null };
     const whole = { username, email, ...names, isActive, emailVerified };
-    return payload(await writeOne(context, confirm, users, id, (sql, key) => users.update(sql, key, whole)));
+    return toPayload(users, await writeOne(context, confirm, users, id, (sql, key) => users.update(sql, key, whole)));
   }
 
   @Mutation(() => UserPayload, { description: 'What is left out stays' })
@@ -79,21 +72,6 @@ export class UserResolver {
     const { password, ...rest } = given(input);
     const patch = rest as Partial<UserValues>;
     if (password != null) patch.passwordHash = await context.services.hasher.hash(password);
-    return payload(await writeOne(context, confirm, users, id, (sql, key) => users.update(sql, key, patch)));
-  }
-
-  @Mutation(() => UserPayload, { description: 'Answers with the row as it was' })
-  async deleteUser(@Arg('id', () => ID) id: string, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
-    return payload(await writeOne(context, confirm, users, id, (sql, key) => users.delete(sql, key)));
-  }
-
-  @Subscription(() => UserChange, {
-    subscribe: changesOf(userChanges),
-    description: 'Changes of users, each read back from a replica before it is sent',
-  })
-  userChanged(@Args(() => RowChangedArgs) _args: RowChangedArgs, @Root() change: UserChange): UserChange {
-    return change;
+    return toPayload(users, await writeOne(context, confirm, users, id, (sql, key) => users.update(sql, key, patch)));
   }
 }
-
-const payload = ({ row, ...rest }: Written<UserRow>) => ({ user: row, ...rest });

@@ -23,14 +23,14 @@ interface PageUnder<Field extends string> {
 
 /** The statements that all tables share. `Values` are what can be written. */
 export class Table<Row extends { id: string }, Filter, Field extends string, Values extends object> {
+  readonly name: string;
   readonly one: string;
   readonly orders: Record<Field, OrderColumn>;
-  readonly #name: string;
   readonly #columns: (sql: Sql) => Fragment;
   readonly #matches: (sql: Sql, filter: Filter) => (Fragment | null)[];
 
   constructor({ name, one, columns, orders, matches }: TableDefinition<Filter, Field>) {
-    this.#name = name;
+    this.name = name;
     this.one = one;
     this.#columns = columns;
     this.orders = orders;
@@ -40,7 +40,7 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
   async byIds(sql: Sql, ids: readonly string[]): Promise<Seen<Row>> {
     const result = await sql<WithSeen<Row>[]>`
       select s.seen, ${this.#columns(sql)} from readback.seen() s(seen)
-      left join ${sql(this.#name)} t on t.id = any(${uuidArray(ids)}::uuid[])`;
+      left join ${sql(this.name)} t on t.id = any(${uuidArray(ids)}::uuid[])`;
     return split(result, 'id');
   }
 
@@ -52,7 +52,7 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
     });
     const result = await sql<WithSeen<Row>[]>`
       select s.seen, t.* from readback.seen() s(seen) left join (
-        select ${this.#columns(sql)} from ${sql(this.#name)} t
+        select ${this.#columns(sql)} from ${sql(this.name)} t
         where ${all(sql, [...this.#matches(sql, filter), ...within])} order by ${order} limit ${page.limit + 1}
       ) t on true order by ${order}`;
     return split(result, 'id');
@@ -60,7 +60,7 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
 
   async count(sql: Sql, filter: Filter): Promise<Seen<{ count: number }>> {
     const result = await sql<WithSeen<{ count: number }>[]>`
-      select readback.seen() as seen, count(*)::int as count from ${sql(this.#name)} t where ${all(sql, this.#matches(sql, filter))}`;
+      select readback.seen() as seen, count(*)::int as count from ${sql(this.name)} t where ${all(sql, this.#matches(sql, filter))}`;
     return split(result, 'count');
   }
 
@@ -81,7 +81,7 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
         select q.place, t.* from jsonb_to_recordset(${sql.json(pages.map(toQuestion))}) q(place int, parent uuid, rows int,
           after ${sql(column.type)}, after_id uuid, before ${sql(column.type)}, before_id uuid)
         cross join lateral (
-          select ${this.#columns(sql)} from ${sql(this.#name)} t
+          select ${this.#columns(sql)} from ${sql(this.name)} t
           where ${all(sql, [sql`${sql(`t.${parent}`)} = q.parent`, ...within])} order by ${order} limit q.rows
         ) t
       ) t on true order by t.place, ${order}`;
@@ -97,25 +97,25 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
     const column = sql(`t.${parent}`);
     const result = await sql<WithSeen<{ parent: string; count: number }>[]>`
       select s.seen, c.* from readback.seen() s(seen) left join (
-        select ${column} as parent, count(*)::int as count from ${sql(this.#name)} t
+        select ${column} as parent, count(*)::int as count from ${sql(this.name)} t
         where ${column} = any(${uuidArray(parents)}::uuid[]) group by ${column}
       ) c on true`;
     return split(result, 'parent');
   }
 
   insert(sql: Sql, values: Values): Statement<Row> {
-    return sql<Row[]>`insert into ${sql(this.#name)} ${sql(asRow(values))} returning ${this.#columns(sql)}`;
+    return sql<Row[]>`insert into ${sql(this.name)} ${sql(asRow(values))} returning ${this.#columns(sql)}`;
   }
 
   /** Only what is set is written. */
   update(sql: Sql, id: string, patch: Partial<Values>): Statement<Row> {
     return sql<
       Row[]
-    >`update ${sql(this.#name)} set ${sql(asRow(patch))} where id = ${id} returning ${this.#columns(sql)}`;
+    >`update ${sql(this.name)} set ${sql(asRow(patch))} where id = ${id} returning ${this.#columns(sql)}`;
   }
 
   delete(sql: Sql, id: string): Statement<Row> {
-    return sql<Row[]>`delete from ${sql(this.#name)} where id = ${id} returning ${this.#columns(sql)}`;
+    return sql<Row[]>`delete from ${sql(this.name)} where id = ${id} returning ${this.#columns(sql)}`;
   }
 }
 
