@@ -1,0 +1,153 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { runInNewContext } from 'node:vm';
+import { parse as parseEnvironment } from 'dotenv';
+import { buildSchema, parse, validate } from 'graphql';
+import { describe, expect, test } from 'vitest';
+import { readConfig } from '../config.ts';
+import { projectRoot } from '../lib/root.ts';
+import { encodeBookmark } from '../replication/bookmark.ts';
+
+const read = (file: string) => readFileSync(join(projectRoot, file), 'utf8');
+const matches = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map((match) => match[1]!);
+
+const pages = ['README.md', 'GUARANTEES.md', 'CONTRIBUTING.md'];
+const readme = read('README.md');
+const example = read('.env.example');
+/** The example as it is when somebody uncomments all of it. */
+const uncommented = parseEnvironment(example.replace(/^#(?=[A-Z][A-Z0-9_]*=)/gm, ''));
+const variables = matches(read('server/config.ts'), /^ {2}([A-Z][A-Z0-9_]+): /gm);
+
+describe('.env.example', () => {
+  test('changes nothing when it is copied', () => {
+    expect(parseEnvironment(example)).toEqual({});
+  });
+
+  test('has every variable once, and no other', () => {
+    expect(matches(example, /^#([A-Z][A-Z0-9_]*)=/gm).toSorted()).toEqual(variables.toSorted());
+  });
+
+  test('shows the defaults', () => {
+    expect(readConfig(uncommented)).toEqual(readConfig({}));
+    const withDefault = Object.keys(readConfig({})).filter((name) => variables.includes(name));
+    expect(withDefault.filter((name) => uncommented[name] === '')).toEqual(['DB_PASSWORD']);
+  });
+
+  test('says for each variable what leaving it out does', () => {
+    const blocks = example.split('\n\n').filter((block) => /^#[A-Z][A-Z0-9_]*=/m.test(block));
+    expect(blocks).toHaveLength(variables.length);
+    expect(blocks.filter((block) => !/Left\s(?:# )?out:/.test(block))).toEqual([]);
+  });
+});
+
+describe('README.md', () => {
+  test('has every error code', () => {
+    const codes = matches(read('server/lib/errors.ts'), /^ {2}\| '([A-Z_]+)'/gm);
+    expect(codes.length).toBeGreaterThan(10);
+    const described = matches(readme, /^\| `([A-Z_]+)` +\| \d{3} /gm);
+    expect(described.toSorted()).toEqual(codes.toSorted());
+  });
+
+  test('names variables that there are', () => {
+    const [, section = ''] = readme.split('\n## Configuration\n');
+    const rows = section
+      .split('\n## ')[0]!
+      .split('\n')
+      .filter((line) => line.startsWith('| `'));
+    const named = rows.flatMap((row) => matches(row.split('|')[1]!, /`(\w+)`/g));
+    expect(named.length).toBeGreaterThan(5);
+    expect(named.filter((name) => !variables.includes(name))).toEqual([]);
+  });
+
+  test('shows operations that the schema takes', () => {
+    const schema = buildSchema(read('schema/schema.graphql'));
+    const faults = operationsOf(readme).flatMap((text) => validate(schema, parse(text)).map((fault) => fault.message));
+    expect(operationsOf(readme).length).toBeGreaterThan(6);
+    expect(faults).toEqual([]);
+  });
+
+  test('compares bookmarks as the server does', () => {
+    const code = /^const bytes = .*\nconst later = .*$/m.exec(readme)![0];
+    const later = runInNewContext(`${code}; later`, { atob }) as (a: string, b: string) => string;
+    const ascending = [1n, 0x3en, 0x3fn, 0xffn, 0x100n, 0xffff_ffffn, 1n << 32n, (1n << 63n) + 5n].map((lsn) =>
+      encodeBookmark({ cluster: 7_711_294_962_252_663_706n, timeline: 1 }, lsn),
+    );
+    for (const [index, bookmark] of ascending.entries()) {
+      for (const earlier of ['', ...ascending.slice(0, index + 1)]) {
+        expect(later(earlier, bookmark)).toBe(bookmark);
+        expect(later(bookmark, earlier)).toBe(bookmark);
+      }
+    }
+  });
+});
+
+describe('what the pages name is there:', () => {
+  test('npm scripts', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    const named = pages.flatMap((page) =>
+      matches(read(page), /\bnpm (?:run )?((?!ci\b|install\b|run\b)[a-z][\w:-]*)/g),
+    );
+    expect(named).toContain('start');
+    expect([...new Set(named)].filter((name) => !(name in scripts))).toEqual([]);
+  });
+
+  test('commands', () => {
+    const named = pages.flatMap((page) => matches(read(page), /\bnpx readback ([a-z]+)/g));
+    const known = matches(read('server/cli/program.ts'), /\.command\('([a-z]+)'/g);
+    expect([...new Set(named)].filter((name) => !known.includes(name))).toEqual([]);
+  });
+
+  test('links', () => {
+    for (const page of pages) {
+      const targets = matches(read(page), /\]\(([^)\s]+)\)/g).filter((target) => !/^[a-z]+:/.test(target));
+      const headings = new Set(matches(read(page), /^#+ (.*)$/gm).map(anchorOf));
+      const isThere = (target: string) =>
+        target.startsWith('#') ? headings.has(target.slice(1)) : existsSync(join(projectRoot, target.split('#')[0]!));
+      expect(targets.filter((target) => !isThere(target))).toEqual([]);
+    }
+  });
+
+  test('tests that hold guarantees', () => {
+    const held = [...read('GUARANTEES.md').matchAll(/^- `([\w./-]+\.test\.ts)`: `(.+)`$/gm)];
+    expect(held.length).toBeGreaterThan(20);
+    const missing = held.filter(([, file, name]) => !namesIn(file!).some((pattern) => pattern.test(name!)));
+    expect(missing.map(([line]) => line)).toEqual([]);
+  });
+
+  test('a test for every guarantee', () => {
+    const [promises = ''] = read('GUARANTEES.md').split('\n## What is not promised\n');
+    const unheld = promises
+      .split(/\n(?=\*\*)/)
+      .filter((part) => part.startsWith('**') && !/^- `.+\.test\.ts`: /m.test(part));
+    expect(unheld).toEqual([]);
+  });
+});
+
+/** GraphQL blocks, and what curl and graphql-ws are shown to send. */
+function operationsOf(page: string): string[] {
+  const blocks = matches(page, /^```graphql\n([^`]*)```$/gm);
+  const posted = matches(page, /"query": ("(?:[^"\\]|\\.)*")/g).map((text) => JSON.parse(text) as string);
+  const scripted = matches(page, /const query = [`']([^`']*)[`'];/g);
+  const got = matches(page, /'query=([^']*)'/g);
+  return [...blocks, ...posted, ...scripted, ...got];
+}
+
+const anchorOf = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replace(/[^\w\- ]/g, '')
+    .replace(/ /g, '-');
+
+const CALL = /\b(?:test|it|describe)\(\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|`((?:[^`\\]|\\.)*)`)/g;
+
+/** The names of tests and groups in a file, as patterns: what a template fills in may be anything. */
+function namesIn(file: string): RegExp[] {
+  if (!existsSync(join(projectRoot, file))) return [];
+  return [...read(file).matchAll(CALL)].map(([, single, double, template]) => {
+    const literal = (single ?? double ?? template)!.replace(/\\(.)/g, '$1');
+    const parts = template === undefined ? [literal] : literal.split(/\$\{[^}]*\}/);
+    return new RegExp(`^${parts.map(escape).join('.+')}$`);
+  });
+}
+
+const escape = (text: string) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
