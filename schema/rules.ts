@@ -6,6 +6,14 @@ export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /** PostgreSQL's text takes every character but U+0000; a lone surrogate is no character, and would come back changed. */
 export const isStorable = (text: string) => text.isWellFormed() && !text.includes('\0');
 
+const TIMESTAMP = /^(?!0000)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$/;
+
+/** 30 February is read as 2 March, so it comes back as another date. */
+export function isMoment(text: string): boolean {
+  const date = TIMESTAMP.test(text) ? new Date(text) : undefined;
+  return date !== undefined && !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text.slice(0, 19));
+}
+
 /** Checks run where a value is given, null included. */
 export const WhereGiven = () => ValidateIf((_, value) => value !== undefined);
 /** Checks run where there is a value: null is one of its own. */
@@ -31,3 +39,13 @@ export function IsText(least: number, most: number, message?: string): PropertyD
 /** The id of a row. */
 export const IsId = () =>
   Matches(UUID, { message: '$property must be a UUID such as 3fa85f64-5717-4562-b3fc-2c963f66afa6' });
+
+/** A DateTime, in the form in which they are answered. */
+export const IsMoment = () =>
+  ValidateBy({
+    name: 'isMoment',
+    validator: {
+      validate: (value) => typeof value === 'string' && isMoment(value),
+      defaultMessage: () => '$property must be a moment in UTC such as 2026-01-31T12:00:00Z',
+    },
+  });

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { readConfig, type Config } from '../config.ts';
 import { SetupError } from '../lib/errors.ts';
+import { addCommand } from './add.ts';
 import { migrateCommand } from './migrate.ts';
 import { serveCommand, upCommand } from './up.ts';
 
@@ -16,6 +17,14 @@ Example:
   primary: applied 0004 items
   replica-1: copying items, 812,000 of about 1,000,000 rows (81 %)
   Up to date: the primary and the replica.
+`;
+
+const ADD_HELP = `
+Columns whose names tell of a password, secret, token or hash always stay on the primary. No database is changed:
+look at the files, change what you like, and run what it tells you to.
+
+Example:
+  $ npx readback add order_items --without cost
 `;
 
 /** `readback COMMAND`: what there is, and what it does. */
@@ -41,6 +50,15 @@ export function createProgram(): Command {
     )
     .addHelpText('after', MIGRATE_HELP)
     .action(() => run((config) => migrateCommand(config, say)));
+  program
+    .command('add <table>')
+    .description('Write the files that serve a table of the primary: queries, mutations and change events.')
+    .option('--without <columns>', 'columns that stay on the primary, comma-separated')
+    .option('--one <name>', 'what one row is called, such as orderItem')
+    .addHelpText('after', ADD_HELP)
+    .action((table: string, { without, one }: { without?: string; one?: string }) =>
+      run((config) => addCommand(table, { without: without?.split(',') ?? [], one }, config, say)),
+    );
   return program;
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isStorable, UUID } from '../../schema/rules.ts';
+import { isMoment, isStorable, UUID } from '../../schema/rules.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { OrderColumn, Position } from '../store/keyset.ts';
 
@@ -33,19 +33,11 @@ export function decodeCursor<Field extends string>(
   return { value, id };
 }
 
-const TIMESTAMP = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$/;
-
 /** What PostgreSQL would refuse is refused here: a forged cursor is the client's fault, not the server's. */
 const fits: Record<OrderColumn['type'], (value: string) => boolean> = {
-  timestamptz: (value) => TIMESTAMP.test(value) && isDate(value),
+  timestamptz: isMoment,
   text: isStorable,
 };
-
-/** 30 February is read as 2 March, so it comes back as another date. */
-function isDate(value: string): boolean {
-  const date = new Date(value);
-  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(value.slice(0, 19));
-}
 
 function readJson(text: string): unknown {
   try {

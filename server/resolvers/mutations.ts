@@ -40,7 +40,11 @@ export async function writeOne<Row extends object>(
 
 /** The fields of an update that the client gave. @throws ClientError BAD_USER_INPUT where there are none. */
 export function given<Input extends object>(input: Input): Partial<Input> {
-  const fields = Object.entries(input).filter(([, value]) => value !== undefined);
-  if (fields.length === 0) throw badInput('Nothing to update: give at least one field.', 'input');
-  return Object.fromEntries(fields) as Partial<Input>;
+  const fields = defined(input);
+  if (Object.keys(fields).length === 0) throw badInput('Nothing to update: give at least one field.', 'input');
+  return fields;
 }
+
+/** What the client left out stays out, so that it gets its default. */
+export const defined = <Input extends object>(input: Input): Partial<Input> =>
+  Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)) as Partial<Input>;

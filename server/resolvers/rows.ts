@@ -6,7 +6,7 @@ import type { Table } from '../store/table.ts';
 import { changesOf, type WatchedTable } from './changes.ts';
 import type { Context } from './context.ts';
 import { parseId } from './ids.ts';
-import { given, write, writeOne, type Written } from './mutations.ts';
+import { defined, given, write, writeOne, type Written } from './mutations.ts';
 
 interface Rows<Row extends { id: string }> {
   table: Table<Row, never, never, never>;
@@ -62,7 +62,8 @@ export function writableResolver<Row extends { id: string }, Values extends obje
   abstract class WritableResolver extends rowResolver(rows) {
     @Mutation(() => payload, { name: `create${type.name}` })
     async create(@Arg('input', () => create) input: Values, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
-      return toPayload(table, await write(context, confirm, (sql) => table.insert(sql, input)));
+      const values = defined(input) as Values;
+      return toPayload(table, await write(context, confirm, (sql) => table.insert(sql, values)));
     }
 
     @Mutation(() => payload, { name: `update${type.name}`, description: 'What is left out stays' })

@@ -1,0 +1,58 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Config } from '../config.ts';
+import { connect } from '../db/connect.ts';
+import { SetupError } from '../lib/errors.ts';
+import { projectRoot } from '../lib/root.ts';
+import { define, type Definition, type Wishes } from './add/definition.ts';
+import { registered } from './add/register.ts';
+import { filesFor } from './add/templates.ts';
+import { withDatabases } from './databases.ts';
+
+type Say = (line: string) => void;
+
+/** Writes the files that serve a table of the primary, and says what to run next; changes no database. */
+export async function addCommand(
+  table: string,
+  wishes: Wishes,
+  config: Config,
+  say: Say,
+  root = projectRoot,
+): Promise<void> {
+  const definition = await withDatabases(config, say, ({ primary }) =>
+    read(primary.adminUrl, table, wishes, config, root),
+  );
+  const added = filesFor(definition, nextNumber(root));
+  const taken = Object.keys(added).find((path) => existsSync(join(root, path)));
+  if (taken !== undefined) throw new SetupError(`${taken} is there already: remove it to have it written anew.`);
+  const changed = registered(definition, (path) => readFileSync(join(root, path), 'utf8'));
+  write({ ...added, ...changed }, root);
+  for (const path of Object.keys(added)) say(`wrote    ${path}`);
+  for (const path of Object.keys(changed)) say(`changed  ${path}`);
+  say('\nLook at them, then run: npm run codegen && npm run check && npx readback migrate, and start the server anew.');
+}
+
+async function read(url: string, table: string, wishes: Wishes, config: Config, root: string): Promise<Definition> {
+  const options = { max: 1, connectTimeoutMs: config.DB_CONNECT_TIMEOUT_MS, applicationName: 'readback add' };
+  const primary = connect(url, options);
+  try {
+    return await define(primary, table, wishes, root);
+  } finally {
+    await primary.end({ timeout: 5 });
+  }
+}
+
+function nextNumber(root: string): string {
+  const names = ['primary', 'replica'].flatMap((side) => readdirSync(join(root, 'sql', side)));
+  return String(1 + Math.max(...names.map((name) => parseInt(name, 10) || 0))).padStart(4, '0');
+}
+
+function write(files: Record<string, string>, root: string): void {
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
+  }
+  const code = Object.keys(files).filter((path) => path.endsWith('.ts'));
+  spawnSync(join(projectRoot, 'node_modules/.bin/prettier'), ['--write', ...code], { cwd: root });
+}
