@@ -51,7 +51,8 @@ export function createProgram(): Command {
     .addHelpText('after', MIGRATE_HELP)
     .action(() => run((config) => migrateCommand(config, say)));
   program
-    .command('add <table>')
+    .command('add')
+    .argument('<table>', 'its name on the primary')
     .description('Write the files that serve a table of the primary: queries, mutations and change events.')
     .option('--without <columns>', 'columns that stay on the primary, comma-separated')
     .option('--one <name>', 'what one row is called, such as orderItem')

@@ -1,12 +1,12 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { registered } from '../cli/add/register.ts';
 import { addCommand } from '../cli/add.ts';
 import { projectRoot } from '../lib/root.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
+import { projectCopy, run, serve, writeFiles } from './project-copy.ts';
 
 let databases: TestDatabases;
 beforeEach(async () => {
@@ -15,52 +15,12 @@ beforeEach(async () => {
 afterEach(() => databases.drop());
 
 const quiet = () => {};
-const SETTINGS = ['package.json', 'tsconfig.json', 'tsconfig.build.json', '.prettierrc.json', '.prettierignore'];
-const PARTS = ['server', 'schema', 'sql', 'infra', ...SETTINGS];
-
-/** What the commands read of the project, in a folder of its own. */
-function projectCopy(): string {
-  const root = mkdtempSync(join(tmpdir(), 'readback-add-'));
-  onTestFinished(() => rmSync(root, { recursive: true }));
-  for (const name of PARTS) {
-    cpSync(join(projectRoot, name), join(root, name), { recursive: true });
-  }
-  symlinkSync(join(projectRoot, 'node_modules'), join(root, 'node_modules'));
-  return root;
-}
 
 async function add(root: string, table: string, without: string[] = []): Promise<string[]> {
   const said: string[] = [];
   const config = { ...testConfig(), databases: databases.config };
   await addCommand(table, { without, one: undefined }, config, (line) => said.push(line), root);
   return said;
-}
-
-function run(root: string, program: string, ...args: string[]): string {
-  const { stdout, stderr, status } = spawnSync(join(root, 'node_modules/.bin', program), args, {
-    cwd: root,
-    encoding: 'utf8',
-  });
-  return status === 0 ? 'ok' : stdout + stderr;
-}
-
-/** The copy's own server over the databases; returns its address. */
-async function serve(root: string): Promise<string> {
-  const { primary, replicas } = databases.config;
-  const env = { PATH: process.env['PATH'], PORT: '0', PRIMARY_URL: primary.url, REPLICA_URLS: replicas[0]!.url };
-  const server = spawn(process.execPath, [join(root, 'dist/server/main.js'), 'serve'], { cwd: root, env });
-  const ended = new Promise((resolve) => server.once('exit', resolve));
-  onTestFinished(async () => {
-    server.kill();
-    await ended;
-  });
-  let output = '';
-  for await (const chunk of server.stdout) {
-    output += String(chunk);
-    const url = /GraphQL +(\S+)/.exec(output)?.[1];
-    if (url !== undefined) return url;
-  }
-  throw new Error(`the server ended: ${output}`);
 }
 
 test(
@@ -97,16 +57,7 @@ test(
     expect(run(root, 'tsc', '-p', 'tsconfig.build.json')).toBe('ok');
     await setUp(databases.config, testConfig(), quiet, join(root, 'sql'));
 
-    const url = await serve(root);
-    const query = async (text: string) => {
-      const response = await fetch(url, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'readback-consistency': 'strong' },
-        body: JSON.stringify({ query: text }),
-      });
-      const { data, errors } = (await response.json()) as { data: any; errors?: { extensions: object }[] };
-      return errors ? errors.map(({ extensions }) => extensions) : data;
-    };
+    const query = await serve(root, databases);
     const { users } = await query(
       '{ users { nodes { id orderItemsByBuyer { totalCount nodes { name isGift giver { id } } } } } }',
     );
@@ -151,6 +102,47 @@ test(
     ]);
   },
 );
+
+/** The files that the README tells to write, by their paths. */
+function recipe(): Record<string, string> {
+  const section = readFileSync(join(projectRoot, 'README.md'), 'utf8').split('\n### Write them yourself\n')[1]!;
+  const parts = section.split(/\n\*\*\d\. `/).slice(1);
+  return Object.fromEntries(
+    parts.map((part) => [part.split('`')[0]!, /^```(?:sql|ts)\n(.*?)^```$/ms.exec(part)![1]!] as const),
+  );
+}
+
+test('the files that the README shows make a table, in few lines', { timeout: 120_000 }, async () => {
+  const files = recipe();
+  expect(Object.keys(files)).toHaveLength(6);
+  expect(Object.values(files).join('').split('\n').length).toBeLessThan(140);
+  const root = projectCopy();
+  const parent = { field: 'post', table: 'posts', one: 'post', type: 'Post' };
+  const names = { table: 'comments', one: 'comment', many: 'comments', type: 'Comment' };
+  writeFiles(root, { ...files, ...registered(names, [parent], (path) => readFileSync(join(root, path), 'utf8')) });
+  expect(run(root, 'prettier', '--check', ...Object.keys(files).filter((path) => path.endsWith('.ts')))).toBe('ok');
+  expect(run(root, 'tsc', '-p', 'tsconfig.build.json')).toBe('ok');
+
+  await databases.primary`insert into users (username, email, password_hash) values ('ada', 'ada@example.com', '-')`;
+  await databases.primary`insert into posts (author_id, title, body) select id, 'Notes', '' from users`;
+  await setUp(databases.config, testConfig(), quiet, join(root, 'sql'));
+  const query = await serve(root, databases);
+  const [post] = (await query('{ posts { nodes { id } } }')).posts.nodes;
+  const { createComment } = await query(
+    `mutation { createComment(input: { postId: "${post.id}", body: "Said" }) { comment { id body post { title } } } }`,
+  );
+  const { id, ...comment } = createComment.comment;
+  expect(comment).toEqual({ body: 'Said', post: { title: 'Notes' } });
+  await query(`mutation { updateComment(id: "${id}", input: { body: "Well said" }) { bookmark } }`);
+  expect(await query('{ comments { nodes { body post { comments { totalCount } } } } }')).toEqual({
+    comments: { nodes: [{ body: 'Well said', post: { comments: { totalCount: 1 } } }] },
+  });
+  await query(`mutation { deleteComment(id: "${id}") { bookmark } }`);
+  expect(await query(`{ comment(id: "${id}") { id } }`)).toEqual({ comment: null });
+  const log = await databases.replicas[0]!`
+    select operation from readback.change_log where table_name = 'comments' order by change_log.after_lsn, seq`;
+  expect(log.map(({ operation }) => operation)).toEqual(['INSERT', 'UPDATE', 'DELETE']);
+});
 
 test('a table that must be written by hand is refused, with all that stands against it', async () => {
   const { primary } = databases;

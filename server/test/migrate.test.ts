@@ -189,6 +189,16 @@ test('a dropped column takes two numbers, and one run: the primary stops sending
   );
 });
 
+test('a table less takes two numbers, and one run', async () => {
+  await migrate({
+    'primary/0004.do.no-posts.sql': 'alter publication readback drop table posts; drop table posts;',
+    'replica/0005.do.no-posts.sql': 'drop table posts;',
+  });
+  await insertUser(primary, 'ada');
+  await expectSame('users', ALL);
+  expect(await replica`select * from readback.feed_faults()`).toEqual([]);
+});
+
 test('types made wider, an enum among them, while they are written: the replica is the first that takes more', async () => {
   const table = `
     create type mood as enum ('calm');

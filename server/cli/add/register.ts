@@ -1,15 +1,16 @@
 import { SetupError } from '../../lib/errors.ts';
-import { kebab, pascal, type Definition } from './definition.ts';
-import { parentsOf } from './templates.ts';
+import { kebab, pascal, type Definition, type Parent } from './definition.ts';
+
+type Names = Pick<Definition, 'table' | 'one' | 'many' | 'type'>;
 
 /** The files that name every table, each with this one added, by their paths. */
-export function registered(definition: Definition, read: (path: string) => string): Record<string, string> {
-  const { table, one, many, type } = definition;
+export function registered(
+  { table, one, many, type }: Names,
+  parents: Parent[],
+  read: (path: string) => string,
+): Record<string, string> {
   const from = `./${kebab(one)}.resolver.ts`;
-  const resolvers = [
-    `${type}Resolver`,
-    ...parentsOf(definition).map((parent) => `${pascal(many)}Of${parent.type}Resolver`),
-  ];
+  const resolvers = [`${type}Resolver`, ...parents.map((parent) => `${pascal(many)}Of${parent.type}Resolver`)];
   const names = resolvers.join(', ');
   const types = `./${kebab(table)}/${kebab(one)}.type.ts`;
   const schema = added(

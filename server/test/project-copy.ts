@@ -1,0 +1,63 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { projectRoot } from '../lib/root.ts';
+import type { TestDatabases } from './databases.ts';
+
+const SETTINGS = ['package.json', 'tsconfig.json', 'tsconfig.build.json', '.prettierrc.json', '.prettierignore'];
+const PARTS = ['server', 'schema', 'sql', 'infra', ...SETTINGS];
+
+/** The project in a folder of its own, to write into; gone when the test has ended. */
+export function projectCopy(): string {
+  const root = mkdtempSync(join(tmpdir(), 'readback-copy-'));
+  onTestFinished(() => rmSync(root, { recursive: true }));
+  for (const name of PARTS) cpSync(join(projectRoot, name), join(root, name), { recursive: true });
+  symlinkSync(join(projectRoot, 'node_modules'), join(root, 'node_modules'));
+  return root;
+}
+
+export function writeFiles(root: string, files: Record<string, string>): void {
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
+  }
+}
+
+/** `ok`, or what the program said. */
+export function run(root: string, program: string, ...args: string[]): string {
+  const options = { cwd: root, encoding: 'utf8' } as const;
+  const { stdout, stderr, status } = spawnSync(join(root, 'node_modules/.bin', program), args, options);
+  return status === 0 ? 'ok' : stdout + stderr;
+}
+
+/** The copy's own server over the databases, until the test has ended. */
+export async function serve(root: string, databases: TestDatabases): Promise<(query: string) => Promise<any>> {
+  const { primary, replicas } = databases.config;
+  const env = { PATH: process.env['PATH'], PORT: '0', PRIMARY_URL: primary.url, REPLICA_URLS: replicas[0]!.url };
+  const server = spawn(process.execPath, [join(root, 'dist/server/main.js'), 'serve'], { cwd: root, env });
+  const ended = new Promise((resolve) => server.once('exit', resolve));
+  onTestFinished(async () => {
+    server.kill();
+    await ended;
+  });
+  let output = '';
+  for await (const chunk of server.stdout) {
+    output += String(chunk);
+    const url = /GraphQL +(\S+)/.exec(output)?.[1];
+    if (url !== undefined) return (query) => ask(url, query);
+  }
+  throw new Error(`the server ended: ${output}`);
+}
+
+/** With strong consistency: the data, or the extensions of the errors. */
+async function ask(url: string, query: string): Promise<any> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'readback-consistency': 'strong' },
+    body: JSON.stringify({ query }),
+  });
+  const { data, errors } = (await response.json()) as { data: unknown; errors?: { extensions: object }[] };
+  return errors ? errors.map(({ extensions }) => extensions) : data;
+}
