@@ -114,6 +114,18 @@ describe('what the logs can be trusted with is noted', () => {
   });
 });
 
+test('a replica that joins later catches up number by number, while the others go on', async () => {
+  databases = await freshDatabases({ replicas: 2, settle: false });
+  const { config, primary, replicas } = databases;
+  await setUp({ ...config, replicas: config.replicas.slice(0, 1) }, testConfig(), quiet);
+  await primary`insert into users (username, email, password_hash) values ('ada', 'ada@example.com', '-')`;
+  const said: string[] = [];
+  await setUp(config, testConfig(), (line) => said.push(line));
+  const files = readdirSync(join(projectRoot, 'sql', 'replica')).length;
+  expect(said.map((line) => line.split(' ')[0])).toEqual(Array.from({ length: files }, () => 'replica-2:'));
+  expect(await replicas[1]!`select username from users`).toEqual([{ username: 'ada' }]);
+});
+
 test('a new table waits for a disabled subscription, and says so', async () => {
   databases = await freshDatabases();
   await databases.replicas[0]!`alter subscription readback disable`;
