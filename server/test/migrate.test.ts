@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type postgres from 'postgres';
-import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { CreateUserDocument } from '../../schema/generated/operations.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
@@ -11,6 +11,9 @@ import { subscribeTo } from './subscribe.ts';
 
 /** More than the suite's: MIGRATE_ROWS=1000000 npm test -- server/test/migrate.test.ts */
 const ROWS = Number(process.env['MIGRATE_ROWS'] ?? 200_000);
+
+/** Each test sets up a pair several times. */
+vi.setConfig({ testTimeout: 60_000 });
 
 /** Between two writes of a writer: a replica on the same two cores must be able to keep up. */
 const PAUSE_MS = 2;
@@ -148,7 +151,7 @@ test('clients notice nothing of it: their writes, reads and subscriptions go on 
     'subscription { userChanged { key user { isActive } } }',
   );
   const told = [changes.next()];
-  await expect.poll(server.subscribers).toBe(1);
+  await expect.poll(server.subscribers, { timeout: 20_000 }).toBe(1);
   const created: string[] = [];
   const stopWriting = writers(async (writer, round) => {
     const name = `w${writer}-${round}`;
@@ -160,7 +163,7 @@ test('clients notice nothing of it: their writes, reads and subscriptions go on 
     const headers = { 'readback-bookmark': data.createUser.bookmark };
     expect((await server.query(text, {}, headers)).errors).toEqual([]);
   });
-  await expect.poll(() => created.length).toBeGreaterThan(3);
+  await expect.poll(() => created.length, { timeout: 20_000 }).toBeGreaterThan(3);
   await migrate({
     'replica/0004.do.x.sql': 'alter table users add column points int not null default 7;',
     'primary/0004.do.x.sql': `alter table users add column points int not null default 7; ${PUBLISH('points')}`,
@@ -179,7 +182,7 @@ test('clients notice nothing of it: their writes, reads and subscriptions go on 
   while (told.length < created.length) told.push(changes.next());
   const keys = (await Promise.all(told)).map(({ userChanged }) => userChanged.key);
   expect(new Set(keys)).toEqual(new Set(created));
-}, 60_000);
+});
 
 test('a table with rows is brought under replication while it is written: the same on both sides, no copied row logged', async () => {
   await primary`create table items (id bigint primary key, owner int not null, note text)`;
@@ -418,7 +421,7 @@ describe('what would break replication is refused, and leaves everything as it w
     }
     await stopWriting();
     await expectSame('users', ALL);
-  }, 60_000);
+  });
 });
 
 test('what a replica has yet to apply may need the column: it is not dropped before that', async () => {
