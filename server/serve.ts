@@ -27,6 +27,10 @@ export interface Server {
   port: number;
   /** Live subscriptions to changes. */
   subscribers: () => number;
+  /** Kinds of subscriptions, each event of which is rendered once. */
+  groups: () => number;
+  /** Clients closed so far because they did not take what was sent. */
+  slowClients: () => number;
   stop: () => Promise<void>;
 }
 
@@ -96,7 +100,13 @@ async function build(
     slowClientTimeoutMs: config.WS_SLOW_CLIENT_TIMEOUT_MS,
   });
   const { host, port } = await listenHttp(config, services, new Operations(services, router), fanOut, log, releasers);
-  return { host, port, subscribers: () => fanOut.subscribers };
+  return {
+    host,
+    port,
+    subscribers: () => fanOut.subscribers,
+    groups: () => fanOut.groups,
+    slowClients: () => fanOut.slowClients,
+  };
 }
 
 async function listenHttp(

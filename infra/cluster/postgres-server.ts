@@ -39,6 +39,8 @@ const SETTINGS: Record<string, string> = {
 };
 
 const READY_MS = 120_000;
+/** A backend that is at work when its postmaster dies notices it only when it waits for something. */
+const LINGER_MS = 60_000;
 const LOG_BYTES = 10_000_000;
 
 interface Running {
@@ -67,7 +69,7 @@ export class PostgresServer {
   /** Resolves when it answers. */
   async start(): Promise<void> {
     if (this.#running) return;
-    for (const deadline = Date.now() + 10_000; ; await sleep(100)) {
+    for (const deadline = Date.now() + LINGER_MS; ; await sleep(100)) {
       const reason = await this.#tryStart();
       if (reason === undefined) return;
       // After a crash the old backends need a moment to notice it; until then they hold the shared memory.

@@ -21,6 +21,9 @@ const BATCH = 500;
 /** The doorbell wakes at once; this is for one that was not heard. */
 const POLL_MS = 1000;
 const RETRY_MS = 200;
+/** So long a replica that failed comes after all others. */
+const AVOID_MS = 10_000;
+const RANKS = { growing: 0, standing: 1, away: 2 };
 const CHECK_FAULTS_MS = 10_000;
 /** So long a replica that refuses the position waits for one that takes it. Then the feed starts anew from its end. */
 const PATIENCE_MS = 30_000;
@@ -36,6 +39,9 @@ export class FeedReader {
   #open: OpenSource | undefined;
   /** Whose position the window's end is; undefined until a log was found. */
   #logId: bigint | undefined;
+  /** The one that could not be read, or not be trusted, when it was tried last. */
+  #failed: FeedSource | undefined;
+  #failedAt = 0;
   #refusedSince: number | undefined;
   #rung = false;
   #ended: Promise<void> = Promise.resolve();
@@ -89,15 +95,13 @@ export class FeedReader {
     }
   }
 
-  /** One that grows rather than one that stands; the one that is read already rather than another. */
+  /** One that grows rather than one that stands; the one that is read already rather than another; the one that failed last of all. */
   #best(): FeedSource | undefined {
-    const { sources } = this.#options;
+    const failed = Date.now() - this.#failedAt < AVOID_MS ? this.#failed : undefined;
+    const fitness = (source: FeedSource) => (source === failed ? RANKS.away : RANKS[source.fitness()]);
+    const candidates = this.#options.sources.filter((source) => source.fitness() !== 'away');
     const current = this.#open?.source;
-    const ordered = current ? [current, ...sources.filter((source) => source !== current)] : sources;
-    return (
-      ordered.find((source) => source.fitness() === 'growing') ??
-      ordered.find((source) => source.fitness() === 'standing')
-    );
+    return candidates.toSorted((a, b) => fitness(a) - fitness(b) || Number(b === current) - Number(a === current))[0];
   }
 
   async #readFrom(source: FeedSource): Promise<void> {
@@ -158,6 +162,8 @@ export class FeedReader {
 
   #lost(source: FeedSource, error: unknown): void {
     const reason = error instanceof FeedFault ? error.message : `the change log of ${source.name} cannot be read`;
+    this.#failed = source;
+    this.#failedAt = Date.now();
     if (this.#state.phase !== 'degraded') this.#options.log.error({ err: error }, `change feed: ${reason}`);
     this.#step({ kind: 'lost', reason });
     if (asClientError(error)?.code === 'CURSOR_EXPIRED') this.#refused(source);

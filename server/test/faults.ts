@@ -1,4 +1,8 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import postgres from 'postgres';
+import type { TestCluster } from './cluster.ts';
 
 /** Ways to hold a replica's apply worker back, each undone by what it returns. */
 
@@ -49,4 +53,19 @@ export async function pauseWorker(replica: postgres.Sql): Promise<() => void> {
       // It ended meanwhile, with its server.
     }
   };
+}
+
+/** As when its machine goes: the postmaster and every process of it at once. */
+export function killServer({ dir }: TestCluster, name: string): void {
+  const pid = readFileSync(join(dir, name, 'postmaster.pid'), 'utf8').split('\n')[0]!;
+  const children = execFileSync('ps', ['-o', 'pid=', '--ppid', pid], { encoding: 'utf8' }).trim().split(/\s+/);
+  for (const each of [pid, ...children]) endProcess(Number(each));
+}
+
+function endProcess(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It ended by itself meanwhile.
+  }
 }

@@ -37,6 +37,8 @@ export interface TestServer {
   ) => Promise<{ status: number; headers: Headers; body: any }>;
   websocket: () => Client;
   subscribers: () => number;
+  groups: () => number;
+  slowClients: () => number;
   stop: () => Promise<void>;
 }
 
@@ -70,6 +72,8 @@ export async function startServer(overrides: Partial<Config> = {}, given?: TestD
       return client;
     },
     subscribers: server.subscribers,
+    groups: server.groups,
+    slowClients: server.slowClients,
     stop: async () => {
       for (const client of clients) await client.dispose();
       await server.stop();

@@ -4,7 +4,7 @@ import { Group, type Render } from './group.ts';
 import type { OutletOptions } from './outlet.ts';
 import { Subscriber, type Channel } from './subscriber.ts';
 
-export interface FanOutOptions extends OutletOptions {
+export interface FanOutOptions extends Omit<OutletOptions, 'gaveUp'> {
   feed: Feed;
 }
 
@@ -16,6 +16,7 @@ export class FanOut {
   readonly #options: FanOutOptions;
   readonly #groups = new Map<string, Group>();
   readonly #subscribers = new Set<Subscriber>();
+  #slowClients = 0;
 
   constructor(options: FanOutOptions) {
     this.#options = options;
@@ -25,6 +26,11 @@ export class FanOut {
     return this.#subscribers.size;
   }
 
+  /** Sockets that were closed because they stayed full. */
+  get slowClients(): number {
+    return this.#slowClients;
+  }
+
   get groups(): number {
     return this.#groups.size;
   }
@@ -32,7 +38,7 @@ export class FanOut {
   /** Starts at once. The result ends with the subscription, and ends it when it is returned. */
   open(key: string, stream: FeedStream, channel: Channel, render: Render): AsyncGenerator<never, void> {
     const group = this.#groups.get(key) ?? this.#newGroup(key, stream, render);
-    const subscriber = new Subscriber(group, stream, channel, this.#options);
+    const subscriber = new Subscriber(group, stream, channel, { ...this.#options, gaveUp: () => this.#slowClients++ });
     this.#subscribers.add(subscriber);
     const ended = subscriber.run().finally(() => {
       this.#subscribers.delete(subscriber);

@@ -5,6 +5,8 @@ export interface OutletOptions {
   bufferBytes: number;
   /** A socket that stays full for so long is closed. */
   slowClientTimeoutMs: number;
+  /** Told when that happens. */
+  gaveUp: () => void;
 }
 
 /** Of Readback: the client may connect again, and go on behind its last cursor. */
@@ -49,6 +51,8 @@ export class Outlet {
   }
 
   #giveUp(): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    this.#options.gaveUp();
     this.#socket.close(TOO_SLOW, 'Too slow: connect again, and go on behind your last cursor');
     // The close frame waits behind everything else.
     setTimeout(() => this.#socket.terminate(), TERMINATE_MS).unref();

@@ -5,9 +5,8 @@ import { snapshot } from '../../feed/snapshot.ts';
 import type { FeedEvent, FeedStream } from '../../feed/stream.ts';
 import { ClientError } from '../../lib/errors.ts';
 import { comparePositions } from '../../lib/position.ts';
-import type { FanOutOptions } from './fan-out.ts';
 import type { Group } from './group.ts';
-import { Outlet } from './outlet.ts';
+import { Outlet, type OutletOptions } from './outlet.ts';
 
 /** Where a subscription's events go: a socket, and the id that its client gave the subscription. */
 export interface Channel {
@@ -31,7 +30,7 @@ export class Subscriber {
   /** Resolves when it is live no more: the socket is full, or all is over. */
   #parted = Promise.withResolvers<void>();
 
-  constructor(group: Group, stream: FeedStream, { socket, id }: Channel, options: FanOutOptions) {
+  constructor(group: Group, stream: FeedStream, { socket, id }: Channel, options: OutletOptions) {
     this.#group = group;
     this.#stream = stream;
     this.#outlet = new Outlet(socket, id, options);

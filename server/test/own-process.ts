@@ -1,0 +1,70 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { DatabaseConfig } from '../config.ts';
+import { projectRoot } from '../lib/root.ts';
+import { buildChanged } from '../../infra/launch/prepare.mjs';
+
+/** A server in a process of its own, for tests that kill it. */
+export interface OwnProcess {
+  url: string;
+  pid: () => number;
+  /** SIGKILL. */
+  kill: () => Promise<void>;
+  /** Resolves when it listens. */
+  start: () => Promise<void>;
+  stop: () => Promise<void>;
+}
+
+export async function ownProcess(
+  databases: DatabaseConfig,
+  settings: Record<string, string> = {},
+): Promise<OwnProcess> {
+  if ((await buildChanged()) !== 0) throw new Error('the build failed');
+  const port = await freePort();
+  const environment = {
+    ...process.env,
+    ...settings,
+    PORT: String(port),
+    PRIMARY_URL: databases.primary.url,
+    REPLICA_URLS: databases.replicas.map(({ url }) => url).join(','),
+  };
+  let child: ChildProcess | undefined;
+  const end = async (signal: NodeJS.Signals) => {
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, 'exit');
+    child.kill(signal);
+    await exit;
+  };
+  return {
+    url: `http://127.0.0.1:${port}`,
+    pid: () => child!.pid!,
+    kill: () => end('SIGKILL'),
+    start: async () => {
+      child = spawn(process.execPath, [join(projectRoot, 'dist/server/main.js'), 'serve'], {
+        env: environment,
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const ended = once(child, 'exit').then(() => Promise.reject(new Error('the server ended')));
+      ended.catch(() => undefined);
+      await Promise.race([ended, said(child, 'Readback is ready')]);
+      child.stdout!.resume();
+    },
+    stop: () => end('SIGTERM'),
+  };
+}
+
+async function said(child: ChildProcess, text: string): Promise<void> {
+  for await (const chunk of child.stdout!.iterator({ destroyOnReturn: false }))
+    if (String(chunk).includes(text)) return;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
