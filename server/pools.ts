@@ -9,21 +9,22 @@ import type { ReplicaState, ReplicaView } from './replication/state.ts';
 
 type PoolOptions = Pick<ConnectOptions, 'role' | 'max' | 'closed' | 'notified'> & { name: string };
 
-const END_TIMEOUT_S = 5;
+const END_TIMEOUT_S = 3;
 
 /** Opens connection pools, and closes them with the server. */
 export class Pools {
   readonly #config: Config;
-  readonly #releasers: Releasers;
+  readonly #open: Sql[] = [];
 
   constructor(config: Config, releasers: Releasers) {
     this.#config = config;
-    this.#releasers = releasers;
+    // All at once: a server that is away makes each wait its whole time.
+    releasers.add('connections', () => Promise.all(this.#open.map((sql) => sql.end({ timeout: END_TIMEOUT_S }))));
   }
 
   open(url: string, options: PoolOptions): Sql {
     const sql = this.#connect(url, options);
-    this.#releasers.add(options.name, () => sql.end({ timeout: END_TIMEOUT_S }));
+    this.#open.push(sql);
     return sql;
   }
 

@@ -1,9 +1,16 @@
 import { toMicroseconds } from '../lib/time.ts';
 import type { ChangeRow, Image } from '../store/change-log.ts';
 
-/** `is_active` as `isActive`. */
-export const toFieldName = (column: string) =>
-  column.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+const fieldNames = new Map<string, string>();
+
+/** `is_active` as `isActive`: asked for every column of every event, and worked out once. */
+export function toFieldName(column: string): string {
+  const known = fieldNames.get(column);
+  if (known !== undefined) return known;
+  const name = column.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+  fieldNames.set(column, name);
+  return name;
+}
 
 /** Fields whose values differ between the images; all of them for an insert or a delete. */
 export function changedFields(before: Image | null, after: Image | null): string[] {

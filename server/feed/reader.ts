@@ -3,6 +3,7 @@ import { asClientError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import type { Position } from '../lib/position.ts';
+import { withinMs } from '../lib/within.ts';
 import type { FeedChange, RecentChanges } from './recent.ts';
 import { checkFaults, FeedFault, openSource, type FeedSource, type OpenSource } from './source.ts';
 import { feedStep, type FeedState, type FeedStep } from './state.ts';
@@ -21,6 +22,7 @@ const BATCH = 500;
 /** The doorbell wakes at once; this is for one that was not heard. */
 const POLL_MS = 1000;
 const RETRY_MS = 200;
+const STOP_MS = 500;
 /** So long a replica that failed comes after all others. */
 const AVOID_MS = 10_000;
 const RANKS = { growing: 0, standing: 1, away: 2 };
@@ -70,7 +72,8 @@ export class FeedReader {
   async stop(): Promise<void> {
     this.#step({ kind: 'stopped' });
     this.rang();
-    await this.#ended;
+    // A read that waits for a replica that is away ends with its connections.
+    await withinMs(this.#ended, STOP_MS).catch(() => undefined);
   }
 
   /** A connection to the replica closed: after a crash its latest changes may come again, under other seq numbers. */

@@ -28,7 +28,10 @@ export class ChangeResolver {
     subscribe: subscribeToAll,
     description: 'For clients that keep a copy: every change, each once, in the order of the commits on the primary',
   })
-  changes(@Args(() => ChangesArgs) _args: ChangesArgs, @Root() event: typeof FeedEvent): typeof FeedEvent {
+  changes(
+    @Args(() => ChangesArgs, { validate: false }) _args: ChangesArgs,
+    @Root() event: typeof FeedEvent,
+  ): typeof FeedEvent {
     return event;
   }
 }

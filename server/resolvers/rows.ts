@@ -42,7 +42,7 @@ export function rowResolver<Row extends { id: string }>({ table, byId, type, pay
       subscribe: changesOf(changes),
       description: `Changes of ${table.name}, each read back from a replica before it is sent`,
     })
-    changed(@Args(() => RowChangedArgs) _args: RowChangedArgs, @Root() change: Change): Change {
+    changed(@Args(() => RowChangedArgs, { validate: false }) _args: RowChangedArgs, @Root() change: Change): Change {
       return change;
     }
   }

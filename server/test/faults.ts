@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import postgres from 'postgres';
+import { exists, until } from '../../infra/cluster/processes.ts';
 import type { TestCluster } from './cluster.ts';
 
 /** Ways to hold a replica's apply worker back, each undone by what it returns. */
@@ -56,10 +57,12 @@ export async function pauseWorker(replica: postgres.Sql): Promise<() => void> {
 }
 
 /** As when its machine goes: the postmaster and every process of it at once. */
-export function killServer({ dir }: TestCluster, name: string): void {
+export async function killServer({ dir }: TestCluster, name: string): Promise<void> {
   const pid = readFileSync(join(dir, name, 'postmaster.pid'), 'utf8').split('\n')[0]!;
   const children = execFileSync('ps', ['-o', 'pid=', '--ppid', pid], { encoding: 'utf8' }).trim().split(/\s+/);
   for (const each of [pid, ...children]) endProcess(Number(each));
+  // A zombie until its parent, which starts it again, has noticed.
+  if (!(await until(() => !exists(Number(pid)), 10_000))) throw new Error(`process ${pid} does not end`);
 }
 
 function endProcess(pid: number): void {

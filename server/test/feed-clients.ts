@@ -57,7 +57,7 @@ export class ResumingClient {
     const socket = new WebSocket(this.#url, 'graphql-transport-ws');
     this.#socket = socket;
     socket.on('open', () => socket.send('{"type":"connection_init"}'));
-    socket.on('message', (data) => this.#hear(socket, JSON.parse(String(data))));
+    socket.on('message', (data) => this.#hear(socket, JSON.parse((data as Buffer).toString())));
     socket.on('error', () => {});
     return new Promise((resolve) => socket.on('close', () => resolve()));
   }

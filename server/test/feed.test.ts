@@ -234,7 +234,7 @@ test('a slow client is closed with a code of its own, slows nobody, and misses n
   const got = Promise.withResolvers<void>();
   slow.on('open', () => slow.send('{"type":"connection_init"}'));
   slow.on('message', (data) => {
-    const message = JSON.parse(String(data));
+    const message = JSON.parse((data as Buffer).toString());
     if (message.type === 'connection_ack')
       slow.send(JSON.stringify({ id: '1', type: 'subscribe', payload: { query } }));
     if (message.type !== 'next') return;

@@ -10,7 +10,7 @@ export interface OutletOptions {
 }
 
 /** Of Readback: the client may connect again, and go on behind its last cursor. */
-export const TOO_SLOW = 4411;
+const TOO_SLOW = 4411;
 const TERMINATE_MS = 1000;
 
 /** Writes one subscription's messages to its socket, and knows when that is full. */
