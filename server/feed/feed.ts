@@ -1,6 +1,6 @@
 import type { Logger } from '../lib/logger.ts';
 import type { FeedPlace } from './cursor.ts';
-import { Follower } from './follower.ts';
+import { Follower, type Followed } from './follower.ts';
 import { FeedReader } from './reader.ts';
 import { RecentChanges } from './recent.ts';
 import type { FeedSource, OpenSource } from './source.ts';
@@ -15,7 +15,7 @@ export interface FeedOptions {
 }
 
 /** The change feed of the process: one reader, a window of what it read, and any number of followers. */
-export class Feed {
+export class Feed implements Followed {
   readonly recent: RecentChanges;
   readonly #reader: FeedReader;
   readonly #moved = new Wake();

@@ -2,10 +2,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { asClientError } from '../lib/errors.ts';
 import { comparePositions } from '../lib/position.ts';
 import type { FeedPlace } from './cursor.ts';
-import type { Feed } from './feed.ts';
 import type { LogReading } from './log-reading.ts';
-import type { FeedChange } from './recent.ts';
+import type { FeedChange, RecentChanges } from './recent.ts';
 import type { OpenSource } from './source.ts';
+
+/** The feed, as whoever follows it sees it. */
+export interface Followed {
+  readonly recent: RecentChanges;
+  /** Undefined until a log was found. */
+  readonly end: FeedPlace | undefined;
+  /** The log that can be read now. */
+  readonly open: OpenSource | undefined;
+  readonly isLive: boolean;
+  /** Resolves when there is more, or any of this has changed. */
+  moved: () => Promise<void>;
+}
 
 const BATCH = 200;
 const RETRY_MS = 200;
@@ -15,13 +26,13 @@ const RETRY_MS = 200;
  * is read from the log; whoever follows holds a position, never a queue.
  */
 export class Follower {
-  readonly #feed: Feed;
+  readonly #feed: Followed;
   #place: FeedPlace | undefined;
   #replay: { open: OpenSource; reading: LogReading } | undefined;
   /** Read from the log, in order, not taken yet. */
   #read: FeedChange[] = [];
 
-  constructor(feed: Feed, place: FeedPlace | undefined) {
+  constructor(feed: Followed, place: FeedPlace | undefined) {
     this.#feed = feed;
     this.#place = place;
   }

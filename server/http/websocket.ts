@@ -159,7 +159,7 @@ async function executeOn(
 
 /** What the pipeline made goes out as it is; a subscription's result gets its errors logged and masked here. */
 function present({ operation, contextValue }: Args, result: ExecutionResult, log: Logger): FormattedExecutionResult {
-  if (operation?.operation !== 'subscription' || !result.errors) return result as FormattedExecutionResult;
+  if (operation?.operation !== 'subscription' || !result.errors) return result;
   return { ...result, errors: result.errors.map((error) => mask(error, contextValue.requestId, log)) };
 }
 

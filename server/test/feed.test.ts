@@ -114,8 +114,10 @@ test('TRUNCATE on the primary arrives as a delete of each row', async () => {
   for (const { id } of posts) expect(await next(events, 'PostChange')).toMatchObject({ operation: 'INSERT', key: id });
   await databases.primary`truncate posts`;
   const gone = [await next(events, 'PostChange'), await next(events, 'PostChange'), await next(events, 'PostChange')];
+  // By key: a truncated table has no order.
+  const keys = posts.map(({ id }) => id as string).toSorted((a, b) => (a < b ? -1 : 1));
   expect(gone.map(({ operation, key, post }) => [operation, key, post])).toEqual(
-    posts.map(({ id }) => ['DELETE', id, null]).toSorted(),
+    keys.map((id) => ['DELETE', id, null]),
   );
   expect(gone[0]!.postBefore?.title).toMatch(/^t/);
   await events.end();

@@ -26,7 +26,7 @@ export function subscribeTo<Data>(
     },
     failure: () =>
       events.next().then(
-        ({ value }) => (value as any)?.errors ?? Promise.reject(new Error('no failure')),
+        ({ value }) => value?.errors ?? Promise.reject(new Error('no failure')),
         (errors) => errors,
       ),
     end: async () => void (await events.return?.()),

@@ -6,10 +6,18 @@ import type { FeedChange } from '../../feed/recent.ts';
 import type { FeedEvent, FeedStream } from '../../feed/stream.ts';
 import { Wake } from '../../feed/wake.ts';
 import { comparePositions } from '../../lib/position.ts';
-import type { Subscriber } from './subscriber.ts';
 
 /** Executes the group's operation on an event; the result as JSON. Never fails: a failure is a result, too. */
 export type Render = (event: FeedEvent) => Promise<string>;
+
+/** A subscriber, as its group sees it. */
+export interface Member {
+  /** The next change, unless it has it already. */
+  deliver: (payload: string, place: FeedPlace) => void;
+  /** It does not know yet that nothing is owed up to there. */
+  isOwedMark: (place: FeedPlace, gaps: number) => boolean;
+  mark: (payload: string, gaps: number) => void;
+}
 
 /** Changes that are rendered at once: their relations are read together. */
 const AHEAD = 32;
@@ -27,7 +35,7 @@ export class Group {
   readonly #stream: FeedStream;
   readonly #render: Render;
   readonly #follower: Follower;
-  readonly #live = new Set<Subscriber>();
+  readonly #live = new Set<Member>();
   readonly #joined = new Wake();
   readonly #rendered = new Map<FeedChange, Promise<string>>();
   /** Everything up to here was handed to those who were live. */
@@ -48,7 +56,7 @@ export class Group {
   }
 
   /** True where it was the last one: the group is over. */
-  leave(subscriber: Subscriber): boolean {
+  leave(subscriber: Member): boolean {
     this.#live.delete(subscriber);
     this.#members--;
     this.#isOver = this.#members === 0;
@@ -60,14 +68,14 @@ export class Group {
    * Takes in whoever has everything that was sent so far. Nothing is awaited between that look and the next change, which
    * skips those who have it already: each change reaches each of them once.
    */
-  join(subscriber: Subscriber, at: FeedPlace | undefined): boolean {
+  join(subscriber: Member, at: FeedPlace | undefined): boolean {
     if (!at || !this.#sent || comparePositions(at, this.#sent) < 0) return false;
     this.#live.add(subscriber);
     this.#joined.ring();
     return true;
   }
 
-  part(subscriber: Subscriber): void {
+  part(subscriber: Member): void {
     this.#live.delete(subscriber);
   }
 

@@ -5,7 +5,7 @@ import { snapshot } from '../../feed/snapshot.ts';
 import type { FeedEvent, FeedStream } from '../../feed/stream.ts';
 import { ClientError } from '../../lib/errors.ts';
 import { comparePositions } from '../../lib/position.ts';
-import type { Group } from './group.ts';
+import type { Group, Member } from './group.ts';
 import { Outlet, type OutletOptions } from './outlet.ts';
 
 /** Where a subscription's events go: a socket, and the id that its client gave the subscription. */
@@ -18,7 +18,7 @@ export interface Channel {
 const OTHERS_TURN = 64;
 
 /** One subscription on one socket. It holds its place in the feed, and never a queue: what it misses it reads again. */
-export class Subscriber {
+export class Subscriber implements Member {
   readonly #group: Group;
   readonly #stream: FeedStream;
   readonly #outlet: Outlet;
