@@ -198,7 +198,8 @@ test('subscribers of one operation share its execution, and the relations below 
     'subscription ($after: Cursor) { postChanged(after: $after) { cursor post { title author { username } } } }';
   const before = server.groups();
   const all = Array.from({ length: 20 }, () => subscribeTo<any>(server.websocket(), document));
-  await expect.poll(() => server.groups()).toBe(before + 1);
+  await expect.poll(() => server.subscribers()).toBe(20);
+  expect(server.groups()).toBe(before + 1);
   const onReplicas = ['replica-1', 'replica-2'].map((name) => databases.statements(name, /readback reads of/));
   await databases.primary`insert into posts (author_id, title, body) select ${author!.id}, 'shared', 'b' from generate_series(1, 10)`;
   for (const events of all) {
