@@ -82,12 +82,18 @@ export function openFeedSource(
   { name, view }: ViewOf,
   closed: (name: string) => void,
 ): FeedSource {
+  let losses = 0;
+  const lost = () => {
+    losses++;
+    closed(name);
+  };
   const open = (max: number, what: string) =>
-    pools.open(url, { role: 'readback_reader', max, name: `${what} of ${name}`, closed: () => closed(name) });
+    pools.open(url, { role: 'readback_reader', max, name: `${what} of ${name}`, closed: lost });
   return {
     name,
     reader: open(1, 'feed'),
     replay: open(REPLAY_CONNECTIONS, 'replay'),
+    losses: () => losses,
     fitness: () => FITNESS[view().state],
     settled: () => settledOf(view()),
   };

@@ -44,6 +44,8 @@ function onStopSignals(stop: () => void): void {
   process.on('SIGTERM', ask);
   process.on('SIGHUP', ask);
   process.on('disconnect', stop);
+  // Alone it must not keep a process alive whose start has failed.
+  process.channel?.unref();
 }
 
 async function release(releasers: Releasers, graceMs: number, say: Say): Promise<void> {

@@ -20,6 +20,7 @@ export class Feed implements Followed {
   readonly #reader: FeedReader;
   readonly #moved = new Wake();
   #gaps = 0;
+  #wasLive = false;
 
   constructor({ sources, windowChanges, log }: FeedOptions) {
     this.recent = new RecentChanges(windowChanges);
@@ -34,7 +35,7 @@ export class Feed implements Followed {
     return this.#reader.state.phase === 'live';
   }
 
-  /** How often the reader has been cut off so far: who has seen a lower number may have been owed something since. */
+  /** How often the feed has ceased to be live so far: who has seen a lower number may have been owed something since. */
   get gaps(): number {
     return this.#gaps;
   }
@@ -84,7 +85,8 @@ export class Feed implements Followed {
   }
 
   #onMove(): void {
-    if (this.state.phase === 'degraded') this.#gaps++;
+    if (this.#wasLive && !this.isLive) this.#gaps++;
+    this.#wasLive = this.isLive;
     this.#moved.ring();
   }
 }

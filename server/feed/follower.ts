@@ -86,7 +86,10 @@ export class Follower {
 
   /** False: nothing there yet. A failure that is not the client's is the reader's to find out: it opens another log. */
   async #readLog(place: FeedPlace, open: OpenSource): Promise<boolean> {
-    if (this.#replay?.open !== open) this.#replay = { open, reading: open.read(open.source.replay, place) };
+    if (!this.#replay || this.#replay.open !== open || comparePositions(this.#replay.reading.position, place) !== 0) {
+      // Another log, or it has moved on through the window since.
+      this.#replay = { open, reading: open.read(open.source.replay, place) };
+    }
     try {
       this.#read = await this.#replay.reading.next(BATCH);
       return this.#read.length > 0;

@@ -117,7 +117,7 @@ export class FeedReader {
     for (let checked = Date.now(); this.#goesOn(open);) {
       const settled = source.settled();
       const batch = await reading.next(BATCH);
-      this.#publish(batch, settled);
+      this.#publish(source, batch, settled);
       await this.#pause(batch.length);
       if (Date.now() - checked < CHECK_FAULTS_MS) continue;
       await checkFaults(source);
@@ -130,11 +130,12 @@ export class FeedReader {
   }
 
   /** Where nothing came, everything up to what was settled before the read is known to hold nothing. */
-  #publish(batch: FeedChange[], settled: Lsn | null): void {
+  #publish(source: FeedSource, batch: FeedChange[], settled: Lsn | null): void {
     const { recent, moved } = this.#options;
     recent.push(batch);
     if (batch.length === 0 && settled !== null) recent.advance({ lsn: settled, place: 0 });
-    this.#step({ kind: 'read', owes: batch.length === BATCH });
+    if (source.fitness() === 'growing') this.#step({ kind: 'read', owes: batch.length === BATCH });
+    else this.#step({ kind: 'opened', source: source.name }); // it stands still: what the primary has more is owed
     if (batch.length > 0) moved();
   }
 

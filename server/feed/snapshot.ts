@@ -1,5 +1,6 @@
 import type { Sql } from '../db/connect.ts';
-import { lastPosition, logState, rowsOf, type Image } from '../store/change-log.ts';
+import { ClientError } from '../lib/errors.ts';
+import { lastPosition, logState, rowsAfter, type Image, type SnapshotImage } from '../store/change-log.ts';
 import type { FeedPlace } from './cursor.ts';
 import type { OpenSource } from './source.ts';
 
@@ -21,28 +22,43 @@ const BATCH = 500;
 /**
  * Every row of the tables as one transaction sees them; returns the place in the feed where that transaction stands. A
  * log row is written with its data row, so the last one that the transaction sees says exactly what it has seen.
+ * @throws ClientError REPLICA_UNAVAILABLE where the replica goes away meanwhile.
  */
 export async function* snapshot(
   open: OpenSource,
   tables: readonly SnapshotTable[],
 ): AsyncGenerator<SnapshotRow, FeedPlace> {
-  const connection = await open.source.replay.reserve();
+  const { replay, losses } = open.source;
+  const connection = await replay.reserve();
   const sql = connection as Sql;
+  const before = losses();
   try {
     await sql`begin transaction isolation level repeatable read read only`;
-    await sql`set local statement_timeout = 0`; // as slow as who receives it, which has a bound of its own
     const place = await placeOf(sql);
-    for (const { table, keyColumn } of tables) {
-      for await (const batch of rowsOf(sql, table, keyColumn, BATCH)) {
-        for (const { key, image } of batch) yield { table, key, image, place };
+    for (const table of tables) {
+      for (let after: string | null = null; ;) {
+        // What the driver sends after a loss goes out on a new connection: outside of the transaction.
+        if (losses() !== before) throw away();
+        const rows: SnapshotImage[] = await rowsAfter(sql, table.table, table.keyColumn, after, BATCH);
+        for (const { key, image } of rows) yield { table: table.table, key, image, place };
+        if (rows.length < BATCH) break;
+        after = rows.at(-1)!.key;
       }
     }
     return place;
+  } catch (error) {
+    throw losses() === before ? error : away();
   } finally {
-    await sql`rollback`.catch(() => undefined);
-    connection.release();
+    // A connection that was lost has left the transaction, and gone back to the pool, by itself.
+    if (losses() === before) {
+      await sql`rollback`.catch(() => undefined);
+      connection.release();
+    }
   }
 }
+
+const away = () =>
+  new ClientError('REPLICA_UNAVAILABLE', 'The replica went away before the snapshot was complete: take it anew.');
 
 async function placeOf(sql: Sql): Promise<FeedPlace> {
   const { logId, completeSince } = await logState(sql);

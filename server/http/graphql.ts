@@ -3,7 +3,7 @@ import type { ApolloServer } from '@apollo/server';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GraphQLError } from 'graphql';
 import { asClientError } from '../lib/errors.ts';
-import { clearedCookie, wishesOf } from './bookmark-headers.ts';
+import { clearedCookies, wishesOf } from './bookmark-headers.ts';
 import type { Operation, Operations } from './operation.ts';
 
 /** POST, and GET for queries and for the page that browsers see. */
@@ -23,7 +23,7 @@ async function begin(operations: Operations, request: FastifyRequest, reply: Fas
   } catch (error) {
     const client = asClientError(error);
     if (!client) throw error;
-    if (client.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookie(request.protocol === 'https'));
+    if (client.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookies(request.protocol === 'https'));
     throw withStatus(client, client.code.endsWith('UNAVAILABLE') ? 503 : 400);
   }
 }

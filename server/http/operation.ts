@@ -2,7 +2,7 @@ import { decodeCursor, encodeCursor } from '../feed/cursor.ts';
 import { badInput } from '../lib/errors.ts';
 import { Loaders } from '../loaders/loaders.ts';
 import { badBookmark, decodeBookmark, encodeBookmark } from '../replication/bookmark.ts';
-import type { Lsn } from '../lib/lsn.ts';
+import { later, type Lsn } from '../lib/lsn.ts';
 import type { Primary } from '../replication/primary.ts';
 import { Reads, type Level, type Report } from '../replication/reads.ts';
 import type { Router } from '../replication/router.ts';
@@ -11,10 +11,11 @@ import type { Context, Services } from '../resolvers/context.ts';
 /** What a client says about one operation beside its document: headers, cookie, or websocket extensions. */
 export interface Wishes {
   requestId: string;
-  bookmark?: string | undefined;
+  /** The operation sees all of them. */
+  bookmarks?: readonly string[];
   consistency?: string | undefined;
   /** HTTP only: the bookmark goes back as a cookie, too. */
-  browser?: { cookie: string | undefined; secure: boolean } | undefined;
+  browser?: { read: string | undefined; write: string | undefined; secure: boolean } | undefined;
 }
 
 export interface Operation extends Context {
@@ -36,9 +37,10 @@ export class Operations {
   }
 
   /** @throws ClientError BAD_BOOKMARK, or BAD_USER_INPUT for an unknown consistency. */
-  async begin({ requestId, bookmark, consistency, browser }: Wishes): Promise<Operation> {
+  async begin({ requestId, bookmarks = [], consistency, browser }: Wishes): Promise<Operation> {
     const level = parseLevel(consistency);
-    const position = bookmark ? await readBookmark(bookmark, this.#services.primary) : null;
+    const positions = await readBookmarks(bookmarks, this.#services.primary);
+    const position = positions.length > 0 ? positions.reduce(later) : null;
     return this.#make(requestId, level, position, browser);
   }
 
@@ -74,6 +76,13 @@ function parseLevel(text = 'session'): Level {
   const level = text.toLowerCase();
   if (LEVELS.has(level)) return level as Level;
   throw badInput(`Readback-Consistency must be eventual, session or strong, got: ${text.slice(0, 50)}`);
+}
+
+const MOST_BOOKMARKS = 10;
+
+async function readBookmarks(texts: readonly string[], primary: Primary): Promise<Lsn[]> {
+  if (texts.length > MOST_BOOKMARKS) throw badBookmark(`list is longer than ${MOST_BOOKMARKS}`);
+  return Promise.all(texts.map((text) => readBookmark(text, primary)));
 }
 
 /** A position that the primary has not reached was never given out: nobody waits for it. */

@@ -1,7 +1,7 @@
 import { ApolloServer, type ApolloServerPlugin, type GraphQLRequestContextWillSendResponse } from '@apollo/server';
 import { ApolloServerPluginCacheControlDisabled } from '@apollo/server/plugin/disabled';
 import { ApolloServerPluginLandingPageLocalDefault } from '@apollo/server/plugin/landingPage/default';
-import type { GraphQLSchema } from 'graphql';
+import { GraphQLError, type GraphQLSchema } from 'graphql';
 import type { Logger } from '../lib/logger.ts';
 import { bookmarkHeaders } from './bookmark-headers.ts';
 import { isInternal, maskError } from './masking.ts';
@@ -45,15 +45,26 @@ function reporting(log: Logger): ApolloServerPlugin<Operation> {
         for (const error of errors.filter(isInternal))
           log.error({ err: error.originalError ?? error, requestId: contextValue.requestId }, 'operation failed');
       },
+      didResolveOperation: async ({ operation }) => {
+        if (operation?.operation === 'subscription') throw overWebsocket();
+      },
       willSendResponse: async (request) => report(request),
     }),
   };
 }
 
+const overWebsocket = () =>
+  new GraphQLError('Subscriptions run over the websocket of this address, by graphql-transport-ws.', {
+    extensions: { code: 'BAD_REQUEST', http: { status: 400 } },
+  });
+
 async function report({ response, contextValue }: GraphQLRequestContextWillSendResponse<Operation>): Promise<void> {
   const readback = contextValue.report();
   contextValue.release();
-  const headers = readback.bookmark === undefined ? [] : bookmarkHeaders(readback.bookmark, contextValue.browser);
+  const headers =
+    readback.bookmark === undefined
+      ? []
+      : bookmarkHeaders(readback.bookmark, contextValue.browser, contextValue.reads.hasWritten);
   for (const [name, value] of headers) response.http.headers.set(name, value);
   if (response.body.kind === 'single') {
     response.body.singleResult.extensions = { ...response.body.singleResult.extensions, readback };

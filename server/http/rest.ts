@@ -11,7 +11,7 @@ import {
   UserListDocument,
 } from '../../schema/generated/operations.ts';
 import { badInput, notFound } from '../lib/errors.ts';
-import { clearedCookie, wishesOf } from './bookmark-headers.ts';
+import { clearedCookies, wishesOf } from './bookmark-headers.ts';
 import { maskError } from './masking.ts';
 import type { Operation, Operations } from './operation.ts';
 import { fromRest, statusOf, toRest } from './rest-form.ts';
@@ -127,7 +127,7 @@ function nextLink(request: FastifyRequest, limit: string | undefined, after: str
 export function restErrorBody(error: unknown, request: FastifyRequest, reply: FastifyReply) {
   const rest = error instanceof RestError ? error : fromClientError(error);
   if (!rest) return undefined;
-  if (rest.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookie(request.protocol === 'https'));
+  if (rest.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookies(request.protocol === 'https'));
   void reply.code(rest.status);
   return {
     success: false,

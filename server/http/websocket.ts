@@ -21,6 +21,7 @@ import { FeedStream } from '../feed/stream.ts';
 import { mapAsync } from '../lib/iterables.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Lsn } from '../lib/lsn.ts';
+import { listOf } from './bookmark-headers.ts';
 import type { Documents } from './documents.ts';
 import type { FanOut } from './fan-out/fan-out.ts';
 import { groupKey } from './fan-out/key.ts';
@@ -107,7 +108,7 @@ async function prepare(
 
 const wishes = ({ extensions }: SubscribePayload) => ({
   requestId: randomUUID(),
-  bookmark: textOf(extensions?.['bookmark']),
+  bookmarks: typeof extensions?.['bookmark'] === 'string' ? listOf(extensions['bookmark']) : [],
   consistency: textOf(extensions?.['consistency']),
 });
 

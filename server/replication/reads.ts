@@ -45,6 +45,10 @@ export class Reads {
     return this.#position;
   }
 
+  get hasWritten(): boolean {
+    return this.#hasWritten;
+  }
+
   get report(): Omit<Report, 'bookmark'> {
     return {
       source: this.#source?.source ?? 'none',

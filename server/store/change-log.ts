@@ -1,4 +1,4 @@
-import type { Sql } from '../db/connect.ts';
+import type { Sql, Statement } from '../db/connect.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import type { Position } from '../lib/position.ts';
 import { split, type Seen, type WithSeen } from './seen.ts';
@@ -93,8 +93,16 @@ export interface SnapshotImage {
   image: Image;
 }
 
-/** Every row of a table, in batches, as one transaction sees it. */
-export function rowsOf(sql: Sql, table: string, keyColumn: string, batch: number): AsyncIterable<SnapshotImage[]> {
+/** The rows of a table behind a key, in the keys' order; null: from the first. */
+export function rowsAfter(
+  sql: Sql,
+  table: string,
+  keyColumn: string,
+  after: string | null,
+  limit: number,
+): Statement<SnapshotImage> {
+  const key = sql(`t.${keyColumn}`);
   return sql<SnapshotImage[]>`
-    select t.${sql(keyColumn)}::text as key, to_jsonb(t) as image from ${sql(table)} t`.cursor(batch);
+    select ${key}::text as key, to_jsonb(t) as image from ${sql(table)} t
+    where ${after === null ? sql`true` : sql`${key} > ${after}`} order by ${key} limit ${limit}`;
 }

@@ -49,7 +49,7 @@ test('a bookmark comes in the payload, the extensions, the header and a cookie; 
   expect(readback).toMatchObject({ source: 'primary', bookmark, waitedMs: 0 });
   expect(headers.get('readback-bookmark')).toBe(bookmark);
   const cookie = headers.get('set-cookie')!;
-  expect(cookie).toBe(`readback-bookmark=${bookmark}; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax`);
+  expect(cookie).toBe(`readback-write=${bookmark}; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax`);
   const carriers: Record<string, string>[] = [{ 'readback-bookmark': bookmark }, { cookie: cookie.split(';')[0]! }];
   for (const carried of carriers) {
     const answer = await read(carried);
@@ -57,6 +57,21 @@ test('a bookmark comes in the payload, the extensions, the header and a cookie; 
     expect(answer.readback.source).toMatch(/^replica-/);
     expect(answer.readback.fallback).toBeUndefined();
   }
+});
+
+test('several bookmarks may be sent: the greatest counts', async () => {
+  const [older, newer] = [await write(), await write()];
+  const answer = await read({ 'readback-bookmark': `${newer.bookmark}, ${older.bookmark}` });
+  expect(answer.version).toBe(version);
+  expect((await read({ 'readback-bookmark': `${older.bookmark},nonsense` })).status).toBe(400);
+});
+
+test("a read's cookie does not take the place of a write's", async () => {
+  const { bookmark } = await write();
+  const answer = await read({ cookie: `readback-write=${bookmark}` });
+  expect(answer.version).toBe(version);
+  expect(answer.headers.get('set-cookie')).toContain('readback-bookmark=');
+  expect(answer.headers.get('set-cookie')).not.toContain('readback-write=');
 });
 
 test('a read hands on a bookmark at or past what it saw, and a cookie only when it moved', async () => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
 import { CreateUserDocument, UpdateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
 import { startCluster, type OwnCluster } from './cluster.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
@@ -91,3 +92,33 @@ test('a server that starts while everything is down serves when it is back', asy
   expect((await late.query(UserDocument, { id })).data.user!.firstName).toBe('again');
   await late.stop();
 });
+
+test('a replica that goes away under a snapshot ends the snapshot, and nothing else', async () => {
+  await healthy();
+  // More than the buffers of a socket's two ends take.
+  await databases.primary`
+    insert into posts (author_id, title, body) select ${id}, 's' || n, repeat('x', 20000) from generate_series(1, 2000) n`;
+  for (const replica of databases.replicas) {
+    await expect.poll(() => replica`select count(*)::int from posts`, { timeout: 20_000 }).toEqual([{ count: 2000 }]);
+  }
+  const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
+  const query = 'subscription { changes(snapshot: true, tables: ["posts"]) { ... on SnapshotRow { post { body } } } }';
+  const first = Promise.withResolvers<void>();
+  const last = Promise.withResolvers<string>();
+  socket.on('open', () => socket.send('{"type":"connection_init"}'));
+  socket.on('message', (data) => {
+    const { type } = JSON.parse((data as Buffer).toString());
+    if (type === 'connection_ack') socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload: { query } }));
+    else if (type === 'next') first.resolve();
+    else last.resolve(type);
+  });
+  await first.promise;
+  socket.pause();
+  for (const name of ['replica-1', 'replica-2']) await cluster.control.stopServer(name);
+  socket.resume();
+  expect(await last.promise).toBe('error');
+  socket.terminate();
+  for (const name of ['replica-1', 'replica-2']) await cluster.control.startServer(name);
+  await healthy();
+  expect((await server.query(UserDocument, { id })).data.user?.id).toBe(id);
+}, 60_000);

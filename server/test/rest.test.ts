@@ -143,6 +143,14 @@ test('a browser that opens /graphql sees Apollo Sandbox, pointed here', async ()
   expect(page).toContain('window.location.href');
 });
 
+test('a subscription by HTTP is told where to go', async () => {
+  const { status, errors } = await server.query('subscription { userChanged { key } }');
+  expect(status).toBe(400);
+  expect(errors).toMatchObject([
+    { message: expect.stringContaining('websocket'), extensions: { code: 'BAD_REQUEST' } },
+  ]);
+});
+
 test('queries by GET work, mutations by GET do not', async () => {
   const get = (query: string) =>
     fetch(`${server.url}/graphql?query=${encodeURIComponent(query)}`, { headers: { 'apollo-require-preflight': '1' } });

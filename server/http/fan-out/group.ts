@@ -17,6 +17,8 @@ export interface Member {
   /** It does not know yet that nothing is owed up to there. */
   isOwedMark: (place: FeedPlace, gaps: number) => boolean;
   mark: (payload: string, gaps: number) => void;
+  /** It is live no more, and follows by itself. */
+  part: () => void;
 }
 
 /** Changes that are rendered at once: their relations are read together. */
@@ -128,16 +130,25 @@ export class Group {
     }
   }
 
+  /** What moves while marks are sent is seen all the same: the promises are older than the look. */
   async #idle(): Promise<void> {
+    const news = [this.feed.moved(), this.#joined.next()];
     if (!this.#follower.isCaughtUp) return this.#waitBehind();
-    const joined = this.#joined.next();
     this.#sent = this.#follower.place;
     await this.#mark(this.#sent!);
-    await Promise.race([this.#follower.wait(), joined]);
+    await Promise.race(news);
   }
 
+  /** What follows is not kept any more: those who need it find out for themselves, the group goes on from the end. */
   async #waitBehind(): Promise<void> {
-    await this.#follower.wait().catch(() => this.#follower.restart());
+    try {
+      await this.#follower.wait();
+    } catch {
+      this.#follower.restart();
+      this.#sent = this.#follower.place;
+      for (const subscriber of this.#live) subscriber.part();
+      this.#live.clear();
+    }
   }
 
   /** Tells those who do not know it yet that nothing is owed. */
@@ -146,6 +157,9 @@ export class Group {
     const owed = [...this.#live].filter((subscriber) => subscriber.isOwedMark(place, gaps));
     if (owed.length === 0) return;
     const payload = await this.render({ kind: 'caughtUp', place, at: new Date().toISOString() });
-    for (const subscriber of owed) subscriber.mark(payload, gaps);
+    // Only those who are live still, and not ahead by now: a cursor never goes back.
+    for (const subscriber of owed) {
+      if (this.#live.has(subscriber) && subscriber.isOwedMark(place, gaps)) subscriber.mark(payload, gaps);
+    }
   }
 }

@@ -77,6 +77,10 @@ export class Subscriber implements Member {
     this.#outlet.send(payload);
   }
 
+  part(): void {
+    this.#parted.resolve();
+  }
+
   /** Until it has joined the group, or is closed. */
   async #catchUp(): Promise<void> {
     const follower = this.#group.feed.follow(this.#place);
