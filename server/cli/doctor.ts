@@ -36,11 +36,19 @@ async function mend(fixes: Fix[], servers: Servers, databases: DatabaseConfig, o
   for (const fix of fixes) {
     if (!(await confirmed(`${describeFix(fix)}?`, options.yes))) continue;
     tell(`${describeFix(fix)}…`);
-    await applyFix(fix, { servers, databases, config: options, say: tell });
-    done.push(fix);
+    const failure = await failureOf(applyFix(fix, { servers, databases, config: options, say: tell }));
+    if (failure === undefined) done.push(fix);
+    else tell(`It failed: ${failure}`);
   }
   return done;
 }
+
+/** One that fails leaves the others to be done: what is still wrong is told at the end. */
+const failureOf = (work: Promise<void>): Promise<string | undefined> =>
+  work.then(
+    () => undefined,
+    (error: Error) => error.message,
+  );
 
 function report(findings: Finding[], fixed: Fix[], { json }: DoctorFlags): boolean {
   const isWell = !findings.some(isFault);

@@ -1,5 +1,4 @@
-import type { Config, DatabaseConfig } from '../config.ts';
-import { isPostgresUrl } from '../config.ts';
+import { isPostgresUrl, type Config, type DatabaseConfig } from '../config.ts';
 import { describeUrl } from '../db/connect.ts';
 import { addReplica, planDrop } from '../operate/replicas.ts';
 import { withServers } from '../operate/servers.ts';

@@ -67,7 +67,7 @@ test('a slot that the primary has given up is named, and --fix copies anew', { t
 
 test('a role that is gone is named, and --fix makes and grants it', { timeout: 60_000 }, async () => {
   await replica`drop owned by readback_reader`;
-  const others = await postgres(cluster.servers['replica-1']!.adminUrl, { max: 1, onnotice: () => {} });
+  const others = postgres(cluster.servers['replica-1']!.adminUrl, { max: 1, onnotice: () => {} });
   await others`drop owned by readback_reader`;
   await others`drop role readback_reader`;
   await others.end();

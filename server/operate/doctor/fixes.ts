@@ -1,10 +1,9 @@
-import { format, parse } from '../../setup/conninfo.ts';
+import { SetupError } from '../../lib/errors.ts';
+import { format, fromUrl, parse } from '../../setup/conninfo.ts';
 import { startLogAnew } from '../../setup/log-state.ts';
 import { allowCopy, allowLogin, makeReplicator, runFormatted } from '../../setup/logins.ts';
-import { fromUrl } from '../../setup/conninfo.ts';
 import { replicationUrl } from '../../setup/setup.ts';
 import { shapesOf } from '../../setup/shapes.ts';
-import { SetupError } from '../../lib/errors.ts';
 import { attach, completeLogs, type Attaching } from '../attach.ts';
 import { dropSlot, dropSubscription } from '../detach.ts';
 import type { OperatedServer } from '../servers.ts';
