@@ -43,6 +43,12 @@ export function holdsFolder(dir: string, token: string): boolean {
   }
 }
 
+/** A keeper runs on the folder, or is about to stop. */
+export function isHeld(dir: string): boolean {
+  const holder = read(join(dir, 'keeper.pid'));
+  return holder !== undefined && runs(holder);
+}
+
 /** link() makes the file appear with its text or not at all: of two starts at one instant, one gets EEXIST. */
 function claim(file: string, token: string): boolean {
   const draft = write(file, token, 'running');

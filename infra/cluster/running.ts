@@ -23,3 +23,17 @@ function portOf(data: string): number | undefined {
   const [pid, , , port] = readFileSync(file, 'utf8').split('\n').map(Number);
   return pid && port && isPostmasterOf(data, pid) ? port : undefined;
 }
+
+/** The pair of this folder, running or not: at the ports that each has, or else would have. Undefined where there is no folder of ours. */
+export function findPair(
+  dir: string,
+  ports: { primary: number; replica: number },
+): { primary: ServerUrls; replica: ServerUrls } | undefined {
+  if (!existsSync(join(dir, 'pgpass'))) return undefined;
+  const real = realpathSync(dir);
+  const passwords = loadPasswords(real, dir, NAMES);
+  return {
+    primary: urlsOf(portOf(join(real, 'primary')) ?? ports.primary, passwords),
+    replica: urlsOf(portOf(join(real, 'replica')) ?? ports.replica, passwords),
+  };
+}

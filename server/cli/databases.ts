@@ -1,7 +1,8 @@
 import { startEmbedded } from '../../infra/cluster/embedded.ts';
-import { findRunning } from '../../infra/cluster/running.ts';
+import { findPair, findRunning } from '../../infra/cluster/running.ts';
 import type { Config, DatabaseConfig } from '../config.ts';
 import { SetupError } from '../lib/errors.ts';
+import { UsageError } from './usage.ts';
 
 type Say = (line: string) => void;
 
@@ -23,6 +24,20 @@ export async function withDatabases<T>(
   } finally {
     await pair.stop();
   }
+}
+
+/**
+ * The databases that an operator looks at: those configured, or else the embedded pair, be it running or not: that one
+ * of its servers does not answer is for the command to say.
+ */
+export function operatedDatabases(config: Config): DatabaseConfig {
+  if (config.databases) return config.databases;
+  const ports = { primary: config.EMBEDDED_PRIMARY_PORT, replica: config.EMBEDDED_REPLICA_PORT };
+  const pair = findPair(config.READBACK_DIR, ports);
+  if (pair) return asConfig(pair);
+  throw new UsageError(
+    `No databases are configured, and ${config.READBACK_DIR} has no embedded pair: set PRIMARY_URL and REPLICA_URLS, or run npm start first.`,
+  );
 }
 
 /** Starts the embedded pair; whoever does stops it. */

@@ -3,7 +3,9 @@ import { readConfig, type Config } from '../config.ts';
 import { SetupError } from '../lib/errors.ts';
 import { addCommand } from './add.ts';
 import { migrateCommand } from './migrate.ts';
+import { addOperatorCommands } from './operator.ts';
 import { serveCommand, upCommand } from './up.ts';
+import { EXIT, UsageError } from './usage.ts';
 
 const say = (line: string) => console.log(line);
 
@@ -31,7 +33,9 @@ Example:
 export function createProgram(): Command {
   const program = new Command('readback')
     .description('A GraphQL server that makes a PostgreSQL primary and its logical replicas feel like one database.')
-    .showHelpAfterError();
+    .showHelpAfterError()
+    // Commander's own errors are all of usage; what ends with 0 is help that was asked for.
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? EXIT.well : EXIT.usage));
   program
     .command('up', { isDefault: true })
     .description('Set up the databases and serve. With none configured, start an embedded pair (what npm start does).')
@@ -60,6 +64,11 @@ export function createProgram(): Command {
     .action((table: string, { without, one }: { without?: string; one?: string }) =>
       run((config) => addCommand(table, { without: without?.split(',') ?? [], one }, config, say)),
     );
+  addOperatorCommands(program, (command) =>
+    run(async (config) => {
+      if (!(await command(config))) process.exitCode = EXIT.fault;
+    }),
+  );
   return program;
 }
 
@@ -70,6 +79,6 @@ async function run(command: (config: Config) => Promise<void>): Promise<void> {
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     console.error(error.message);
-    process.exitCode = 1;
+    process.exitCode = error instanceof UsageError ? EXIT.usage : EXIT.fault;
   }
 }

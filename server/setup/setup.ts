@@ -61,7 +61,7 @@ async function replicate(primary: Server, replicas: Server[], databases: Databas
 }
 
 /** Without a user in it, each replica gets a login of its own. */
-function replicationUrl({ primary, replicationUrl }: DatabaseConfig): string {
+export function replicationUrl({ primary, replicationUrl }: DatabaseConfig): string {
   if (replicationUrl !== undefined) return replicationUrl;
   const url = new URL(primary.adminUrl);
   url.username = '';

@@ -1,0 +1,106 @@
+import type { Facts, PrimaryDetails, ReplicaDetails } from '../facts.ts';
+import type { Check, Finding } from '../finding.ts';
+import type { TableShape } from '../../../setup/shapes.ts';
+
+/** What the primary sends. */
+export function checkPublication({ primary, replicas }: Facts): Finding[] {
+  const { details, basics, name } = primary;
+  if (!details) return [];
+  if (!basics!.isSetUp) return [notSetUp(name)];
+  if (!details.publication) return [missing(name, replicas.flatMap(watchedOn))];
+  return [
+    ...checkOperations(name, details.publication),
+    ...details.withoutIdentity.map((table) => withoutIdentity(name, table)),
+    ...unpublished(name, details, replicas.flatMap(watchedOn)),
+    ...replicas.flatMap((replica) => (replica.details ? unsentColumns(name, details, replica.details) : [])),
+  ].filter(isFirst);
+}
+
+const watchedOn = ({ details }: { details?: ReplicaDetails }) => details?.watched ?? [];
+
+/** Two replicas may show the same fault of the primary. */
+const isFirst = (finding: Finding, index: number, all: Finding[]) =>
+  all.findIndex(({ check, found }) => check === finding.check && found === finding.found) === index;
+
+const notSetUp = (server: string): Finding => ({
+  check: 'not-set-up',
+  severity: 'error',
+  server,
+  found: 'nothing of Readback is in this database',
+  expected: 'the schema readback and what set-up makes there',
+  remedy: 'Run: readback migrate',
+});
+
+const missing = (server: string, watched: string[]): Finding => ({
+  check: 'publication-missing',
+  severity: 'error',
+  server,
+  found: 'there is no publication readback',
+  expected: 'one of the tables that the replicas hold',
+  remedy:
+    `Run there: create publication readback for table ${['readback.heartbeat', ...new Set(watched)].join(', ')}; with the column lists of sql/primary. ` +
+    'What was written while it was away is lost to the replicas: drop and add each anew (readback replica drop, readback migrate).',
+});
+
+function checkOperations(server: string, publication: NonNullable<PrimaryDetails['publication']>): Finding[] {
+  const unsent = Object.entries(publication).flatMap(([operation, isSent]) => (isSent ? [] : [operation]));
+  if (unsent.length === 0) return [];
+  return [
+    {
+      check: 'publication-operations',
+      severity: 'error',
+      server,
+      found: `the publication does not send ${unsent.join(', ')}`,
+      expected: 'all operations: else the replicas keep what the primary has changed',
+      remedy: `Run there: alter publication readback set (publish = 'insert, update, delete, truncate'); then readback verify, for what was not sent.`,
+    },
+  ];
+}
+
+const withoutIdentity = (server: string, table: string): Finding => ({
+  check: 'replica-identity',
+  severity: 'error',
+  server,
+  found: `${table} has no replica identity, so every update and delete of it fails`,
+  expected: 'a primary key, by which the replica finds the row',
+  remedy: `Give it a primary key, and run there: alter table ${table} replica identity default;`,
+});
+
+function unpublished(server: string, { published }: PrimaryDetails, watched: string[]): Finding[] {
+  const sent = new Set(published.map(({ table }) => table));
+  const wanted = new Set(['readback.heartbeat', ...watched]);
+  return [...wanted]
+    .filter((table) => !sent.has(table))
+    .map((table) => ({
+      check: 'table-not-published' as Check,
+      severity: 'error' as const,
+      server,
+      found: `${table} is not in the publication, and replicas hold it`,
+      expected: 'every table that replicas hold is sent',
+      remedy: `Run there: alter publication readback add table ${table}; with its column list of sql/primary. Then readback migrate copies it anew.`,
+    }));
+}
+
+/** Columns that both sides have, and that are not sent: on the replica they stay as they are. */
+function unsentColumns(server: string, { published, whole }: PrimaryDetails, { shapes }: ReplicaDetails): Finding[] {
+  return published.flatMap(({ table, columns }) => {
+    const had = namesIn(whole, table);
+    const taken = namesIn(shapes, table);
+    const sent = new Set(columns.map(({ name }) => name));
+    return [...taken]
+      .filter((name) => had.has(name) && !sent.has(name))
+      .map((name) => unsentColumn(server, table, name));
+  });
+}
+
+const namesIn = (shapes: TableShape[], table: string) =>
+  new Set(shapes.find((shape) => shape.table === table)?.columns.map(({ name }) => name));
+
+const unsentColumn = (server: string, table: string, name: string): Finding => ({
+  check: 'column-not-published',
+  severity: 'error',
+  server,
+  found: `${table}.${name} is on both sides, and the publication's column list leaves it out`,
+  expected: 'every column of the replica that the primary has is sent',
+  remedy: `Publish the table with it (drop it from the publication and add it with all columns, in one transaction), or drop the column on the replica. Rows written before are then to be copied anew.`,
+});

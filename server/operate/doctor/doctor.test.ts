@@ -1,0 +1,182 @@
+import { expect, test } from 'vitest';
+import { findingsOf } from './doctor.ts';
+import type { Basics, PrimaryDetails, PrimaryFacts, ReplicaDetails, ReplicaFacts, Slot } from './facts.ts';
+import { planFixes } from './fixes.ts';
+
+const basics = (changes: Partial<Basics> = {}): Basics => ({
+  version: 180_004,
+  walLevel: 'logical',
+  trackCommitTimestamp: 'on',
+  isSuperuser: true,
+  isStandby: false,
+  identity: '1/a',
+  isSetUp: true,
+  ...changes,
+});
+
+const named = (primary: Partial<PrimaryFacts>, replica: Partial<ReplicaFacts>) =>
+  findingsOf(
+    {
+      primary: { name: 'primary', at: 'p:1/a', basics: basics(), ...primary },
+      replicas: [{ name: 'replica-1', at: 'r:1/a', basics: basics({ identity: '2/a' }), ...replica }],
+    },
+    { maxWalBytes: 1 },
+  ).map(({ severity, server, check, found }) => `${severity} ${server} ${check}: ${found}`);
+
+test('facts that are well make no findings', () => {
+  expect(named({}, {})).toEqual([]);
+});
+
+test('a version before 15', () => {
+  expect(named({ basics: basics({ version: 140_012, walLevel: 'replica' }) }, {})).toEqual([
+    'error primary version: PostgreSQL 14.12',
+  ]);
+});
+
+test('a standby, and a setting of the wrong side', () => {
+  expect(named({}, { basics: basics({ identity: '2/a', isStandby: true, walLevel: 'replica' }) })).toEqual([
+    'error replica-1 standby: a physical standby, which cannot be written',
+  ]);
+});
+
+test('limits: one left is a warning, none an error, two are enough', () => {
+  const limits = [
+    { setting: 'a', most: 10, used: 8 },
+    { setting: 'b', most: 10, used: 9 },
+    { setting: 'c', most: 10, used: 10 },
+  ];
+  expect(named({ limits }, {})).toEqual([
+    'error primary limit: 10 of 10 that c allows are taken',
+    'warning primary limit: 9 of 10 that b allows are taken',
+  ]);
+});
+
+const primaryDetails = (changes: Partial<PrimaryDetails> = {}): PrimaryDetails => ({
+  publication: { insert: true, update: true, delete: true, truncate: true },
+  published: [{ table: 'readback.heartbeat', file: '1', columns: [column] }],
+  whole: [],
+  withoutIdentity: [],
+  slots: [slot()],
+  maxSlotWalKeepSize: 1000,
+  transactions: [],
+  ...changes,
+});
+
+const column = {
+  name: 'id',
+  type: 'integer',
+  labels: null,
+  isNullable: false,
+  isKey: true,
+  isGenerated: false,
+  default: null,
+  fill: null,
+};
+
+const slot = (changes: Partial<Slot> = {}): Slot => ({
+  name: 'readback_1',
+  isActive: true,
+  walStatus: 'reserved',
+  heldBytes: 0,
+  invalidationReason: null,
+  ...changes,
+});
+
+const probe = {
+  outcome: 'arrived',
+  waitedMs: 5,
+  applyErrors: 0,
+  syncErrors: 0,
+  worker: { pid: 1, blockers: [] },
+  lagBytes: 0,
+} as const;
+
+const replicaDetails = (changes: Partial<ReplicaDetails> = {}): ReplicaDetails => ({
+  subscription: {
+    isEnabled: true,
+    streaming: 't',
+    slot: 'readback_1',
+    publications: ['readback'],
+    connectsAs: null,
+    refused: null,
+    conflicts: {},
+  },
+  others: [],
+  subscribed: [{ table: 'readback.heartbeat', isReady: true, rows: null }],
+  watched: [],
+  shapes: [{ table: 'readback.heartbeat', file: '1', columns: [column] }],
+  triggers: [{ table: 'readback.heartbeat', name: 'ring', enabled: 'A' }],
+  writers: [],
+  isLogReady: true,
+  feedFaults: [],
+  probe: { ...probe, worker: { pid: 1, blockers: [] } },
+  ...changes,
+});
+
+const both = (primary: Partial<PrimaryDetails>, replica: Partial<ReplicaDetails>) =>
+  named({ details: primaryDetails(primary) }, { details: replicaDetails(replica) });
+
+test('details that are well make no findings', () => {
+  expect(both({}, {})).toEqual([]);
+});
+
+test('a slot that is about to be given up', () => {
+  expect(both({ slots: [slot({ walStatus: 'unreserved' })] }, {})).toEqual([
+    'error replica-1 slot-losing: the slot readback_1 holds more WAL than max_slot_wal_keep_size, and the primary is about to give it up',
+  ]);
+});
+
+test('a table that is being copied, and a replica that is behind', () => {
+  const copying = [{ table: 'readback.heartbeat', isReady: false, rows: 7 }];
+  expect(both({}, { subscribed: copying })).toEqual([
+    'warning replica-1 copying: readback.heartbeat is being copied, 7 rows so far',
+  ]);
+  expect(
+    both({}, { probe: { ...probe, outcome: 'late', waitedMs: 3000, lagBytes: 9, worker: { pid: 1, blockers: [] } } }),
+  ).toEqual(['warning replica-1 behind: a heartbeat did not arrive within 3000 ms, it is 9 bytes behind']);
+});
+
+test('other publications, and a fault of the feed that no other check knows', () => {
+  const { subscription } = replicaDetails();
+  expect(both({}, { subscription: { ...subscription!, publications: ['readback', 'more'] } })).toEqual([
+    'error replica-1 subscription-publication: it takes the publications readback, more',
+  ]);
+  expect(both({}, { feedFaults: ['something new'] })).toEqual(['error replica-1 log-not-ready: something new']);
+});
+
+test('two replicas that read from one slot; slots of replicas that are away are not taken for orphans', () => {
+  const replica = (name: string, more: Partial<ReplicaFacts>) => ({ name, at: name, ...more });
+  const facts = {
+    primary: {
+      name: 'primary',
+      at: 'p',
+      basics: basics(),
+      details: primaryDetails({ slots: [slot(), slot({ name: 'readback_2', isActive: false })] }),
+    },
+    replicas: [
+      replica('replica-1', { basics: basics({ identity: '2/a' }), details: replicaDetails() }),
+      replica('replica-2', { basics: basics({ identity: '3/a' }), details: replicaDetails() }),
+      replica('replica-3', { unreachable: 'gone' }),
+    ],
+  };
+  const checks = () => findingsOf(facts, { maxWalBytes: 1 }).map(({ server, check }) => `${server} ${check}`);
+  expect(checks()).toEqual(['replica-3 unreachable', 'replica-2 slot-shared']);
+  facts.replicas.pop();
+  expect(checks()).toEqual(['replica-2 slot-shared', 'primary slot-orphaned']);
+});
+
+test('fixes: each once, copying anew makes others idle, grants come first', () => {
+  expect(
+    planFixes([
+      { name: 'enable-subscription', server: 'replica-1' },
+      { name: 'copy-anew', server: 'replica-1' },
+      { name: 'copy-anew', server: 'replica-1' },
+      { name: 'enable-subscription', server: 'replica-2' },
+      { name: 'grant', server: 'primary' },
+    ]),
+  ).toEqual([
+    { name: 'grant', server: 'primary' },
+    { name: 'copy-anew', server: 'replica-1' },
+    { name: 'enable-subscription', server: 'replica-2' },
+  ]);
+});

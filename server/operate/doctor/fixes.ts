@@ -1,0 +1,140 @@
+import { SetupError } from '../../lib/errors.ts';
+import { format, fromUrl, parse } from '../../setup/conninfo.ts';
+import { startLogAnew } from '../../setup/log-state.ts';
+import { allowCopy, allowLogin, makeReplicator, runFormatted } from '../../setup/logins.ts';
+import { replicationUrl } from '../../setup/setup.ts';
+import { shapesOf } from '../../setup/shapes.ts';
+import { attach, completeLogs, type Attaching } from '../attach.ts';
+import { dropSlot, dropSubscription } from '../detach.ts';
+import type { OperatedServer } from '../servers.ts';
+import type { Fix } from './finding.ts';
+import { grantAgain } from './grants.ts';
+import { PRIMARY_ROLES, REPLICA_ROLES } from './look/logins.ts';
+
+type Mend = (server: OperatedServer, context: Attaching, subject: string) => Promise<void>;
+
+/** What each fix does, in words for a question, and in deed. */
+const FIXES: Record<Fix['name'], { does: (subject: string) => string; mend: Mend }> = {
+  'enable-subscription': {
+    does: () => 'enable the subscription',
+    mend: async ({ admin }) => void (await admin`alter subscription readback enable`),
+  },
+  'stop-parallel': {
+    does: () => 'set its streaming to on',
+    mend: async ({ admin }) => void (await admin`alter subscription readback set (streaming = on)`),
+  },
+  'watch-table': {
+    does: (table) =>
+      `put the triggers on ${table} anew and, as its change log has a gap, begin that anew: cursors of this replica expire`,
+    mend: watchAgain,
+  },
+  'ring-always': {
+    does: () => 'put the trigger of the heartbeat there anew',
+    mend: ringAgain,
+  },
+  grant: {
+    does: () => "make the roles that are missing, and grant them and the server's login again what set-up grants",
+    mend: grantRoles,
+  },
+  'refresh-publication': {
+    does: () => 'take what is published since: empty those tables on the replica and copy them',
+    mend: attach,
+  },
+  'drop-slot': {
+    does: (slot) =>
+      `drop the slot ${slot} and the login of that name: a replica that still needs it must be copied anew`,
+    mend: async (primary, _, slot) => void (await dropSlot(primary, slot)),
+  },
+  'copy-anew': {
+    does: () =>
+      'drop its subscription and slot, empty its tables, subscribe and copy everything anew: it answers no reads until then, and its cursors expire',
+    mend: copyAnew,
+  },
+  'renew-login': {
+    does: () => 'give its subscription a login with a new password, and the address of the primary that is configured',
+    mend: renewLogin,
+  },
+  'complete-log': {
+    does: () => 'wait for its copies to end, and note from where on its change log is complete',
+    mend: async (_, context) => completeLogs(context),
+  },
+};
+
+/** What a fix will do, for the question before it. */
+export const describeFix = ({ name, server, subject = '' }: Fix): string => `${server}: ${FIXES[name].does(subject)}`;
+
+export async function applyFix({ name, server, subject = '' }: Fix, context: Attaching): Promise<void> {
+  const { primary, replicas } = context.servers;
+  await FIXES[name].mend(
+    [primary, ...replicas].find((one) => one.name === server)!,
+    context,
+    subject,
+  );
+}
+
+/** Several findings may ask for the same. Copying anew comes first, and makes what else is asked for its subscription idle. */
+export function planFixes(fixes: Fix[]): Fix[] {
+  const distinct = [...new Map(fixes.map((fix) => [`${fix.name} ${fix.server} ${fix.subject}`, fix])).values()];
+  const anew = new Set(distinct.filter(({ name }) => name === 'copy-anew').map(({ server }) => server));
+  const idle = new Set(['enable-subscription', 'stop-parallel', 'refresh-publication', 'renew-login', 'complete-log']);
+  return distinct
+    .filter(({ name, server }) => !(anew.has(server) && idle.has(name)))
+    .toSorted((a, b) => PRECEDENCE.indexOf(a.name) - PRECEDENCE.indexOf(b.name));
+}
+
+/** What stands in the way of others first. */
+const PRECEDENCE: Fix['name'][] = [
+  'grant',
+  'drop-slot',
+  'renew-login',
+  'copy-anew',
+  'enable-subscription',
+  'stop-parallel',
+  'ring-always',
+  'refresh-publication',
+  'watch-table',
+  'complete-log',
+];
+
+async function watchAgain({ admin, name }: OperatedServer, context: Attaching, table: string): Promise<void> {
+  const [shape] = await shapesOf(admin, [table]);
+  const key = shape?.columns.find(({ isKey }) => isKey)?.name;
+  if (key === undefined) throw new SetupError(`${name}: ${table} has no primary key to log its rows by.`);
+  await admin.begin((sql) => [
+    sql.unsafe(`drop trigger if exists readback_change on ${table}`),
+    sql.unsafe(`drop trigger if exists readback_truncate on ${table}`),
+    sql`select readback.watch(${table}::regclass, ${key})`,
+  ]);
+  await startLogAnew(admin);
+  await completeLogs(context);
+}
+
+async function ringAgain({ admin }: OperatedServer): Promise<void> {
+  await admin.begin((sql) => [
+    sql`drop trigger if exists ring on readback.heartbeat`,
+    sql`create trigger ring after insert or update on readback.heartbeat for each row execute function readback.ring()`,
+    sql`alter table readback.heartbeat enable always trigger ring`,
+  ]);
+}
+
+async function grantRoles(server: OperatedServer, { servers }: Attaching): Promise<void> {
+  const isPrimary = server === servers.primary;
+  await grantAgain(server.admin, isPrimary ? 'primary' : 'replica', isPrimary ? PRIMARY_ROLES : REPLICA_ROLES);
+  await allowLogin(server, server.urls.url, isPrimary ? PRIMARY_ROLES : REPLICA_ROLES);
+}
+
+async function copyAnew(replica: OperatedServer, context: Attaching): Promise<void> {
+  const slot = await dropSubscription(replica);
+  if (slot !== undefined) await dropSlot(context.servers.primary, slot);
+  await attach(replica, context);
+}
+
+async function renewLogin({ admin }: OperatedServer, { servers, databases }: Attaching): Promise<void> {
+  const [row] = await admin<[{ conninfo: string; slot: string }]>`
+    select subconninfo as conninfo, subslotname::text as slot from pg_subscription
+    where subname = 'readback' and subdbid = (select oid from pg_database where datname = current_database())`;
+  const login = await makeReplicator(servers.primary.admin, row.slot);
+  await allowCopy(servers.primary.admin, login.user);
+  const conninfo = { ...parse(row.conninfo), ...fromUrl(replicationUrl(databases)), ...login };
+  await runFormatted(admin, 'alter subscription readback connection %L', format(conninfo));
+}

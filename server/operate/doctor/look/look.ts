@@ -1,0 +1,97 @@
+import type { TableShape } from '../../../setup/shapes.ts';
+import { unreachable, type OperateConfig, type OperatedServer, type Servers } from '../../servers.ts';
+import type { Facts, PrimaryFacts, ReplicaFacts, ServerFacts } from '../facts.ts';
+import { lookAtBasics, lookAtSenders, lookAtWorkers } from './basics.ts';
+import {
+  grantsOfPrimary,
+  grantsOfReplica,
+  lookAtLogin,
+  missingGrants,
+  missingRoles,
+  PRIMARY_ROLES,
+  REPLICA_ROLES,
+} from './logins.ts';
+import { lookAtPrimary } from './primary.ts';
+import { probe } from './probe.ts';
+import { lookAtReplica } from './replica.ts';
+
+export interface LookOptions extends OperateConfig {
+  /** How long a heartbeat may take from the primary to a replica. */
+  waitMs: number;
+  /** A transaction of the primary that is open for longer is told. */
+  longTransactionMs: number;
+}
+
+/** The oldest version that can be asked what the checks want to know. */
+const KNOWN_VERSION = 150_000;
+
+/** Asks all servers everything that the checks need. Writes nothing but one heartbeat for each replica. */
+export async function look({ primary, replicas }: Servers, options: LookOptions): Promise<Facts> {
+  const one = await lookAtOne<PrimaryFacts>(primary, 'primary', options, () => primaryDetails(primary, options));
+  const published = one.details?.published ?? [];
+  const others = await Promise.all(
+    replicas.map((replica) =>
+      lookAtOne<ReplicaFacts>(replica, 'replica', options, ({ isSetUp }) =>
+        isSetUp ? replicaDetails(replica, published, options) : replicaLimits(replica),
+      ),
+    ),
+  );
+  if (one.basics?.isSetUp) await probeAll(primary, replicas, others, options.waitMs);
+  return { primary: one, replicas: others };
+}
+
+type Details<T extends ServerFacts> = Partial<Omit<T, keyof Pick<ServerFacts, 'name' | 'at' | 'basics'>>>;
+
+async function lookAtOne<T extends ServerFacts>(
+  server: OperatedServer,
+  side: 'primary' | 'replica',
+  options: LookOptions,
+  details: (basics: NonNullable<ServerFacts['basics']>) => Promise<Details<T>>,
+): Promise<T> {
+  const { name, at, admin } = server;
+  const reason = await unreachable(server, options.DB_CONNECT_TIMEOUT_MS);
+  if (reason !== undefined) return { name, at, unreachable: reason } as T;
+  const basics = await lookAtBasics(admin, side);
+  const canLook = basics.version >= KNOWN_VERSION && basics.isSuperuser && !basics.isStandby;
+  return { name, at, basics, ...(canLook && (await details(basics))) } as T;
+}
+
+async function primaryDetails(primary: OperatedServer, options: LookOptions): Promise<Details<PrimaryFacts>> {
+  const { admin } = primary;
+  const details = await lookAtPrimary(admin, options.longTransactionMs);
+  return {
+    details,
+    limits: await lookAtSenders(admin),
+    login: await lookAtLogin(primary, PRIMARY_ROLES, options),
+    missingRoles: await missingRoles(admin, PRIMARY_ROLES),
+    missingGrants: await missingGrants(admin, grantsOfPrimary(details.published)),
+  };
+}
+
+async function replicaDetails(
+  replica: OperatedServer,
+  published: TableShape[],
+  options: LookOptions,
+): Promise<Details<ReplicaFacts>> {
+  const { admin } = replica;
+  const tables = published.map(({ table }) => table);
+  const details = await lookAtReplica(admin, tables, options.DB_CONNECT_TIMEOUT_MS);
+  return {
+    ...(await replicaLimits(replica)),
+    details,
+    login: await lookAtLogin(replica, REPLICA_ROLES, options),
+    missingRoles: await missingRoles(admin, REPLICA_ROLES),
+    missingGrants: await missingGrants(admin, grantsOfReplica(details.shapes)),
+  };
+}
+
+const replicaLimits = async ({ admin }: OperatedServer) => ({ limits: await lookAtWorkers(admin) });
+
+async function probeAll(primary: OperatedServer, replicas: OperatedServer[], facts: ReplicaFacts[], waitMs: number) {
+  await Promise.all(
+    facts.map(async ({ details }, index) => {
+      if (!details?.subscription?.isEnabled) return;
+      details.probe = await probe(primary, replicas[index]!, waitMs);
+    }),
+  );
+}

@@ -1,0 +1,62 @@
+import { SetupError } from '../lib/errors.ts';
+import { publishedTables } from '../setup/shapes.ts';
+import { dropSlot, dropSubscription } from './detach.ts';
+import { slotsOf } from './doctor/look/primary.ts';
+import { unreachable, type OperateConfig, type OperatedServer, type Servers } from './servers.ts';
+
+type Say = (line: string) => void;
+
+export interface ResetOptions extends OperateConfig {
+  /** The tables that are published go, too, with all rows, on all servers. */
+  tables: boolean;
+}
+
+/** Takes Readback out of the databases; says what it did, and what it leaves. */
+export async function reset({ primary, replicas }: Servers, options: ResetOptions, say: Say): Promise<void> {
+  const reason = await unreachable(primary, options.DB_CONNECT_TIMEOUT_MS);
+  if (reason !== undefined)
+    throw new SetupError(`primary (${primary.at}) cannot be used: ${reason}. Nothing was changed.`);
+  const tables = (await publishedTables(primary.admin)).filter((table) => !table.startsWith('readback.'));
+  for (const replica of replicas) await resetReplica(replica, primary, tables, options, say);
+  await resetPrimary(primary, tables, options, say);
+  if (!options.tables && tables.length > 0) say(`Left: ${tables.join(', ')} with all rows. ${STAYING}`);
+  say(
+    'Left: the roles readback_writer, readback_reader and readback_pruner, and the login: other databases may use them.',
+  );
+}
+
+const STAYING = 'Set-up creates tables of these names: rename or drop them before the next readback up.';
+
+async function resetReplica(
+  replica: OperatedServer,
+  primary: OperatedServer,
+  tables: string[],
+  options: ResetOptions,
+  say: Say,
+): Promise<void> {
+  const reason = await unreachable(replica, options.DB_CONNECT_TIMEOUT_MS);
+  if (reason !== undefined)
+    return say(`Left: ${replica.name} (${replica.at}) as it is, as it does not answer: ${reason}`);
+  const slot = await dropSubscription(replica);
+  if (slot !== undefined) await dropSlot(primary, slot);
+  await removeFrom(replica, tables, options);
+  say(`${replica.name} (${replica.at}): dropped the subscription, ${described(options)}`);
+}
+
+/** No publication, so no slot of Readback's in this database is of use any more, whoever's it is. */
+async function resetPrimary(primary: OperatedServer, tables: string[], options: ResetOptions, say: Say): Promise<void> {
+  for (const { name } of await slotsOf(primary.admin)) {
+    if (await dropSlot(primary, name)) say(`primary (${primary.at}): dropped the slot ${name}`);
+  }
+  await primary.admin`drop publication if exists readback`;
+  await removeFrom(primary, tables, options);
+  say(`primary (${primary.at}): dropped the publication, ${described(options)}`);
+}
+
+const described = ({ tables }: ResetOptions) =>
+  tables ? 'the schema readback and the tables' : 'and the schema readback with its triggers on the tables';
+
+async function removeFrom({ admin }: OperatedServer, tables: string[], options: ResetOptions): Promise<void> {
+  if (options.tables && tables.length > 0) await admin.unsafe(`drop table if exists ${tables.join(', ')} cascade`);
+  await admin`drop schema if exists readback cascade`;
+}

@@ -1,0 +1,60 @@
+import type { Config, DatabaseConfig, DatabaseUrls } from '../config.ts';
+import { connect, describeUrl } from '../db/connect.ts';
+import { withinMs } from '../lib/within.ts';
+import type { Server } from '../setup/requirements.ts';
+
+/** A server as its operator sees it: a connection that may look at everything, and the URLs that are configured. */
+export interface OperatedServer extends Server {
+  urls: DatabaseUrls;
+}
+
+export interface Servers {
+  primary: OperatedServer;
+  /** Named replica-1, replica-2, … as everywhere, in the order of the configuration. */
+  replicas: OperatedServer[];
+}
+
+export type OperateConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'INITIAL_COPY_TIMEOUT_MS'>;
+
+/** Opens one connection to each server for `work`; whatever it leaves undone on them ends with it. */
+export async function withServers<T>(
+  databases: DatabaseConfig,
+  config: OperateConfig,
+  purpose: string,
+  work: (servers: Servers) => Promise<T>,
+): Promise<T> {
+  const open = (name: string, urls: DatabaseUrls): OperatedServer => ({
+    name,
+    at: describeUrl(urls.adminUrl),
+    urls,
+    admin: connect(urls.adminUrl, {
+      max: 1,
+      connectTimeoutMs: config.DB_CONNECT_TIMEOUT_MS,
+      applicationName: `readback ${purpose}`,
+    }),
+  });
+  const primary = open('primary', databases.primary);
+  const replicas = databases.replicas.map((urls, index) => open(`replica-${index + 1}`, urls));
+  try {
+    return await work({ primary, replicas });
+  } finally {
+    await Promise.all([primary, ...replicas].map(({ admin }) => admin.end({ timeout: 1 })));
+  }
+}
+
+/** Why a server cannot be used; undefined where it answers. One that accepts connections and then hangs is found, too. */
+export async function unreachable({ admin }: Server, timeoutMs: number): Promise<string | undefined> {
+  try {
+    await withinMs(admin`select 1`, timeoutMs);
+    return undefined;
+  } catch (error) {
+    const { message, code } = error as Error & { code?: string };
+    return message || code || 'no reason given'; // several addresses tried leave an error without a message
+  }
+}
+
+/** A part of those given whose server answers. */
+export async function reachableOf<T extends Server>(servers: T[], timeoutMs: number): Promise<T[]> {
+  const reasons = await Promise.all(servers.map((server) => unreachable(server, timeoutMs)));
+  return servers.filter((_, index) => reasons[index] === undefined);
+}

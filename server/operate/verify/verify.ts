@@ -1,0 +1,85 @@
+import { SetupError } from '../../lib/errors.ts';
+import { formatLsn } from '../../lib/lsn.ts';
+import { subscribedTables } from '../doctor/look/replica.ts';
+import type { OperatedServer, Servers } from '../servers.ts';
+import { verifyTable, type TableReport, type VerifyOptions } from './chunks.ts';
+import { pairOf } from './pair.ts';
+import { collationOf, fixTextForm, sortedByBytes, tablesToVerify, type VerifiedTable } from './table.ts';
+
+export interface ReplicaReport {
+  name: string;
+  /** Every row is compared as of this position of the primary, or a later one. */
+  position: string;
+  tables: TableReport[];
+}
+
+export interface VerifyReport {
+  isSame: boolean;
+  seconds: number;
+  replicas: ReplicaReport[];
+}
+
+export type Progress = (replica: string, table: string, rows: number, estimatedRows: number) => void;
+
+/** Compares all that is published, or the tables named, with each replica in turn. */
+export async function verify(
+  { primary, replicas }: Servers,
+  names: string[],
+  options: VerifyOptions,
+  progress: Progress,
+): Promise<VerifyReport> {
+  const started = performance.now();
+  await Promise.all([primary, ...replicas].map(({ admin }) => fixTextForm(admin)));
+  const tables = choose(await tablesToVerify(primary.admin), names);
+  const reports: ReplicaReport[] = [];
+  for (const replica of replicas) reports.push(await verifyReplica(primary, replica, tables, options, progress));
+  const isSame = reports.every((report) => report.tables.every(({ state }) => state === 'same'));
+  return { isSame, seconds: (performance.now() - started) / 1000, replicas: reports };
+}
+
+/** By name, with or without `public.` */
+function choose(tables: VerifiedTable[], names: string[]): VerifiedTable[] {
+  if (names.length === 0) return tables;
+  const isNamed = (name: string) => (table: VerifiedTable) => [name, `public.${name}`].includes(table.table);
+  const unknown = names.filter((name) => !tables.some(isNamed(name)));
+  if (unknown.length > 0) {
+    const published = tables.map(({ table }) => table).join(', ');
+    throw new SetupError(`Not published: ${unknown.join(', ')}. There are: ${published}.`);
+  }
+  return tables.filter((table) => names.some((name) => isNamed(name)(table)));
+}
+
+async function verifyReplica(
+  primary: OperatedServer,
+  replica: OperatedServer,
+  tables: VerifiedTable[],
+  options: VerifyOptions,
+  progress: Progress,
+): Promise<ReplicaReport> {
+  const pair = pairOf(primary, replica, options.timeoutMs);
+  const position = formatLsn(await pair.caughtUp());
+  const ready = await readyOn(replica);
+  const sameOrder = (await collationOf(primary.admin)) === (await collationOf(replica.admin));
+  const reports: TableReport[] = [];
+  for (const table of tables) {
+    const { table: name, estimatedRows } = table;
+    if (!ready.has(name)) reports.push(notCompared(name));
+    else {
+      const seen = (rows: number) => progress(replica.name, name, rows, estimatedRows);
+      reports.push(await verifyTable(pair, sameOrder ? table : sortedByBytes(table), options, seen));
+    }
+  }
+  return { name: replica.name, position, tables: reports };
+}
+
+const readyOn = async ({ admin }: OperatedServer) =>
+  new Set((await subscribedTables(admin)).flatMap(({ table, isReady }) => (isReady ? [table] : [])));
+
+const notCompared = (table: string): TableReport => ({
+  table,
+  state: 'copying',
+  rows: 0,
+  differences: [],
+  unsettled: 0,
+  isCut: false,
+});

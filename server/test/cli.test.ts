@@ -1,0 +1,155 @@
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
+import { startEmbedded } from '../../infra/cluster/embedded.ts';
+import { projectRoot } from '../lib/root.ts';
+import { freshDatabases, type TestDatabases } from './databases.ts';
+
+let databases: TestDatabases;
+const dir = mkdtempSync(join(tmpdir(), 'readback-cli-'));
+beforeEach(async () => {
+  databases = await freshDatabases();
+});
+afterEach(() => databases.drop());
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+interface Outcome {
+  code: number;
+  out: string;
+  err: string;
+}
+
+/** A process of its own, whose output is no terminal, and whom nobody answers. */
+function readback(args: string[], environment: Record<string, string> = configured()): Promise<Outcome> {
+  const { PATH = '', HOME = '' } = process.env;
+  return new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      [join(projectRoot, 'infra/launch.mjs'), ...args],
+      { cwd: dir, env: { PATH, HOME, ...environment } },
+      (error, out, err) => resolve({ code: error ? Number(error.code) : 0, out, err }),
+    );
+    child.stdin?.end();
+  });
+}
+
+const configured = () => ({
+  PRIMARY_URL: databases.config.primary.url,
+  PRIMARY_ADMIN_URL: databases.config.primary.adminUrl,
+  REPLICA_URLS: databases.config.replicas[0]!.url,
+  REPLICA_ADMIN_URLS: databases.config.replicas[0]!.adminUrl,
+});
+
+const SLOW = { timeout: 120_000 };
+
+test('a pair that is well: 0, plain text and JSON', SLOW, async () => {
+  const status = await readback(['status']);
+  expect(status).toMatchObject({ code: 0, err: expect.not.stringContaining('rror') });
+  expect(status.out).toContain('All is well.');
+  expect(status.out).not.toContain('\u001b');
+  const doctor = await readback(['doctor', '--json']);
+  expect(JSON.parse(doctor.out)).toEqual({
+    at: expect.any(String),
+    isWell: true,
+    fixed: [],
+    findings: [
+      {
+        check: 'wal-limit',
+        severity: 'advice',
+        server: 'primary',
+        found: expect.any(String),
+        expected: expect.any(String),
+        remedy: expect.any(String),
+        fix: null,
+      },
+    ],
+  });
+  const verify = await readback(['verify', '--json']);
+  expect(verify.code).toBe(0);
+  expect(JSON.parse(verify.out)).toMatchObject({
+    isSame: true,
+    seconds: expect.any(Number),
+    replicas: [{ name: 'replica-1' }],
+  });
+});
+
+test(
+  'faults: 1, and 0 when they are mended; what needs an answer is not done where nobody can be asked',
+  SLOW,
+  async () => {
+    const replica = databases.replicas[0]!;
+    await replica`alter subscription readback disable`;
+    expect(await readback(['status'])).toMatchObject({ code: 1, out: expect.stringContaining('disabled') });
+    expect(await readback(['doctor'])).toMatchObject({
+      code: 1,
+      out: expect.stringContaining('subscription-disabled'),
+    });
+    const asked = await readback(['doctor', '--fix']);
+    expect(asked).toMatchObject({ code: 2, err: expect.stringContaining('replica-1: enable the subscription?') });
+    expect(
+      await replica`select subenabled from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`,
+    ).toEqual([{ subenabled: false }]);
+    expect(await readback(['doctor', '--fix', '--yes'])).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('No faults found.'),
+    });
+    await replica`insert into users select gen_random_uuid(), 'extra', 'e', null, null, true, true, now(), now()`;
+    expect(await readback(['verify', 'users'])).toMatchObject({
+      code: 1,
+      out: expect.stringContaining('on the replica alone'),
+    });
+  },
+);
+
+test('called wrongly: 2', SLOW, async () => {
+  const codes = async (...calls: string[][]) => Promise.all(calls.map(async (args) => (await readback(args)).code));
+  expect(
+    await codes(['doctor', '--nope'], ['status', '--wait-ms', 'x'], ['nope'], ['reset'], ['replica', 'add', 'x']),
+  ).toEqual([2, 2, 2, 2, 2]);
+  expect(await readback(['status'], { READBACK_DIR: join(dir, 'nothing') })).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('set PRIMARY_URL and REPLICA_URLS, or run npm start first'),
+  });
+});
+
+test('every command has help with an example', SLOW, async () => {
+  for (const command of ['status', 'doctor', 'verify', 'reset', 'replica add', 'replica drop']) {
+    const { code, out } = await readback([...command.split(' '), '--help']);
+    expect({ code, hasExample: /Example:\n {2}\$ npx readback /.test(out) }).toEqual({ code: 0, hasExample: true });
+  }
+});
+
+test('the embedded pair: looked at by its folder, and deleted when it has stopped', SLOW, async () => {
+  const folder = join(dir, 'pair');
+  const pair = await startEmbedded({
+    dir: folder,
+    primaryPort: 0,
+    replicaPort: 0,
+    settings: { fsync: 'off' },
+    say: () => {},
+  });
+  const environment = { READBACK_DIR: folder };
+  expect(await readback(['doctor'], environment)).toMatchObject({
+    code: 1,
+    out: expect.stringContaining('not-set-up'),
+  });
+  expect(await readback(['reset', '--yes'], environment)).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('stop it first'),
+  });
+  await pair.stop();
+  expect(await readback(['doctor'], environment)).toMatchObject({
+    code: 1,
+    out: expect.stringContaining('unreachable'),
+  });
+  writeFileSync(join(folder, 'notes.txt'), 'not ours');
+  const said = await readback(['reset', '--yes'], environment);
+  expect(said).toMatchObject({
+    code: 0,
+    err: expect.stringContaining(`${folder}: pgpass, primary, primary.log, replica`),
+  });
+  expect([existsSync(join(folder, 'primary')), existsSync(join(folder, 'notes.txt'))]).toEqual([false, true]);
+  rmSync(join(folder, 'notes.txt'));
+});

@@ -1,0 +1,377 @@
+import type postgres from 'postgres';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { freshDatabases, type TestDatabases } from './databases.ts';
+import { examine, faults, fixAll } from './doctor.ts';
+import { holdApply } from './faults.ts';
+
+let databases: TestDatabases;
+let primary: postgres.Sql;
+let replica: postgres.Sql;
+beforeEach(async () => {
+  databases = await freshDatabases();
+  primary = databases.primary;
+  replica = databases.replicas[0]!;
+});
+afterEach(() => databases.drop());
+
+const insertUser = (sql: postgres.Sql, name: string) =>
+  sql`insert into users (username, email, password_hash) values (${name}, ${name} || '@example.com', '-') returning id`;
+
+/** A write of now is there, and in the log. */
+async function expectArrival(): Promise<void> {
+  const [row] = await insertUser(primary, 'later');
+  const { id } = row!;
+  await expect.poll(async () => (await replica`select from users where id = ${id}`).length, WITHIN).toBe(1);
+  expect((await replica`select from readback.change_log where key = ${id}`).length).toBe(1);
+}
+
+const WITHIN = { timeout: 10_000, interval: 20 };
+
+const subscription = async () =>
+  (
+    await replica`
+      select oid, subslotname as slot, subconninfo as conninfo from pg_subscription
+      where subdbid = (select oid from pg_database where datname = current_database())`
+  )[0]!;
+
+const slotIs = async (active: boolean) => {
+  const { slot } = await subscription();
+  await expect
+    .poll(async () => (await primary`select active from pg_replication_slots where slot_name = ${slot}`)[0], WITHIN)
+    .toEqual({ active });
+};
+
+const disable = async () => {
+  await replica`alter subscription readback disable`;
+  await slotIs(false);
+};
+
+/** The subscription loses its slot, and knows nothing of it. */
+const dropSlot = async () => {
+  const { slot } = await subscription();
+  await disable();
+  await primary`select pg_drop_replication_slot(${slot})`;
+  await replica`alter subscription readback enable`;
+};
+
+test('a pair that is well has no faults, and is told what could be safer', async () => {
+  const findings = await examine(databases.config);
+  expect(findings.map(({ check, severity }) => `${severity} ${check}`)).toEqual(['advice wal-limit']);
+});
+
+interface Fault {
+  fault: string;
+  plant: () => Promise<unknown>;
+  /** As `server check`. */
+  found: string[];
+}
+
+/** After --fix the pair is well, and a write arrives. */
+const MENDED: Fault[] = [
+  {
+    fault: 'the subscription is disabled',
+    plant: disable,
+    found: ['replica-1 subscription-disabled'],
+  },
+  {
+    fault: 'streaming is parallel',
+    plant: () => replica`alter subscription readback set (streaming = parallel)`,
+    found: ['replica-1 streaming-parallel'],
+  },
+  {
+    fault: 'the subscription is gone, its slot is not',
+    plant: async () => {
+      await disable();
+      await replica`alter subscription readback set (slot_name = none)`;
+      await replica`drop subscription readback`;
+    },
+    found: ['replica-1 subscription-missing', 'primary slot-orphaned'],
+  },
+  {
+    fault: 'the slot is gone',
+    plant: dropSlot,
+    found: ['replica-1 slot-missing', 'replica-1 cannot-connect'],
+  },
+  {
+    fault: 'a trigger is not ENABLE ALWAYS',
+    plant: () => replica`alter table users enable trigger readback_change`,
+    found: ['replica-1 trigger'],
+  },
+  {
+    fault: 'a trigger is gone',
+    plant: () => replica`drop trigger readback_truncate on posts`,
+    found: ['replica-1 trigger'],
+  },
+  {
+    fault: 'the trigger of the heartbeat is off',
+    plant: () => replica`alter table readback.heartbeat disable trigger ring`,
+    found: ['replica-1 trigger'],
+  },
+  {
+    fault: 'a table is published that the subscription does not know',
+    plant: async () => {
+      for (const sql of [primary, replica]) await sql`create table items (id int primary key, name text)`;
+      await replica`grant select on items to readback_reader`;
+      await replica`select readback.watch('items', 'id')`;
+      await primary`grant select, insert, update, delete on items to readback_writer, readback_reader`;
+      await primary`alter publication readback add table items`;
+    },
+    found: ['replica-1 table-not-subscribed'],
+  },
+  {
+    fault: 'the reader may not read a table',
+    plant: () => replica`revoke select on posts from readback_reader`,
+    found: ['replica-1 privilege'],
+  },
+  {
+    fault: 'the writer may not read a column',
+    plant: () => primary`revoke select (email) on users from readback_writer`,
+    found: ['primary privilege'],
+  },
+  {
+    fault: 'a slot that nobody reads',
+    plant: () =>
+      primary`select pg_create_logical_replication_slot(${'readback_' + databases.name.slice(1, 13)}, 'pgoutput')`,
+    found: ['primary slot-orphaned'],
+  },
+  {
+    fault: "the password of the subscription's login was changed",
+    plant: async () => {
+      const { slot } = await subscription();
+      await primary.unsafe(`alter role ${slot} password 'another'`);
+      await primary`select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = ${slot}`;
+      await slotIs(false);
+    },
+    found: ['replica-1 cannot-connect'],
+  },
+  {
+    fault: 'the address of the primary leads nowhere',
+    plant: async () => {
+      const { conninfo } = await subscription();
+      const elsewhere = conninfo.replace(/port='\d+'/, "port='1'");
+      await replica.unsafe(`alter subscription readback connection '${elsewhere.replaceAll("'", "''")}'`);
+      await slotIs(false);
+    },
+    found: ['replica-1 cannot-connect'],
+  },
+  {
+    fault: 'set-up was cut short before it noted that the log is complete',
+    plant: () => replica`update readback.log_state set complete_since = default`,
+    found: ['replica-1 log-not-ready'],
+  },
+];
+
+describe('is named, and mended by --fix', () => {
+  for (const { fault, plant, found } of MENDED) {
+    test(fault, { timeout: 30_000 }, async () => {
+      await plant();
+      expect(await faults(databases.config)).toEqual(found);
+      await fixAll(databases.config);
+      expect(await faults(databases.config)).toEqual([]);
+      await expectArrival();
+    });
+  }
+});
+
+/** With what mends it, in words. */
+const NAMED: (Fault & { remedy: RegExp })[] = [
+  {
+    fault: 'the publication is gone',
+    plant: () => primary`drop publication readback`,
+    found: ['primary publication-missing'],
+    remedy: /create publication readback for table readback\.heartbeat, public\.posts, public\.users/,
+  },
+  {
+    fault: 'a table is not in the publication',
+    plant: () => primary`alter publication readback drop table posts`,
+    found: ['primary table-not-published'],
+    remedy: /alter publication readback add table public\.posts/,
+  },
+  {
+    fault: 'a column is not in the column list',
+    plant: async () => {
+      await primary`alter publication readback drop table users`;
+      await primary`alter publication readback add table users (id, username, email, first_name, is_active, email_verified, created_at, updated_at)`;
+    },
+    found: ['primary column-not-published'],
+    remedy: /Publish the table with it/,
+  },
+  {
+    fault: 'the publication sends no deletes',
+    plant: () => primary`alter publication readback set (publish = 'insert, update')`,
+    found: ['primary publication-operations'],
+    remedy: /set \(publish = 'insert, update, delete, truncate'\)/,
+  },
+  {
+    fault: 'a published table has no replica identity',
+    plant: () => primary`alter table posts replica identity nothing`,
+    found: ['primary replica-identity'],
+    remedy: /alter table public\.posts replica identity default/,
+  },
+  {
+    fault: 'a column is missing on the replica',
+    plant: () => replica`alter table users drop column last_name`,
+    found: ['replica-1 columns-differ'],
+    remedy: /add it/,
+  },
+  {
+    fault: 'a column has another type on the replica',
+    plant: () => replica`alter table users alter column first_name type varchar(3)`,
+    found: ['replica-1 columns-differ'],
+    remedy: /make it that type/,
+  },
+  {
+    fault: 'a row was written by hand, and the same one arrives',
+    plant: async () => {
+      await replica`alter subscription readback disable`;
+      const [row] = await insertUser(primary, 'twice');
+      await replica`
+        insert into users select ${row!['id']}, 'by hand', 'h', null, null, true, true, now(), now()`;
+      await replica`alter subscription readback enable`;
+      const { oid } = await subscription();
+      await expect
+        .poll(
+          async () =>
+            (
+              await replica`select apply_error_count > 1 as failed from pg_stat_subscription_stats where subid = ${oid}`
+            )[0],
+          WITHIN,
+        )
+        .toEqual({ failed: true });
+    },
+    found: ['replica-1 apply-failing'],
+    remedy: /delete it there/,
+  },
+  {
+    fault: 'rows were deleted by hand, and changes of them arrive',
+    plant: async () => {
+      const [row] = await insertUser(primary, 'gone');
+      await expect
+        .poll(async () => (await replica`delete from users where id = ${row!['id']} returning 1`).length, WITHIN)
+        .toBe(1);
+      await primary`update users set first_name = 'x' where id = ${row!['id']}`;
+      const { oid } = await subscription();
+      await expect
+        .poll(
+          async () =>
+            (
+              await replica`select confl_update_missing::int as missed from pg_stat_subscription_stats where subid = ${oid}`
+            )[0],
+          WITHIN,
+        )
+        .toEqual({ missed: 1 });
+    },
+    found: ['replica-1 rows-missed'],
+    remedy: /readback verify names the rows/,
+  },
+  {
+    fault: 'somebody may write on the replica',
+    plant: () => replica`grant insert, update on users to public`,
+    found: ['replica-1 table-writers'],
+    remedy: /revoke insert, update on public\.users from public/,
+  },
+  {
+    fault: 'somebody may write into the change log',
+    plant: () => replica`grant insert on readback.change_log to readback_reader`,
+    found: ['replica-1 log-writers'],
+    remedy: /revoke insert on readback\.change_log from readback_reader/,
+  },
+  {
+    fault: 'a copy fails on rows that are there',
+    plant: async () => {
+      for (const sql of [primary, replica]) await sql`create table items (id int primary key)`;
+      for (const sql of [primary, replica]) await sql`insert into items values (1)`;
+      await replica`grant select on items to readback_reader`;
+      await replica`select readback.watch('items', 'id')`;
+      const { slot, oid } = await subscription();
+      await primary.unsafe(`grant select on items to ${slot}, readback_writer, readback_reader`);
+      await primary`alter publication readback add table items`;
+      await replica`alter subscription readback refresh publication`;
+      await expect
+        .poll(
+          async () =>
+            (
+              await replica`select sync_error_count > 0 as failed from pg_stat_subscription_stats where subid = ${oid}`
+            )[0],
+          WITHIN,
+        )
+        .toEqual({ failed: true });
+    },
+    found: ['replica-1 copy-stuck'],
+    remedy: /truncate public\.items/,
+  },
+];
+
+describe('is named, with its remedy', () => {
+  for (const { fault, plant, found, remedy } of NAMED) {
+    test(fault, { timeout: 30_000 }, async () => {
+      await plant();
+      const findings = (await examine(databases.config)).filter(({ severity }) => severity !== 'advice');
+      expect(findings.map(({ server, check }) => `${server} ${check}`)).toEqual(found);
+      expect(findings[0]!.remedy).toMatch(remedy);
+    });
+  }
+
+  test('a lock that the apply worker waits for, and who holds it', async () => {
+    const release = await holdApply(replica);
+    await insertUser(primary, 'waits');
+    const findings = await examine(databases.config);
+    expect(findings[0]).toMatchObject({ check: 'apply-blocked', found: expect.stringMatching(/held by process \d+/) });
+    await release();
+  });
+
+  test('a long transaction of the primary, and the WAL that a slot holds', async () => {
+    const ended = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
+    const open = primary.begin(async (sql) => {
+      await sql`select pg_current_xact_id()`;
+      begun.resolve();
+      await ended.promise;
+    });
+    await begun.promise;
+    const { slot } = await subscription();
+    await primary`select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = ${slot}`;
+    const found = await examine(databases.config, { longTransactionMs: 0, maxWalBytes: -1 });
+    expect(found.map(({ check }) => check)).toContain('long-transaction');
+    expect(found.map(({ check }) => check)).toContain('slot-wal');
+    ended.resolve();
+    await open;
+  });
+
+  test('another subscription that writes into the database', async () => {
+    await replica.unsafe(
+      `create subscription stranger_${databases.name} connection 'host=nowhere' publication p with (connect = false)`,
+    );
+    expect(await faults(databases.config)).toEqual(['replica-1 other-subscription']);
+    await replica.unsafe(`alter subscription stranger_${databases.name} set (slot_name = none)`);
+    await replica.unsafe(`drop subscription stranger_${databases.name}`);
+  });
+
+  test('servers that do not answer', async () => {
+    const url = 'postgres://nobody:secret@127.0.0.1:1/x';
+    const { primary: one, replicas } = databases.config;
+    const away = { url, adminUrl: url };
+    expect(await faults({ ...databases.config, primary: away })).toEqual(['primary unreachable']);
+    const findings = await examine({ ...databases.config, replicas: [...replicas, away] });
+    expect(findings[0]).toMatchObject({ check: 'unreachable', server: 'replica-2' });
+    expect(JSON.stringify(findings)).not.toContain('secret');
+    expect(await faults({ ...databases.config, replicas: [one] })).toContain('replica-1 same-database');
+  });
+
+  test('a login of the server that is wrong, or too mighty', async () => {
+    const wrong = new URL(databases.config.primary.url);
+    wrong.password = 'wrong';
+    const { adminUrl } = databases.config.primary;
+    expect(await faults({ ...databases.config, primary: { url: wrong.href, adminUrl } })).toEqual(['primary login']);
+    const findings = await examine({ ...databases.config, primary: { url: adminUrl, adminUrl } });
+    expect(findings.map(({ check, severity }) => `${severity} ${check}`)).toContain('advice login-superuser');
+    const { url } = databases.config.primary;
+    expect(await faults({ ...databases.config, primary: { url, adminUrl: url } })).toContain('primary admin-rights');
+  });
+});
+
+test('databases that are not set up', async () => {
+  const empty = await freshDatabases({ settle: false });
+  expect(await faults(empty.config)).toEqual(['primary not-set-up', 'replica-1 not-set-up']);
+  await empty.drop();
+});
