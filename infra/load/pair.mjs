@@ -44,7 +44,7 @@ export async function startServer({ pair }, settings = {}) {
 }
 
 /** Node with these arguments, once it has said `ready`. */
-export async function startNode(args, env, ready) {
+async function startNode(args, env, ready) {
   const child = spawn(process.execPath, ['--expose-gc', ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] });
   for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) if (String(chunk).includes(ready)) break;
   child.stdout.resume();

@@ -123,7 +123,7 @@ test('TRUNCATE on the primary arrives as a delete of each row', async () => {
   await events.end();
 });
 
-describe('cursors', () => {
+describe('a cursor that nobody can go on from is refused, with what to do', () => {
   const cases: [string, () => Promise<string>, string][] = [
     ['nonsense', async () => 'nonsense', 'BAD_CURSOR after'],
     [
