@@ -123,6 +123,7 @@ const PUBLISH = (column: string) => `
 
 test('a column added while writers and a reader of the log are at work: nothing lost, nothing twice, no error', async () => {
   const stopReading = logReader();
+  await insertUser(primary, 'w12');
   const stopWriting = writers((writer, round) => insertUser(primary, `w${writer}-${round}`));
   await sleep(200);
   const said = await migrate({
