@@ -42,13 +42,15 @@ async function settled() {
 
 async function commitToEvent() {
   const socket = await openSocket(server.url);
-  let arrived;
-  socket.subscribe('1', EVENT, () => arrived(performance.now()));
+  let [wanted, arrived] = [undefined, undefined];
+  const hear = ({ data }) => data.userChanged.user.firstName === wanted && arrived(performance.now());
+  socket.subscribe('1', EVENT, hear);
   await sleep(500);
   const waits = [];
   for (let n = 0; n < 1000; n++) {
+    wanted = `e${n}`;
     const event = new Promise((resolve) => (arrived = resolve));
-    await primary`update users set first_name = ${`e${n}`} where username = 'u1'`;
+    await primary`update users set first_name = ${wanted} where username = 'u1'`;
     const committed = performance.now();
     waits.push((await event) - committed);
   }

@@ -5,6 +5,8 @@ const UNIQUE_VIOLATION = '23505';
 const FOREIGN_KEY_VIOLATION = '23503';
 const QUERY_CANCELED = '57014';
 const CHARACTER_NOT_IN_REPERTOIRE = '22021';
+const CHECK_VIOLATION = '23514';
+const NUMERIC_VALUE_OUT_OF_RANGE = '22003';
 
 /** SQLSTATE classes and driver codes that mean: the server can't be reached, or not for work. */
 const UNAVAILABLE =
@@ -37,6 +39,9 @@ export function forClient(error: unknown, side: Side): unknown {
       'The database took too long and the statement was cancelled: ask for less, or try again.',
       { cause: error },
     );
+  }
+  if (code === CHECK_VIOLATION || code === NUMERIC_VALUE_OUT_OF_RANGE) {
+    return new ClientError('BAD_USER_INPUT', 'A value is not among those that the table takes.', { cause: error });
   }
   if (code === CHARACTER_NOT_IN_REPERTOIRE) {
     return new ClientError('BAD_USER_INPUT', 'A text holds a character that PostgreSQL cannot store.', {

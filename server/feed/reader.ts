@@ -5,7 +5,7 @@ import type { Lsn } from '../lib/lsn.ts';
 import type { Position } from '../lib/position.ts';
 import { withinMs } from '../lib/within.ts';
 import type { FeedChange, RecentChanges } from './recent.ts';
-import { checkFaults, FeedFault, openSource, type FeedSource, type OpenSource } from './source.ts';
+import { FeedFault, openSource, type FeedSource, type OpenSource } from './source.ts';
 import { feedStep, type FeedState, type FeedStep } from './state.ts';
 import { Wake } from './wake.ts';
 
@@ -120,7 +120,7 @@ export class FeedReader {
       this.#publish(source, batch, settled);
       await this.#pause(batch.length);
       if (Date.now() - checked < CHECK_FAULTS_MS) continue;
-      await checkFaults(source);
+      await open.check();
       checked = Date.now();
     }
   }

@@ -26,18 +26,24 @@ export class FeedFault extends Error {}
 /** A replica's log, open for reading. */
 export class OpenSource {
   readonly source: FeedSource;
-  readonly state: LogState;
+  #state: LogState;
   readonly logId: bigint;
 
   constructor(source: FeedSource, state: LogState) {
     this.source = source;
-    this.state = state;
+    this.#state = state;
     this.logId = BigInt(state.logId);
   }
 
   /** Where the log ends now. */
   async end(): Promise<Position> {
-    return (await lastPosition(this.source.reader)) ?? { lsn: this.state.completeSince, place: 0 };
+    return (await lastPosition(this.source.reader)) ?? { lsn: this.#state.completeSince, place: 0 };
+  }
+
+  /** Whether it can be trusted still, and what it holds now: set-up and pruning go on meanwhile. @throws FeedFault */
+  async check(): Promise<void> {
+    await checkFaults(this.source);
+    this.#state = await logState(this.source.reader);
   }
 
   /**
@@ -45,7 +51,7 @@ export class OpenSource {
    * @throws ClientError CURSOR_EXPIRED where it says nothing here.
    */
   read(sql: Sql, { logId, lsn, place }: FeedPlace): LogReading {
-    const { completeSince, prunedTo } = this.state;
+    const { completeSince, prunedTo } = this.#state;
     if (lsn < prunedTo) throw cursorExpired('is older than what the change log keeps');
     if (logId !== this.logId && lsn < completeSince) {
       throw cursorExpired(`is of another replica, and older than the copy of ${this.source.name}`);
@@ -65,7 +71,7 @@ export async function openSource(source: FeedSource): Promise<OpenSource> {
   return new OpenSource(source, state);
 }
 
-export async function checkFaults(source: FeedSource): Promise<void> {
+async function checkFaults(source: FeedSource): Promise<void> {
   const faults = await feedFaults(source.reader);
   if (faults.length > 0) throw new FeedFault(`${source.name}: ${faults.join('; ')}`);
 }

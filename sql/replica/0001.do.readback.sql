@@ -81,11 +81,11 @@ end $$;
 
 -- Row trigger; argument: the key column.
 create function readback.log_change() returns trigger language plpgsql as $$
-declare
-  old_image jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
-  new_image jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
+declare old_image jsonb; new_image jsonb;
 begin
   if coalesce(current_setting('readback.logging', true), '') = 'true' or readback.logs_changes() then
+    if tg_op <> 'INSERT' then old_image := to_jsonb(old); end if;
+    if tg_op <> 'DELETE' then new_image := to_jsonb(new); end if;
     insert into readback.change_log (after_lsn, operation, table_name, key, before, after)
     values (coalesce(pg_replication_origin_session_progress(false), '0/0'), tg_op, tg_table_name,
             coalesce(new_image, old_image) ->> tg_argv[0], old_image, new_image);
