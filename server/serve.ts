@@ -14,6 +14,7 @@ import { SetupError } from './lib/errors.ts';
 import type { Logger } from './lib/logger.ts';
 import { Hasher } from './lib/password.ts';
 import { Releasers } from './lib/releasers.ts';
+import { Arrivals } from './replication/arrivals.ts';
 import { Confirmer } from './replication/confirm.ts';
 import { Monitor } from './replication/monitor.ts';
 import type { Replica } from './replication/replica.ts';
@@ -90,6 +91,7 @@ async function build(
   const services = {
     primary,
     confirmer: new Confirmer(router, replicas, config.BOOKMARK_WAIT_MS),
+    arrivals: new Arrivals(router, replicas, monitor, config.BOOKMARK_WAIT_MS),
     feed,
     hasher: new Hasher(config.HASH_CONCURRENCY, config.HASH_QUEUE),
     status: new ReplicationStatus(primary, replicas, monitor, () => describeFeed(feed.state)),

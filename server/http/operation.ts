@@ -61,6 +61,7 @@ export class Operations {
       loaders: new Loaders(reads),
       services: this.#services,
       bookmark: token,
+      readBookmark: (text) => readBookmark(text, primary),
       cursor: (place, isPartial = false) => encodeCursor({ ...place, cluster: cluster(), isPartial }),
       readCursor: (text) => decodeCursor(text, cluster()),
       report: () => ({

@@ -1,7 +1,37 @@
-/** Each value of the source through `map`; ends, and fails, with the source, and ends the source when it is ended. */
-export async function* mapAsync<A, B>(
-  source: AsyncIterable<A>,
-  map: (value: A) => Promise<B>,
-): AsyncGenerator<B, void> {
-  for await (const value of source) yield await map(value);
+/** Each value of the source through `map`; ends, and fails, with the source, and ends the source as soon as it is ended. */
+export function mapAsync<A, B>(source: AsyncIterable<A>, map: (value: A) => Promise<B>): AsyncGenerator<B, void> {
+  const values = source[Symbol.asyncIterator]();
+  const mapped = (async function* () {
+    for await (const value of { [Symbol.asyncIterator]: () => values }) yield await map(value);
+  })();
+  return endingWith(mapped, () => void values.return?.()?.catch(() => undefined));
+}
+
+/**
+ * A generator that may wait long between two values: once its consumer goes, the signal is aborted, and it ends. A
+ * generator alone hears of that with its next value only.
+ */
+export function untilGone<T>(make: (signal: AbortSignal) => AsyncGenerator<T, void>): AsyncGenerator<T, void> {
+  const gone = new AbortController();
+  return endingWith(make(gone.signal), () => gone.abort());
+}
+
+function endingWith<T>(values: AsyncGenerator<T, void>, end: () => void): AsyncGenerator<T, void> {
+  return {
+    next: () => values.next(),
+    return: () => {
+      end();
+      return values.return();
+    },
+    throw: (error) => {
+      end();
+      return values.throw(error);
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async [Symbol.asyncDispose]() {
+      await this.return();
+    },
+  };
 }

@@ -36,6 +36,19 @@ export class Monitor {
     return () => this.#watchers.delete(watcher);
   }
 
+  /** Resolves after the next round, or at once when the signal is aborted. */
+  nextRound(gone: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const end = () => {
+        stop();
+        gone.removeEventListener('abort', end);
+        resolve();
+      };
+      const stop = this.watch(end);
+      gone.addEventListener('abort', end);
+    });
+  }
+
   async #run(): Promise<void> {
     this.#round = this.#look();
     await this.#round;

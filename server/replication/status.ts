@@ -1,3 +1,4 @@
+import { untilGone } from '../lib/iterables.ts';
 import { formatLsn, type Lsn } from '../lib/lsn.ts';
 import type { Monitor } from './monitor.ts';
 import type { Primary } from './primary.ts';
@@ -50,25 +51,20 @@ export class ReplicationStatus {
   }
 
   /** The status now, then at every change of a state, and each second while a lag moves. */
-  async *changes(): AsyncGenerator<Status> {
+  changes(): AsyncGenerator<Status, void> {
+    return untilGone((gone) => this.#changes(gone));
+  }
+
+  async *#changes(gone: AbortSignal): AsyncGenerator<Status, void> {
     let last = this.now();
     yield last;
-    for (;;) {
-      await this.#nextRound();
+    while (!gone.aborted) {
+      await this.#monitor.nextRound(gone);
       const next = this.now();
       if (!isNews(last, next)) continue;
       yield next;
       last = next;
     }
-  }
-
-  #nextRound(): Promise<void> {
-    return new Promise((resolve) => {
-      const stop = this.#monitor.watch(() => {
-        stop();
-        resolve();
-      });
-    });
   }
 }
 

@@ -2,6 +2,7 @@ import type { FeedCursor, FeedPlace } from '../feed/cursor.ts';
 import type { Feed } from '../feed/feed.ts';
 import type { Hasher } from '../lib/password.ts';
 import type { Loaders } from '../loaders/loaders.ts';
+import type { Arrivals } from '../replication/arrivals.ts';
 import type { Confirmer } from '../replication/confirm.ts';
 import type { Primary } from '../replication/primary.ts';
 import type { Reads } from '../replication/reads.ts';
@@ -11,6 +12,7 @@ import type { ReplicationStatus } from '../replication/status.ts';
 export interface Services {
   primary: Primary;
   confirmer: Confirmer;
+  arrivals: Arrivals;
   feed: Feed;
   hasher: Hasher;
   status: ReplicationStatus;
@@ -24,6 +26,8 @@ export interface Context {
   services: Services;
   /** The token of a position, for this primary's history. */
   bookmark: (lsn: bigint) => string;
+  /** @throws ClientError BAD_BOOKMARK. */
+  readBookmark: (text: string) => Promise<bigint>;
   /** The token of a place in the feed; `isPartial`: with a snapshot's row, before its end. */
   cursor: (place: FeedPlace, isPartial?: boolean) => string;
   /** @throws ClientError BAD_CURSOR or CURSOR_EXPIRED. */

@@ -1,5 +1,7 @@
-import { Ctx, Query, Resolver, Root, Subscription, type SubscribeResolverData } from 'type-graphql';
+import { Arg, Ctx, Query, Resolver, Root, Subscription, type SubscribeResolverData } from 'type-graphql';
+import { Arrival } from '../../schema/arrival.type.ts';
 import { Replication } from '../../schema/replication.type.ts';
+import { Bookmark } from '../../schema/scalars.ts';
 import type { Status } from '../replication/status.ts';
 import type { Context } from './context.ts';
 
@@ -18,4 +20,16 @@ export class ReplicationResolver {
   changes(@Root() status: Status): Status {
     return status;
   }
+
+  @Subscription(() => Arrival, {
+    subscribe: arrivalsOf,
+    description: 'Each replica once, as it has applied the write that the bookmark is of; ends with the last one',
+  })
+  arrivals(@Arg('bookmark', () => Bookmark) _bookmark: string, @Root() arrival: Arrival): Arrival {
+    return arrival;
+  }
+}
+
+async function arrivalsOf({ args, context }: SubscribeResolverData<unknown, { bookmark: string }, Context>) {
+  return context.services.arrivals.of(await context.readBookmark(args.bookmark));
 }
