@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { pino } from 'pino';
 import type { Config, DatabaseConfig } from './config.ts';
 import { openFeedSource, openPrimary, openReplica, Pools } from './pools.ts';
@@ -14,6 +15,7 @@ import { SetupError } from './lib/errors.ts';
 import type { Logger } from './lib/logger.ts';
 import { Hasher } from './lib/password.ts';
 import { Releasers } from './lib/releasers.ts';
+import { projectRoot } from './lib/root.ts';
 import { Arrivals } from './replication/arrivals.ts';
 import { Confirmer } from './replication/confirm.ts';
 import { Monitor } from './replication/monitor.ts';
@@ -132,6 +134,7 @@ async function listenHttp(
     documents: new Documents(schema),
     fanOut,
     status: services.status,
+    pages: join(projectRoot, 'dist', 'pages'),
     log,
     bodyLimitBytes: config.BODY_LIMIT_BYTES,
     corsOrigins,

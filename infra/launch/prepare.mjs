@@ -7,6 +7,7 @@ import { complain, modules, node24, root, start, stopCode } from './child.mjs';
 
 const stamp = join(root, 'dist/.built');
 const lock = join(root, 'dist/.lock');
+const bundler = 'infra/launch/bundle.mjs';
 
 /** Each resolves with an exit code, 0 also when there was nothing to do. */
 export const installMissing = () => locked(isInstalled, install);
@@ -40,11 +41,11 @@ export function sources() {
   const walk = (folder) => {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
       if (entry.isDirectory()) walk(join(folder, entry.name));
-      else if (entry.name.endsWith('.ts')) add(join(folder, entry.name));
+      else if (/\.(tsx?|css|html|svg)$/.test(entry.name)) add(join(folder, entry.name));
     }
   };
   ['server', 'schema', 'infra'].forEach((name) => walk(join(root, name)));
-  ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json'].forEach((name) => add(join(root, name)));
+  ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json', bundler].forEach((name) => add(join(root, name)));
   return hash.digest('hex');
 }
 
@@ -54,7 +55,11 @@ const isBuilt = () => existsSync(stamp) && readFileSync(stamp, 'utf8') === sourc
 async function build() {
   console.error('Building…');
   const built = sources();
-  const code = await start(join(modules, '.bin/tsc'), ['-p', 'tsconfig.build.json'], { cwd: root }).exit;
+  const codes = await Promise.all([
+    start(join(modules, '.bin/tsc'), ['-p', 'tsconfig.build.json'], { cwd: root }).exit,
+    start(node24, [bundler], { cwd: root }).exit,
+  ]);
+  const code = codes.find((each) => each !== 0) ?? 0;
   if (code === 0) writeFileSync(stamp, built);
   return code;
 }

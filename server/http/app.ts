@@ -10,6 +10,7 @@ import type { FanOut } from './fan-out/fan-out.ts';
 import { addGraphQL } from './graphql.ts';
 import { addHealth } from './health.ts';
 import type { Operation, Operations } from './operation.ts';
+import { addPages } from './pages.ts';
 import { addRest, restErrorBody } from './rest.ts';
 import { attachWebsockets } from './websocket.ts';
 
@@ -22,6 +23,8 @@ export interface AppOptions {
   documents: Documents;
   fanOut: FanOut;
   status: ReplicationStatus;
+  /** The folder of the pages that the build made. */
+  pages: string;
   log: Logger;
   bodyLimitBytes: number;
   /** Origins that browsers may call from; '*' for any. */
@@ -49,6 +52,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   addGraphQL(app, options.pipeline, options.operations, GRAPHQL_PATH);
   addRest(app, options.pipeline, options.operations);
   addHealth(app, options.status);
+  addPages(app, options.pages);
   const closeWebsockets = attachWebsockets(app.server, {
     ...options,
     path: GRAPHQL_PATH,

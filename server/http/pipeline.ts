@@ -1,11 +1,11 @@
 import { ApolloServer, type ApolloServerPlugin, type GraphQLRequestContextWillSendResponse } from '@apollo/server';
 import { ApolloServerPluginCacheControlDisabled } from '@apollo/server/plugin/disabled';
-import { ApolloServerPluginLandingPageLocalDefault } from '@apollo/server/plugin/landingPage/default';
 import { GraphQLError, type GraphQLSchema } from 'graphql';
 import type { Logger } from '../lib/logger.ts';
 import { bookmarkHeaders } from './bookmark-headers.ts';
 import { isInternal, maskError } from './masking.ts';
 import type { Operation } from './operation.ts';
+import { sandbox } from './sandbox.ts';
 
 /** The one pipeline of queries and mutations: HTTP, websocket and REST all run through it. */
 export function createPipeline(schema: GraphQLSchema, log: Logger): ApolloServer<Operation> {
@@ -18,24 +18,6 @@ export function createPipeline(schema: GraphQLSchema, log: Logger): ApolloServer
     plugins: [ApolloServerPluginCacheControlDisabled(), sandbox(), reporting(log)],
   });
 }
-
-function sandbox(): ApolloServerPlugin<Operation> {
-  return ApolloServerPluginLandingPageLocalDefault({
-    footer: false,
-    embed: { runTelemetry: false, initialState: { pollForSchemaUpdates: false } },
-    document: FIRST_OPERATION,
-  });
-}
-
-const FIRST_OPERATION = `query Users {
-  users(first: 5) {
-    totalCount
-    nodes { id username email createdAt }
-  }
-  replication {
-    replicas { name state lagMs }
-  }
-}`;
 
 /** Tells the client where its operation was answered, logs what the client is not told, and lets the place go. */
 function reporting(log: Logger): ApolloServerPlugin<Operation> {

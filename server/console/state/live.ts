@@ -1,0 +1,23 @@
+import { effect } from '@preact/signals';
+import { setClock } from '../api/clock.ts';
+import { connection, socket } from '../api/socket.ts';
+import { noteRefusal } from '../sign-in.tsx';
+import { Feed } from './feed.ts';
+import { startMeasuring } from './measures.ts';
+import { followReplication } from './replication.ts';
+
+const CLOCK_MS = 60_000;
+
+export const feed = new Feed(socket, noteRefusal);
+
+/** Everything that goes on by itself on this page. */
+export function goLive(): void {
+  feed.start();
+  followReplication(socket);
+  startMeasuring(feed);
+  effect(() => {
+    if (connection.value === 'lost') feed.lost();
+    if (connection.value === 'open') void setClock().catch(() => undefined);
+  });
+  setInterval(() => void setClock().catch(() => undefined), CLOCK_MS);
+}

@@ -1,0 +1,21 @@
+import { SignIn } from '../sign-in.tsx';
+import { Charts } from './charts.tsx';
+import { FeedPanel } from './feed-panel.tsx';
+import { Header } from './header.tsx';
+import { PicturePanel } from './picture-panel.tsx';
+import { WritePanel } from './write-panel.tsx';
+
+export function App() {
+  return (
+    <>
+      <Header />
+      <main>
+        <SignIn />
+        <PicturePanel />
+        <WritePanel />
+        <FeedPanel />
+        <Charts />
+      </main>
+    </>
+  );
+}

@@ -1,0 +1,21 @@
+import { connection } from '../api/socket.ts';
+import { replication } from '../state/replication.ts';
+import { summary } from '../state/words.ts';
+import { Picture } from './picture.tsx';
+import { useWidth } from './use-width.ts';
+
+export function PicturePanel() {
+  const [ref, width] = useWidth<HTMLDivElement>();
+  const { health, text } = summary(replication.value, connection.value);
+  return (
+    <section class="card picture-panel" aria-labelledby="servers">
+      <h2 id="servers">Servers</h2>
+      <p class="summary" role="status" data-health={health}>
+        {text}
+      </p>
+      <div ref={ref} class="picture" data-stale={connection.value === 'lost'}>
+        {replication.value && width > 0 && <Picture now={replication.value} width={width} />}
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,88 @@
+import { randomBytes } from 'node:crypto';
+import type { ApolloServerPlugin } from '@apollo/server';
+
+const CDN = 'https://embeddable-sandbox.cdn.apollographql.com';
+const FRAME = 'https://sandbox.embed.apollographql.com';
+
+const FIRST_OPERATION = `query Users {
+  users(first: 5) {
+    totalCount
+    nodes {
+      id
+      username
+      email
+      createdAt
+    }
+  }
+  replication {
+    replicas {
+      name
+      state
+      lagMs
+    }
+  }
+}
+`;
+
+const SETTINGS = {
+  target: '#sandbox',
+  runTelemetry: false,
+  hideCookieToggle: false,
+  allowDynamicStyles: false,
+  initialState: {
+    document: FIRST_OPERATION,
+    variables: {},
+    headers: { 'Readback-Consistency': 'session' },
+    // The bookmark is in a cookie: what you wrote in one tab, you read in the next.
+    includeCookies: true,
+    pollForSchemaUpdates: false,
+  },
+};
+
+/** Apollo Sandbox at GET /graphql. The plugin of Apollo Server has no way to say where subscriptions go. */
+export function sandbox(): ApolloServerPlugin {
+  return { serverWillStart: async () => ({ renderLandingPage: async () => ({ html: async () => page() }) }) };
+}
+
+function page(): string {
+  const nonce = randomBytes(16).toString('base64url');
+  const policy = [
+    "default-src 'none'",
+    `script-src 'nonce-${nonce}' ${CDN}`,
+    `style-src 'nonce-${nonce}'`,
+    `frame-src ${FRAME}`,
+    "connect-src 'self'",
+    "img-src 'self'",
+    "base-uri 'none'",
+  ].join('; ');
+  return `<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8" />
+    <meta http-equiv="Content-Security-Policy" content="${policy}" />
+    <meta name="viewport" content="width=device-width, initial-scale=1" />
+    <title>Sandbox · Readback</title>
+    <style nonce="${nonce}">
+      body { margin: 0; font: 16px/1.5 system-ui, sans-serif; }
+      #sandbox, iframe { position: absolute; inset: 0; width: 100%; height: 100%; border: 0; }
+      #offline { padding: 2rem; }
+    </style>
+  </head>
+  <body>
+    <p id="offline">Apollo Sandbox comes from Apollo's servers. Without them, the <a href="/explore">explorer</a> does the same.</p>
+    <div id="sandbox"></div>
+    <script nonce="${nonce}" src="${CDN}/v2/embeddable-sandbox.umd.production.min.js"></script>
+    <script nonce="${nonce}">
+      const here = location.origin + location.pathname;
+      if (window.EmbeddedSandbox) {
+        new window.EmbeddedSandbox({
+          ...${JSON.stringify(SETTINGS).replaceAll('<', '\\u003c')},
+          initialEndpoint: here,
+          initialSubscriptionEndpoint: here.replace(/^http/, 'ws'),
+        });
+      }
+    </script>
+  </body>
+</html>
+`;
+}
