@@ -6,7 +6,7 @@ import { root } from './launch/child.mjs';
 const checks = [
   ['format', 'prettier --check .', 'npm run format'],
   ['lint', 'oxlint'],
-  ['types', 'tsc --noEmit -p tsconfig.json'],
+  ['types', 'tsc --noEmit -p tsconfig.json && tsc --noEmit -p server/console/tsconfig.json'],
   ['dead code', 'knip --no-progress'],
   [
     'schema/schema.graphql',

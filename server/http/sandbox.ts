@@ -52,7 +52,7 @@ function page(): string {
     `style-src 'nonce-${nonce}'`,
     `frame-src ${FRAME}`,
     "connect-src 'self'",
-    "img-src 'self'",
+    'img-src data:',
     "base-uri 'none'",
   ].join('; ');
   return `<!doctype html>
@@ -61,6 +61,7 @@ function page(): string {
     <meta charset="utf-8" />
     <meta http-equiv="Content-Security-Policy" content="${policy}" />
     <meta name="viewport" content="width=device-width, initial-scale=1" />
+    <link rel="icon" href="data:," />
     <title>Sandbox · Readback</title>
     <style nonce="${nonce}">
       body { margin: 0; font: 16px/1.5 system-ui, sans-serif; }

@@ -7,7 +7,9 @@ import { createRoot } from 'react-dom/client';
 import 'graphiql/style.css';
 import './explore.css';
 
-const FIRST = `# Readback. Run with Ctrl-Enter; the history, and the schema with its documentation, are on the left.
+const FIRST = `# Run with Ctrl-Enter. On the left: documentation, history.
+# extensions.readback.source says who answered. The bookmark
+# goes along in a cookie, so you read what you have written.
 
 query Users {
   users(first: 5) {
@@ -21,9 +23,14 @@ query Users {
   }
 }
 
-# A replica answers: see extensions.readback.source. Its bookmark goes along in a cookie, so you read your own writes.
 mutation CreateUser {
-  createUser(input: { username: "ada", email: "ada@example.com", password: "correct horse" }) {
+  createUser(
+    input: {
+      username: "ada"
+      email: "ada@example.com"
+      password: "correct horse"
+    }
+  ) {
     user {
       id
     }
@@ -31,7 +38,7 @@ mutation CreateUser {
   }
 }
 
-# Goes on behind a cursor with: changes(after: "…")
+# To go on behind a change: changes(after: "its cursor")
 subscription Changes {
   changes {
     ... on Change {

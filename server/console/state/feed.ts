@@ -1,6 +1,6 @@
 import { batch, signal } from '@preact/signals';
 import { ChangesDocument, type ChangesSubscription } from '../../../schema/generated/operations.ts';
-import { now } from '../api/clock.ts';
+import { now } from '../api/time.ts';
 import { follow, type Iterates } from '../api/follow.ts';
 
 type Event = ChangesSubscription['changes'];

@@ -2,11 +2,16 @@ import type { Change } from './feed.ts';
 
 type Image = Record<string, unknown> | null;
 
+/** How a field without a value is shown. */
+const NOTHING = '–';
+
 export interface FieldChange {
   field: string;
   before: string | null;
   after: string | null;
   isChanged: boolean;
+  /** Yes or no: says little by itself. */
+  isFlag: boolean;
 }
 
 /** Of every row, and no news where another field is. */
@@ -27,15 +32,15 @@ export function fieldsOf(change: Change): FieldChange[] {
     before: before && text(before[field]),
     after: after && text(after[field]),
     isChanged: changed.has(field),
+    isFlag: typeof (after ?? before)?.[field] === 'boolean',
   }));
 }
 
-/** The fields that say what happened. */
+/** The fields that say what happened: of an update what changed, of a new or a gone row what it is about. */
 export function newsOf(change: Change): FieldChange[] {
-  const fields = fieldsOf(change).filter(({ before, after }) => before !== null || after !== null);
-  const changed = change.operation === 'UPDATE' ? fields.filter(({ isChanged }) => isChanged) : fields;
-  const news = changed.filter(({ field, before, after }) => !BORING.has(field) && (before ?? after) !== '–');
-  return change.operation === 'UPDATE' ? changed.filter(({ field }) => !BORING.has(field)) : news;
+  const fields = fieldsOf(change).filter(({ field }) => !BORING.has(field));
+  if (change.operation === 'UPDATE') return fields.filter(({ isChanged }) => isChanged);
+  return fields.filter(({ before, after, isFlag }) => !isFlag && (before ?? after) !== NOTHING);
 }
 
 /** What a person would call the row. */
@@ -46,7 +51,7 @@ export function nameOf(change: Change): string {
 }
 
 function text(value: unknown): string {
-  if (value === null || value === undefined) return '–';
+  if (value === null || value === undefined) return NOTHING;
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
   return String(value);
 }

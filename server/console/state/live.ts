@@ -6,7 +6,7 @@ import { Feed } from './feed.ts';
 import { startMeasuring } from './measures.ts';
 import { followReplication } from './replication.ts';
 
-const CLOCK_MS = 60_000;
+const CLOCK_MS = 10_000;
 
 export const feed = new Feed(socket, noteRefusal);
 

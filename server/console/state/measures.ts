@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals';
-import { ahead, here, now } from '../api/clock.ts';
+import { ahead, here } from '../api/clock.ts';
+import { now } from '../api/time.ts';
 import { connection } from '../api/socket.ts';
 import type { Feed } from './feed.ts';
 import { replication } from './replication.ts';

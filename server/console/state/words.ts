@@ -55,7 +55,7 @@ export function summary(now: Replication | null, connection: Connection): { heal
   const ill = now.replicas.filter((replica) => healthOf(replica) !== 'well');
   if (ill.length === 0)
     return { health: 'well', text: `All is well: ${every(now.replicas)} everything that was written.` };
-  const states = ill.map((replica) => `${replica.name} – ${lowered(stateWords(replica))}`).join('; ');
+  const states = ill.map((replica) => `${label(replica.name)} – ${lowered(stateWords(replica))}`).join('; ');
   const reads =
     ill.length < now.replicas.length
       ? 'The other replicas answer reads.'
@@ -66,12 +66,16 @@ export function summary(now: Replication | null, connection: Connection): { heal
   };
 }
 
+/** replica-1 as people say it. */
+export const label = (name: string) => name.replace(/^replica-/, 'Replica ');
+
 const every = (replicas: readonly Replica[]) =>
   replicas.length === 1 ? 'the replica has' : `all ${replicas.length} replicas have`;
 const lowered = (text: string) => text.charAt(0).toLowerCase() + text.slice(1);
 
 /** As short as one reads it: 0.8 ms, 14 ms, 2.3 s, 4 min. */
 export function duration(ms: number): string {
+  if (ms === 0) return '0 ms';
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;

@@ -1,6 +1,7 @@
 import { signal } from '@preact/signals';
 import { ArrivalsDocument, type Operation } from '../../../schema/generated/operations.ts';
-import { here, now } from '../api/clock.ts';
+import { here } from '../api/clock.ts';
+import { now } from '../api/time.ts';
 import { follow } from '../api/follow.ts';
 import { socket } from '../api/socket.ts';
 import { feed } from './live.ts';

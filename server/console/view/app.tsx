@@ -11,10 +11,12 @@ export function App() {
       <Header />
       <main>
         <SignIn />
-        <PicturePanel />
-        <WritePanel />
-        <FeedPanel />
-        <Charts />
+        <div class="board">
+          <PicturePanel />
+          <WritePanel />
+          <FeedPanel />
+          <Charts />
+        </div>
       </main>
     </>
   );

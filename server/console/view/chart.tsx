@@ -1,10 +1,10 @@
 import { signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
-import { now } from '../api/clock.ts';
+import { now } from '../api/time.ts';
 import { SPAN_MS } from '../state/measures.ts';
 import { duration } from '../state/words.ts';
-import { useWidth } from './use-width.ts';
+import { useSize } from './use-size.ts';
 
 export interface Line {
   name: string;
@@ -21,7 +21,6 @@ interface ChartProps {
   lines: readonly Line[];
 }
 
-const HEIGHT = 150;
 const COLOURS = ['--line-1', '--line-2', '--line-3', '--line-4'];
 
 /** Colours are drawn into the picture: a change of theme draws it anew. */
@@ -30,7 +29,7 @@ const isDark = signal(dark.matches);
 dark.addEventListener('change', () => (isDark.value = dark.matches));
 
 export function Chart({ title, explanation, value, label, lines }: ChartProps) {
-  const [ref, width] = useWidth<HTMLDivElement>();
+  const [ref, { width, height }] = useSize<HTMLDivElement>();
   return (
     <figure class="chart">
       <figcaption>
@@ -41,7 +40,7 @@ export function Chart({ title, explanation, value, label, lines }: ChartProps) {
         <span class="chart-explanation">{explanation}</span>
       </figcaption>
       <div ref={ref} class="chart-area" role="img" aria-label={`${title} over the last two minutes: ${value} ${label}`}>
-        {width > 0 && <Plot width={width} lines={lines} />}
+        {width > 0 && <Plot width={width} height={height} lines={lines} />}
       </div>
       {lines.length > 1 && (
         <ul class="legend">
@@ -56,15 +55,15 @@ export function Chart({ title, explanation, value, label, lines }: ChartProps) {
   );
 }
 
-function Plot({ width, lines }: { width: number; lines: readonly Line[] }) {
+function Plot({ width, height, lines }: { width: number; height: number; lines: readonly Line[] }) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const shape = lines.map(({ name, isDots }) => `${name} ${isDots}`).join();
   useEffect(() => {
-    plot.current = new uPlot(optionsOf(lines, width), dataOf(lines), place.current!);
+    plot.current = new uPlot(optionsOf(lines, width, height), dataOf(lines), place.current!);
     return () => plot.current?.destroy();
   }, [shape, isDark.value]);
-  useEffect(() => plot.current?.setSize({ width, height: HEIGHT }), [width]);
+  useEffect(() => plot.current?.setSize({ width, height }), [width, height]);
   useEffect(() => plot.current?.setData(dataOf(lines)));
   return <div ref={place} />;
 }
@@ -75,14 +74,14 @@ function dataOf(lines: readonly Line[]): uPlot.AlignedData {
   return [(lines[0]?.at ?? []).map((at) => (at - time) / 1000), ...lines.map(({ ms }) => ms)];
 }
 
-function optionsOf(lines: readonly Line[], width: number): uPlot.Options {
+function optionsOf(lines: readonly Line[], width: number, height: number): uPlot.Options {
   const style = getComputedStyle(document.documentElement);
   const colour = (name: string) => style.getPropertyValue(name).trim();
   const axis = { stroke: colour('--text-quiet'), font: '12px system-ui, sans-serif', ticks: { show: false } };
   const grid = { stroke: colour('--rule'), width: 1 };
   return {
     width,
-    height: HEIGHT,
+    height,
     legend: { show: false },
     cursor: { show: false },
     padding: [12, 14, 0, 0],
@@ -95,7 +94,7 @@ function optionsOf(lines: readonly Line[], width: number): uPlot.Options {
         ...axis,
         grid: { show: false },
         size: 28,
-        splits: [-120, -90, -60, -30, 0],
+        splits: [-120, -60, 0],
         values: (_, marks) => marks.map(agoOf),
       },
       {
@@ -110,7 +109,7 @@ function optionsOf(lines: readonly Line[], width: number): uPlot.Options {
   };
 }
 
-const agoOf = (seconds: number) => (seconds === 0 ? 'now' : `${-seconds} s ago`);
+const agoOf = (seconds: number) => (seconds === 0 ? 'now' : `${-seconds / 60} min ago`);
 
 const seriesOf = (colour: string, isDots: boolean): uPlot.Series =>
   isDots

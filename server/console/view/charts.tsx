@@ -1,5 +1,5 @@
 import { arrivals, median, samples } from '../state/measures.ts';
-import { duration } from '../state/words.ts';
+import { duration, label } from '../state/words.ts';
 import { Chart, type Line } from './chart.tsx';
 
 /** The two times that tell how well replication does. */
@@ -20,7 +20,7 @@ function LagChart() {
   const latest = all.at(-1)?.lag ?? {};
   const names = Object.keys(latest);
   const lines: Line[] = names.map((name) => ({
-    name,
+    name: label(name),
     at: all.map(({ at }) => at),
     ms: all.map(({ lag }) => lag[name] ?? null),
     isDots: false,

@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks';
-import { timeOf } from '../api/clock.ts';
+import { timeOf } from '../api/time.ts';
 import type { Row } from '../state/feed.ts';
 import { fieldsOf, nameOf, newsOf, type FieldChange } from '../state/images.ts';
 import { duration } from '../state/words.ts';
@@ -21,19 +21,19 @@ export function FeedRow({ row: { change } }: { row: Row }) {
         <span class="operation">{OPERATIONS[change.operation]}</span>
         <strong class="row-name">{nameOf(change)}</strong>
         <code class="row-table">{change.table}</code>
-        <span class="row-times">
-          <time dateTime={change.committedAt}>{clock.format(timeOf(change.committedAt))}</time>
-          <span title="From the commit on the primary to the apply on the replica">
-            {' '}
-            · applied in {duration(change.lagMs)}
-          </span>
-        </span>
       </div>
       <ul class="news">
         {newsOf(change).map((field) => (
           <News key={field.field} {...field} />
         ))}
       </ul>
+      <p class="row-times">
+        <time dateTime={change.committedAt}>{clock.format(timeOf(change.committedAt))}</time>
+        <span title="From the commit on the primary to the apply on the replica">
+          {' · applied in '}
+          {duration(change.lagMs)}
+        </span>
+      </p>
       <div class="row-more">
         <Images row={change} />
         {user && (
@@ -53,19 +53,22 @@ function News({ field, before, after }: FieldChange) {
       {before !== null && (
         <del>
           <span class="unseen">was </span>
-          {before}
+          {short(before)}
         </del>
       )}
       {before !== null && after !== null && <span aria-hidden="true"> → </span>}
       {after !== null && (
         <ins>
           <span class="unseen">now </span>
-          {after}
+          {short(after)}
         </ins>
       )}
     </li>
   );
 }
+
+const LONGEST = 120;
+const short = (text: string) => (text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text);
 
 /** Made only when it is opened: most never are. */
 function Images({ row }: { row: Row['change'] }) {

@@ -26,11 +26,11 @@ interface Point {
   anchor: 'start' | 'middle' | 'end';
 }
 
-const SERVER = { width: 232, height: 112 };
-const BROWSER = { width: 148, height: 64 };
+const SERVER = { width: 218, height: 112 };
+const BROWSER = { width: 128, height: 64 };
 const GAP = 20;
 /** Below this there is no room for three columns. */
-const WIDE = 720;
+const WIDE = 700;
 
 export const layoutOf = (width: number, replicas: number): Layout =>
   width >= WIDE ? wide(width, replicas) : narrow(width, replicas);
@@ -51,7 +51,7 @@ function wide(width: number, count: number): Layout {
   const floor = bottom + 30;
   return {
     width,
-    height: floor + 12,
+    height: floor + 2,
     browser,
     primary,
     replicas: boxes,
@@ -64,10 +64,16 @@ function wide(width: number, count: number): Layout {
     }),
     labels: {
       write: { x: (browser.x + browser.width + primary.x) / 2, y: middle - 10, anchor: 'middle' },
-      replicate: { x: (primary.x + primary.width + right) / 2, y: middle - 10, anchor: 'middle' },
+      replicate: besideCurves(primary.x + primary.width, right, middle, count),
       answer: { x: primary.x + primary.width / 2, y: floor - 9, anchor: 'middle' },
     },
   };
+}
+
+/** Where no way runs: above the only one, or where they have parted. */
+function besideCurves(from: number, to: number, middle: number, count: number): Point {
+  if (count === 1) return { x: (from + to) / 2, y: middle - 10, anchor: 'middle' };
+  return { x: to - 14, y: count % 2 === 0 ? middle + 4 : middle - 10, anchor: 'end' };
 }
 
 /** From top to bottom; answers come back along the right edge. */
@@ -84,7 +90,7 @@ function narrow(width: number, count: number): Layout {
     width: full,
     height: SERVER.height,
   }));
-  const x = full / 2;
+  const x = 34;
   const side = width - 8;
   return {
     width,

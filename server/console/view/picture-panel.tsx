@@ -2,10 +2,10 @@ import { connection } from '../api/socket.ts';
 import { replication } from '../state/replication.ts';
 import { summary } from '../state/words.ts';
 import { Picture } from './picture.tsx';
-import { useWidth } from './use-width.ts';
+import { useSize } from './use-size.ts';
 
 export function PicturePanel() {
-  const [ref, width] = useWidth<HTMLDivElement>();
+  const [ref, { width }] = useSize<HTMLDivElement>();
   const { health, text } = summary(replication.value, connection.value);
   return (
     <section class="card picture-panel" aria-labelledby="servers">

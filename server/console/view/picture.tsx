@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { feed } from '../state/live.ts';
 import type { Replica, Replication } from '../state/replication.ts';
-import { duration, healthOf, stateWords, type Health } from '../state/words.ts';
+import { duration, healthOf, label, stateWords, type Health } from '../state/words.ts';
 import { way } from '../state/write.ts';
 import { layoutOf, type Box, type Layout } from './layout.ts';
 
@@ -102,8 +102,8 @@ function ReplicaBox({ box, replica, isSource }: { box: Box; replica: Replica; is
     <Server
       box={box}
       kind="replica"
-      name={replica.name.replace('replica', 'Replica').replace('-', ' ')}
-      role={isSource ? 'answers reads, sends changes' : 'answers reads'}
+      name={label(replica.name)}
+      role={isSource ? 'serves reads and feed' : 'serves reads'}
       health={healthOf(replica)}
       words={stateWords(replica)}
       position={replica.position}
@@ -216,7 +216,7 @@ function InWords({ now }: { now: Replication }) {
       </li>
       {now.replicas.map((replica) => (
         <li key={replica.name}>
-          {replica.name}: {stateWords(replica)}, at position {replica.position ?? 'unknown'}
+          {label(replica.name)}: {stateWords(replica)}, at position {replica.position ?? 'unknown'}
           {replica.lagMs !== null && `, ${duration(replica.lagMs)} behind`}
         </li>
       ))}

@@ -1,8 +1,9 @@
 import { useEffect, useState } from 'preact/hooks';
-import { ahead, now } from '../api/clock.ts';
+import { ahead } from '../api/clock.ts';
+import { now } from '../api/time.ts';
 import { connection } from '../api/socket.ts';
 import { feed } from '../state/live.ts';
-import { duration } from '../state/words.ts';
+import { duration, label } from '../state/words.ts';
 import { isDone, type Way } from '../state/way.ts';
 import { way } from '../state/write.ts';
 
@@ -41,7 +42,7 @@ function stepsOf(way: Way): Step[] {
     { what: 'Committed', where: 'primary', at: way.committedAt, kind: 'primary' },
     ...Object.entries(way.applied).map(([name, at]) => ({
       what: 'Applied',
-      where: name,
+      where: label(name),
       at,
       kind: 'replica' as const,
     })),

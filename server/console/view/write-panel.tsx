@@ -19,12 +19,11 @@ export function WritePanel() {
   return (
     <section class="card write-panel" aria-labelledby="write-title" id="write">
       <div class="card-head">
-        <h2 id="write-title">{user ? `Edit ${user.username}` : 'Write something'}</h2>
+        <h2 id="write-title">{user ? `Edit ${user.username}` : 'Create a user'}</h2>
         {user && <button onClick={createAnother}>Create instead</button>}
       </div>
       <div class="write-body">
         <div>
-          <Finder />
           <form class="fields" onSubmit={(event) => void submit(event)}>
             <Field name="username" label="Username" required minLength={3} maxLength={50} />
             <Field name="email" label="Email" type="email" required />
@@ -43,6 +42,7 @@ export function WritePanel() {
               )}
             </div>
           </form>
+          <Finder />
         </div>
         <WayView />
       </div>
@@ -106,7 +106,7 @@ const found = signal<readonly User[]>([]);
 function Finder() {
   return (
     <label class="finder">
-      Edit an existing user
+      Or edit one that exists
       <input
         type="search"
         list="found"

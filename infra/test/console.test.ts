@@ -1,0 +1,276 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { chromium, type Browser, type Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CreateUserDocument } from '../../schema/generated/operations.ts';
+import { projectRoot } from '../../server/lib/root.ts';
+import { freshDatabases, type TestDatabases } from '../../server/test/databases.ts';
+import { disableSubscription, holdApply } from '../../server/test/faults.ts';
+import { startServer, type TestServer } from '../../server/test/server.ts';
+import { CHROMIUM, CHROMIUM_FLAGS } from '../chromium.mjs';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const pages = join(projectRoot, 'dist/pages');
+
+/** Without it, no browser drives the pages: what the server sends is tested all the same. */
+const hasBrowser = CHROMIUM !== undefined;
+if (!hasBrowser)
+  console.warn('No Chromium here: the tests that drive the console are skipped. Debian: apt-get install chromium');
+
+let databases: TestDatabases;
+let server: TestServer;
+
+beforeAll(async () => {
+  execFileSync(process.execPath, [join(projectRoot, 'infra/launch/bundle.mjs')]);
+  databases = await freshDatabases({ replicas: 2 });
+  server = await startServer({ MONITOR_INTERVAL_MS: 100 }, databases);
+}, 120_000);
+afterAll(async () => {
+  await server.stop();
+  await databases.drop();
+});
+
+describe('what the server sends', () => {
+  test('all that the console needs is under 150 KB, compressed', () => {
+    const folder = join(pages, 'console');
+    const files = readdirSync(folder).filter((name) => name.endsWith('.gz'));
+    expect(files.length).toBeGreaterThanOrEqual(4);
+    const total = files.reduce((sum, name) => sum + readFileSync(join(folder, name)).length, 0);
+    expect(total).toBeLessThan(150_000);
+  });
+
+  test('the page is asked for anew each time, under a strict policy; its files are kept for good', async () => {
+    const page = await fetch(server.url, { headers: { 'accept-encoding': 'gzip' } });
+    const policy = page.headers.get('content-security-policy')!;
+    expect(policy).toContain("default-src 'none'; script-src 'self'; style-src 'self'");
+    expect(policy).toContain("connect-src 'self'");
+    expect(policy).not.toContain('unsafe');
+    expect(Object.fromEntries(page.headers)).toMatchObject({
+      'cache-control': 'no-cache',
+      'content-encoding': 'gzip',
+      'x-content-type-options': 'nosniff',
+      vary: 'accept-encoding',
+    });
+    const html = await page.text();
+    expect(html).not.toMatch(/<script(?! type="module" src="\/)|<style|style=/);
+    const tag = page.headers.get('etag')!;
+    expect((await fetch(server.url, { headers: { 'accept-encoding': 'gzip', 'if-none-match': tag } })).status).toBe(
+      304,
+    );
+    for (const [, file] of html.matchAll(/(?:src|href)="(\/console\/[^"]+)"/g)) {
+      const { status, headers } = await fetch(server.url + file);
+      expect(status).toBe(200);
+      expect(headers.get('cache-control')).toBe('public, max-age=31536000, immutable');
+    }
+  });
+
+  test('there is nothing else under the pages', async () => {
+    for (const path of ['/console/none.js', '/console/..%2f..%2fpackage.json', '/explore/index.html.gz', '/console/'])
+      expect((await fetch(server.url + path)).status, path).toBe(404);
+  });
+
+  test('Sandbox has a first operation, headers and both addresses, and the way to the explorer without internet', async () => {
+    const html = await (await fetch(`${server.url}/graphql`, { headers: { accept: 'text/html' } })).text();
+    const settings = JSON.parse(/\.\.\.(\{.*\}),/.exec(html)![1]!) as {
+      initialState: { document: string; headers: object };
+    };
+    const { errors } = await server.query(settings.initialState.document, {}, { ...settings.initialState.headers });
+    expect(errors).toEqual([]);
+    expect(html).toContain('initialEndpoint: here');
+    expect(html).toContain('initialSubscriptionEndpoint: here.replace(/^http/');
+    expect(html).toContain('href="/explore"');
+  });
+});
+
+describe.skipIf(!hasBrowser)('in a browser', () => {
+  let browser: Browser;
+  let page: Page;
+  const problems: string[] = [];
+  const foreign: string[] = [];
+
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath: CHROMIUM!, args: CHROMIUM_FLAGS });
+    page = await open('/');
+  });
+  afterAll(() => browser.close());
+
+  async function open(path: string, options: Parameters<Browser['newPage']>[0] = {}): Promise<Page> {
+    const opened = await browser.newPage({ viewport: { width: 1400, height: 1000 }, ...options });
+    opened.on('pageerror', (error) => problems.push(error.message));
+    opened.on('console', (message) => {
+      if (/Content Security Policy/.test(message.text())) problems.push(message.text());
+    });
+    opened.on('request', (request) => {
+      const { protocol, host } = new URL(request.url());
+      if (/^(https?|wss?):$/.test(protocol) && host !== new URL(server.url).host) foreign.push(request.url());
+    });
+    await opened.goto(server.url + path);
+    return opened;
+  }
+
+  const rowOf = (username: string) => page.locator('.row', { hasText: username }).first();
+  const isConnected = (state: string) => page.waitForSelector(`.pill[data-connection=${state}]`);
+  const insert = (name: string, count: number) => databases.primary`
+    insert into users (username, email, password_hash)
+    select ${name} || '-' || n, ${name} || '-' || n || '@example.com', '-' from generate_series(1, ${count}::int) n`;
+
+  async function createUser(): Promise<string> {
+    const username = await page.inputValue('input[name=username]');
+    await page.click('button:has-text("Create user")');
+    return username;
+  }
+
+  /** Nobody is served worse than "moderate" calls it. */
+  async function expectAccessible(tested: Page): Promise<void> {
+    await tested.evaluate(axe);
+    const { passes, violations } = (await tested.evaluate('axe.run()')) as {
+      passes: object[];
+      violations: { id: string; impact: string; nodes: { html: string }[] }[];
+    };
+    expect(passes.length).toBeGreaterThan(20);
+    const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+    expect(serious.map(({ id, nodes }) => `${id}: ${nodes[0]!.html}`)).toEqual([]);
+  }
+
+  test('a write is seen when it is sent, committed, applied on each replica and received', async () => {
+    await isConnected('open');
+    await page.waitForSelector('svg.servers');
+    const username = await createUser();
+    await page.waitForSelector('.stations li[data-step="Event received"][data-waiting=false]');
+    await expect.poll(() => page.locator('.stations [data-waiting=true]').count()).toBe(0);
+    const stations = await page.locator('.stations li').allInnerTexts();
+    expect(stations.map((text) => text.replace(/\s+/g, ' ').trim())).toEqual([
+      expect.stringMatching(/^Sent this browser 0 ms$/),
+      expect.stringMatching(/^Committed primary \+[\d.]+ ms$/),
+      expect.stringMatching(/^Applied Replica 1 \+[\d.]+ ms$/),
+      expect.stringMatching(/^Applied Replica 2 \+[\d.]+ ms$/),
+      expect.stringMatching(/^Event received this browser \+[\d.]+ ms$/),
+    ]);
+    await expect.poll(() => rowOf(username).innerText()).toContain('Insert');
+  });
+
+  test('an edit shows what was and what is; the filter finds it', async () => {
+    const username = await createUser();
+    await rowOf(username).getByRole('button').click();
+    await page.fill('input[name=firstName]', 'Augusta');
+    await page.click('button:has-text("Save")');
+    const update = page.locator('.row[data-operation=UPDATE]').first();
+    await update.waitFor();
+    expect(await update.locator('del').allInnerTexts()).toHaveLength(1);
+    expect(await update.locator('ins').innerText()).toContain('Augusta');
+    await update.locator('summary').click();
+    expect(await update.locator('tr.is-changed th').allInnerTexts()).toEqual(['firstName', 'updatedAt']);
+    await page.fill('.filters input', 'augusta');
+    await expect.poll(() => page.locator('.row').count()).toBe(1);
+    await page.fill('.filters input', '');
+    await page.click('button:has-text("Create instead")');
+  });
+
+  test('what the server refuses is said at the form', async () => {
+    await page.fill('input[name=username]', 'no spaces here');
+    await page.click('button:has-text("Create user")');
+    await expect.poll(() => page.locator('.refusal').innerText()).toContain('username');
+    await page.reload();
+    await isConnected('open');
+  });
+
+  test('a replica that stops applying is shown within three seconds, and its lag grows', async () => {
+    const release = await holdApply(databases.replicas[0]!);
+    const box = page.locator('[data-server="Replica 1"]');
+    await createUser();
+    await page.waitForSelector('[data-server="Replica 1"][data-health=late]', { state: 'attached', timeout: 3000 });
+    const lag = async () => Number(/Behind by ([\d.]+) s/.exec((await box.textContent())!)?.[1] ?? 0);
+    const first = await lag();
+    await expect.poll(lag, { timeout: 5000 }).toBeGreaterThan(first);
+    expect(await page.locator('.summary').innerText()).toContain('Replica 1 – behind by');
+    await release();
+    await page.waitForSelector('[data-server="Replica 1"][data-health=well]', { state: 'attached' });
+    const enable = await disableSubscription(databases.replicas[1]!);
+    await page.waitForSelector('[data-server="Replica 2"][data-health=stopped]', { state: 'attached', timeout: 3000 });
+    await enable();
+    await page.waitForSelector('[data-server="Replica 2"][data-health=well]', { state: 'attached' });
+  });
+
+  test('a pause holds the place: what happened meanwhile comes after it, counted', async () => {
+    await page.click('button:has-text("Pause")');
+    const before = await page.locator('.row').count();
+    await insert('paused', 3);
+    await server.query(CreateUserDocument, {
+      input: { username: 'paused-last', email: 'paused-last@example.com', password: 'correct horse' },
+      confirm: 'REPLICATED',
+    });
+    expect(await page.locator('.row').count()).toBe(before);
+    await page.click('button:has-text("Resume")');
+    await page.waitForSelector('text=Caught up without a gap: 4 changes while paused.');
+    expect(
+      await page
+        .locator('.row-name')
+        .allInnerTexts()
+        .then((names) => names.slice(0, 4)),
+    ).toEqual(['paused-last', 'paused-3', 'paused-2', 'paused-1']);
+  });
+
+  test('the server goes and comes back: it is said, and the feed goes on without a gap', async () => {
+    const { port } = new URL(server.url);
+    await server.stop();
+    await isConnected('lost');
+    expect(await page.locator('.notice').innerText()).toContain('Connection lost');
+    await insert('away', 5);
+    server = await startServer({ MONITOR_INTERVAL_MS: 100, PORT: Number(port) }, databases);
+    await isConnected('open');
+    await page.waitForSelector('text=Caught up without a gap: 5 changes while the connection was lost.');
+    expect(
+      await page
+        .locator('.row-name')
+        .allInnerTexts()
+        .then((names) => names.slice(0, 5)),
+    ).toEqual([5, 4, 3, 2, 1].map((n) => `away-${n}`));
+    const username = await createUser();
+    await rowOf(username).waitFor();
+  });
+
+  for (const width of [360, 900, 1600])
+    for (const colorScheme of ['light', 'dark'] as const)
+      test(`at ${width} pixels, ${colorScheme}: nothing serious for axe, nothing cut off`, async () => {
+        const tested = await open('/', { viewport: { width, height: 900 }, colorScheme, reducedMotion: 'reduce' });
+        await tested.waitForSelector('svg.servers');
+        await tested.click('button:has-text("Create user")');
+        await tested.waitForSelector('.row');
+        await tested.click('.row summary');
+        await expectAccessible(tested);
+        expect(await tested.evaluate('document.documentElement.scrollWidth')).toBe(width);
+        await tested.close();
+      });
+
+  test('the explorer runs a query, a mutation and a subscription, with everything from this server', async () => {
+    const explorer = await open('/explore');
+    const run = async (operation: string) => {
+      await explorer.click('.graphiql-execute-button');
+      await explorer.click(`[role=menuitem]:has-text("${operation}")`);
+    };
+    const shows = (text: string) =>
+      expect.poll(() => explorer.locator('.graphiql-response').innerText(), { timeout: 10_000 }).toContain(text);
+    await explorer.waitForSelector('.graphiql-editor .view-line');
+    await run('Users');
+    await shows('totalCount');
+    await run('CreateUser');
+    await shows('bookmark');
+    await run('Changes');
+    await shows('cursor');
+    await insert('explored', 1);
+    await shows('INSERT');
+    await explorer.click('[aria-label="Show History"]');
+    await explorer.waitForSelector('.graphiql-history-item');
+    await explorer.click('[aria-label="Show Documentation Explorer"]');
+    await explorer.waitForSelector('.graphiql-doc-explorer');
+    await explorer.close();
+  });
+
+  test('no page asked another host for anything, broke, or went against its policy', () => {
+    expect(foreign).toEqual([]);
+    expect(problems).toEqual([]);
+    expect(existsSync(join(pages, 'explore/index.html'))).toBe(true);
+  });
+});

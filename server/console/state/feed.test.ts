@@ -1,0 +1,89 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { Iterates } from '../api/follow.ts';
+import { FakeServer } from '../test/fake-server.ts';
+import { Feed } from './feed.ts';
+
+let server: FakeServer;
+let feed: Feed;
+const refused: string[] = [];
+
+beforeEach(async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  vi.spyOn(Math, 'random').mockReturnValue(0);
+  server = new FakeServer();
+  feed = new Feed(server as Iterates, (code) => refused.push(code));
+  feed.start();
+  await server.send({ changes: { __typename: 'CaughtUp', cursor: 'start' } });
+});
+afterEach(() => {
+  feed.pause();
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+const change = (cursor: string) => server.send({ changes: { __typename: 'UserChange', cursor } });
+const caughtUp = (cursor: string) => server.send({ changes: { __typename: 'CaughtUp', cursor } });
+const after = () => server.asked.at(-1)!['after'];
+const cursors = () => feed.rows.value.map((row) => row.change.cursor);
+const passTime = async () => {
+  vi.advanceTimersByTime(5000);
+  await server.settle();
+};
+
+test('rows are drawn some at a time, the newest first', async () => {
+  await change('1');
+  await change('2');
+  expect(cursors()).toEqual([]);
+  await passTime();
+  expect(cursors()).toEqual(['2', '1']);
+  expect(feed.total.value).toBe(2);
+  expect(feed.closed.value).toBe(null);
+});
+
+test('a pause holds the cursor; what is caught up with afterwards is counted', async () => {
+  await change('1');
+  feed.pause();
+  await server.settle();
+  feed.resume();
+  expect(after()).toBe('1');
+  await change('2');
+  await change('3');
+  await passTime();
+  expect(feed.behind.value).toEqual({ after: 'pause', count: 2 });
+  await caughtUp('3');
+  expect(feed.behind.value).toBe(null);
+  expect(feed.closed.value).toEqual({ after: 'pause', count: 2 });
+  expect(cursors()).toEqual(['3', '2', '1']);
+});
+
+test('a lost connection goes on behind the last event, a mark included', async () => {
+  feed.lost();
+  await server.drop();
+  await passTime();
+  expect(after()).toBe('start');
+  await change('1');
+  await caughtUp('1');
+  expect(feed.closed.value).toEqual({ after: 'loss', count: 1 });
+});
+
+test('changes before a loss are not counted as caught up with', async () => {
+  await change('1');
+  feed.lost();
+  await server.drop();
+  await passTime();
+  await caughtUp('1');
+  expect(feed.closed.value).toEqual({ after: 'loss', count: 0 });
+});
+
+test('an expired cursor is said, and the feed starts anew', async () => {
+  await change('1');
+  await server.refuse('CURSOR_EXPIRED', '');
+  await passTime();
+  expect(feed.hasGap.value).toBe(true);
+  expect(after()).toBe(null);
+});
+
+test('any other refusal is told', async () => {
+  await server.refuse('UNAUTHENTICATED', '');
+  expect(refused).toEqual(['UNAUTHENTICATED']);
+});
