@@ -98,7 +98,7 @@ function explorerStamp() {
     join(root, name),
   );
   const hash = createHash('sha256');
-  for (const file of [...own, ...others].toSorted()) hash.update(readFileSync(file));
+  for (const file of [...own, ...others]) hash.update(readFileSync(file));
   return hash.digest('hex');
 }
 

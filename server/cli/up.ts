@@ -46,6 +46,8 @@ function whereEverythingIs({ host, port }: Server, { primary, replicas }: Databa
   return [
     '',
     'Readback is ready.',
+    `  Console      http://${at}/`,
+    `  Explorer     http://${at}/explore   (works without internet)`,
     `  GraphQL      http://${at}/graphql   (in a browser: Apollo Sandbox)`,
     `  Websocket    ws://${at}/graphql   (graphql-transport-ws)`,
     `  REST         http://${at}/api/users`,

@@ -38,9 +38,10 @@ function keep(text: string): void {
 
 async function submit(event: SubmitEvent): Promise<void> {
   event.preventDefault();
-  const form = new FormData(event.currentTarget as HTMLFormElement);
+  const form = event.currentTarget as HTMLFormElement;
+  const valueOf = (name: string) => (form.elements.namedItem(name) as HTMLInputElement).value;
   try {
-    await signIn(String(form.get('login')), String(form.get('password')));
+    await signIn(valueOf('login'), valueOf('password'));
   } catch (error) {
     refusal.value = (error as Error).message;
   }

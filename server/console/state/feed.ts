@@ -62,6 +62,7 @@ export class Feed {
 
   pause(): void {
     this.#stop?.();
+    this.#draw();
     this.isPaused.value = true;
   }
 
@@ -75,6 +76,7 @@ export class Feed {
 
   /** The connection is lost: what happens from now on is owed. */
   lost(): void {
+    this.#draw();
     if (!this.isPaused.value && this.isReady.value) this.behind.value ??= { after: 'loss', count: 0 };
   }
 

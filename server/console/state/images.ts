@@ -17,7 +17,7 @@ export interface FieldChange {
 /** Of every row, and no news where another field is. */
 const BORING = new Set(['id', 'createdAt', 'updatedAt']);
 
-export function imagesOf(change: Change): { before: Image; after: Image } {
+function imagesOf(change: Change): { before: Image; after: Image } {
   return change.__typename === 'UserChange'
     ? { before: change.before ?? null, after: change.user ?? null }
     : { before: change.postBefore ?? null, after: change.post ?? null };
@@ -47,11 +47,11 @@ export function newsOf(change: Change): FieldChange[] {
 export function nameOf(change: Change): string {
   const { before, after } = imagesOf(change);
   const row = after ?? before ?? {};
-  return String(row['username'] ?? row['title'] ?? change.key);
+  return text(row['username'] ?? row['title'] ?? change.key);
 }
 
 function text(value: unknown): string {
   if (value === null || value === undefined) return NOTHING;
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  return String(value);
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }

@@ -48,6 +48,7 @@ function trace(operation: Operation, written: Written): void {
     document: ArrivalsDocument,
     variables: () => ({ bookmark: written.bookmark }),
     next: ({ arrivals }) => arrived(arrivals.replica, here(arrivals.at)),
+    failed: () => stopArrivals(),
   });
 }
 

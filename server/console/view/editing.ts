@@ -1,18 +1,8 @@
 import { signal } from '@preact/signals';
 import type { UserFieldsFragment } from '../../../schema/generated/operations.ts';
-import { madeUp } from './made-up.ts';
+import { madeUp, type Draft } from './made-up.ts';
 
 export type User = UserFieldsFragment;
-
-/** What is in the form. */
-export interface Draft {
-  username: string;
-  email: string;
-  password: string;
-  firstName: string;
-  lastName: string;
-  isActive: boolean;
-}
 
 export const draft = signal<Draft>(madeUp());
 /** The user that the form edits; null: it makes a new one. */

@@ -9,7 +9,11 @@ import { FeedRow } from './feed-row.tsx';
 /** More rows than anyone reads at once. */
 const SHOWN = 60;
 
-const filter = signal({ table: '', operation: '' as Operation | '', text: '' });
+const filter = signal<{ table: string; operation: Operation | ''; text: string }>({
+  table: '',
+  operation: '',
+  text: '',
+});
 
 export function FeedPanel() {
   const rows = feed.rows.value.filter(isWanted);

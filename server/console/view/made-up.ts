@@ -1,4 +1,12 @@
-import type { Draft } from './editing.ts';
+/** What is in the form. */
+export interface Draft {
+  username: string;
+  email: string;
+  password: string;
+  firstName: string;
+  lastName: string;
+  isActive: boolean;
+}
 
 const PEOPLE = [
   ['Ada', 'Lovelace'],

@@ -8,7 +8,8 @@ import {
 import { ask, Refusal } from '../api/ask.ts';
 import type { Written } from '../state/way.ts';
 import { send } from '../state/write.ts';
-import { createAnother, draft, edited, load, type Draft, type User } from './editing.ts';
+import { createAnother, draft, edited, load, type User } from './editing.ts';
+import type { Draft } from './made-up.ts';
 import { WayView } from './way-view.tsx';
 
 const isSending = signal(false);
@@ -63,17 +64,17 @@ interface FieldProps {
 }
 
 function Field({ name, label, type = 'text', wide = false, ...rules }: FieldProps) {
+  const attributes: object = { type, ...rules };
   return (
     <label class={wide ? 'wide' : ''}>
       {label}
       <input
         name={name}
-        type={type as 'text'}
         autocomplete={type === 'password' ? 'new-password' : 'off'}
         value={draft.value[name]}
         aria-invalid={refusal.value?.field === name}
         onInput={(event) => set({ [name]: event.currentTarget.value })}
-        {...rules}
+        {...attributes}
       />
     </label>
   );
@@ -147,23 +148,29 @@ async function submit(event: SubmitEvent): Promise<void> {
   });
 }
 
-async function create({ isActive: _, ...input }: Draft): Promise<void> {
-  const names = { firstName: input.firstName || null, lastName: input.lastName || null };
-  await send('INSERT', input.username, async () => {
-    const { createUser } = await ask(CreateUserDocument, { input: { ...input, ...names }, confirm: 'COMMITTED' });
+async function create({ username, email, password, ...rest }: Draft): Promise<void> {
+  const input = { username, email, password, ...namesOf(rest) };
+  await send('INSERT', username, async () => {
+    const { createUser } = await ask(CreateUserDocument, { input, confirm: 'COMMITTED' });
     return written(createUser);
   });
   createAnother();
 }
 
-async function save({ id }: User, { password: _, ...input }: Draft): Promise<void> {
-  const names = { firstName: input.firstName || null, lastName: input.lastName || null };
-  await send('UPDATE', input.username, async () => {
-    const { updateUser } = await ask(UpdateUserDocument, { id, input: { ...input, ...names }, confirm: 'COMMITTED' });
+async function save({ id }: User, { username, email, isActive, ...rest }: Draft): Promise<void> {
+  const input = { username, email, isActive, ...namesOf(rest) };
+  await send('UPDATE', username, async () => {
+    const { updateUser } = await ask(UpdateUserDocument, { id, input, confirm: 'COMMITTED' });
     load(updateUser.user);
     return written(updateUser);
   });
 }
+
+/** A name that is left empty is none. */
+const namesOf = ({ firstName, lastName }: Pick<Draft, 'firstName' | 'lastName'>) => ({
+  firstName: firstName || null,
+  lastName: lastName || null,
+});
 
 async function remove({ id, username }: User): Promise<void> {
   await attempt(async () => {
