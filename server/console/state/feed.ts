@@ -4,7 +4,7 @@ import { now } from '../api/time.ts';
 import { follow, type Iterates } from '../api/follow.ts';
 
 type Event = ChangesSubscription['changes'];
-export type Change = Extract<Event, { __typename: 'UserChange' | 'PostChange' }>;
+export type Change = Exclude<Event, { __typename: 'SnapshotRow' | 'CaughtUp' }>;
 
 export interface Row {
   change: Change;

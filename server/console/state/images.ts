@@ -17,17 +17,24 @@ export interface FieldChange {
 /** Of every row, and no news where another field is. */
 const BORING = new Set(['id', 'createdAt', 'updatedAt']);
 
+/** Of a table that this page does not know, there are none: the names of the fields that changed have to do. */
 function imagesOf(change: Change): { before: Image; after: Image } {
-  return change.__typename === 'UserChange'
-    ? { before: change.before ?? null, after: change.user ?? null }
-    : { before: change.postBefore ?? null, after: change.post ?? null };
+  switch (change.__typename) {
+    case 'UserChange':
+      return { before: change.before ?? null, after: change.user ?? null };
+    case 'PostChange':
+      return { before: change.postBefore ?? null, after: change.post ?? null };
+    default:
+      return { before: null, after: null };
+  }
 }
 
 /** Every field with what it was and what it is. */
 export function fieldsOf(change: Change): FieldChange[] {
   const { before, after } = imagesOf(change);
   const changed = new Set(change.changedFields);
-  return Object.keys(after ?? before ?? {}).map((field) => ({
+  const fields = Object.keys(after ?? before ?? {});
+  return (fields.length > 0 ? fields : change.changedFields).map((field) => ({
     field,
     before: before && text(before[field]),
     after: after && text(after[field]),

@@ -39,6 +39,8 @@ export function FeedPanel() {
   );
 }
 
+const tablesSeen = () => [...new Set(['users', 'posts', ...feed.rows.value.map(({ change }) => change.table)])];
+
 function isWanted({ change }: Row): boolean {
   const { table, operation, text } = filter.value;
   if (table !== '' && change.table !== table) return false;
@@ -69,8 +71,9 @@ function Filters() {
         Table
         <select value={table} onChange={(event) => set({ table: event.currentTarget.value })}>
           <option value="">All</option>
-          <option>users</option>
-          <option>posts</option>
+          {tablesSeen().map((name) => (
+            <option key={name}>{name}</option>
+          ))}
         </select>
       </label>
       <label>
