@@ -55,9 +55,8 @@ async function startReadback(dir) {
   return { url: `http://127.0.0.1:${PORT}`, stop };
 }
 
-async function readyLine(child) {
-  for await (const chunk of child.stdout) if (String(chunk).includes('is ready')) break;
-  child.stdout.resume();
+function readyLine({ stdout }) {
+  return new Promise((resolve) => stdout.on('data', (chunk) => String(chunk).includes('is ready') && resolve()));
 }
 
 /** Some writes of others, spread over time, so that feed and charts have something to show. */

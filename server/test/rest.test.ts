@@ -140,7 +140,7 @@ test('a browser that opens /graphql sees Apollo Sandbox, pointed here', async ()
   expect(response.headers.get('content-type')).toContain('text/html');
   const page = await response.text();
   expect(page).toContain('EmbeddedSandbox');
-  expect(page).toContain('window.location.href');
+  expect(page).toContain('location.origin + location.pathname');
 });
 
 test('a subscription by HTTP is told where to go', async () => {

@@ -96,12 +96,16 @@ function useClock(isRunning: boolean): number {
 }
 
 function footnote(way: Way): string {
-  if (way.receivedAt === null && feed.isPaused.value) return 'The feed is paused: the event comes when you resume.';
-  if (way.receivedAt === null && connection.value === 'lost')
-    return 'The connection is lost: the event comes when it is back.';
-  if (way.receivedAt === null) return 'The replica has not sent the change yet.';
+  if (way.receivedAt === null) return whyNotReceived();
+  const hashing = way.operation === 'INSERT' ? 'Before the commit the password is hashed, slowly on purpose. ' : '';
   const lag = `By the servers’ own clocks it was applied ${duration(way.lagMs ?? 0)} after its commit.`;
-  return ahead.value
-    ? `${lag} Their times are set to this browser’s clock to within ${duration(ahead.value.withinMs)}.`
-    : lag;
+  const error =
+    ahead.value && ` Their times are set to this browser’s clock to within ${duration(ahead.value.withinMs)}.`;
+  return `${hashing}${lag}${error ?? ''}`;
+}
+
+function whyNotReceived(): string {
+  if (feed.isPaused.value) return 'The feed is paused: the event comes when you resume.';
+  if (connection.value === 'lost') return 'The connection is lost: the event comes when it is back.';
+  return 'The replica has not sent the change yet.';
 }
