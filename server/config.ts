@@ -5,14 +5,22 @@ import { SetupError } from './lib/errors.ts';
 
 const port = (fallback: number) => whole(fallback, 0, 65535);
 
+/** An address, or a network of them, in either family. */
+const ADDRESS = /^[0-9a-f.:]+(\/\d{1,3})?$/i;
+
+const limit = () => wholeText(0, 1_000_000).optional();
+
 function whole(fallback: number, least: number, most: number) {
+  return wholeText(least, most).default(fallback);
+}
+
+function wholeText(least: number, most: number) {
   const message = `must be a whole number from ${least} to ${most}`;
   return z
     .string()
     .regex(/^\d+$/, message)
     .transform(Number)
-    .refine((value) => value >= least && value <= most, message)
-    .default(fallback);
+    .refine((value) => value >= least && value <= most, message);
 }
 
 const postgresUrl = z
@@ -34,6 +42,31 @@ const variables = z.object({
   PORT: port(3000),
   HOST: z.string().min(1).default('127.0.0.1'),
   CORS_ORIGINS: z.string().default('*'),
+  TRUST_PROXY: z
+    .string()
+    .transform((text) => text.split(',').map((part) => part.trim()))
+    .pipe(z.array(z.string().regex(ADDRESS, 'must list addresses or networks such as 10.0.0.0/8, comma-separated')))
+    .optional(),
+  ACCESS: z.enum(['open', 'protected']).optional(),
+  ACCESS_TOKEN_TTL_MS: whole(900_000, 1000, 86_400_000),
+  ACCESS_SESSION_HOURS: whole(720, 1, 87_600),
+  ACCESS_KEY_ROTATION_HOURS: whole(168, 1, 87_600),
+  SIGN_IN_FAILURES_MAX: whole(10, 1, 1_000_000),
+  SIGN_IN_FAILURES_PER_ADDRESS_MAX: whole(100, 1, 1_000_000),
+  SIGN_IN_WINDOW_MS: whole(900_000, 1000, 86_400_000),
+  INTROSPECTION: z.enum(['on', 'off']).optional(),
+  TRUSTED_DOCUMENTS: z.string().min(1).optional(),
+  QUERY_TOKENS_MAX: whole(2000, 100, 1_000_000),
+  QUERY_DEPTH_MAX: whole(12, 1, 1000),
+  QUERY_ALIASES_MAX: whole(50, 0, 100_000),
+  QUERY_COST_MAX: whole(25_000, 10, 1_000_000_000),
+  OPERATION_TIMEOUT_MS: whole(30_000, 100, 3_600_000),
+  WS_OPERATIONS_MAX: whole(100, 1, 1_000_000),
+  // Of one user or address. 0: no limit, which open mode has where they are left out.
+  REQUESTS_PER_SECOND_MAX: limit(),
+  SOCKETS_PER_ADDRESS_MAX: limit(),
+  SUBSCRIPTIONS_PER_USER_MAX: limit(),
+  SUBSCRIPTIONS_PER_ADDRESS_MAX: limit(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('warn'),
   PRIMARY_URL: postgresUrl.optional(),
   REPLICA_URLS: urlList.optional(),
@@ -91,7 +124,12 @@ export interface DatabaseConfig {
   replicationUrl: string | undefined;
 }
 
-export type Config = Readonly<Omit<Variables, DatabaseVariable>> & {
+/** What depends on the mode where it is left out. */
+type ModeVariable = keyof typeof LIMITS | 'ACCESS' | 'INTROSPECTION';
+
+export type Config = Readonly<Omit<Variables, DatabaseVariable | ModeVariable>> & {
+  readonly [Name in ModeVariable]: NonNullable<Variables[Name]>;
+} & {
   /** Undefined: the embedded pair. */
   readonly databases: DatabaseConfig | undefined;
 };
@@ -105,8 +143,34 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   );
   const parsed = variables.safeParse(set);
   if (!parsed.success) throw new SetupError(parsed.error.issues.map((issue) => describe(issue, set)).join('\n'));
-  return Object.freeze({ ...parsed.data, databases: readDatabases(parsed.data) });
+  const databases = readDatabases(parsed.data);
+  return Object.freeze({ ...parsed.data, ...readMode(parsed.data, databases !== undefined), databases });
 }
+
+/** In protected mode, per user or address. In open mode everybody comes from this machine, and nobody is kept off. */
+const LIMITS = {
+  REQUESTS_PER_SECOND_MAX: 100,
+  SOCKETS_PER_ADDRESS_MAX: 200,
+  SUBSCRIPTIONS_PER_USER_MAX: 200,
+  SUBSCRIPTIONS_PER_ADDRESS_MAX: 1000,
+};
+
+function readMode(v: Variables, hasDatabases: boolean): Pick<Config, ModeVariable> {
+  const ACCESS = v.ACCESS ?? (hasDatabases ? 'protected' : 'open');
+  const isOpen = ACCESS === 'open';
+  if (isOpen && !isLoopback(v.HOST)) throw new SetupError(openElsewhere(v.HOST));
+  const limits = Object.entries(LIMITS).map(([name, most]) => [
+    name,
+    v[name as keyof typeof LIMITS] ?? (isOpen ? 0 : most),
+  ]);
+  return { ACCESS, INTROSPECTION: v.INTROSPECTION ?? (isOpen ? 'on' : 'off'), ...Object.fromEntries(limits) };
+}
+
+const isLoopback = (host: string) => /^(127(\.\d{1,3}){3}|::1|localhost)$/i.test(host);
+
+const openElsewhere = (host: string) =>
+  `ACCESS=open lets everybody read and write everything, so it listens on loopback alone, and HOST is ${host}: ` +
+  'set ACCESS=protected and make an administrator with `readback admin create`, or set HOST=127.0.0.1.';
 
 function describe(issue: z.core.$ZodIssue, set: Record<string, string | undefined>): string {
   const name = String(issue.path[0]);

@@ -3,6 +3,12 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import type { Config, DatabaseConfig } from './config.ts';
 import { openFeedSource, openPrimary, openReplica, Pools } from './pools.ts';
+import { Access } from './access/access.ts';
+import { SigningKeys } from './access/keys.ts';
+import { LiveSubscriptions } from './access/live.ts';
+import { Sessions } from './access/sessions.ts';
+import { Throttle } from './access/throttle.ts';
+import { Tokens } from './access/tokens.ts';
 import { Feed } from './feed/feed.ts';
 import { Pruner } from './feed/pruner.ts';
 import { describeFeed } from './feed/state.ts';
@@ -19,6 +25,7 @@ import { projectRoot } from './lib/root.ts';
 import { Arrivals } from './replication/arrivals.ts';
 import { Confirmer } from './replication/confirm.ts';
 import { Monitor } from './replication/monitor.ts';
+import type { Primary } from './replication/primary.ts';
 import type { Replica } from './replication/replica.ts';
 import { Router } from './replication/router.ts';
 import { ReplicationStatus } from './replication/status.ts';
@@ -90,12 +97,21 @@ async function build(
     stallMs: config.BOOKMARK_STALL_MS,
     primaryReadsMax: config.PRIMARY_READS_MAX,
   });
+  const sessions = new Sessions({ feed, router, primary });
+  sessions.start();
+  releasers.add('sessions', () => sessions.stop());
+  const hasher = new Hasher(config.HASH_CONCURRENCY, config.HASH_QUEUE);
   const services = {
+    access: createAccess(config, primary, hasher, sessions),
+    live: new LiveSubscriptions({
+      perUser: config.SUBSCRIPTIONS_PER_USER_MAX || Infinity,
+      perAddress: config.SUBSCRIPTIONS_PER_ADDRESS_MAX || Infinity,
+    }),
     primary,
     confirmer: new Confirmer(router, replicas, config.BOOKMARK_WAIT_MS),
     arrivals: new Arrivals(router, replicas, monitor, config.BOOKMARK_WAIT_MS),
     feed,
-    hasher: new Hasher(config.HASH_CONCURRENCY, config.HASH_QUEUE),
+    hasher,
     status: new ReplicationStatus(primary, replicas, monitor, () => describeFeed(feed.state)),
   };
   const fanOut = new FanOut({
@@ -112,6 +128,25 @@ async function build(
     slowClients: () => fanOut.slowClients,
   };
 }
+
+function createAccess(config: Config, { writer }: Primary, hasher: Hasher, sessions: Sessions): Access {
+  const tokenTtlMs = config.ACCESS_TOKEN_TTL_MS;
+  const keys = new SigningKeys({ writer, rotationMs: config.ACCESS_KEY_ROTATION_HOURS * HOUR_MS, tokenTtlMs });
+  return new Access({
+    isOpen: config.ACCESS === 'open',
+    writer,
+    hasher,
+    sessions,
+    tokens: new Tokens(keys, tokenTtlMs, config.ACCESS_SESSION_HOURS * HOUR_MS),
+    throttle: new Throttle({
+      failuresPerAccount: config.SIGN_IN_FAILURES_MAX,
+      failuresPerAddress: config.SIGN_IN_FAILURES_PER_ADDRESS_MAX,
+      windowMs: config.SIGN_IN_WINDOW_MS,
+    }),
+  });
+}
+
+const HOUR_MS = 3_600_000;
 
 async function listenHttp(
   config: Config,
@@ -133,8 +168,11 @@ async function listenHttp(
     operations,
     documents: new Documents(schema),
     fanOut,
+    access: services.access,
+    live: services.live,
     status: services.status,
     pages: join(projectRoot, 'dist', 'pages'),
+    trustProxy: config.TRUST_PROXY ?? [],
     log,
     bodyLimitBytes: config.BODY_LIMIT_BYTES,
     corsOrigins,

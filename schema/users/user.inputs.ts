@@ -6,7 +6,7 @@ import { IsText, WhereGiven, WhereNotNull } from '../rules.ts';
 const USERNAME = /^[A-Za-z0-9_.-]{3,50}$/;
 const USERNAME_RULE = 'username must be 3 to 50 letters, digits, underscores, dots or hyphens';
 const EMAIL_RULE = 'email must be an address such as ada@example.com, of at most 254 characters';
-const PASSWORD_RULE = 'password must have 8 to 128 characters';
+export const PASSWORD_RULE = 'password must have 8 to 128 characters';
 
 @InputType({
   description: 'username: 3 to 50 of letters, digits, `_ . -`; password: 8 to 128 characters; names: up to 100',

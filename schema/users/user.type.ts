@@ -4,6 +4,9 @@ import { connectionOf, edgeOf } from '../page.type.ts';
 import { changeOf, payloadOf } from '../rows.type.ts';
 import { DateTime } from '../scalars.ts';
 
+/** Every user has them, so that null says that this one's are not the viewer's to see. */
+const HIDDEN = 'Null where it is not yours to see';
+
 @ObjectType()
 export class User {
   @Field(() => ID)
@@ -12,8 +15,8 @@ export class User {
   @Field(() => String)
   username!: string;
 
-  @Field(() => String)
-  email!: string;
+  @Field(() => String, { nullable: true, description: HIDDEN })
+  email!: string | null;
 
   @Field(() => String, { nullable: true })
   firstName!: string | null;
@@ -21,17 +24,17 @@ export class User {
   @Field(() => String, { nullable: true })
   lastName!: string | null;
 
-  @Field(() => Boolean)
-  isActive!: boolean;
+  @Field(() => Boolean, { nullable: true, description: HIDDEN })
+  isActive!: boolean | null;
 
-  @Field(() => Boolean)
-  emailVerified!: boolean;
+  @Field(() => Boolean, { nullable: true, description: HIDDEN })
+  emailVerified!: boolean | null;
 
   @Field(() => DateTime)
   createdAt!: string;
 
-  @Field(() => DateTime)
-  updatedAt!: string;
+  @Field(() => DateTime, { nullable: true, description: HIDDEN })
+  updatedAt!: string | null;
 }
 
 @ObjectType()

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { readConfig, type Config } from '../config.ts';
 import { SetupError } from '../lib/errors.ts';
 import { addCommand } from './add.ts';
+import { adminCreateCommand, type AdminOptions } from './admin.ts';
 import { migrateCommand } from './migrate.ts';
 import { addOperatorCommands } from './operator.ts';
 import { serveCommand, upCommand } from './up.ts';
@@ -15,8 +16,8 @@ With no databases configured it works on the embedded pair, running or not.
 
 Example:
   $ npx readback migrate
-  replica-1: applied 0004 items
-  primary: applied 0004 items
+  replica-1: applied 0011 items
+  primary: applied 0011 items
   replica-1: copying items, 812,000 of about 1,000,000 rows (81 %)
   Up to date: the primary and the replica.
 `;
@@ -27,6 +28,11 @@ look at the files, change what you like, and run what it tells you to.
 
 Example:
   $ npx readback add order_items --without cost
+`;
+
+const ADMIN_HELP = `
+Example:
+  $ npx readback admin create --username ada --email ada@example.com < password.txt
 `;
 
 /** `readback COMMAND`: what there is, and what it does. */
@@ -69,6 +75,16 @@ export function createProgram(): Command {
       if (!(await command(config))) process.exitCode = EXIT.fault;
     }),
   );
+  program
+    .command('admin')
+    .description('Administrators, who in protected mode may do everything.')
+    .command('create')
+    .description('Make an administrator, on the primary. What is not given is asked for, or read from standard input.')
+    .option('--username <name>')
+    .option('--email <address>')
+    .option('--password <text>', 'better left out: others on this machine can see it')
+    .addHelpText('after', ADMIN_HELP)
+    .action((options: AdminOptions) => run((config) => adminCreateCommand(options, config, say)));
   return program;
 }
 

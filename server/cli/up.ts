@@ -38,10 +38,19 @@ async function runPair(config: Config, releasers: Releasers, stopping: Stopping,
 async function start(config: Config, databases: DatabaseConfig, releasers: Releasers, say: Say): Promise<void> {
   const server = await serve(config, databases);
   releasers.add('server', () => server.stop());
-  for (const line of whereEverythingIs(server, databases)) say(line);
+  for (const line of whereEverythingIs(server, databases, config.ACCESS)) say(line);
 }
 
-function whereEverythingIs({ host, port }: Server, { primary, replicas }: DatabaseConfig): string[] {
+const ACCESS: Record<Config['ACCESS'], string> = {
+  open: '  Access       open: everybody on this machine may read and write everything (ACCESS=protected asks who they are)',
+  protected: '  Access       protected: `npx readback admin create` makes an administrator',
+};
+
+function whereEverythingIs(
+  { host, port }: Server,
+  { primary, replicas }: DatabaseConfig,
+  access: Config['ACCESS'],
+): string[] {
   const at = `${host.includes(':') ? `[${host}]` : host}:${port}`;
   return [
     '',
@@ -54,6 +63,7 @@ function whereEverythingIs({ host, port }: Server, { primary, replicas }: Databa
     `  Health       http://${at}/health`,
     `  Primary      ${describeUrl(primary.url)}`,
     ...replicas.map(({ url }, index) => `  Replica ${index + 1}    ${describeUrl(url)}`),
+    ACCESS[access],
     '',
     'Ctrl-C stops it.',
   ];

@@ -11,12 +11,31 @@ export interface FeedRequest {
   from: 'now' | 'snapshot' | FeedCursor;
   /** Tell when nothing is owed. */
   wantsMarks: boolean;
+  sight: Sight;
 }
 
-export type FeedEvent =
-  | { kind: 'change'; change: FeedChange }
-  | { kind: 'row'; row: SnapshotRow }
-  | { kind: 'caughtUp'; place: FeedPlace; at: string };
+/** What of the feed is shown to whom. An audience is those for whom an event looks the same; '' is everybody's. */
+export interface Sight {
+  /** Of two with the same, each shows every audience the same. */
+  key: string;
+  /** The audience that the subscriber belongs to for this event. */
+  audienceOf: (event: ChangeEvent | RowEvent) => string;
+  /** The change as that audience sees it; null where it sees nothing. */
+  see: (change: FeedChange, audience: string) => FeedChange | null;
+  seeRow: (row: SnapshotRow, audience: string) => SnapshotRow | null;
+}
+
+interface ChangeEvent {
+  kind: 'change';
+  change: FeedChange;
+}
+
+interface RowEvent {
+  kind: 'row';
+  row: SnapshotRow;
+}
+
+export type FeedEvent = ChangeEvent | RowEvent | { kind: 'caughtUp'; place: FeedPlace; at: string };
 
 /**
  * What a resolver makes of a subscription to the feed: a description, not a queue. Whoever sends it follows the feed,
@@ -33,10 +52,22 @@ export class FeedStream implements AsyncIterable<never> {
     this.#tables = new Set(request.tables.map(({ table }) => table));
   }
 
-  wants({ tableName, key, operation }: FeedChange): boolean {
+  /** The event as the audience gets it; null where it does not. */
+  for(event: FeedEvent, audience: string): FeedEvent | null {
+    if (event.kind === 'caughtUp') return event;
+    if (event.kind === 'row') {
+      const row = this.request.sight.seeRow(event.row, audience);
+      return row && { kind: 'row', row };
+    }
+    const { tableName, key } = event.change;
+    if (!this.#tables.has(tableName) || (this.request.key !== null && this.request.key !== key)) return null;
+    const change = this.request.sight.see(event.change, audience);
     const { operations } = this.request;
-    if (!this.#tables.has(tableName)) return false;
-    return (this.request.key === null || this.request.key === key) && (!operations || operations.has(operation));
+    return change && (!operations || operations.has(change.operation)) ? { kind: 'change', change } : null;
+  }
+
+  audienceOf(event: FeedEvent): string {
+    return event.kind === 'caughtUp' ? '' : this.request.sight.audienceOf(event);
   }
 
   /** GraphQL asks that it be iterable. */

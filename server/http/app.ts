@@ -1,8 +1,12 @@
 import fastifyCookie from '@fastify/cookie';
+import type { IncomingMessage } from 'node:http';
 import fastifyCors from '@fastify/cors';
+import proxyaddr from '@fastify/proxy-addr';
 import type { ApolloServer } from '@apollo/server';
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import type { GraphQLSchema } from 'graphql';
+import type { Access } from '../access/access.ts';
+import type { LiveSubscriptions } from '../access/live.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { ReplicationStatus } from '../replication/status.ts';
 import type { Documents } from './documents.ts';
@@ -22,6 +26,8 @@ export interface AppOptions {
   operations: Operations;
   documents: Documents;
   fanOut: FanOut;
+  access: Access;
+  live: LiveSubscriptions;
   status: ReplicationStatus;
   /** The folder of the pages that the build made. */
   pages: string;
@@ -29,6 +35,8 @@ export interface AppOptions {
   bodyLimitBytes: number;
   /** Origins that browsers may call from; '*' for any. */
   corsOrigins: '*' | string[];
+  /** Proxies whose word on where a request came from is taken: addresses and networks. */
+  trustProxy: string[];
 }
 
 /** The HTTP server with everything on it, not yet listening. Closing it closes the websockets first. */
@@ -37,6 +45,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     loggerInstance: options.log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimitBytes,
+    trustProxy: options.trustProxy.length > 0 && options.trustProxy,
     requestIdHeader: false,
     genReqId: () => crypto.randomUUID(),
     forceCloseConnections: 'idle',
@@ -56,10 +65,17 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const closeWebsockets = attachWebsockets(app.server, {
     ...options,
     path: GRAPHQL_PATH,
+    addressOf: addressReader(options.trustProxy),
     maxPayloadBytes: options.bodyLimitBytes,
   });
   app.addHook('preClose', closeWebsockets);
   return app;
+}
+
+/** The same for websockets, which do not pass through fastify. */
+function addressReader(trusted: string[]): (request: IncomingMessage) => string {
+  const trust = proxyaddr.compile(trusted);
+  return (request) => proxyaddr(request, trust);
 }
 
 /** Errors outside GraphQL answers, in the seed's shape. */

@@ -19,6 +19,8 @@ export function wishesOf(request: FastifyRequest): Wishes {
   const header = headerOf(request, BOOKMARK_HEADER);
   return {
     requestId: request.id,
+    address: request.ip,
+    authorization: request.headers.authorization,
     bookmarks:
       header === undefined
         ? ([read, write].filter((text) => text !== undefined && text !== '') as string[])

@@ -5,6 +5,7 @@ import { GraphQLError } from 'graphql';
 import { asClientError } from '../lib/errors.ts';
 import { clearedCookies, wishesOf } from './bookmark-headers.ts';
 import type { Operation, Operations } from './operation.ts';
+import { statusOf } from './rest-form.ts';
 
 /** POST, and GET for queries and for the page that browsers see. */
 export function addGraphQL(
@@ -24,7 +25,7 @@ async function begin(operations: Operations, request: FastifyRequest, reply: Fas
     const client = asClientError(error);
     if (!client) throw error;
     if (client.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookies(request.protocol === 'https'));
-    throw withStatus(client, client.code.endsWith('UNAVAILABLE') ? 503 : 400);
+    throw withStatus(client, statusOf(client.code));
   }
 }
 

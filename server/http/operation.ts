@@ -1,3 +1,5 @@
+import { bearerOf } from '../access/access.ts';
+import type { Viewer } from '../access/viewer.ts';
 import { decodeCursor, encodeCursor } from '../feed/cursor.ts';
 import { badInput } from '../lib/errors.ts';
 import { Loaders } from '../loaders/loaders.ts';
@@ -11,6 +13,11 @@ import type { Context, Services } from '../resolvers/context.ts';
 /** What a client says about one operation beside its document: headers, cookie, or websocket extensions. */
 export interface Wishes {
   requestId: string;
+  address: string;
+  /** HTTP: the header that may hold a token. */
+  authorization?: string | undefined;
+  /** Websocket: whose socket it is. */
+  socket?: Pick<Context, 'viewer' | 'renewed'> | undefined;
   /** The operation sees all of them. */
   bookmarks?: readonly string[];
   consistency?: string | undefined;
@@ -36,27 +43,32 @@ export class Operations {
     this.#router = router;
   }
 
-  /** @throws ClientError BAD_BOOKMARK, or BAD_USER_INPUT for an unknown consistency. */
-  async begin({ requestId, bookmarks = [], consistency, browser }: Wishes): Promise<Operation> {
+  /** @throws ClientError UNAUTHENTICATED, BAD_BOOKMARK, or BAD_USER_INPUT for an unknown consistency. */
+  async begin({ requestId, address, authorization, socket, bookmarks = [], consistency, browser }: Wishes): Promise<Operation> {
+    const viewer = socket?.viewer ?? (await this.#services.access.viewer(bearerOf(authorization)));
     const level = parseLevel(consistency);
     const positions = await readBookmarks(bookmarks, this.#services.primary);
     const position = positions.length > 0 ? positions.reduce(later) : null;
-    return this.#make(requestId, level, position, browser);
+    const { renewed } = socket ?? {};
+    return { ...this.#make(requestId, level, position), viewer, address, renewed, browser };
   }
 
   /** For the execution of a subscription on one event: what it reads is at or behind the event. */
-  forEvent(requestId: string, seen: Lsn | null): Operation {
-    return this.#make(requestId, 'session', seen, undefined);
+  forEvent({ requestId, address }: Operation, viewer: Viewer, seen: Lsn | null): Operation {
+    return { ...this.#make(requestId, 'session', seen), viewer, address, browser: undefined };
   }
 
-  #make(requestId: string, level: Level, position: Lsn | null, browser: Wishes['browser']): Operation {
+  #make(
+    requestId: string,
+    level: Level,
+    position: Lsn | null,
+  ): Omit<Operation, 'viewer' | 'address' | 'renewed' | 'browser'> {
     const { primary } = this.#services;
     const reads = new Reads(this.#router, primary, level, position);
     const cluster = () => primary.identity?.cluster ?? 0n;
     const token = (lsn: Lsn) => (primary.identity ? encodeBookmark(primary.identity, lsn) : '');
     return {
       requestId,
-      browser,
       reads,
       loaders: new Loaders(reads),
       services: this.#services,

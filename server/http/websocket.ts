@@ -17,8 +17,13 @@ import {
 import type { Context as GraphqlContext, SubscribePayload } from 'graphql-ws';
 import { useServer } from 'graphql-ws/use/ws';
 import { WebSocketServer, type WebSocket } from 'ws';
+import { bearerOf, type Access } from '../access/access.ts';
+import type { LiveSubscriptions } from '../access/live.ts';
+import { audienceViewer } from '../access/sight.ts';
+import type { Viewer } from '../access/viewer.ts';
 import { FeedStream } from '../feed/stream.ts';
-import { mapAsync } from '../lib/iterables.ts';
+import { asClientError, ClientError } from '../lib/errors.ts';
+import { mapAsync, whenEnded } from '../lib/iterables.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import { listOf } from './bookmark-headers.ts';
@@ -28,6 +33,7 @@ import { groupKey } from './fan-out/key.ts';
 import type { Channel } from './fan-out/subscriber.ts';
 import { isInternal, maskError } from './masking.ts';
 import type { Operation, Operations } from './operation.ts';
+import { SocketSession, UNAUTHORIZED } from './socket-session.ts';
 
 interface WebsocketOptions {
   schema: GraphQLSchema;
@@ -35,12 +41,17 @@ interface WebsocketOptions {
   operations: Operations;
   documents: Documents;
   fanOut: FanOut;
+  access: Access;
+  live: LiveSubscriptions;
+  /** Where a socket comes from, as far as proxies are trusted. */
+  addressOf: (request: IncomingMessage) => string;
   log: Logger;
   path: string;
   maxPayloadBytes: number;
 }
 
 const GOING_AWAY = 1001;
+const TRY_AGAIN_LATER = 1013;
 
 /** graphql-transport-ws on the HTTP server's port. Returns how to close it: every socket is told that the server goes. */
 export function attachWebsockets(http: Server, options: WebsocketOptions): () => Promise<void> {
@@ -71,12 +82,21 @@ interface Args extends ExecutionArgs {
   channel: Channel;
 }
 
-type SocketContext = GraphqlContext<Record<string, unknown>, { socket: WebSocket }>;
+interface SocketExtra {
+  socket: WebSocket;
+  request: IncomingMessage;
+  /** Of the connection, once it is acknowledged. */
+  session?: SocketSession;
+}
+
+type SocketContext = GraphqlContext<Record<string, unknown>, SocketExtra>;
 
 function handlers(options: WebsocketOptions) {
   return {
+    onConnect: (context: SocketContext) => connect(options, context),
+    onClose: ({ extra }: SocketContext) => extra.session?.release(),
     onSubscribe: (context: SocketContext, id: string, payload: SubscribePayload) =>
-      prepare(options, payload, { socket: context.extra.socket, id }),
+      prepare(options, payload, id, context.extra),
     execute: (args: ExecutionArgs) => execute(options.pipeline, args as Args),
     subscribe: (args: ExecutionArgs) => subscribe(options, args as Args),
     onNext: (_: unknown, _id: string, _payload: unknown, args: ExecutionArgs, result: ExecutionResult) =>
@@ -86,20 +106,54 @@ function handlers(options: WebsocketOptions) {
   };
 }
 
+/** False: the socket is refused. Without a token it is nobody's: who is not signed in may sign in or up on it. */
+async function connect(
+  { access }: WebsocketOptions,
+  { extra, connectionParams = {} }: SocketContext,
+): Promise<boolean> {
+  const { authorization, token } = connectionParams;
+  const sent = textOf(token) ?? bearerOf(textOf(authorization) ?? extra.request.headers.authorization);
+  try {
+    const viewer = await access.viewer(sent);
+    extra.session = new SocketSession(extra.socket, viewer, access.sessions);
+    if (extra.socket.readyState !== extra.socket.OPEN) extra.session.release();
+    return true;
+  } catch (error) {
+    const client = asClientError(error);
+    if (!client) throw error;
+    extra.socket.close(
+      client.code === 'UNAUTHENTICATED' ? UNAUTHORIZED : TRY_AGAIN_LATER,
+      client.message.slice(0, 120),
+    );
+    return false;
+  }
+}
+
 /** The operation's arguments, or what is wrong with it. A subscription is validated here, all else in the pipeline. */
 async function prepare(
   options: WebsocketOptions,
   payload: SubscribePayload,
-  channel: Channel,
+  id: string,
+  { socket, request, session }: SocketExtra,
 ): Promise<Args | GraphQLError[]> {
-  const { schema, operations, documents } = options;
+  const { schema, operations, documents, addressOf } = options;
   try {
     const { document, errors } = documents.read(payload.query);
     const operation = getOperationAST(document, payload.operationName) ?? undefined;
     if (operation?.operation === 'subscription' && errors.length > 0) return errors;
-    const contextValue = await operations.begin(wishes(payload));
+    if (session!.isOver) return [new ClientError('UNAUTHENTICATED', 'The token of this websocket is over.')];
+    const contextValue = await operations.begin({ ...wishes(payload), address: addressOf(request), socket: session! });
     const { operationName, variables: variableValues } = payload;
-    return { schema, document, operation, operationName, variableValues, contextValue, payload, channel };
+    return {
+      schema,
+      document,
+      operation,
+      operationName,
+      variableValues,
+      contextValue,
+      payload,
+      channel: { socket, id },
+    };
   } catch (error) {
     if (error instanceof GraphQLError) return [error];
     throw error;
@@ -132,13 +186,38 @@ async function subscribe(
 ): Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult> {
   const source = await createSourceEventStream(args);
   if (!(Symbol.asyncIterator in source)) return source;
-  const run = (root: unknown, seen: Lsn | null) => executeOn(options, args, root, seen);
-  if (!(source instanceof FeedStream))
-    return mapAsync(source as AsyncIterableIterator<unknown>, (root) => run(root, null));
-  const { payload, operation, document, channel } = args;
-  const key = groupKey(payload.query, operation!, document, payload.variables ?? {}, '');
-  return options.fanOut.open(key, source, channel, async (event) => {
-    const result = await run(source.toRoot(event), event.kind === 'change' ? event.change.seen : null);
+  try {
+    return open(options, args, source);
+  } catch (error) {
+    if (error instanceof GraphQLError) return { errors: [error] };
+    throw error;
+  }
+}
+
+function open(
+  options: WebsocketOptions,
+  args: Args,
+  source: AsyncIterable<unknown>,
+): AsyncGenerator<ExecutionResult, void> {
+  const { viewer, address } = args.contextValue;
+  const end = () => void events.return();
+  const close = options.live.open(viewer, address, args.operationName ?? args.operation?.name?.value ?? null, end);
+  const events = source instanceof FeedStream ? fanOut(options, args, source) : each(options, args, source);
+  return whenEnded(events, close);
+}
+
+function each(options: WebsocketOptions, args: Args, source: AsyncIterable<unknown>) {
+  return mapAsync(source, (root) => executeOn(options, args, root, null, args.contextValue.viewer));
+}
+
+function fanOut(options: WebsocketOptions, args: Args, source: FeedStream): AsyncGenerator<ExecutionResult, void> {
+  const { payload, operation, document, channel, contextValue } = args;
+  const rights = source.request.sight.key;
+  const key = groupKey(payload.query, operation!, document, payload.variables ?? {}, rights);
+  return options.fanOut.open(key, source, channel, async (event, audience) => {
+    const seen = event.kind === 'change' ? event.change.seen : null;
+    const viewer = audienceViewer(contextValue.viewer, audience);
+    const result = await executeOn(options, args, source.toRoot(event), seen, viewer);
     return JSON.stringify(present(args, result, options.log));
   });
 }
@@ -149,8 +228,9 @@ async function executeOn(
   args: Args,
   rootValue: unknown,
   seen: Lsn | null,
+  viewer: Viewer,
 ): Promise<ExecutionResult> {
-  const contextValue = operations.forEvent(args.contextValue.requestId, seen);
+  const contextValue = operations.forEvent(args.contextValue, viewer, seen);
   try {
     return await executeDocument({ ...args, rootValue, contextValue });
   } finally {

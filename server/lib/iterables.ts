@@ -35,3 +35,29 @@ function endingWith<T>(values: AsyncGenerator<T, void>, end: () => void): AsyncG
     },
   };
 }
+
+/** The source itself, that calls `ended` once when it ends, fails or is ended. */
+export function whenEnded<A>(source: AsyncGenerator<A, void>, ended: () => void): AsyncGenerator<A, void> {
+  const noted = async (result: Promise<IteratorResult<A, void>>) => {
+    try {
+      const next = await result;
+      if (next.done) ended();
+      return next;
+    } catch (error) {
+      ended();
+      throw error;
+    }
+  };
+  return {
+    next: () => noted(source.next()),
+    return: (value) => noted(source.return(value)),
+    throw: (error) => noted(source.throw(error)),
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async [Symbol.asyncDispose]() {
+      await source.return();
+      ended();
+    },
+  };
+}

@@ -1,10 +1,13 @@
-import { hash } from 'argon2';
+import { hash, verify } from 'argon2';
 import { ClientError } from './errors.ts';
 
 /** argon2id at OWASP's parameters: 19 MiB, two passes, one lane. */
 const PARAMETERS = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 
-/** Hashes a bounded number of passwords at once, so that sign-ups leave processor time for everyone else. */
+/** Of a password that nobody has, at the parameters above: who is not there takes as long as who is. */
+const NOBODYS = '$argon2id$v=19$m=19456,p=1,t=2$YM+GwCbeVOk8BHKd6WecLQ$jyOAQtni6GoRWsLBR9wZvz9zbX3o2NoXjjQtvo9rOX8';
+
+/** Hashes a bounded number of passwords at once, so that sign-ups and sign-ins leave processor time for everyone else. */
 export class Hasher {
   readonly #concurrency: number;
   readonly #mostWaiting: number;
@@ -17,10 +20,23 @@ export class Hasher {
   }
 
   /** @throws ClientError RATE_LIMITED, at once, where too many wait already. */
-  async hash(password: string): Promise<string> {
+  hash(password: string): Promise<string> {
+    return this.#inTurn(() => hash(password, PARAMETERS));
+  }
+
+  /**
+   * Whether the hash is the password's; without a hash, or with one that is none, false after the same work.
+   * @throws ClientError RATE_LIMITED, at once, where too many wait already.
+   */
+  verify(hashed: string | undefined, password: string): Promise<boolean> {
+    const isHash = hashed?.startsWith('$argon2') === true;
+    return this.#inTurn(async () => (await verify(isHash ? hashed : NOBODYS, password)) && isHash);
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
     await this.#acquire();
     try {
-      return await hash(password, PARAMETERS);
+      return await work();
     } finally {
       this.#release();
     }

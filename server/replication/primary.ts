@@ -31,6 +31,10 @@ export class Primary {
     this.#connections = connections;
   }
 
+  get writer(): Sql {
+    return this.#connections.writer;
+  }
+
   get reader(): Sql {
     return this.#connections.reader;
   }

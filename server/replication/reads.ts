@@ -76,6 +76,12 @@ export class Reads {
     this.#place = undefined;
   }
 
+  /** The operation has learned of something that is there from this position on. */
+  mustSee(lsn: Lsn): void {
+    this.#advance(lsn);
+    this.#place = undefined;
+  }
+
   release(): void {
     for (const release of this.#released) release();
     this.#released = [];

@@ -1,6 +1,7 @@
 import { Args, ArgsType, Field, Resolver, Root, Subscription, type SubscribeResolverData } from 'type-graphql';
 import { FeedEvent } from '../../schema/feed.type.ts';
 import { Cursor } from '../../schema/scalars.ts';
+import { sightOf } from '../access/sight.ts';
 import { FeedStream } from '../feed/stream.ts';
 import { badInput } from '../lib/errors.ts';
 import { toRoot, type WatchedTable } from './changes.ts';
@@ -40,7 +41,8 @@ function subscribeToAll({ args, context }: SubscribeResolverData<unknown, Change
   const tables = tablesNamed(args.tables ?? WATCHED.map(({ table }) => table));
   const start = args.snapshot ? ('snapshot' as const) : ('now' as const);
   const from = args.after == null ? start : context.readCursor(args.after);
-  return new FeedStream({ tables, key: null, operations: null, from, wantsMarks: true }, toRoot(tables, context));
+  const request = { tables, key: null, operations: null, from, wantsMarks: true, sight: sightOf(context.viewer) };
+  return new FeedStream(request, toRoot(tables, context));
 }
 
 function tablesNamed(names: readonly string[]): WatchedTable[] {

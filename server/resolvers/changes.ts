@@ -1,6 +1,7 @@
 import type { SubscribeResolverData } from 'type-graphql';
 import type { Change, RowChangedArgs } from '../../schema/change.type.ts';
 import { CaughtUp, SnapshotRow } from '../../schema/feed.type.ts';
+import { sightOf } from '../access/sight.ts';
 import { changedFields, lagMs, toFieldName } from '../feed/change.ts';
 import type { FeedChange } from '../feed/recent.ts';
 import { FeedStream, type FeedEvent } from '../feed/stream.ts';
@@ -30,6 +31,7 @@ export function changesOf(watched: WatchedTable) {
       operations: args.operations == null ? null : new Set<string>(args.operations),
       from: args.after == null ? ('now' as const) : context.readCursor(args.after),
       wantsMarks: false,
+      sight: sightOf(context.viewer),
     };
     return new FeedStream(request, toRoot([watched], context));
   };

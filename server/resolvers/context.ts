@@ -1,3 +1,6 @@
+import type { Access } from '../access/access.ts';
+import type { LiveSubscriptions } from '../access/live.ts';
+import type { Viewer } from '../access/viewer.ts';
 import type { FeedCursor, FeedPlace } from '../feed/cursor.ts';
 import type { Feed } from '../feed/feed.ts';
 import type { Hasher } from '../lib/password.ts';
@@ -10,6 +13,8 @@ import type { ReplicationStatus } from '../replication/status.ts';
 
 /** What lives as long as the process. */
 export interface Services {
+  access: Access;
+  live: LiveSubscriptions;
   primary: Primary;
   confirmer: Confirmer;
   arrivals: Arrivals;
@@ -21,6 +26,12 @@ export interface Services {
 /** What lives as long as one operation. */
 export interface Context {
   requestId: string;
+  /** Whom it is run for: who signs in or up under a mutation is that for the rest of it. */
+  viewer: Viewer;
+  /** Where it came from, as far as proxies are trusted. */
+  address: string;
+  /** On a websocket: the token was renewed. */
+  renewed?: ((viewer: Viewer) => void) | undefined;
   reads: Reads;
   loaders: Loaders;
   services: Services;

@@ -1,12 +1,20 @@
 import type { Sql, Statement } from '../db/connect.ts';
+import { assertOwns, visible } from '../access/rights.ts';
+import { mayAll } from '../access/viewer.ts';
+import { forClient } from '../db/errors.ts';
 import { badInput, notFound } from '../lib/errors.ts';
+import type { Lsn } from '../lib/lsn.ts';
 import type { Confirmed } from '../replication/confirm.ts';
+import type { Table } from '../store/table.ts';
 import type { Context } from './context.ts';
 import { parseId } from './ids.ts';
+
+type WithRows<Row extends { id: string }> = Pick<Table<Row, never, never, never>, 'name' | 'one' | 'byIds'>;
 
 export interface Written<Row> {
   /** The written row, as the statement returned it; undefined where there was none to write. */
   row: Row | undefined;
+  lsn: Lsn;
   bookmark: string;
   confirmation: Confirmed;
 }
@@ -21,21 +29,40 @@ export async function write<Row extends object>(
   context.reads.wrote(lsn);
   context.loaders.forget();
   const confirmation = await context.services.confirmer.confirm(lsn, confirm);
-  return { row: rows[0], bookmark: context.bookmark(lsn), confirmation };
+  return { row: rows[0], lsn, bookmark: context.bookmark(lsn), confirmation };
 }
 
-/** Writes the row that has the id. @throws ClientError NOT_FOUND where no row of the table has it. */
-export async function writeOne<Row extends object>(
+/**
+ * Writes the row that has the id.
+ * @throws ClientError NOT_FOUND where no row of the table has it, FORBIDDEN where it is not the viewer's to write.
+ */
+export async function writeOne<Row extends { id: string }>(
   context: Context,
   confirm: Confirmed['level'],
-  { one }: { one: string },
+  table: WithRows<Row>,
   id: string,
   statement: (sql: Sql, id: string) => Statement<Row>,
 ): Promise<Written<Row>> {
   const key = parseId(id);
+  await assertMayWrite(context, table, key);
   const written = await write(context, confirm, (sql) => statement(sql, key));
-  if (!written.row) throw notFound(one, key);
+  if (!written.row) throw notFound(table.one, key);
   return written;
+}
+
+/** Rows keep their owners, so what the primary says of one now holds for the write behind it. */
+async function assertMayWrite<Row extends { id: string }>(
+  { viewer, services }: Context,
+  table: WithRows<Row>,
+  id: string,
+): Promise<void> {
+  if (mayAll(viewer)) return;
+  const { rows } = await table.byIds(services.primary.reader, [id]).catch((error: unknown) => {
+    throw forClient(error, 'PRIMARY');
+  });
+  const row = visible(viewer, table.name, rows[0] ?? null);
+  if (!row) throw notFound(table.one, id);
+  assertOwns(viewer, table.name, row);
 }
 
 /** The fields of an update that the client gave. @throws ClientError BAD_USER_INPUT where there are none. */

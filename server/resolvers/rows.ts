@@ -1,6 +1,7 @@
 import { Arg, Args, Ctx, ID, Mutation, Query, Resolver, Root, Subscription, type ClassType } from 'type-graphql';
 import { RowChangedArgs, type Change } from '../../schema/change.type.ts';
 import { ConfirmArg, type Confirm } from '../../schema/confirmation.type.ts';
+import { assertMayCreate, assertMayGive, visible } from '../access/rights.ts';
 import type { Source } from '../loaders/source.ts';
 import type { Table } from '../store/table.ts';
 import { changesOf, type WatchedTable } from './changes.ts';
@@ -28,8 +29,8 @@ export function rowResolver<Row extends { id: string }>({ table, byId, type, pay
   @Resolver(() => type)
   abstract class RowResolver {
     @Query(() => type, { name: table.one, nullable: true })
-    one(@Arg('id', () => ID) id: string, @Ctx() { loaders }: Context): Promise<Row | null> {
-      return loaders.load(byId, parseId(id));
+    async one(@Arg('id', () => ID) id: string, @Ctx() { viewer, loaders }: Context): Promise<Row | null> {
+      return visible(viewer, table.name, await loaders.load(byId, parseId(id)));
     }
 
     @Mutation(() => payload, { name: `delete${type.name}`, description: 'Answers with the row as it was' })
@@ -63,6 +64,7 @@ export function writableResolver<Row extends { id: string }, Values extends obje
     @Mutation(() => payload, { name: `create${type.name}` })
     async create(@Arg('input', () => create) input: Values, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
       const values = defined(input) as Values;
+      assertMayCreate(context.viewer, table.name, values);
       return toPayload(table, await write(context, confirm, (sql) => table.insert(sql, values)));
     }
 
@@ -74,6 +76,7 @@ export function writableResolver<Row extends { id: string }, Values extends obje
       @Ctx() context: Context,
     ) {
       const patch = given(input) as Partial<Values>;
+      assertMayGive(context.viewer, table.name, patch);
       return toPayload(table, await writeOne(context, confirm, table, id, (sql, key) => table.update(sql, key, patch)));
     }
   }

@@ -1,7 +1,10 @@
 import 'reflect-metadata';
 import type { GraphQLSchema } from 'graphql';
 import { buildSchemaSync } from 'type-graphql';
+import { AccessResolver } from './access.resolver.ts';
 import { ChangeResolver } from './change.resolver.ts';
+import { guard } from './guard.ts';
+import { LiveResolver } from './live.resolver.ts';
 import { PostResolver, PostsOfUserResolver } from './post.resolver.ts';
 import { ReplicationResolver } from './replication.resolver.ts';
 import { UserResolver } from './user.resolver.ts';
@@ -15,9 +18,18 @@ const noPubSub = {
 };
 
 export function buildGraphQLSchema(): GraphQLSchema {
-  return buildSchemaSync({
-    resolvers: [UserResolver, PostResolver, PostsOfUserResolver, ChangeResolver, ReplicationResolver],
+  const schema = buildSchemaSync({
+    resolvers: [
+      UserResolver,
+      PostResolver,
+      PostsOfUserResolver,
+      AccessResolver,
+      LiveResolver,
+      ChangeResolver,
+      ReplicationResolver,
+    ],
     validate: { forbidUnknownValues: false, skipMissingProperties: false, stopAtFirstError: true },
     pubSub: noPubSub,
   });
+  return guard(schema);
 }

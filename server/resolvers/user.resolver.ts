@@ -9,6 +9,8 @@ import {
   UserOrder,
 } from '../../schema/users/user.inputs.ts';
 import { User, UserChange, UserConnection, UserPayload } from '../../schema/users/user.type.ts';
+import { assertMayFilter, assertMayGive } from '../access/rights.ts';
+import { mayAll, type Viewer } from '../access/viewer.ts';
 import { allUsers, userById } from '../loaders/users.ts';
 import { users, type UserRow, type UserValues } from '../store/users.ts';
 import type { Context } from './context.ts';
@@ -32,9 +34,11 @@ export class UserResolver extends rowResolver({
     order: UserOrder | null | undefined,
     @Arg('filter', () => UserFilter, { nullable: true }) filter: UserFilter | null | undefined,
     @Args(() => PageArgs) page: PageArgs,
-    @Ctx() { loaders }: Context,
+    @Ctx() { viewer, loaders }: Context,
   ): Promise<Connection<UserRow>> {
-    return connect(loaders, allUsers, filter ?? {}, page, order ?? NEWEST_FIRST);
+    assertMayFilter(viewer, users.name, filter ?? {});
+    const scope = { ...filter, ...(!mayAll(viewer) && { withoutEmail: true }) };
+    return connect(loaders, allUsers, scope, page, order ?? NEWEST_FIRST);
   }
 
   @Mutation(() => UserPayload)
@@ -46,7 +50,9 @@ export class UserResolver extends rowResolver({
     const { password, username, email, firstName, lastName } = input;
     const passwordHash = await context.services.hasher.hash(password);
     const user = { username, email, passwordHash, firstName: firstName ?? null, lastName: lastName ?? null };
-    return toPayload(users, await write(context, confirm, (sql) => users.insert(sql, user)));
+    const written = await write(context, confirm, (sql) => users.insert(sql, user));
+    if (!context.viewer.user) context.viewer = { ...context.viewer, user: justCreated(written.row!.id) };
+    return toPayload(users, written);
   }
 
   @Mutation(() => UserPayload, { description: 'What is left out becomes null or its default; the password stays' })
@@ -59,6 +65,7 @@ export class UserResolver extends rowResolver({
     const { username, email, firstName, lastName, isActive, emailVerified } = input;
     const names = { firstName: firstName ?? null, lastName: lastName ?? null };
     const whole = { username, email, ...names, isActive, emailVerified };
+    assertMayGive(context.viewer, users.name, whole);
     return toPayload(users, await writeOne(context, confirm, users, id, (sql, key) => users.update(sql, key, whole)));
   }
 
@@ -71,7 +78,19 @@ export class UserResolver extends rowResolver({
   ) {
     const { password, ...rest } = given(input);
     const patch = rest as Partial<UserValues>;
+    assertMayGive(context.viewer, users.name, input);
+    // An address that its owner has just written is one that nobody has verified.
+    if (!mayAll(context.viewer) && patch.email !== undefined) patch.emailVerified = false;
     if (password != null) patch.passwordHash = await context.services.hasher.hash(password);
     return toPayload(users, await writeOne(context, confirm, users, id, (sql, key) => users.update(sql, key, patch)));
   }
 }
+
+/** Who signs up has chosen the password, and is that user for the rest of the document: what it shows is their own row. */
+const justCreated = (id: string): Viewer['user'] => ({
+  id,
+  isAdmin: false,
+  version: 0,
+  signedInAtMs: Date.now(),
+  expiresAtMs: Date.now(),
+});

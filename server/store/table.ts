@@ -69,7 +69,12 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
    * of one shape: all in one order and direction, and bounded at the same ends. Each reads no more rows than it has,
    * from an index on the parent, the order and the id.
    */
-  async pagesUnder(sql: Sql, parent: string, pages: PageUnder<Field>[]): Promise<Seen<Row & { place: number }>> {
+  async pagesUnder(
+    sql: Sql,
+    parent: string,
+    pages: PageUnder<Field>[],
+    filter: Filter,
+  ): Promise<Seen<Row & { place: number }>> {
     const { page } = pages[0]!;
     const column = this.orders[page.field];
     const { within, order } = keyset(sql, column, page, {
@@ -82,7 +87,7 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
           after ${sql(column.type)}, after_id uuid, before ${sql(column.type)}, before_id uuid)
         cross join lateral (
           select ${this.#columns(sql)} from ${sql(this.name)} t
-          where ${all(sql, [sql`${sql(`t.${parent}`)} = q.parent`, ...within])} order by ${order} limit q.rows
+          where ${all(sql, [sql`${sql(`t.${parent}`)} = q.parent`, ...this.#matches(sql, filter), ...within])} order by ${order} limit q.rows
         ) t
       ) t on true order by t.place, ${order}`;
     return split<Row & { place: number }>(result, 'id');
@@ -93,12 +98,13 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
     sql: Sql,
     parent: string,
     parents: readonly string[],
+    filter: Filter,
   ): Promise<Seen<{ parent: string; count: number }>> {
     const column = sql(`t.${parent}`);
     const result = await sql<WithSeen<{ parent: string; count: number }>[]>`
       select s.seen, c.* from readback.seen() s(seen) left join (
         select ${column} as parent, count(*)::int as count from ${sql(this.name)} t
-        where ${column} = any(${uuidArray(parents)}::uuid[]) group by ${column}
+        where ${all(sql, [sql`${column} = any(${uuidArray(parents)}::uuid[])`, ...this.#matches(sql, filter)])} group by ${column}
       ) c on true`;
     return split(result, 'parent');
   }

@@ -18,6 +18,8 @@ export interface UserFilter {
   /** A prefix of username, email, first or last name, upper or lower case alike. */
   search?: string | null;
   isActive?: boolean | null;
+  /** Search the names alone. */
+  withoutEmail?: boolean;
 }
 
 export type UserOrderField = 'CREATED_AT' | 'USERNAME';
@@ -41,12 +43,12 @@ export const users = new Table<UserRow, UserFilter, UserOrderField, UserValues>(
     CREATED_AT: { column: 'createdAt', type: 'timestamptz' },
     USERNAME: { column: 'username', type: 'text' },
   },
-  matches: (sql, { search, isActive }) => [
+  matches: (sql, { search, isActive, withoutEmail }) => [
     isActive == null ? null : sql`t.is_active = ${isActive}`,
-    search ? startsWith(sql, prefixPattern(search)) : null,
+    search ? startsWith(sql, prefixPattern(search), withoutEmail === true) : null,
   ],
 });
 
-const startsWith = (sql: Sql, pattern: string): Fragment => sql`
-  (lower(t.username) like ${pattern} or lower(t.email) like ${pattern}
+const startsWith = (sql: Sql, pattern: string, withoutEmail: boolean): Fragment => sql`
+  (lower(t.username) like ${pattern} ${withoutEmail ? sql`` : sql`or lower(t.email) like ${pattern}`}
     or lower(t.first_name) like ${pattern} or lower(t.last_name) like ${pattern})`;

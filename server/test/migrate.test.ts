@@ -127,10 +127,10 @@ test('a column added while writers and a reader of the log are at work: nothing 
   const stopWriting = writers((writer, round) => insertUser(primary, `w${writer}-${round}`));
   await sleep(200);
   const said = await migrate({
-    'replica/0004.do.points.sql': 'alter table users add column points int not null default 7;',
-    'primary/0004.do.points.sql': `alter table users add column points int not null default 7; ${PUBLISH('points')}`,
+    'replica/9004.do.points.sql': 'alter table users add column points int not null default 7;',
+    'primary/9004.do.points.sql': `alter table users add column points int not null default 7; ${PUBLISH('points')}`,
   });
-  expect(said).toEqual(['replica-1: applied 0004 points', 'primary: applied 0004 points']);
+  expect(said).toEqual(['replica-1: applied 9004 points', 'primary: applied 9004 points']);
   await primary`update users set points = 8 where username like '%1'`;
   await sleep(200);
   await stopWriting();
@@ -166,18 +166,18 @@ test('clients notice nothing of it: their writes, reads and subscriptions go on 
   });
   await expect.poll(() => created.length, { timeout: 20_000 }).toBeGreaterThan(3);
   await migrate({
-    'replica/0004.do.x.sql': 'alter table users add column points int not null default 7;',
-    'primary/0004.do.x.sql': `alter table users add column points int not null default 7; ${PUBLISH('points')}`,
-    'replica/0005.do.x.sql': 'alter table users alter column points type bigint;',
-    'primary/0005.do.x.sql': `
+    'replica/9004.do.x.sql': 'alter table users add column points int not null default 7;',
+    'primary/9004.do.x.sql': `alter table users add column points int not null default 7; ${PUBLISH('points')}`,
+    'replica/9005.do.x.sql': 'alter table users alter column points type bigint;',
+    'primary/9005.do.x.sql': `
       alter publication readback drop table users;
       alter table users alter column points type bigint;
       alter publication readback add table users (${ALL}, points);`,
-    'primary/0006.do.x.sql': `
+    'primary/9006.do.x.sql': `
       alter publication readback drop table users;
       alter publication readback add table users (${ALL});
       alter table users drop column points;`,
-    'replica/0007.do.x.sql': 'alter table users drop column points;',
+    'replica/9007.do.x.sql': 'alter table users drop column points;',
   });
   await stopWriting();
   while (told.length < created.length) told.push(changes.next());
@@ -196,12 +196,12 @@ test('a table with rows is brought under replication while it is written: the sa
     if (round % 5 === 0) await primary`delete from items where id = ${ROWS - 3 * round - writer}`;
   });
   await migrate({
-    'replica/0004.do.items.sql': `
+    'replica/9004.do.items.sql': `
       create table items (id bigint primary key, owner int not null, note text);
       create index items_owner on items (owner, id);
       grant select on items to readback_reader;
       select readback.watch('items', 'id');`,
-    'primary/0004.do.items.sql': `
+    'primary/9004.do.items.sql': `
       create index items_owner on items (owner, id);
       grant select on items to readback_reader, readback_writer;
       grant insert, update, delete on items to readback_writer;
@@ -220,31 +220,31 @@ test('a table with rows is brought under replication while it is written: the sa
 
 test('a column less takes two numbers, and one run: the primary stops sending it, then the replica lets go of it', async () => {
   const stopWriting = writers((writer, round) => insertUser(primary, `w${writer}-${round}`));
-  const rest = ALL.replace('is_active, ', '');
+  const rest = ALL.replace('email_verified, ', '');
   const stopSending = `
     alter publication readback drop table users;
     alter publication readback add table users (${rest});
-    alter table users drop column is_active;`;
-  expect(await refusal({ 'primary/0004.do.x.sql': stopSending })).toContain(
-    'users.is_active is not null without a default, and the primary does not send it: give it a default, or drop not null',
+    alter table users drop column email_verified;`;
+  expect(await refusal({ 'primary/9004.do.x.sql': stopSending })).toContain(
+    'users.email_verified is not null without a default, and the primary does not send it: give it a default, or drop not null',
   );
   await migrate({
-    'primary/0004.do.x.sql': stopSending,
-    'replica/0004.do.x.sql': 'alter table users alter column is_active drop not null;',
-    'replica/0005.do.x.sql': 'alter table users drop column is_active;',
+    'primary/9004.do.x.sql': stopSending,
+    'replica/9004.do.x.sql': 'alter table users alter column email_verified drop not null;',
+    'replica/9005.do.x.sql': 'alter table users drop column email_verified;',
   });
   await sleep(100);
   await stopWriting();
   await expectSame('users', rest);
-  expect(await replica`select is_active from users limit 1`.catch((error: Error) => error.message)).toContain(
-    'column "is_active" does not exist',
+  expect(await replica`select email_verified from users limit 1`.catch((error: Error) => error.message)).toContain(
+    'column "email_verified" does not exist',
   );
 });
 
 test('a table less takes two numbers, and one run', async () => {
   await migrate({
-    'primary/0004.do.no-posts.sql': 'alter publication readback drop table posts; drop table posts;',
-    'replica/0005.do.no-posts.sql': 'drop table posts;',
+    'primary/9004.do.no-posts.sql': 'alter publication readback drop table posts; drop table posts;',
+    'replica/9005.do.no-posts.sql': 'drop table posts;',
   });
   await insertUser(primary, 'ada');
   await expectSame('users', ALL);
@@ -263,17 +263,17 @@ test('types made wider, an enum among them, while they are written: the replica 
     [`primary/${number}.do.items.sql`]: onPrimary,
     [`replica/${number}.do.items.sql`]: onReplica,
   });
-  const first = numbered('0004', `${table} alter publication readback add table items;`, table);
+  const first = numbered('9004', `${table} alter publication readback add table items;`, table);
   await migrate(first);
   const stopWriting = writers(
     (writer, round) => primary`insert into items values (${3 * round + writer}, 'calm', 'short')`,
   );
-  await migrate({ ...first, ...numbered('0005', wider, wider) });
+  await migrate({ ...first, ...numbered('9005', wider, wider) });
   await stopWriting();
   await primary`insert into items values (5000000000, 'elated', 'a longer note')`;
   await expectSame('items', 'id, mood, note');
-  const narrower = numbered('0006', 'select 1;', `alter table items alter column note type varchar(20);`);
-  expect(await refusal({ ...first, ...numbered('0005', wider, wider), ...narrower })).toContain(
+  const narrower = numbered('9006', 'select 1;', `alter table items alter column note type varchar(20);`);
+  expect(await refusal({ ...first, ...numbered('9005', wider, wider), ...narrower })).toContain(
     'items.note is character varying(20), which does not take every text',
   );
 });
@@ -283,8 +283,8 @@ describe('a new column holds the same on both sides in rows that were there befo
     for (const name of ['ada', 'babbage', 'clarke']) await insertUser(primary, name);
   });
   const added = (onPrimary: string, onReplica = 'alter table users add column extra text;') => ({
-    'primary/0004.do.extra.sql': onPrimary,
-    'replica/0004.do.extra.sql': onReplica,
+    'primary/9004.do.extra.sql': onPrimary,
+    'replica/9004.do.extra.sql': onReplica,
   });
 
   test('published, then filled by an update', async () => {
@@ -416,7 +416,7 @@ describe('what would break replication is refused, and leaves everything as it w
     const stopWriting = writers((writer, round) => insertUser(primary, `w${writer}-${round}`));
     const before = await everything();
     for (const [name, [onPrimary, onReplica, said]] of Object.entries(changes)) {
-      const files = { 'primary/0004.do.x.sql': onPrimary, 'replica/0004.do.x.sql': onReplica };
+      const files = { 'primary/9004.do.x.sql': onPrimary, 'replica/9004.do.x.sql': onReplica };
       expect(`${name}: ${await refusal(files)}`).toContain(said);
       expect([name, await everything()]).toEqual([name, before]);
     }
@@ -427,16 +427,16 @@ describe('what would break replication is refused, and leaves everything as it w
 
 test('what a replica has yet to apply may need the column: it is not dropped before that', async () => {
   await migrate({
-    'primary/0004.do.x.sql': `
+    'primary/9004.do.x.sql': `
       alter publication readback drop table users;
       alter publication readback add table users (${ALL.replace('last_name, ', '')});`,
   });
   const enable = await disableSubscription(replica);
-  const drop = { 'replica/0005.do.x.sql': 'alter table users drop column last_name;' };
-  expect(await refusal({ ...drop, 'primary/0004.do.x.sql': '-- changed' })).toContain('MD5 checksum failed');
+  const drop = { 'replica/9005.do.x.sql': 'alter table users drop column last_name;' };
+  expect(await refusal({ ...drop, 'primary/9004.do.x.sql': '-- changed' })).toContain('MD5 checksum failed');
   const files = {
     ...drop,
-    'primary/0004.do.x.sql': `
+    'primary/9004.do.x.sql': `
       alter publication readback drop table users;
       alter publication readback add table users (${ALL.replace('last_name, ', '')});`,
   };
@@ -449,15 +449,15 @@ test('what a replica has yet to apply may need the column: it is not dropped bef
 
 test('a lock that somebody holds for a while is waited for, without holding up everybody else', async () => {
   const release = await holdApply(replica);
-  const migrated = migrate({ 'replica/0004.do.x.sql': 'alter table users add column extra text;' });
+  const migrated = migrate({ 'replica/9004.do.x.sql': 'alter table users add column extra text;' });
   await sleep(3000);
   await release();
-  expect(await migrated).toEqual(['replica-1: applied 0004 x']);
+  expect(await migrated).toEqual(['replica-1: applied 9004 x']);
 });
 
 test('a number below those applied is refused: nothing would ever apply it', async () => {
-  await migrate({ 'replica/0005.do.x.sql': 'select 1;' });
-  expect(await refusal({ 'replica/0004.do.late.sql': 'select 1;', 'replica/0005.do.x.sql': 'select 1;' })).toContain(
-    'replica-1 has applied up to 5, and never 0004 late: give it a number above 5',
+  await migrate({ 'replica/9005.do.x.sql': 'select 1;' });
+  expect(await refusal({ 'replica/9004.do.late.sql': 'select 1;', 'replica/9005.do.x.sql': 'select 1;' })).toContain(
+    'replica-1 has applied up to 9005, and never 9004 late: give it a number above 9005',
   );
 });

@@ -35,7 +35,8 @@ export interface TestServer {
     body?: unknown,
     headers?: Record<string, string>,
   ) => Promise<{ status: number; headers: Headers; body: any }>;
-  websocket: () => Client;
+  /** With a token: it is sent in connectionParams. */
+  websocket: (token?: string) => Client;
   subscribers: () => number;
   groups: () => number;
   slowClients: () => number;
@@ -61,11 +62,12 @@ export async function startServer(overrides: Partial<Config> = {}, given?: TestD
       return field === undefined ? code : `${code} ${field}`;
     },
     rest: (method, path, body, headers) => rest(url, method, path, body, headers),
-    websocket: () => {
+    websocket: (token) => {
       const client = createClient({
         url: `${url.replace('http', 'ws')}/graphql`,
         webSocketImpl: WebSocket,
         lazy: true,
+        ...(token !== undefined && { connectionParams: { token } }),
         retryAttempts: 0,
       });
       clients.push(client);

@@ -101,8 +101,8 @@ describe('what the logs can be trusted with is noted', () => {
     await write();
     const table = 'create table items (id uuid primary key);';
     const folder = sqlFolderWith({
-      'primary/0004.do.items.sql': `${table} alter publication readback add table items;`,
-      'replica/0004.do.items.sql': table,
+      'primary/9004.do.items.sql': `${table} alter publication readback add table items;`,
+      'replica/9004.do.items.sql': table,
     });
     await setUp(databases.config, testConfig(), quiet, folder);
     const after = await states();
@@ -131,8 +131,8 @@ test('a new table waits for a disabled subscription, and says so', async () => {
   await databases.replicas[0]!`alter subscription readback disable`;
   const table = 'create table items (id uuid primary key);';
   const folder = sqlFolderWith({
-    'primary/0004.do.items.sql': `${table} alter publication readback add table items;`,
-    'replica/0004.do.items.sql': table,
+    'primary/9004.do.items.sql': `${table} alter publication readback add table items;`,
+    'replica/9004.do.items.sql': table,
   });
   const setUpAgain = () => setUp(databases!.config, testConfig(), quiet, folder);
   await expect(setUpAgain()).rejects.toThrow(/its subscription is disabled.*alter subscription readback enable/);

@@ -58,7 +58,7 @@ test('a user is created, read, replaced, updated and deleted', async () => {
     isActive: false,
     email: 'ada@example.com',
   });
-  expect(updated.data.updateUser.user.updatedAt > user.updatedAt).toBe(true);
+  expect(updated.data.updateUser.user.updatedAt! > user.updatedAt!).toBe(true);
   expect(updated.data.updateUser.user.createdAt).toBe(user.createdAt);
 
   const cleared = await server.query(UpdateUserDocument, { id: user.id, input: { firstName: null } });

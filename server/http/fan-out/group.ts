@@ -7,11 +7,13 @@ import type { FeedEvent, FeedStream } from '../../feed/stream.ts';
 import { Wake } from '../../feed/wake.ts';
 import { comparePositions } from '../../lib/position.ts';
 
-/** Executes the group's operation on an event; the result as JSON. Never fails: a failure is a result, too. */
-export type Render = (event: FeedEvent) => Promise<string>;
+/** Executes the group's operation on an event, for an audience; the result as JSON. Never fails: a failure is a result, too. */
+export type Render = (event: FeedEvent, audience: string) => Promise<string>;
 
 /** A subscriber, as its group sees it. */
 export interface Member {
+  /** Those for whom the event looks as it does for this one. */
+  audienceOf: (event: FeedEvent) => string;
   /** The next change, unless it has it already. */
   deliver: (payload: string, place: FeedPlace) => void;
   /** It does not know yet that nothing is owed up to there. */
@@ -39,7 +41,8 @@ export class Group {
   readonly #follower: Follower;
   readonly #live = new Set<Member>();
   readonly #joined = new Wake();
-  readonly #rendered = new Map<FeedChange, Promise<string>>();
+  /** By change, then by audience. */
+  readonly #rendered = new Map<FeedChange, Map<string, Promise<string>>>();
   /** Everything up to here was handed to those who were live. */
   #sent: FeedPlace | undefined;
   #members = 0;
@@ -81,16 +84,21 @@ export class Group {
     this.#live.delete(subscriber);
   }
 
-  /** Once for all who ask for the same change. */
-  render(event: FeedEvent): Promise<string> {
-    if (event.kind !== 'change') return this.#render(event);
-    const { change } = event;
-    const kept = this.#rendered.get(change);
+  /** Once for all of an audience who ask for the same change; null where it is not for them. */
+  render(event: FeedEvent, audience: string): Promise<string> | null {
+    const kept = event.kind === 'change' ? this.#rendered.get(event.change)?.get(audience) : undefined;
     if (kept) return kept;
-    const made = this.#render(event);
-    this.#rendered.set(change, made);
-    if (this.#rendered.size > KEPT) this.#rendered.delete(this.#rendered.keys().next().value!);
+    const shown = this.#stream.for(event, audience);
+    if (!shown) return null;
+    const made = this.#render(shown, audience);
+    if (event.kind === 'change') this.#keep(event.change, audience, made);
     return made;
+  }
+
+  #keep(change: FeedChange, audience: string, made: Promise<string>): void {
+    const kept = this.#rendered.get(change) ?? new Map<string, Promise<string>>();
+    this.#rendered.set(change, kept.set(audience, made));
+    if (this.#rendered.size > KEPT) this.#rendered.delete(this.#rendered.keys().next().value!);
   }
 
   /** @throws never: a group whose place is not kept any more waits, while its subscribers find out for themselves. */
@@ -118,16 +126,35 @@ export class Group {
   }
 
   async #send(changes: FeedChange[]): Promise<void> {
-    const isWanted = (change: FeedChange) => this.#live.size > 0 && this.#stream.wants(change);
-    for (const change of changes) if (isWanted(change)) void this.render({ kind: 'change', change });
-    for (const change of changes) {
-      const place = { ...change.position, logId: change.logId };
-      if (isWanted(change)) {
-        const payload = await this.render({ kind: 'change', change });
-        for (const subscriber of this.#live) subscriber.deliver(payload, place);
+    const events = changes.map((change) => ({ kind: 'change', change }) as const);
+    for (const event of events) for (const audience of this.#audiencesOf(event)) void this.render(event, audience);
+    for (const event of events) {
+      const { position, logId } = event.change;
+      const place = { ...position, logId };
+      const payloads = new Map<string, string | null>();
+      // Whoever joins while one is rendered is owed it too, and may be of another audience.
+      for (let next = this.#without(payloads, event); next !== undefined; next = this.#without(payloads, event)) {
+        const made = this.render(event, next);
+        payloads.set(next, made && (await made));
+      }
+      for (const subscriber of this.#live) {
+        const payload = payloads.get(subscriber.audienceOf(event));
+        if (payload != null) subscriber.deliver(payload, place);
       }
       this.#sent = place;
     }
+  }
+
+  #audiencesOf(event: FeedEvent): Set<string> {
+    const audiences = new Set<string>();
+    for (const subscriber of this.#live) audiences.add(subscriber.audienceOf(event));
+    return audiences;
+  }
+
+  /** An audience among those who are live that has no payload yet. */
+  #without(payloads: ReadonlyMap<string, unknown>, event: FeedEvent): string | undefined {
+    for (const audience of this.#audiencesOf(event)) if (!payloads.has(audience)) return audience;
+    return undefined;
   }
 
   /** What moves while marks are sent is seen all the same: the promises are older than the look. */
@@ -156,10 +183,10 @@ export class Group {
     const { gaps } = this.feed;
     const owed = [...this.#live].filter((subscriber) => subscriber.isOwedMark(place, gaps));
     if (owed.length === 0) return;
-    const payload = await this.render({ kind: 'caughtUp', place, at: new Date().toISOString() });
+    const payload = await this.render({ kind: 'caughtUp', place, at: new Date().toISOString() }, '');
     // Only those who are live still, and not ahead by now: a cursor never goes back.
     for (const subscriber of owed) {
-      if (this.#live.has(subscriber) && subscriber.isOwedMark(place, gaps)) subscriber.mark(payload, gaps);
+      if (this.#live.has(subscriber) && subscriber.isOwedMark(place, gaps)) subscriber.mark(payload!, gaps);
     }
   }
 }

@@ -57,6 +57,10 @@ export class Subscriber implements Member {
     this.#parted.resolve();
   }
 
+  audienceOf(event: FeedEvent): string {
+    return this.#stream.audienceOf(event);
+  }
+
   /** While live: the next change, unless it was sent already. */
   deliver(payload: string, place: FeedPlace): void {
     if (this.#place && comparePositions(place, this.#place) <= 0) return;
@@ -88,7 +92,7 @@ export class Subscriber implements Member {
     for (let taken = 1; !this.#isClosed; taken++) {
       const change = follower.take();
       this.#place = follower.place;
-      if (change && this.#stream.wants(change)) await this.#send({ kind: 'change', change });
+      if (change) await this.#send({ kind: 'change', change });
       if (this.#group.join(this, this.#place)) return;
       if (!change) await Promise.race([follower.wait(), this.#closed.promise]);
       if (taken % OTHERS_TURN === 0) await turn();
@@ -108,7 +112,7 @@ export class Subscriber implements Member {
   }
 
   async #send(event: FeedEvent): Promise<void> {
-    const payload = await this.#group.render(event);
-    if (!this.#isClosed && !this.#outlet.send(payload)) await this.#outlet.drained();
+    const payload = await this.#group.render(event, this.audienceOf(event));
+    if (payload !== null && !this.#isClosed && !this.#outlet.send(payload)) await this.#outlet.drained();
   }
 }

@@ -1,0 +1,52 @@
+import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
+import { ClientError } from '../lib/errors.ts';
+
+export interface ThrottleOptions {
+  /** Wrong sign-ins to one account from one address, until it has to wait. */
+  failuresPerAccount: number;
+  /** And to all accounts together. */
+  failuresPerAddress: number;
+  windowMs: number;
+}
+
+/**
+ * Slows guessing down. What is counted is the account and the address together: from wherever somebody guesses, its
+ * owner can sign in from elsewhere. An attempt counts before its password is looked at, or many at once would all pass.
+ */
+export class Throttle {
+  readonly #ofAccount: RateLimiterMemory;
+  readonly #ofAddress: RateLimiterMemory;
+
+  constructor({ failuresPerAccount, failuresPerAddress, windowMs }: ThrottleOptions) {
+    const duration = windowMs / 1000;
+    this.#ofAccount = new RateLimiterMemory({ keyPrefix: 'account', points: failuresPerAccount, duration });
+    this.#ofAddress = new RateLimiterMemory({ keyPrefix: 'address', points: failuresPerAddress, duration });
+  }
+
+  /** Runs one attempt. @throws ClientError RATE_LIMITED, at once, where too many have failed. */
+  async attempt<T>(account: string, address: string, work: () => Promise<T | undefined>): Promise<T | undefined> {
+    const pair = `${address} ${account}`;
+    await consume(this.#ofAccount, pair);
+    await consume(this.#ofAddress, address);
+    const result = await work();
+    if (result === undefined) return undefined;
+    await this.#ofAccount.delete(pair);
+    await this.#ofAddress.reward(address);
+    return result;
+  }
+}
+
+/** @throws ClientError RATE_LIMITED */
+export async function consume(limiter: RateLimiterMemory, key: string): Promise<void> {
+  try {
+    await limiter.consume(key);
+  } catch (refusal) {
+    if (!(refusal instanceof RateLimiterRes)) throw refusal;
+    throw rateLimited(refusal.msBeforeNext);
+  }
+}
+
+export function rateLimited(waitMs: number): ClientError {
+  const seconds = Math.max(1, Math.ceil(waitMs / 1000));
+  return new ClientError('RATE_LIMITED', `Too many at once: try again in ${seconds} s.`);
+}

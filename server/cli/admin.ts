@@ -1,0 +1,83 @@
+import { createInterface } from 'node:readline/promises';
+import { Writable } from 'node:stream';
+import { validateSync } from 'class-validator';
+import { CreateUserInput } from '../../schema/users/user.inputs.ts';
+import type { Config } from '../config.ts';
+import { connect } from '../db/connect.ts';
+import { forClient } from '../db/errors.ts';
+import { asClientError, SetupError } from '../lib/errors.ts';
+import { Hasher } from '../lib/password.ts';
+import { insertAdministrator } from '../store/access.ts';
+import { withDatabases } from './databases.ts';
+
+type Say = (line: string) => void;
+
+export interface AdminOptions {
+  username?: string;
+  email?: string;
+  password?: string;
+}
+
+/** Makes an administrator on the primary. What is not given is asked for, or read line by line where nobody can be asked. */
+export async function adminCreateCommand(options: AdminOptions, config: Config, say: Say): Promise<void> {
+  const { username, email, password } = checked(await complete(options));
+  const passwordHash = await new Hasher(1, 0).hash(password);
+  await withDatabases(config, say, async ({ primary }) => {
+    const connectTimeoutMs = config.DB_CONNECT_TIMEOUT_MS;
+    const sql = connect(primary.adminUrl, { max: 1, connectTimeoutMs, applicationName: 'readback admin' });
+    try {
+      await insertAdministrator(sql, { username, email, passwordHash });
+    } catch (error) {
+      throw new SetupError(asClientError(forClient(error, 'PRIMARY'))?.message ?? (error as Error).message);
+    } finally {
+      await sql.end({ timeout: 5 });
+    }
+  });
+  say(`${username} is an administrator.`);
+}
+
+async function complete(options: AdminOptions): Promise<Required<AdminOptions>> {
+  const missing = (['username', 'email', 'password'] as const).filter((name) => options[name] === undefined);
+  const answers = missing.length === 0 ? [] : await ask(missing);
+  return {
+    ...options,
+    ...Object.fromEntries(missing.map((name, index) => [name, answers[index] ?? ''])),
+  } as Required<AdminOptions>;
+}
+
+/** What is typed for a password is not shown. */
+async function ask(names: readonly string[]): Promise<string[]> {
+  const isTerminal = process.stdin.isTTY === true;
+  let isHidden = false;
+  const output = new Writable({
+    write: (chunk: Buffer, _, done) => {
+      if (!isHidden) process.stderr.write(chunk);
+      done();
+    },
+  });
+  const lines = createInterface({ input: process.stdin, output, terminal: isTerminal });
+  const answers: string[] = [];
+  if (!isTerminal) {
+    for await (const line of lines) answers.push(line);
+    return answers.slice(0, names.length);
+  }
+  for (const name of names) {
+    const asked = lines.question(`${name}: `);
+    isHidden = name === 'password';
+    answers.push(await asked);
+    if (isHidden) process.stderr.write('\n');
+    isHidden = false;
+  }
+  lines.close();
+  return answers;
+}
+
+/** By the rules of the API. */
+function checked(options: Required<AdminOptions>): CreateUserInput {
+  const input = Object.assign(new CreateUserInput(), options);
+  const faults = validateSync(input, { forbidUnknownValues: false }).flatMap(({ constraints }) =>
+    Object.values(constraints ?? {}),
+  );
+  if (faults.length > 0) throw new SetupError([...new Set(faults)].join('\n'));
+  return input;
+}

@@ -1,0 +1,13 @@
+import { standings, type Standing } from '../store/access.ts';
+import { KEYS_IN_FLIGHT, Source } from './source.ts';
+
+/** Whether users' tokens are good; null where there is no such user. */
+export const standingById = new Source<string, Standing | null>(
+  (id) => id,
+  async (sql, ids) => {
+    const { rows, seen } = await standings(sql, ids);
+    const found = new Map(rows.map((row) => [row.id, row]));
+    return { values: ids.map((id) => found.get(id) ?? null), seen };
+  },
+  KEYS_IN_FLIGHT,
+);

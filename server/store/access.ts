@@ -1,0 +1,83 @@
+import type { Sql, Statement } from '../db/connect.ts';
+import { uuidArray } from '../db/connect.ts';
+import type { Lsn } from '../lib/lsn.ts';
+import { split, type Seen, type WithSeen } from './seen.ts';
+
+/** What says whether a user's tokens are good, and what they may. */
+export interface Standing {
+  id: string;
+  isActive: boolean;
+  isAdmin: boolean;
+  tokenVersion: number;
+}
+
+/** Either side has it. */
+export async function standings(sql: Sql, ids: readonly string[]): Promise<Seen<Standing>> {
+  const result = await sql<WithSeen<Standing>[]>`
+    select s.seen, t.id, t.is_active, t.is_admin, t.token_version from readback.seen() s(seen)
+    left join users t on t.id = any(${uuidArray(ids)}::uuid[])`;
+  return split(result, 'id');
+}
+
+export interface Credentials extends Standing {
+  passwordHash: string;
+  /** At or after everything that this statement saw. */
+  seen: Lsn;
+}
+
+/** By username or email, on the primary. */
+export async function credentials(sql: Sql, login: string): Promise<Credentials | undefined> {
+  const [row] = await sql<Credentials[]>`select c.*, readback.seen() as seen from readback.credentials(${login}) c`;
+  return row;
+}
+
+export async function credentialsOf(sql: Sql, id: string): Promise<Credentials | undefined> {
+  const [row] = await sql<Credentials[]>`select c.*, readback.seen() as seen from readback.credentials_of(${id}) c`;
+  return row;
+}
+
+/** A hash that was read and then replaced by somebody else is not replaced again: no row then. */
+export function changePassword(sql: Sql, { id, tokenVersion }: Standing, hash: string): Statement<Standing> {
+  return sql<Standing[]>`
+    update users set password_hash = ${hash} where id = ${id} and token_version = ${tokenVersion}
+    returning id, is_active, is_admin, token_version`;
+}
+
+/** Ends all tokens given out so far. */
+export function endTokens(sql: Sql, id: string): Statement<{ id: string }> {
+  return sql<{ id: string }[]>`update users set token_version = token_version + 1 where id = ${id} returning id`;
+}
+
+export interface SigningKey {
+  id: string;
+  secret: Uint8Array;
+  /** By the primary's clock. */
+  ageMs: number;
+}
+
+/** The newest first. */
+export function signingKeys(sql: Sql): Statement<SigningKey> {
+  return sql<SigningKey[]>`
+    select id, secret, (extract(epoch from clock_timestamp() - created_at) * 1000)::float8 as age_ms
+    from readback.signing_keys order by created_at desc, id`;
+}
+
+export function addSigningKey(sql: Sql, secret: Buffer): Statement<SigningKey> {
+  return sql<SigningKey[]>`
+    insert into readback.signing_keys (secret) values (${secret}) returning id, secret, 0::float8 as age_ms`;
+}
+
+export function removeSigningKeys(sql: Sql, olderThanMs: number): Statement<{ id: string }> {
+  return sql<{ id: string }[]>`
+    delete from readback.signing_keys where created_at < clock_timestamp() - ${olderThanMs} * interval '1 millisecond' returning id`;
+}
+
+/** Needs more than readback_writer: the server itself makes no administrators. */
+export function insertAdministrator(
+  sql: Sql,
+  { username, email, passwordHash }: { username: string; email: string; passwordHash: string },
+): Statement<{ id: string }> {
+  return sql<{ id: string }[]>`
+    insert into users (username, email, password_hash, email_verified, is_admin)
+    values (${username}, ${email}, ${passwordHash}, true, true) returning id`;
+}

@@ -1,0 +1,17 @@
+-- primary: 3
+
+select c.*, readback.seen() as seen
+from readback.credentials_of($1) c;
+
+update users
+set password_hash = $1
+where id = $2 and token_version = $3
+returning id, is_active, is_admin, token_version;
+
+select pg_current_wal_flush_lsn() as flushed;
+
+-- replica-1: 1
+
+select s.seen, id, username, email, first_name, last_name, is_active, email_verified, created_at, updated_at
+from readback.seen() s(seen)
+left join users t on t.id = any($1::uuid[]);

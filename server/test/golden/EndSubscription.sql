@@ -1,0 +1,3 @@
+-- primary: nothing
+
+-- replica-1: nothing

@@ -1,0 +1,10 @@
+-- primary: 1
+
+select c.*, readback.seen() as seen
+from readback.credentials($1) c;
+
+-- replica-1: 1
+
+select s.seen, id, username, email, first_name, last_name, is_active, email_verified, created_at, updated_at
+from readback.seen() s(seen)
+left join users t on t.id = any($1::uuid[]);
