@@ -1,3 +1,4 @@
+import 'reflect-metadata';
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { validateSync } from 'class-validator';
