@@ -58,8 +58,8 @@ const variables = z.object({
   TRUSTED_DOCUMENTS: z.string().min(1).optional(),
   QUERY_TOKENS_MAX: whole(2000, 100, 1_000_000),
   QUERY_DEPTH_MAX: whole(12, 1, 1000),
-  QUERY_ALIASES_MAX: whole(50, 0, 100_000),
-  QUERY_COST_MAX: whole(25_000, 10, 1_000_000_000),
+  QUERY_ALIASES_MAX: whole(100, 0, 100_000),
+  QUERY_COST_MAX: whole(50_000, 10, 1_000_000_000),
   OPERATION_TIMEOUT_MS: whole(30_000, 100, 3_600_000),
   WS_OPERATIONS_MAX: whole(100, 1, 1_000_000),
   // Of one user or address. 0: no limit, which open mode has where they are left out.

@@ -15,6 +15,8 @@ import { describeFeed } from './feed/state.ts';
 import { createApp } from './http/app.ts';
 import { Documents } from './http/documents.ts';
 import { FanOut } from './http/fan-out/fan-out.ts';
+import { Limits, type LimitOptions } from './http/limits/limits.ts';
+import { readTrustedDocuments } from './http/limits/trusted.ts';
 import { Operations } from './http/operation.ts';
 import { createPipeline } from './http/pipeline.ts';
 import { SetupError } from './lib/errors.ts';
@@ -119,7 +121,7 @@ async function build(
     bufferBytes: config.WS_BUFFER_BYTES,
     slowClientTimeoutMs: config.WS_SLOW_CLIENT_TIMEOUT_MS,
   });
-  const { host, port } = await listenHttp(config, services, new Operations(services, router), fanOut, log, releasers);
+  const { host, port } = await listenHttp(config, services, router, fanOut, log, releasers);
   return {
     host,
     port,
@@ -151,13 +153,15 @@ const HOUR_MS = 3_600_000;
 async function listenHttp(
   config: Config,
   services: Services,
-  operations: Operations,
+  router: Router,
   fanOut: FanOut,
   log: Logger,
   releasers: Releasers,
 ) {
   const schema = buildGraphQLSchema();
-  const pipeline = createPipeline(schema, log);
+  const limits = new Limits(schema, limitsOf(config));
+  const trusted = config.TRUSTED_DOCUMENTS === undefined ? undefined : readTrustedDocuments(config.TRUSTED_DOCUMENTS);
+  const pipeline = createPipeline({ schema, limits, introspection: config.INTROSPECTION === 'on', trusted, log });
   await pipeline.start();
   releasers.add('pipeline', () => pipeline.stop());
   const corsOrigins =
@@ -165,8 +169,10 @@ async function listenHttp(
   const app = await createApp({
     schema,
     pipeline,
-    operations,
-    documents: new Documents(schema),
+    operations: new Operations(services, router, limits),
+    documents: new Documents(schema, config.QUERY_TOKENS_MAX),
+    limits,
+    trusted,
     fanOut,
     access: services.access,
     live: services.live,
@@ -182,6 +188,17 @@ async function listenHttp(
   const { port } = app.server.address() as AddressInfo;
   return { host: config.HOST, port };
 }
+
+const limitsOf = (config: Config): LimitOptions => ({
+  tokens: config.QUERY_TOKENS_MAX,
+  depth: config.QUERY_DEPTH_MAX,
+  aliases: config.QUERY_ALIASES_MAX,
+  cost: config.QUERY_COST_MAX,
+  requestsPerSecond: config.REQUESTS_PER_SECOND_MAX,
+  socketOperations: config.WS_OPERATIONS_MAX,
+  socketsPerAddress: config.SOCKETS_PER_ADDRESS_MAX || Infinity,
+  operationTimeoutMs: config.OPERATION_TIMEOUT_MS,
+});
 
 async function bind(app: Awaited<ReturnType<typeof createApp>>, { HOST, PORT }: Config): Promise<void> {
   try {

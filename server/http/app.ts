@@ -13,6 +13,8 @@ import type { Documents } from './documents.ts';
 import type { FanOut } from './fan-out/fan-out.ts';
 import { addGraphQL } from './graphql.ts';
 import { addHealth } from './health.ts';
+import type { Limits } from './limits/limits.ts';
+import type { TrustedDocuments } from './limits/trusted.ts';
 import type { Operation, Operations } from './operation.ts';
 import { addPages } from './pages.ts';
 import { addRest, restErrorBody } from './rest.ts';
@@ -25,6 +27,8 @@ export interface AppOptions {
   pipeline: ApolloServer<Operation>;
   operations: Operations;
   documents: Documents;
+  limits: Limits;
+  trusted: TrustedDocuments | undefined;
   fanOut: FanOut;
   access: Access;
   live: LiveSubscriptions;
@@ -58,7 +62,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
   addErrors(app, options.log);
-  addGraphQL(app, options.pipeline, options.operations, GRAPHQL_PATH);
+  addGraphQL(app, options.pipeline, options.operations, options.trusted, GRAPHQL_PATH);
   addRest(app, options.pipeline, options.operations);
   addHealth(app, options.status);
   addPages(app, options.pages);

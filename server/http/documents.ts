@@ -13,26 +13,28 @@ const LONGEST = 100_000;
 /** Parses and validates each text once, and keeps what it found. */
 export class Documents {
   readonly #schema: GraphQLSchema;
+  readonly #maxTokens: number;
   readonly #known = new LRUCache<string, ReadDocument>({ max: MOST });
 
-  constructor(schema: GraphQLSchema) {
+  constructor(schema: GraphQLSchema, maxTokens: number) {
     this.#schema = schema;
+    this.#maxTokens = maxTokens;
   }
 
   /** @throws GraphQLError GRAPHQL_PARSE_FAILED */
   read(text: string): ReadDocument {
     const known = this.#known.get(text);
     if (known) return known;
-    const document = parseCoded(text);
+    const document = parseCoded(text, this.#maxTokens);
     const errors = validate(this.#schema, document).map((error) => coded(error, 'GRAPHQL_VALIDATION_FAILED'));
     if (text.length <= LONGEST) this.#known.set(text, { document, errors });
     return { document, errors };
   }
 }
 
-function parseCoded(text: string): DocumentNode {
+function parseCoded(text: string, maxTokens: number): DocumentNode {
   try {
-    return parse(text);
+    return parse(text, { maxTokens });
   } catch (error) {
     throw error instanceof GraphQLError ? coded(error, 'GRAPHQL_PARSE_FAILED') : error;
   }

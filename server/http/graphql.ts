@@ -5,6 +5,7 @@ import { GraphQLError } from 'graphql';
 import { asClientError } from '../lib/errors.ts';
 import { clearedCookies, wishesOf } from './bookmark-headers.ts';
 import type { Operation, Operations } from './operation.ts';
+import type { TrustedDocuments } from './limits/trusted.ts';
 import { statusOf } from './rest-form.ts';
 
 /** POST, and GET for queries and for the page that browsers see. */
@@ -12,23 +13,51 @@ export function addGraphQL(
   app: FastifyInstance,
   pipeline: ApolloServer<Operation>,
   operations: Operations,
+  trusted: TrustedDocuments | undefined,
   path: string,
 ): void {
-  const handler = fastifyApolloHandler(pipeline, { context: (request, reply) => begin(operations, request, reply) });
+  const handler = fastifyApolloHandler(pipeline, {
+    context: (request, reply) => begin(operations, trusted, request, reply),
+  });
   app.route({ method: ['GET', 'POST'], url: path, handler });
 }
 
-async function begin(operations: Operations, request: FastifyRequest, reply: FastifyReply): Promise<Operation> {
+async function begin(
+  operations: Operations,
+  trusted: TrustedDocuments | undefined,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<Operation> {
   try {
-    return await operations.begin(wishesOf(request));
+    const operation = await operations.begin(wishesOf(request));
+    if (trusted) checkTrusted(trusted, request);
+    abandonWith(reply, operation);
+    return operation;
   } catch (error) {
     const client = asClientError(error);
     if (!client) throw error;
     if (client.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookies(request.protocol === 'https'));
-    throw withStatus(client, statusOf(client.code));
+    throw atStatus(client);
   }
 }
 
+/** Who hangs up does not wait for the answer. */
+export function abandonWith(reply: FastifyReply, operation: Operation): void {
+  reply.raw.once('close', () => reply.raw.writableFinished || operation.abandon());
+}
+
 /** The request failed as a whole: its status says so. */
-const withStatus = (error: GraphQLError, status: number) =>
-  new GraphQLError(error.message, { originalError: error, extensions: { ...error.extensions, http: { status } } });
+export function atStatus(error: unknown): unknown {
+  const client = asClientError(error);
+  if (!client) return error;
+  const http = { status: statusOf(client.code) };
+  return new GraphQLError(client.message, { originalError: client, extensions: { ...client.extensions, http } });
+}
+
+type Sent = { query?: unknown } | null | undefined;
+
+/** What was sent as a text; hashes are looked up by the pipeline. */
+function checkTrusted(trusted: TrustedDocuments, { body, query }: FastifyRequest): void {
+  for (const { query: text } of [body as Sent, query as Sent].filter((sent) => sent != null))
+    if (text !== undefined) trusted.admit(String(text), undefined);
+}

@@ -23,12 +23,17 @@ export function maskError(formatted: GraphQLFormattedError, error: unknown): Gra
   };
   const client = asClientError(error);
   if (client) return { message: client.message, ...place, extensions: { ...client.extensions } };
+  if (isTooLong(formatted)) return { message: formatted.message, ...place, extensions: { code: 'QUERY_TOO_COMPLEX' } };
   const invalid = asValidationError(error);
   if (invalid) return { ...describeInvalid(invalid), ...place };
   if (isOwn(formatted, error))
     return { message: formatted.message, ...place, extensions: { code: formatted.extensions?.['code'] } };
   return { message: MASKED, ...place, extensions: { code: 'INTERNAL_SERVER_ERROR' } };
 }
+
+/** The parser gave up at the most tokens that a document may have. */
+const isTooLong = ({ message, extensions }: GraphQLFormattedError) =>
+  extensions?.['code'] === 'GRAPHQL_PARSE_FAILED' && /contains more tha[nt] \d+ tokens/.test(message);
 
 /** True where the log needs it: the client is told nothing of it. */
 export function isInternal(error: GraphQLError): boolean {

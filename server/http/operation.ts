@@ -8,6 +8,8 @@ import { later, type Lsn } from '../lib/lsn.ts';
 import type { Primary } from '../replication/primary.ts';
 import { Reads, type Level, type Report } from '../replication/reads.ts';
 import type { Router } from '../replication/router.ts';
+import { Deadline } from './limits/deadline.ts';
+import type { Limits } from './limits/limits.ts';
 import type { Context, Services } from '../resolvers/context.ts';
 
 /** What a client says about one operation beside its document: headers, cookie, or websocket extensions. */
@@ -27,6 +29,10 @@ export interface Wishes {
 
 export interface Operation extends Context {
   browser: Wishes['browser'];
+  /** From here on it has its time. */
+  begun: () => void;
+  /** Nobody waits for it any more: what it has under way is cancelled. */
+  abandon: () => void;
   report: () => Report;
   release: () => void;
 }
@@ -37,20 +43,42 @@ const LEVELS: ReadonlySet<string> = new Set<Level>(['eventual', 'session', 'stro
 export class Operations {
   readonly #services: Services;
   readonly #router: Router;
+  readonly #limits: Limits;
 
-  constructor(services: Services, router: Router) {
+  constructor(services: Services, router: Router, limits: Limits) {
     this.#services = services;
     this.#router = router;
+    this.#limits = limits;
   }
 
   /** @throws ClientError UNAUTHENTICATED, BAD_BOOKMARK, or BAD_USER_INPUT for an unknown consistency. */
-  async begin({ requestId, address, authorization, socket, bookmarks = [], consistency, browser }: Wishes): Promise<Operation> {
-    const viewer = socket?.viewer ?? (await this.#services.access.viewer(bearerOf(authorization)));
+  async begin({
+    requestId,
+    address,
+    authorization,
+    socket,
+    bookmarks = [],
+    consistency,
+    browser,
+  }: Wishes): Promise<Operation> {
+    const viewer = socket?.viewer ?? (await this.#viewer(authorization, address));
+    await this.#limits.count(viewer, address);
     const level = parseLevel(consistency);
     const positions = await readBookmarks(bookmarks, this.#services.primary);
     const position = positions.length > 0 ? positions.reduce(later) : null;
     const { renewed } = socket ?? {};
     return { ...this.#make(requestId, level, position), viewer, address, renewed, browser };
+  }
+
+  /** Tokens that are not good count at the address that they come from. */
+  async #viewer(authorization: string | undefined, address: string): Promise<Viewer> {
+    const { access } = this.#services;
+    try {
+      return await access.viewer(bearerOf(authorization));
+    } catch (error) {
+      await this.#limits.count({ isOpen: access.isOpen, user: null }, address);
+      throw error;
+    }
   }
 
   /** For the execution of a subscription on one event: what it reads is at or behind the event. */
@@ -65,12 +93,13 @@ export class Operations {
   ): Omit<Operation, 'viewer' | 'address' | 'renewed' | 'browser'> {
     const { primary } = this.#services;
     const reads = new Reads(this.#router, primary, level, position);
+    const deadline = new Deadline(this.#limits.options.operationTimeoutMs);
     const cluster = () => primary.identity?.cluster ?? 0n;
     const token = (lsn: Lsn) => (primary.identity ? encodeBookmark(primary.identity, lsn) : '');
     return {
       requestId,
       reads,
-      loaders: new Loaders(reads),
+      loaders: new Loaders(reads, deadline.signal),
       services: this.#services,
       bookmark: token,
       readBookmark: (text) => readBookmark(text, primary),
@@ -80,7 +109,12 @@ export class Operations {
         ...reads.report,
         ...(reads.position !== null && primary.identity && { bookmark: token(reads.position) }),
       }),
-      release: () => reads.release(),
+      begun: () => deadline.start(),
+      abandon: () => deadline.abandon(),
+      release: () => {
+        deadline.stop();
+        reads.release();
+      },
     };
   }
 }

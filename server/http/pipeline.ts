@@ -1,22 +1,85 @@
 import { ApolloServer, type ApolloServerPlugin, type GraphQLRequestContextWillSendResponse } from '@apollo/server';
 import { ApolloServerPluginCacheControlDisabled } from '@apollo/server/plugin/disabled';
+import {
+  ApolloServerPluginCacheControlDisabled,
+  ApolloServerPluginLandingPageDisabled,
+} from '@apollo/server/plugin/disabled';
+import { ApolloServerPluginLandingPageLocalDefault } from '@apollo/server/plugin/landingPage/default';
 import { GraphQLError, type GraphQLSchema } from 'graphql';
 import type { Logger } from '../lib/logger.ts';
 import { bookmarkHeaders } from './bookmark-headers.ts';
+import { atStatus } from './graphql.ts';
+import type { Limits } from './limits/limits.ts';
+import type { TrustedDocuments } from './limits/trusted.ts';
 import { isInternal, maskError } from './masking.ts';
 import type { Operation } from './operation.ts';
 import { sandbox } from './sandbox.ts';
 
+export interface PipelineOptions {
+  schema: GraphQLSchema;
+  limits: Limits;
+  /** Whether clients may ask for the schema, and browsers see a page to explore it with. */
+  introspection: boolean;
+  trusted: TrustedDocuments | undefined;
+  log: Logger;
+}
+
 /** The one pipeline of queries and mutations: HTTP, websocket and REST all run through it. */
-export function createPipeline(schema: GraphQLSchema, log: Logger): ApolloServer<Operation> {
+export function createPipeline(options: PipelineOptions): ApolloServer<Operation> {
+  const { schema, limits, introspection, trusted, log } = options;
   return new ApolloServer<Operation>({
     schema,
-    introspection: true,
+    introspection,
+    hideSchemaDetailsFromClientErrors: !introspection,
+    parseOptions: { maxTokens: limits.options.tokens },
+    allowBatchedHttpRequests: false,
+    ...(trusted && { persistedQueries: { cache: trusted.cache } }),
     includeStacktraceInErrorResponses: false,
     formatError: maskError,
     stopOnTerminationSignals: false,
-    plugins: [ApolloServerPluginCacheControlDisabled(), sandbox(), reporting(log)],
+    plugins: [
+      ApolloServerPluginCacheControlDisabled(),
+      introspection ? sandbox() : ApolloServerPluginLandingPageDisabled(),
+      limiting(limits),
+      reporting(log),
+    ],
   });
+}
+
+function sandbox(): ApolloServerPlugin<Operation> {
+  return ApolloServerPluginLandingPageLocalDefault({
+    footer: false,
+    embed: { runTelemetry: false, initialState: { pollForSchemaUpdates: false } },
+    document: FIRST_OPERATION,
+  });
+}
+
+const FIRST_OPERATION = `query Users {
+  users(first: 5) {
+    totalCount
+    nodes { id username email createdAt }
+  }
+  replication {
+    replicas { name state lagMs }
+  }
+}`;
+
+/** An operation that is valid, and asks for too much, is refused before anything is read. */
+function limiting(limits: Limits): ApolloServerPlugin<Operation> {
+  return {
+    requestDidStart: async ({ contextValue }) => {
+      contextValue.begun();
+      return {
+        didResolveOperation: async ({ document, operation, request }) => {
+          try {
+            if (operation) limits.check(document, operation, request.variables ?? {});
+          } catch (error) {
+            throw atStatus(error);
+          }
+        },
+      };
+    },
+  };
 }
 
 /** Tells the client where its operation was answered, logs what the client is not told, and lets the place go. */

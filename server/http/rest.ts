@@ -12,6 +12,7 @@ import {
 } from '../../schema/generated/operations.ts';
 import { badInput, notFound } from '../lib/errors.ts';
 import { clearedCookies, wishesOf } from './bookmark-headers.ts';
+import { abandonWith } from './graphql.ts';
 import { maskError } from './masking.ts';
 import type { Operation, Operations } from './operation.ts';
 import { fromRest, statusOf, toRest } from './rest-form.ts';
@@ -102,6 +103,7 @@ function runner(pipeline: ApolloServer<Operation>, operations: Operations) {
     reply: FastifyReply,
   ): Promise<Data> => {
     const contextValue = await operations.begin(wishesOf(request));
+    abandonWith(reply, contextValue);
     const query = textOf(document as unknown as TypedDocumentNode<never, never>);
     const { body, http } = await pipeline.executeOperation({ query, variables: { ...variables } }, { contextValue });
     for (const [name, value] of http.headers)

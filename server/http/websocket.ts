@@ -31,6 +31,9 @@ import type { Documents } from './documents.ts';
 import type { FanOut } from './fan-out/fan-out.ts';
 import { groupKey } from './fan-out/key.ts';
 import type { Channel } from './fan-out/subscriber.ts';
+import type { Limits } from './limits/limits.ts';
+import { SocketRoom } from './limits/socket-room.ts';
+import type { TrustedDocuments } from './limits/trusted.ts';
 import { isInternal, maskError } from './masking.ts';
 import type { Operation, Operations } from './operation.ts';
 import { SocketSession, UNAUTHORIZED } from './socket-session.ts';
@@ -40,6 +43,8 @@ interface WebsocketOptions {
   pipeline: ApolloServer<Operation>;
   operations: Operations;
   documents: Documents;
+  limits: Limits;
+  trusted: TrustedDocuments | undefined;
   fanOut: FanOut;
   access: Access;
   live: LiveSubscriptions;
@@ -56,15 +61,21 @@ const TRY_AGAIN_LATER = 1013;
 /** graphql-transport-ws on the HTTP server's port. Returns how to close it: every socket is told that the server goes. */
 export function attachWebsockets(http: Server, options: WebsocketOptions): () => Promise<void> {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: options.maxPayloadBytes });
+  const room = new SocketRoom(options.limits.options.socketsPerAddress);
   http.on('upgrade', (request, socket, head) => {
-    if (request.url?.split('?')[0] === options.path) accept(sockets, request, socket, head);
-    else socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n');
+    if (request.url?.split('?')[0] !== options.path) return refuse(socket, '404 Not Found');
+    if (!room.take(options.addressOf(request), socket)) return refuse(socket, '429 Too Many Requests');
+    accept(sockets, request, socket, head);
   });
   const graphql = useServer(handlers(options), sockets);
   return async () => {
     for (const socket of sockets.clients) socket.close(GOING_AWAY, 'The server is stopping: connect again');
     await graphql.dispose();
   };
+}
+
+function refuse(socket: Duplex, status: string): void {
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
 }
 
 function accept(sockets: WebSocketServer, request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -80,6 +91,7 @@ interface Args extends ExecutionArgs {
   payload: SubscribePayload;
   contextValue: Operation;
   channel: Channel;
+  extra: SocketExtra;
 }
 
 interface SocketExtra {
@@ -87,6 +99,8 @@ interface SocketExtra {
   request: IncomingMessage;
   /** Of the connection, once it is acknowledged. */
   session?: SocketSession;
+  /** Queries and mutations under way. */
+  running?: Set<Operation>;
 }
 
 type SocketContext = GraphqlContext<Record<string, unknown>, SocketExtra>;
@@ -94,9 +108,12 @@ type SocketContext = GraphqlContext<Record<string, unknown>, SocketExtra>;
 function handlers(options: WebsocketOptions) {
   return {
     onConnect: (context: SocketContext) => connect(options, context),
-    onClose: ({ extra }: SocketContext) => extra.session?.release(),
+    onClose: ({ extra }: SocketContext) => {
+      extra.session?.release();
+      for (const operation of extra.running ?? []) operation.abandon();
+    },
     onSubscribe: (context: SocketContext, id: string, payload: SubscribePayload) =>
-      prepare(options, payload, id, context.extra),
+      prepare(options, payload, id, context),
     execute: (args: ExecutionArgs) => execute(options.pipeline, args as Args),
     subscribe: (args: ExecutionArgs) => subscribe(options, args as Args),
     onNext: (_: unknown, _id: string, _payload: unknown, args: ExecutionArgs, result: ExecutionResult) =>
@@ -134,15 +151,21 @@ async function prepare(
   options: WebsocketOptions,
   payload: SubscribePayload,
   id: string,
-  { socket, request, session }: SocketExtra,
+  { extra, subscriptions }: SocketContext,
 ): Promise<Args | GraphQLError[]> {
-  const { schema, operations, documents, addressOf } = options;
+  const { schema, operations, documents, limits, trusted, addressOf } = options;
+  const { socket, request, session } = extra;
   try {
-    const { document, errors } = documents.read(payload.query);
-    const operation = getOperationAST(document, payload.operationName) ?? undefined;
-    if (operation?.operation === 'subscription' && errors.length > 0) return errors;
     if (session!.isOver) return [new ClientError('UNAUTHENTICATED', 'The token of this websocket is over.')];
+    limits.checkSocket(Object.keys(subscriptions).length);
     const contextValue = await operations.begin({ ...wishes(payload), address: addressOf(request), socket: session! });
+    const query = trusted ? trusted.admit(payload.query, hashOf(payload)) : payload.query;
+    const { document, errors } = documents.read(query);
+    const operation = getOperationAST(document, payload.operationName) ?? undefined;
+    if (operation?.operation === 'subscription') {
+      if (errors.length > 0) return errors;
+      limits.check(document, operation, payload.variables ?? {});
+    }
     const { operationName, variables: variableValues } = payload;
     return {
       schema,
@@ -151,8 +174,9 @@ async function prepare(
       operationName,
       variableValues,
       contextValue,
-      payload,
+      payload: { ...payload, query },
       channel: { socket, id },
+      extra,
     };
   } catch (error) {
     if (error instanceof GraphQLError) return [error];
@@ -166,15 +190,25 @@ const wishes = ({ extensions }: SubscribePayload) => ({
   consistency: textOf(extensions?.['consistency']),
 });
 
+const hashOf = ({ extensions }: SubscribePayload) =>
+  (extensions?.['persistedQuery'] as { sha256Hash?: unknown } | undefined)?.sha256Hash;
+
 const textOf = (value: unknown) => (typeof value === 'string' ? value : undefined);
 
-async function execute(pipeline: ApolloServer<Operation>, { payload, contextValue }: Args): Promise<ExecutionResult> {
+async function execute(
+  pipeline: ApolloServer<Operation>,
+  { payload, contextValue, extra }: Args,
+): Promise<ExecutionResult> {
   const request = {
     query: payload.query,
     variables: payload.variables ?? undefined,
     operationName: payload.operationName ?? undefined,
   };
-  const { body } = await pipeline.executeOperation(request, { contextValue });
+  const running = (extra.running ??= new Set());
+  running.add(contextValue);
+  const { body } = await pipeline
+    .executeOperation(request, { contextValue })
+    .finally(() => running.delete(contextValue));
   if (body.kind !== 'single') throw new Error('incremental delivery is not offered');
   return body.singleResult as ExecutionResult;
 }
@@ -231,6 +265,7 @@ async function executeOn(
   viewer: Viewer,
 ): Promise<ExecutionResult> {
   const contextValue = operations.forEvent(args.contextValue, viewer, seen);
+  contextValue.begun();
   try {
     return await executeDocument({ ...args, rootValue, contextValue });
   } finally {

@@ -65,3 +65,32 @@ test('a failure reaches everyone in the batch, and no one else', async () => {
   fail = false;
   expect((await batcher.load([1])).values).toEqual([1]);
 });
+
+test('a statement goes on while anybody waits for it, and is told when nobody does', async () => {
+  const signals: AbortSignal[] = [];
+  const batcher = new Batcher<number, string>((_, signal) => {
+    signals.push(signal);
+    return new Promise(() => {});
+  }, 1);
+  const [one, other] = [new AbortController(), new AbortController()];
+  const answers = [batcher.load([1], one.signal), batcher.load([1, 2], other.signal)];
+  await turn();
+  one.abort(new Error('one left'));
+  await expect(answers[0]).rejects.toThrow('one left');
+  expect(signals[0]!.aborted).toBe(false);
+  other.abort(new Error('the other left'));
+  await expect(answers[1]).rejects.toThrow('the other left');
+  expect(signals[0]!.aborted).toBe(true);
+});
+
+test('who leaves before their statement is sent is not asked for', async () => {
+  const { sent, run } = recorder();
+  const batcher = new Batcher(run, 2);
+  const one = new AbortController();
+  const left = batcher.load([1], one.signal);
+  void batcher.load([2]);
+  one.abort(new Error('left'));
+  await expect(left).rejects.toThrow('left');
+  await turn();
+  expect(sent.map(({ keys }) => keys)).toEqual([[2]]);
+});

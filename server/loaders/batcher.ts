@@ -6,12 +6,16 @@ export interface Batch<Value> {
   seen: Lsn;
 }
 
-type Run<Key, Value> = (keys: Key[]) => Promise<Batch<Value>>;
+/** The signal aborts when nobody waits for the keys any more. */
+type Run<Key, Value> = (keys: Key[], signal: AbortSignal) => Promise<Batch<Value>>;
 
 interface Waiting<Key, Value> {
   keys: readonly Key[];
   resolve: (batch: Batch<Value>) => void;
   reject: (error: unknown) => void;
+  isGone: boolean;
+  /** Called when this one waits no longer. */
+  gone: () => void;
 }
 
 export const MAX_BATCH_KEYS = 1000;
@@ -34,11 +38,13 @@ export class Batcher<Key, Value> {
     this.#mostInFlight = mostInFlight;
   }
 
-  load(keys: readonly Key[]): Promise<Batch<Value>> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ keys, resolve, reject });
-      this.#schedule();
-    });
+  /** @throws the signal's reason as soon as it aborts. */
+  load(keys: readonly Key[], signal?: AbortSignal): Promise<Batch<Value>> {
+    const { promise, resolve, reject } = Promise.withResolvers<Batch<Value>>();
+    const waiting: Waiting<Key, Value> = { keys, resolve, reject, isGone: false, gone: () => {} };
+    this.#waiting.push(waiting);
+    this.#schedule();
+    return signal ? abandonedAt(signal, promise, waiting) : promise;
   }
 
   #schedule(): void {
@@ -51,7 +57,7 @@ export class Batcher<Key, Value> {
   }
 
   #dispatch(): void {
-    const waiting = this.#waiting;
+    const waiting = this.#waiting.filter(({ isGone }) => !isGone);
     this.#waiting = [];
     for (const group of groups(waiting)) void this.#track(group);
   }
@@ -64,14 +70,35 @@ export class Batcher<Key, Value> {
   }
 
   async #send(group: Waiting<Key, Value>[]): Promise<void> {
+    const nobody = new AbortController();
+    for (const one of group) one.gone = () => group.every(({ isGone }) => isGone) && nobody.abort();
     const places = new Map<Key, number>();
     for (const { keys } of group) for (const key of keys) if (!places.has(key)) places.set(key, places.size);
     try {
-      const { values, seen } = await this.#run([...places.keys()]);
+      const { values, seen } = await this.#run([...places.keys()], nobody.signal);
       for (const { keys, resolve } of group) resolve({ values: keys.map((key) => values[places.get(key)!]!), seen });
     } catch (error) {
       for (const { reject } of group) reject(error);
     }
+  }
+}
+
+async function abandonedAt<Key, Value>(
+  signal: AbortSignal,
+  batch: Promise<Batch<Value>>,
+  waiting: Waiting<Key, Value>,
+): Promise<Batch<Value>> {
+  const abandon = () => {
+    waiting.isGone = true;
+    waiting.reject(signal.reason);
+    waiting.gone();
+  };
+  if (signal.aborted) abandon();
+  signal.addEventListener('abort', abandon);
+  try {
+    return await batch;
+  } finally {
+    signal.removeEventListener('abort', abandon);
   }
 }
 

@@ -5,11 +5,14 @@ import type { Source } from './source.ts';
 /** The loaders of one operation: each question once, all of one tick together, from where the operation reads. */
 export class Loaders {
   readonly #reads: Reads;
+  readonly #signal: AbortSignal;
   /** By source, made when first asked. */
   #loaders = new Map<object, DataLoader<string, unknown>>();
 
-  constructor(reads: Reads) {
+  /** What nobody waits for once the signal aborts is cancelled. */
+  constructor(reads: Reads, signal: AbortSignal) {
     this.#reads = reads;
+    this.#signal = signal;
   }
 
   /** After a write: what was read before it is no longer true. */
@@ -24,7 +27,7 @@ export class Loaders {
 
   #make<Question, Value>(source: Source<Question, Value>): DataLoader<string, Value> {
     const loader = new DataLoader<string, Value>(async (keys) => {
-      const { values } = await this.#reads.read((place) => source.batcherOn(place.sql).load(keys));
+      const { values } = await this.#reads.read((place) => source.batcherOn(place.sql).load(keys, this.#signal));
       return values;
     });
     this.#loaders.set(source, loader);

@@ -1,3 +1,4 @@
+import { cancelledBy } from '../db/cancel.ts';
 import type { Sql } from '../db/connect.ts';
 import { later } from '../lib/lsn.ts';
 import { Batcher, type Batch } from './batcher.ts';
@@ -29,7 +30,8 @@ export class Source<Question, Value> {
   batcherOn(sql: Sql): Batcher<string, Value> {
     const existing = this.#batchers.get(sql);
     if (existing) return existing;
-    const batcher = new Batcher<string, Value>((keys) => this.#run(sql, keys), this.#mostInFlight);
+    const run = (keys: string[], signal: AbortSignal) => this.#run(cancelledBy(sql, signal), keys);
+    const batcher = new Batcher<string, Value>(run, this.#mostInFlight);
     this.#batchers.set(sql, batcher);
     return batcher;
   }

@@ -261,7 +261,7 @@ describe('modes', () => {
   test('in open mode a token that is not good counts as none', async () => {
     const open = await startServer({}, server.databases);
     expect(await me('x', open)).toBeUndefined();
-      expect(await me(admin.token, open)).toBe(admin.username);
+    expect(await me(admin.token, open)).toBe(admin.username);
     await open.stop();
   });
 });

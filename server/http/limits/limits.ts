@@ -1,0 +1,65 @@
+import { RateLimiterMemory } from 'rate-limiter-flexible';
+import type { DocumentNode, GraphQLSchema, OperationDefinitionNode } from 'graphql';
+import { consume } from '../../access/throttle.ts';
+import type { Viewer } from '../../access/viewer.ts';
+import { ClientError } from '../../lib/errors.ts';
+import { measure } from './measure.ts';
+
+export interface LimitOptions {
+  /** Of a document, while it is parsed. */
+  tokens: number;
+  depth: number;
+  aliases: number;
+  cost: number;
+  /** Of one user, or of one address where nobody is signed in; 0: no limit. */
+  requestsPerSecond: number;
+  /** At once on one socket. */
+  socketOperations: number;
+  socketsPerAddress: number;
+  operationTimeoutMs: number;
+}
+
+/** What one operation may come to, and how many there may be: the same over HTTP, websocket and REST. */
+export class Limits {
+  readonly options: LimitOptions;
+  readonly #schema: GraphQLSchema;
+  readonly #rate: RateLimiterMemory | undefined;
+
+  constructor(schema: GraphQLSchema, options: LimitOptions) {
+    this.options = options;
+    this.#schema = schema;
+    const { requestsPerSecond: points } = options;
+    if (points > 0) this.#rate = new RateLimiterMemory({ points, duration: 1 });
+  }
+
+  /** Counts a request. @throws ClientError RATE_LIMITED */
+  async count({ user }: Viewer, address: string): Promise<void> {
+    if (this.#rate) await consume(this.#rate, user ? `user ${user.id}` : `address ${address}`);
+  }
+
+  /** @throws ClientError QUERY_TOO_COMPLEX. The document is valid. */
+  check(
+    document: DocumentNode,
+    operation: OperationDefinitionNode,
+    variables: Readonly<Record<string, unknown>>,
+  ): void {
+    const { depth, aliases, cost } = this.options;
+    const found = measure(this.#schema, document, operation, variables);
+    if (found.depth > depth) throw tooComplex(`is nested ${found.depth} deep, and ${depth} is the most`);
+    if (found.aliases > aliases) throw tooComplex(`has ${found.aliases} aliases, and ${aliases} are the most`);
+    if (found.cost > cost) throw tooComplex(`may read ${found.cost} rows and more, and ${cost} are the most`);
+  }
+
+  /** @throws ClientError RATE_LIMITED */
+  checkSocket(running: number): void {
+    const { socketOperations } = this.options;
+    if (running <= socketOperations) return;
+    throw new ClientError(
+      'RATE_LIMITED',
+      `This websocket has ${socketOperations} operations under way: end one first.`,
+    );
+  }
+}
+
+export const tooComplex = (what: string) =>
+  new ClientError('QUERY_TOO_COMPLEX', `The operation ${what}: ask for less at a time.`);

@@ -1,0 +1,124 @@
+import {
+  getNamedType,
+  GraphQLInterfaceType,
+  GraphQLObjectType,
+  isLeafType,
+  Kind,
+  type DocumentNode,
+  type FieldNode,
+  type FragmentDefinitionNode,
+  type GraphQLField,
+  type GraphQLNamedType,
+  type GraphQLSchema,
+  type OperationDefinitionNode,
+  type SelectionNode,
+  type SelectionSetNode,
+} from 'graphql';
+
+/** What an operation may come to, at most. */
+export interface Measure {
+  depth: number;
+  /** As often as fragments repeat them. */
+  aliases: number;
+  /** Rows and single objects that are read; each page, and each count, is one more. */
+  cost: number;
+}
+
+const NOTHING: Measure = { depth: 0, aliases: 0, cost: 0 };
+const DEFAULT_PAGE = 20;
+/** Of a connection: the rows are counted where the page is. */
+const FREE = new Set(['nodes', 'edges', 'node', 'pageInfo']);
+const COUNTS = new Set(['totalCount']);
+
+/**
+ * Measures an operation that is valid. Each fragment is measured once, however often it is spread: fragments that spread
+ * others twice would else take time that doubles with each.
+ */
+export function measure(
+  schema: GraphQLSchema,
+  document: DocumentNode,
+  operation: OperationDefinitionNode,
+  variables: Readonly<Record<string, unknown>>,
+): Measure {
+  const root = schema.getRootType(operation.operation);
+  return root ? new Measuring(schema, document, variables).of(operation.selectionSet, root) : NOTHING;
+}
+
+class Measuring {
+  readonly #schema: GraphQLSchema;
+  readonly #variables: Readonly<Record<string, unknown>>;
+  readonly #fragments: Map<string, FragmentDefinitionNode>;
+  readonly #measured = new Map<string, Measure>();
+
+  constructor(schema: GraphQLSchema, document: DocumentNode, variables: Readonly<Record<string, unknown>>) {
+    this.#schema = schema;
+    this.#variables = variables;
+    const fragments = document.definitions.filter((definition) => definition.kind === Kind.FRAGMENT_DEFINITION);
+    this.#fragments = new Map(fragments.map((fragment) => [fragment.name.value, fragment]));
+  }
+
+  of({ selections }: SelectionSetNode, type: GraphQLNamedType | undefined): Measure {
+    return selections.map((selection) => this.#ofSelection(selection, type)).reduce(both, NOTHING);
+  }
+
+  #ofSelection(selection: SelectionNode, type: GraphQLNamedType | undefined): Measure {
+    switch (selection.kind) {
+      case Kind.FIELD:
+        return this.#ofField(selection, type);
+      case Kind.INLINE_FRAGMENT: {
+        const name = selection.typeCondition?.name.value;
+        return this.of(selection.selectionSet, name === undefined ? type : this.#schema.getType(name));
+      }
+      case Kind.FRAGMENT_SPREAD:
+        return this.#ofFragment(selection.name.value);
+    }
+  }
+
+  #ofFragment(name: string): Measure {
+    const known = this.#measured.get(name);
+    if (known) return known;
+    const fragment = this.#fragments.get(name);
+    if (!fragment) return NOTHING;
+    const made = this.of(fragment.selectionSet, this.#schema.getType(fragment.typeCondition.name.value));
+    this.#measured.set(name, made);
+    return made;
+  }
+
+  /** Introspection is bounded by the schema, and by graphql's own rule. */
+  #ofField(node: FieldNode, type: GraphQLNamedType | undefined): Measure {
+    const name = node.name.value;
+    const aliases = node.alias ? 1 : 0;
+    const field = fieldOf(type, name);
+    if (!field || !node.selectionSet || isLeafType(getNamedType(field.type)))
+      return { depth: name.startsWith('__') ? 0 : 1, aliases, cost: COUNTS.has(name) ? 1 : 0 };
+    const below = this.of(node.selectionSet, getNamedType(field.type));
+    return { depth: below.depth + 1, aliases: below.aliases + aliases, cost: this.#costOf(node, field, below.cost) };
+  }
+
+  #costOf(node: FieldNode, { name, args }: GraphQLField<unknown, unknown>, below: number): number {
+    if (FREE.has(name)) return below;
+    const isPage = args.some((arg) => arg.name === 'first');
+    return isPage ? 1 + this.#pageSize(node) * (1 + below) : 1 + below;
+  }
+
+  #pageSize({ arguments: given = [] }: FieldNode): number {
+    for (const { name, value } of given) {
+      if (name.value !== 'first' && name.value !== 'last') continue;
+      if (value.kind === Kind.INT) return Math.max(0, Number(value.value));
+      const variable = value.kind === Kind.VARIABLE ? this.#variables[value.name.value] : undefined;
+      if (typeof variable === 'number') return Math.max(0, variable);
+    }
+    return DEFAULT_PAGE;
+  }
+}
+
+const both = (a: Measure, b: Measure): Measure => ({
+  depth: Math.max(a.depth, b.depth),
+  aliases: a.aliases + b.aliases,
+  cost: a.cost + b.cost,
+});
+
+function fieldOf(type: GraphQLNamedType | undefined, name: string): GraphQLField<unknown, unknown> | undefined {
+  const hasFields = type instanceof GraphQLObjectType || type instanceof GraphQLInterfaceType;
+  return hasFields ? type.getFields()[name] : undefined;
+}
