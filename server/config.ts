@@ -125,7 +125,7 @@ export interface DatabaseConfig {
 }
 
 /** What depends on the mode where it is left out. */
-type ModeVariable = keyof typeof LIMITS | 'ACCESS' | 'INTROSPECTION';
+type ModeVariable = (typeof LIMITS)[number][0] | 'ACCESS' | 'INTROSPECTION';
 
 export type Config = Readonly<Omit<Variables, DatabaseVariable | ModeVariable>> & {
   readonly [Name in ModeVariable]: NonNullable<Variables[Name]>;
@@ -148,21 +148,18 @@ export function readConfig(environment: Record<string, string | undefined>): Con
 }
 
 /** In protected mode, per user or address. In open mode everybody comes from this machine, and nobody is kept off. */
-const LIMITS = {
-  REQUESTS_PER_SECOND_MAX: 100,
-  SOCKETS_PER_ADDRESS_MAX: 200,
-  SUBSCRIPTIONS_PER_USER_MAX: 200,
-  SUBSCRIPTIONS_PER_ADDRESS_MAX: 1000,
-};
+const LIMITS = [
+  ['REQUESTS_PER_SECOND_MAX', 100],
+  ['SOCKETS_PER_ADDRESS_MAX', 200],
+  ['SUBSCRIPTIONS_PER_USER_MAX', 200],
+  ['SUBSCRIPTIONS_PER_ADDRESS_MAX', 1000],
+] as const;
 
 function readMode(v: Variables, hasDatabases: boolean): Pick<Config, ModeVariable> {
   const ACCESS = v.ACCESS ?? (hasDatabases ? 'protected' : 'open');
   const isOpen = ACCESS === 'open';
   if (isOpen && !isLoopback(v.HOST)) throw new SetupError(openElsewhere(v.HOST));
-  const limits = Object.entries(LIMITS).map(([name, most]) => [
-    name,
-    v[name as keyof typeof LIMITS] ?? (isOpen ? 0 : most),
-  ]);
+  const limits = LIMITS.map(([name, most]) => [name, v[name] ?? (isOpen ? 0 : most)]);
   return { ACCESS, INTROSPECTION: v.INTROSPECTION ?? (isOpen ? 'on' : 'off'), ...Object.fromEntries(limits) };
 }
 

@@ -35,7 +35,13 @@ export function run(root: string, program: string, ...args: string[]): string {
 /** The copy's own server over the databases, until the test has ended. */
 export async function serve(root: string, databases: TestDatabases): Promise<(query: string) => Promise<any>> {
   const { primary, replicas } = databases.config;
-  const env = { PATH: process.env['PATH'], PORT: '0', PRIMARY_URL: primary.url, REPLICA_URLS: replicas[0]!.url };
+  const env = {
+    PATH: process.env['PATH'],
+    PORT: '0',
+    ACCESS: 'open',
+    PRIMARY_URL: primary.url,
+    REPLICA_URLS: replicas[0]!.url,
+  };
   const server = spawn(process.execPath, [join(root, 'dist/server/main.js'), 'serve'], { cwd: root, env });
   const ended = new Promise((resolve) => server.once('exit', resolve));
   onTestFinished(async () => {
