@@ -1,4 +1,5 @@
 import postgres from 'postgres';
+import { readTls } from './tls.ts';
 import { isoTimestamp } from '../lib/time.ts';
 import { formatLsn, parseLsn, type Lsn } from '../lib/lsn.ts';
 
@@ -32,7 +33,9 @@ export interface ConnectOptions {
 
 /** A lazily connecting pool: nothing is sent before the first statement. */
 export function connect(url: string, options: ConnectOptions): Sql {
-  return postgres(url, {
+  const { plainUrl, ssl } = readTls(url);
+  return postgres(plainUrl, {
+    ...(ssl !== undefined && { ssl }),
     max: options.max,
     connect_timeout: options.connectTimeoutMs / 1000,
     backoff: (attempt: number) => Math.min(0.05 * 2 ** attempt, 1),

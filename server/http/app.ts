@@ -1,6 +1,7 @@
 import fastifyCookie from '@fastify/cookie';
 import type { IncomingMessage } from 'node:http';
 import fastifyCors from '@fastify/cors';
+import fastifyHelmet from '@fastify/helmet';
 import proxyaddr from '@fastify/proxy-addr';
 import type { ApolloServer } from '@apollo/server';
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
@@ -43,6 +44,9 @@ export interface AppOptions {
   trustProxy: string[];
 }
 
+/** What is served here is data: a browser that takes it for a page loads and runs nothing. */
+const NOTHING = { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } };
+
 /** The HTTP server with everything on it, not yet listening. Closing it closes the websockets first. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const app: FastifyInstance = fastify({
@@ -54,6 +58,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     genReqId: () => crypto.randomUUID(),
     forceCloseConnections: 'idle',
   });
+  await app.register(fastifyHelmet, { contentSecurityPolicy: NOTHING, crossOriginResourcePolicy: false });
   await app.register(fastifyCookie);
   await app.register(fastifyCors, {
     origin: options.corsOrigins,

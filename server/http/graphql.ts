@@ -2,11 +2,24 @@ import { fastifyApolloHandler } from '@as-integrations/fastify';
 import type { ApolloServer } from '@apollo/server';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GraphQLError } from 'graphql';
+import { contentSecurityPolicy } from 'helmet';
 import { asClientError } from '../lib/errors.ts';
 import { clearedCookies, wishesOf } from './bookmark-headers.ts';
 import type { Operation, Operations } from './operation.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
 import { statusOf } from './rest-form.ts';
+
+/** Apollo's page says by itself which scripts and frames it needs, with a nonce for each that it has: the rest is said here. */
+const PAGE = {
+  useDefaults: false,
+  directives: {
+    defaultSrc: contentSecurityPolicy.dangerouslyDisableDefaultSrc,
+    objectSrc: ["'none'"],
+    baseUri: ["'none'"],
+    formAction: ["'none'"],
+    frameAncestors: ["'none'"],
+  },
+};
 
 /** POST, and GET for queries and for the page that browsers see. */
 export function addGraphQL(
@@ -19,7 +32,7 @@ export function addGraphQL(
   const handler = fastifyApolloHandler(pipeline, {
     context: (request, reply) => begin(operations, trusted, request, reply),
   });
-  app.route({ method: ['GET', 'POST'], url: path, handler });
+  app.route({ method: ['GET', 'POST'], url: path, handler, helmet: { contentSecurityPolicy: PAGE } });
 }
 
 async function begin(

@@ -1,0 +1,141 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import postgres from 'postgres';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { connect } from '../db/connect.ts';
+import { setUp } from '../setup/setup.ts';
+import { startCluster, type OwnCluster } from './cluster.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
+
+/** A primary with a certificate for 127.0.0.1, and what connects to it. */
+let cluster: OwnCluster;
+let databases: TestDatabases;
+let own: string;
+
+const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: own, stdio: 'pipe' });
+
+/** An authority, and a certificate of it for these names. */
+function makeCertificates(name: string, subjectAltName: string): void {
+  const subject = ['-subj', `/CN=${name}`];
+  openssl(
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-days',
+    '2',
+    '-keyout',
+    `${name}-ca.key`,
+    '-out',
+    `${name}-ca.crt`,
+    ...subject,
+  );
+  openssl('req', '-newkey', 'rsa:2048', '-nodes', '-keyout', `${name}.key`, '-out', `${name}.csr`, ...subject);
+  writeFileSync(join(own, `${name}.ext`), `subjectAltName = ${subjectAltName}`);
+  openssl(
+    'x509',
+    '-req',
+    '-in',
+    `${name}.csr`,
+    '-CA',
+    `${name}-ca.crt`,
+    '-CAkey',
+    `${name}-ca.key`,
+    '-CAcreateserial',
+    '-days',
+    '2',
+    '-extfile',
+    `${name}.ext`,
+    '-out',
+    `${name}.crt`,
+  );
+}
+
+/** PostgreSQL reads its key only where it owns it alone. */
+function giveToPostgres(): void {
+  const { uid, gid } = statSync(join(cluster.dir, 'primary'));
+  for (const file of ['.', ...readdirSync(own)]) {
+    chownSync(join(own, file), uid, gid);
+    chmodSync(join(own, file), file === '.' ? 0o700 : 0o600);
+  }
+}
+
+const path = (file: string) => join(own, file);
+
+beforeAll(async () => {
+  cluster = await startCluster();
+  own = join(cluster.dir, 'primary', 'certificates');
+  mkdirSync(own);
+  makeCertificates('server', 'IP:127.0.0.1');
+  makeCertificates('stranger', 'IP:127.0.0.1');
+  giveToPostgres();
+  const admin = postgres(cluster.servers['primary']!.adminUrl, { max: 1 });
+  await admin.unsafe(`alter system set ssl_cert_file = '${path('server.crt')}'`);
+  await admin.unsafe(`alter system set ssl_key_file = '${path('server.key')}'`);
+  await admin`alter system set ssl = on`;
+  await admin`select pg_reload_conf()`;
+  await vi.waitFor(async () => expect((await admin`show ssl`)[0]!['ssl']).toBe('on'));
+  await admin.end();
+  databases = await freshDatabases({ settle: false, cluster });
+});
+afterAll(async () => {
+  await databases.drop();
+  await cluster.stop();
+});
+
+function withTls(url: string, parameters: Record<string, string>, host?: string): string {
+  const changed = new URL(url);
+  if (host !== undefined) changed.hostname = host;
+  for (const [name, value] of Object.entries(parameters)) changed.searchParams.set(name, value);
+  return changed.href;
+}
+
+/** Whether the connection is encrypted, or why there is none. */
+async function attempt(parameters: Record<string, string>, host?: string): Promise<unknown> {
+  const url = withTls(cluster.servers['primary']!.adminUrl, parameters, host);
+  const sql = connect(url, { max: 1, connectTimeoutMs: 5000, applicationName: 'tls' });
+  try {
+    const [row] = await sql<[{ ssl: boolean }]>`select ssl from pg_stat_ssl where pid = pg_backend_pid()`;
+    return row.ssl;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code;
+  } finally {
+    await sql.end();
+  }
+}
+
+test('sslmode means what libpq means by it', async () => {
+  const [ca, stranger] = [{ sslrootcert: path('server-ca.crt') }, { sslrootcert: path('stranger-ca.crt') }];
+  expect(await attempt({})).toBe(false);
+  expect(await attempt({ sslmode: 'disable' })).toBe(false);
+  expect(await attempt({ sslmode: 'require' })).toBe(true);
+  expect(await attempt({ sslmode: 'verify-full', ...ca })).toBe(true);
+  expect(await attempt({ sslmode: 'verify-ca', ...ca }, 'localhost')).toBe(true);
+  expect(await attempt({ sslmode: 'verify-full', ...ca }, 'localhost')).toBe('ERR_TLS_CERT_ALTNAME_INVALID');
+  for (const sslmode of ['verify-ca', 'verify-full'])
+    expect(await attempt({ sslmode, ...stranger })).toMatch(/SIGNATURE|CERT|ISSUER/);
+  expect(() => connect('postgres://a@b/c?sslmode=yes', { max: 1, connectTimeoutMs: 1, applicationName: '' })).toThrow(
+    'sslmode must be',
+  );
+});
+
+test('replication is encrypted and verified as the URL says', async () => {
+  const parameters = { sslmode: 'verify-full', sslrootcert: path('server-ca.crt') };
+  // The embedded replica runs as the same user, and can read the file.
+  const primary = {
+    url: withTls(databases.config.primary.url, parameters),
+    adminUrl: withTls(databases.config.primary.adminUrl, parameters),
+  };
+  await setUp({ ...databases.config, primary }, testConfig(), () => {});
+  const [stream] = await databases.primary`
+    select ssl from pg_stat_ssl join pg_stat_replication using (pid) where application_name like 'readback_%'
+      and usename like 'readback_%' order by backend_start desc limit 1`;
+  expect(stream).toEqual({ ssl: true });
+  const [{ subconninfo }] = (await databases.replicas[0]!`
+    select subconninfo from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`) as [
+    { subconninfo: string },
+  ];
+  expect(subconninfo).toContain("sslmode='verify-full'");
+});
