@@ -30,7 +30,7 @@ describe('browsers', () => {
   test('show the page of Apollo Sandbox, which says by itself what it loads', async () => {
     const response = await fetch(`${server.url}/graphql`, { headers: { accept: 'text/html' } });
     expect(response.headers.get('content-security-policy')).toBe(
-      "object-src 'none';base-uri 'none';form-action 'none';frame-ancestors 'none'",
+      "default-src * 'unsafe-inline' data: blob: ws: wss:;object-src 'none';base-uri 'none';form-action 'none';frame-ancestors 'none'",
     );
     expect(await response.text()).toMatch(/http-equiv="Content-Security-Policy" content="script-src 'self' 'nonce-/);
   });
