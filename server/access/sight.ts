@@ -30,7 +30,19 @@ export function audienceViewer(viewer: Viewer, audience: string): Viewer {
   return { isOpen: false, user: { ...viewer.user, id: audience } };
 }
 
-function ownersIn(event: Parameters<Sight['audienceOf']>[0]): string[] {
+type SeenEvent = Parameters<Sight['audienceOf']>[0];
+
+/** Every subscriber asks it of the same event. */
+const known = new WeakMap<object, string[]>();
+
+function ownersIn(event: SeenEvent): string[] {
+  const key = event.kind === 'change' ? event.change : event.row;
+  const owners = known.get(key) ?? readOwners(event);
+  known.set(key, owners);
+  return owners;
+}
+
+function readOwners(event: SeenEvent): string[] {
   const table = event.kind === 'change' ? event.change.tableName : event.row.table;
   const images = event.kind === 'change' ? [event.change.before, event.change.after] : [event.row.image];
   const owner = TABLES[table]?.owner;

@@ -34,7 +34,7 @@ export class Documents {
 
 function parseCoded(text: string, maxTokens: number): DocumentNode {
   try {
-    return parse(text, { maxTokens });
+    return parse(text, { maxLexicalTokens: maxTokens });
   } catch (error) {
     throw error instanceof GraphQLError ? coded(error, 'GRAPHQL_PARSE_FAILED') : error;
   }

@@ -71,5 +71,5 @@ type Sent = { query?: unknown } | null | undefined;
 /** What was sent as a text; hashes are looked up by the pipeline. */
 function checkTrusted(trusted: TrustedDocuments, { body, query }: FastifyRequest): void {
   for (const { query: text } of [body as Sent, query as Sent].filter((sent) => sent != null))
-    if (text !== undefined) trusted.admit(String(text), undefined);
+    if (text !== undefined) trusted.admit(typeof text === 'string' ? text : '', undefined);
 }

@@ -31,7 +31,7 @@ export function createPipeline(options: PipelineOptions): ApolloServer<Operation
     schema,
     introspection,
     hideSchemaDetailsFromClientErrors: !introspection,
-    parseOptions: { maxTokens: limits.options.tokens },
+    parseOptions: { maxLexicalTokens: limits.options.tokens },
     allowBatchedHttpRequests: false,
     ...(trusted && { persistedQueries: { cache: trusted.cache } }),
     includeStacktraceInErrorResponses: false,

@@ -61,5 +61,5 @@ export class Limits {
   }
 }
 
-export const tooComplex = (what: string) =>
+const tooComplex = (what: string) =>
   new ClientError('QUERY_TOO_COMPLEX', `The operation ${what}: ask for less at a time.`);
