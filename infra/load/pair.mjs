@@ -35,6 +35,7 @@ export async function startServer({ pair }, settings = {}) {
   const env = {
     ...process.env,
     PORT: String(port),
+    ACCESS: 'open',
     PRIMARY_URL: pair.primary.url,
     REPLICA_URLS: pair.replica.url,
     ...settings,

@@ -275,7 +275,6 @@ export type ArrivalsSubscriptionVariables = Exact<{
 
 export type ArrivalsSubscription = { arrivals: { replica: string, at: string, waitedMs: number } };
 
-export type UserFieldsFragment = { id: string, username: string, email: string, firstName: string | null, lastName: string | null, isActive: boolean, emailVerified: boolean, createdAt: string, updatedAt: string };
 export type UserFieldsFragment = { id: string, username: string, email: string | null, firstName: string | null, lastName: string | null, isActive: boolean | null, emailVerified: boolean | null, createdAt: string, updatedAt: string | null };
 
 export type UserQueryVariables = Exact<{

@@ -34,6 +34,7 @@ export const OPERATIONS: Readonly<Record<string, Who>> = {
   'Subscription.userChanged': 'users',
   'Subscription.postChanged': 'users',
   'Subscription.replication': 'administrators',
+  'Subscription.arrivals': 'administrators',
 };
 
 export interface TableRights {

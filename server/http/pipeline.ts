@@ -1,10 +1,8 @@
 import { ApolloServer, type ApolloServerPlugin, type GraphQLRequestContextWillSendResponse } from '@apollo/server';
-import { ApolloServerPluginCacheControlDisabled } from '@apollo/server/plugin/disabled';
 import {
   ApolloServerPluginCacheControlDisabled,
   ApolloServerPluginLandingPageDisabled,
 } from '@apollo/server/plugin/disabled';
-import { ApolloServerPluginLandingPageLocalDefault } from '@apollo/server/plugin/landingPage/default';
 import { GraphQLError, type GraphQLSchema } from 'graphql';
 import type { Logger } from '../lib/logger.ts';
 import { bookmarkHeaders } from './bookmark-headers.ts';
@@ -45,24 +43,6 @@ export function createPipeline(options: PipelineOptions): ApolloServer<Operation
     ],
   });
 }
-
-function sandbox(): ApolloServerPlugin<Operation> {
-  return ApolloServerPluginLandingPageLocalDefault({
-    footer: false,
-    embed: { runTelemetry: false, initialState: { pollForSchemaUpdates: false } },
-    document: FIRST_OPERATION,
-  });
-}
-
-const FIRST_OPERATION = `query Users {
-  users(first: 5) {
-    totalCount
-    nodes { id username email createdAt }
-  }
-  replication {
-    replicas { name state lagMs }
-  }
-}`;
 
 /** An operation that is valid, and asks for too much, is refused before anything is read. */
 function limiting(limits: Limits): ApolloServerPlugin<Operation> {

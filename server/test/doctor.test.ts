@@ -191,7 +191,7 @@ const NAMED: (Fault & { remedy: RegExp })[] = [
     fault: 'a column is not in the column list',
     plant: async () => {
       await primary`alter publication readback drop table users`;
-      await primary`alter publication readback add table users (id, username, email, first_name, is_active, email_verified, created_at, updated_at)`;
+      await primary`alter publication readback add table users (id, username, email, first_name, is_active, email_verified, created_at, updated_at, is_admin, token_version)`;
     },
     found: ['primary column-not-published'],
     remedy: /Publish the table with it/,

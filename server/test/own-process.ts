@@ -27,6 +27,7 @@ export async function ownProcess(
     ...process.env,
     ...settings,
     PORT: String(port),
+    ACCESS: 'open',
     PRIMARY_URL: databases.primary.url,
     REPLICA_URLS: databases.replicas.map(({ url }) => url).join(','),
   };

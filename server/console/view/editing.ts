@@ -24,5 +24,13 @@ export function edit(user: User): void {
 export function load(user: User): void {
   edited.value = user;
   const { username, email, firstName, lastName, isActive } = user;
-  draft.value = { username, email, password: '', firstName: firstName ?? '', lastName: lastName ?? '', isActive };
+  draft.value = {
+    username,
+    // What is not this viewer's to see is not theirs to change either.
+    email: email ?? '',
+    password: '',
+    firstName: firstName ?? '',
+    lastName: lastName ?? '',
+    isActive: isActive ?? true,
+  };
 }

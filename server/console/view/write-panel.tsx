@@ -184,7 +184,7 @@ async function remove({ id, username }: User): Promise<void> {
 const written = ({ user, bookmark }: { user: User; bookmark: string }): Written => ({
   key: user.id,
   bookmark,
-  updatedAt: user.updatedAt,
+  updatedAt: user.updatedAt ?? user.createdAt,
 });
 
 /** One write at a time. What the server refuses is shown at the form. */
