@@ -8,6 +8,7 @@ import { CreateUserDocument } from '../../schema/generated/operations.ts';
 import { projectRoot } from '../../server/lib/root.ts';
 import { freshDatabases, type TestDatabases } from '../../server/test/databases.ts';
 import { disableSubscription, holdApply } from '../../server/test/faults.ts';
+import { addUser, PASSWORD, startProtected } from '../../server/test/people.ts';
 import { startServer, type TestServer } from '../../server/test/server.ts';
 import { CHROMIUM, CHROMIUM_FLAGS } from '../chromium.mjs';
 
@@ -96,7 +97,7 @@ describe.skipIf(!hasBrowser)('in a browser', () => {
   });
   afterAll(() => browser.close());
 
-  async function open(path: string, options: Parameters<Browser['newPage']>[0] = {}): Promise<Page> {
+  async function open(path: string, options: Parameters<Browser['newPage']>[0] = {}, at = server.url): Promise<Page> {
     const opened = await browser.newPage({ viewport: { width: 1400, height: 1000 }, ...options });
     opened.on('pageerror', (error) => problems.push(error.message));
     opened.on('console', (message) => {
@@ -104,9 +105,9 @@ describe.skipIf(!hasBrowser)('in a browser', () => {
     });
     opened.on('request', (request) => {
       const { protocol, host } = new URL(request.url());
-      if (/^(https?|wss?):$/.test(protocol) && host !== new URL(server.url).host) foreign.push(request.url());
+      if (/^(https?|wss?):$/.test(protocol) && host !== new URL(at).host) foreign.push(request.url());
     });
-    await opened.goto(server.url + path);
+    await opened.goto(at + path);
     return opened;
   }
 
@@ -244,29 +245,20 @@ describe.skipIf(!hasBrowser)('in a browser', () => {
         await tested.close();
       });
 
-  test('whoever is refused is asked to sign in, and goes on with the token that this brings', async () => {
-    const tested = await open('/');
-    await tested.route('**/graphql', async (route) => {
-      const { query } = route.request().postDataJSON() as { query: string };
-      const { authorization } = route.request().headers();
-      if (query.includes('mutation SignIn')) await route.fulfill({ json: { data: { signIn: { token: 'sesame' } } } });
-      else if (query.includes('mutation') && authorization !== 'Bearer sesame')
-        await route.fulfill({
-          json: { errors: [{ message: 'Sign in first.', extensions: { code: 'UNAUTHENTICATED' } }] },
-        });
-      else await route.continue();
-    });
-    await tested.waitForSelector('svg.servers');
-    await tested.click('button:has-text("Create user")');
-    await tested.waitForSelector('text=Sign in first.');
-    await tested.fill('input[name=login]', 'ada');
-    await tested.fill('.sign-in input[name=password]', 'correct horse');
+  test('in protected mode one signs in, and then sees the servers, writes, and hears of it', async () => {
+    const own = await startProtected({ MONITOR_INTERVAL_MS: 100 }, databases);
+    const administrator = await addUser(own, true);
+    const tested = await open('/', {}, own.url);
+    await tested.fill('input[name=login]', administrator.username);
+    await tested.fill('.sign-in input[name=password]', PASSWORD);
     await expectAccessible(tested);
     await tested.click('button:has-text("Sign in")');
     await tested.locator('.sign-in').waitFor({ state: 'detached' });
+    await tested.waitForSelector('svg.servers');
     await tested.click('button:has-text("Create user")');
-    await expect.poll(() => tested.locator('.row').count()).toBe(1);
+    await tested.waitForSelector('.row');
     await tested.close();
+    await own.stop();
   });
 
   test('the explorer runs a query, a mutation and a subscription, with everything from this server', async () => {
