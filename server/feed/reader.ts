@@ -114,6 +114,7 @@ export class FeedReader {
     this.#logId = open.logId;
     this.#refusedSince = undefined;
     this.#step({ kind: 'opened', source: source.name });
+    this.#options.moved(); // whoever waits for a log to read, whatever the phase was
     for (let checked = Date.now(); this.#goesOn(open);) {
       const settled = source.settled();
       const batch = await reading.next(BATCH);
