@@ -256,7 +256,7 @@ describe.skipIf(!hasBrowser)('in a browser', () => {
     await tested.locator('.sign-in').waitFor({ state: 'detached' });
     await tested.waitForSelector('svg.servers');
     await tested.click('button:has-text("Create user")');
-    await tested.waitForSelector('.row');
+    await expect.poll(() => tested.locator('.row').count()).toBe(1);
     await tested.close();
     await own.stop();
   });
