@@ -1,10 +1,8 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startCluster, type OwnCluster } from './cluster.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
-import { cutOff, disableSubscription, holdApply, pauseWorker } from './faults.ts';
+import { cutOff, disableSubscription, holdApply, killServer, pauseWorker } from './faults.ts';
 import { randomFrom, runHistory, type Random } from './history.ts';
 import { startServer, type TestServer } from './server.ts';
 
@@ -39,10 +37,9 @@ async function newRegisters(): Promise<string[]> {
   return rows.map((row) => row['id']);
 }
 
-/** Kills the replica's postmaster as a crash would, and starts it again. */
+/** Kills the replica as a crash of its machine would, and starts it again. */
 async function crash(name: string): Promise<() => Promise<void>> {
-  const pid = Number(readFileSync(join(cluster.dir, name, 'postmaster.pid'), 'utf8').split('\n')[0]);
-  process.kill(pid, 'SIGKILL');
+  await killServer(cluster, name);
   return () => cluster.control.startServer(name);
 }
 
