@@ -15,7 +15,7 @@ import { buildChanged, installMissing, sources } from './launch/prepare.mjs';
 
 /** The channel is how the server notices that this process was killed. */
 function serve(args) {
-  return start(node24, [join(root, 'dist/server/main.js'), ...args], {
+  return start(node24, [join(root, 'dist/readback/main.js'), ...args], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
 }

@@ -1,6 +1,12 @@
 import 'dotenv/config';
 import 'reflect-metadata';
-import { createProgram } from './cli/program.ts';
+import { enableCompileCache } from 'node:module';
+import { join } from 'node:path';
+import { projectRoot } from './lib/root.ts';
 
 /** Composition root: the only file with effects at import. */
+
+// What is imported from here on is compiled once. Where the folder cannot be written, it is compiled at each start.
+enableCompileCache(join(projectRoot, 'dist/.compiled'));
+const { createProgram } = await import('./cli/program.ts');
 await createProgram().parseAsync();

@@ -7,7 +7,7 @@ import { complain, modules, node24, root, start, stopCode } from './child.mjs';
 
 const stamp = join(root, 'dist/.built');
 const lock = join(root, 'dist/.lock');
-const bundler = 'infra/launch/bundle.mjs';
+const bundlers = ['infra/launch/program.mjs', 'infra/launch/pages.mjs'];
 
 /** Each resolves with an exit code, 0 also when there was nothing to do. */
 export const installMissing = () => locked(isInstalled, install);
@@ -45,7 +45,7 @@ export function sources() {
     }
   };
   ['server', 'schema', 'infra'].forEach((name) => walk(join(root, name)));
-  ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json', bundler].forEach((name) => add(join(root, name)));
+  ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json', ...bundlers].forEach((name) => add(join(root, name)));
   return hash.digest('hex');
 }
 
@@ -55,10 +55,9 @@ const isBuilt = () => existsSync(stamp) && readFileSync(stamp, 'utf8') === sourc
 async function build() {
   console.error('Building…');
   const built = sources();
-  const codes = await Promise.all([
-    start(join(modules, '.bin/tsc'), ['-p', 'tsconfig.build.json'], { cwd: root }).exit,
-    start(node24, [bundler], { cwd: root }).exit,
-  ]);
+  const [program, pages] = bundlers.map((file) => () => start(node24, [file], { cwd: root }).exit);
+  const compile = () => start(join(modules, '.bin/tsc'), ['-p', 'tsconfig.build.json'], { cwd: root }).exit;
+  const codes = await Promise.all([compile().then((code) => code || program()), pages()]);
   const code = codes.find((each) => each !== 0) ?? 0;
   if (code === 0) writeFileSync(stamp, built);
   return code;

@@ -40,7 +40,7 @@ export async function startServer({ pair }, settings = {}) {
     REPLICA_URLS: pair.replica.url,
     ...settings,
   };
-  const child = await startNode([fileURLToPath(new URL('server/main.js', dist)), 'serve'], env, 'Readback is ready');
+  const child = await startNode([fileURLToPath(new URL('readback/main.js', dist)), 'serve'], env, 'Readback is ready');
   return { url: `http://127.0.0.1:${port}`, ...child };
 }
 

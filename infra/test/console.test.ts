@@ -23,7 +23,7 @@ let databases: TestDatabases;
 let server: TestServer;
 
 beforeAll(async () => {
-  execFileSync(process.execPath, [join(projectRoot, 'infra/launch/bundle.mjs')]);
+  execFileSync(process.execPath, [join(projectRoot, 'infra/launch/pages.mjs')]);
   databases = await freshDatabases({ replicas: 2 });
   server = await startServer({ MONITOR_INTERVAL_MS: 100 }, databases);
 }, 120_000);

@@ -63,6 +63,7 @@ test(
     await add(root, 'order_notes');
     expect(run(root, 'prettier', '--check', 'server', 'schema')).toBe('ok');
     expect(run(root, 'tsc', '-p', 'tsconfig.build.json')).toBe('ok');
+    expect(run(root, 'node', 'infra/launch/program.mjs')).toBe('ok');
     await setUp(databases.config, testConfig(), quiet, join(root, 'sql'));
 
     const query = await serve(root, databases);
@@ -130,6 +131,7 @@ test('the files that the README shows make a table, in few lines', { timeout: 12
   writeFiles(root, { ...files, ...registered(names, [parent], (path) => readFileSync(join(root, path), 'utf8')) });
   expect(run(root, 'prettier', '--check', ...Object.keys(files).filter((path) => path.endsWith('.ts')))).toBe('ok');
   expect(run(root, 'tsc', '-p', 'tsconfig.build.json')).toBe('ok');
+  expect(run(root, 'node', 'infra/launch/program.mjs')).toBe('ok');
 
   await databases.primary`insert into users (username, email, password_hash) values ('ada', 'ada@example.com', '-')`;
   await databases.primary`insert into posts (author_id, title, body) select id, 'Notes', '' from users`;

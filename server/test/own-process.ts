@@ -43,7 +43,7 @@ export async function ownProcess(
     pid: () => child!.pid!,
     kill: () => end('SIGKILL'),
     start: async () => {
-      child = spawn(process.execPath, [join(projectRoot, 'dist/server/main.js'), 'serve'], {
+      child = spawn(process.execPath, [join(projectRoot, 'dist/readback/main.js'), 'serve'], {
         env: environment,
         stdio: ['ignore', 'pipe', 'inherit'],
       });

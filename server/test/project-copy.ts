@@ -42,7 +42,7 @@ export async function serve(root: string, databases: TestDatabases): Promise<(qu
     PRIMARY_URL: primary.url,
     REPLICA_URLS: replicas[0]!.url,
   };
-  const server = spawn(process.execPath, [join(root, 'dist/server/main.js'), 'serve'], { cwd: root, env });
+  const server = spawn(process.execPath, [join(root, 'dist/readback/main.js'), 'serve'], { cwd: root, env });
   const ended = new Promise((resolve) => server.once('exit', resolve));
   onTestFinished(async () => {
     server.kill();

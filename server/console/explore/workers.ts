@@ -1,4 +1,4 @@
-/** Where the bundle put the editor's workers: put in by infra/launch/bundle.mjs. */
+/** Where the bundle put the editor's workers: put in by infra/launch/pages.mjs. */
 declare const WORKERS: Record<'editor' | 'graphql' | 'json', string>;
 
 /** Imported before the editor, which asks for its workers here. */

@@ -94,7 +94,7 @@ async function bundleExplorer() {
 
 function explorerStamp() {
   const own = readdirSync(join(sources, 'explore')).map((name) => join(sources, 'explore', name));
-  const others = ['package-lock.json', 'infra/launch/bundle.mjs', 'server/console/icon.svg'].map((name) =>
+  const others = ['package-lock.json', 'infra/launch/pages.mjs', 'server/console/icon.svg'].map((name) =>
     join(root, name),
   );
   const hash = createHash('sha256');
