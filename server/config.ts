@@ -73,6 +73,10 @@ const variables = z.object({
   PRIMARY_ADMIN_URL: postgresUrl.optional(),
   REPLICA_ADMIN_URLS: urlList.optional(),
   PRIMARY_REPLICATION_URL: z.string().optional(),
+  SUBSCRIPTIONS: z.enum(['made', 'awaited']).default('made'),
+  PRIMARY_POOLED_URL: postgresUrl.optional(),
+  PRIMARY_POOLED_READS_URL: postgresUrl.optional(),
+  REPLICA_POOLED_URLS: urlList.optional(),
   WRITE_DB_HOST: z.string().min(1).optional(),
   WRITE_DB_PORT: port(5432),
   READ_DB_HOST: z.string().min(1).optional(),
@@ -115,6 +119,13 @@ export interface DatabaseUrls {
   url: string;
   /** The login that migrates and wires replication; the same as `url` where none is configured. */
   adminUrl: string;
+  /** Through a connection pooler, each with a login of its own. Left out: what it is for goes straight to `url`. */
+  pooled?: PooledUrls;
+}
+
+export interface PooledUrls {
+  writes?: string;
+  reads?: string;
 }
 
 export interface DatabaseConfig {
@@ -187,12 +198,39 @@ function readDatabases(v: Variables): DatabaseConfig | undefined {
       `REPLICA_ADMIN_URLS must name as many servers as REPLICA_URLS (${replicas.length}), got: ${admins.length}`,
     );
   }
+  const pooled = v.REPLICA_POOLED_URLS;
+  if (pooled && pooled.length !== replicas.length) {
+    throw new SetupError(
+      `REPLICA_POOLED_URLS must name as many servers as REPLICA_URLS (${replicas.length}), got: ${pooled.length}`,
+    );
+  }
   return {
-    primary: { url: primary, adminUrl: v.PRIMARY_ADMIN_URL ?? primary },
-    replicas: replicas.map((url, index) => ({ url, adminUrl: admins[index]! })),
+    primary: withPooled(
+      { url: primary, adminUrl: v.PRIMARY_ADMIN_URL ?? primary },
+      { writes: v.PRIMARY_POOLED_URL, reads: v.PRIMARY_POOLED_READS_URL },
+    ),
+    replicas: replicas.map((url, index) =>
+      withPooled({ url, adminUrl: admins[index]! }, { writes: undefined, reads: pooled?.[index] }),
+    ),
     replicationUrl: v.PRIMARY_REPLICATION_URL,
   };
 }
+
+/** What a pooled session may do is its login's to say, so no other session may have the same one. */
+function withPooled(urls: DatabaseUrls, { writes, reads }: Record<keyof PooledUrls, string | undefined>): DatabaseUrls {
+  if (writes === undefined && reads === undefined) return urls;
+  const given = [writes, reads].filter((url) => url !== undefined).map(loginOf);
+  const taken = [urls.url, urls.adminUrl].map(loginOf);
+  const shared = given.find((login, index) => taken.includes(login) || given.indexOf(login) < index);
+  if (shared !== undefined) throw new SetupError(sharedLogin(shared));
+  return { ...urls, pooled: { ...(writes !== undefined && { writes }), ...(reads !== undefined && { reads }) } };
+}
+
+const loginOf = (url: string) => decodeURIComponent(new URL(url).username);
+
+const sharedLogin = (login: string) =>
+  `PRIMARY_POOLED_URL, PRIMARY_POOLED_READS_URL and REPLICA_POOLED_URLS must each log in as somebody that no other URL ` +
+  `of the same server names, got ${login || 'no user'} twice: choose another name, readback migrate makes the login.`;
 
 function seedUrl(v: Variables, host: string | undefined, databasePort: number): string | undefined {
   if (host === undefined) return undefined;

@@ -1,4 +1,6 @@
 import postgres from 'postgres';
+import { gatedSocket } from './gate.ts';
+import { sessionSettings } from './settings.ts';
 import { readTls } from './tls.ts';
 import { isoTimestamp } from '../lib/time.ts';
 import { formatLsn, parseLsn, type Lsn } from '../lib/lsn.ts';
@@ -25,10 +27,17 @@ export interface ConnectOptions {
   statementTimeoutMs?: number;
   readOnly?: boolean;
   applicationName: string;
+  /** Behind a pooler, which keeps neither settings nor statements of a session: its login has them. Left out: not. */
+  pooled?: PooledOptions;
   /** A connection of the pool closed, asked for or not. */
   closed?: () => void;
   /** A notification arrived on a channel that one of the pool's connections listens on. */
   notified?: () => void;
+}
+
+export interface PooledOptions {
+  /** Awaited before each connection; its failure is that of the connection. */
+  allowed?: () => Promise<void>;
 }
 
 /** A lazily connecting pool: nothing is sent before the first statement. */
@@ -47,22 +56,16 @@ export function connect(url: string, options: ConnectOptions): Sql {
     types,
     // created_at in SQL is createdAt in code, both ways.
     transform: { column: { from: postgres.toCamel, to: postgres.fromCamel } },
-    connection: sessionSettings(options),
+    ...(options.pooled && { prepare: false }),
+    ...(options.pooled?.allowed && { socket: gatedSocket(options.pooled.allowed) }),
+    connection: { application_name: options.applicationName, ...(!options.pooled && ownSettings(options)) },
   });
 }
 
-/** synchronous_commit on: a bookmark is a flushed position, so a commit must be flushed before it is answered. */
-function sessionSettings(options: ConnectOptions) {
-  return {
-    application_name: options.applicationName,
-    TimeZone: 'UTC',
-    DateStyle: 'ISO',
-    ...(options.role && { role: options.role }),
-    ...(options.role === 'readback_writer' && { synchronous_commit: 'on' }),
-    ...(options.readOnly && { default_transaction_read_only: true }),
-    ...(options.statementTimeoutMs !== undefined && { statement_timeout: options.statementTimeoutMs }),
-  };
-}
+const ownSettings = (options: ConnectOptions) => ({
+  ...sessionSettings(options),
+  ...(options.role && { role: options.role }),
+});
 
 /** Host, port and database for people: never the password. */
 export function describeUrl(url: string): string {

@@ -14,7 +14,10 @@ export interface Servers {
   replicas: OperatedServer[];
 }
 
-export type OperateConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'INITIAL_COPY_TIMEOUT_MS'>;
+export type OperateConfig = Pick<
+  Config,
+  'DB_CONNECT_TIMEOUT_MS' | 'STATEMENT_TIMEOUT_MS' | 'INITIAL_COPY_TIMEOUT_MS' | 'SUBSCRIPTIONS'
+>;
 
 /** Opens one connection to each server for `work`; whatever it leaves undone on them ends with it. */
 export async function withServers<T>(

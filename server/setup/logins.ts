@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Sql } from '../db/connect.ts';
+import { pooledSettings, type PooledRole } from '../db/pooled.ts';
 import type { Server } from './requirements.ts';
 
 type Role = 'readback_writer' | 'readback_reader' | 'readback_pruner';
@@ -10,6 +11,21 @@ export async function allowLogin({ admin }: Server, url: string, roles: Role[]):
   const login = decodeURIComponent(username);
   await ensureLogin(admin, login, decodeURIComponent(password));
   for (const role of roles) await runFormatted(admin, 'grant %I to %I', role, login);
+}
+
+/** A login for sessions behind a pooler: it has the rights of one role, and that role's settings, from the start. */
+export async function allowPooled(
+  server: Server,
+  url: string,
+  role: PooledRole,
+  statementTimeoutMs: number,
+): Promise<void> {
+  const { admin } = server;
+  await allowLogin(server, url, [role]);
+  const login = decodeURIComponent(new URL(url).username);
+  const [{ database }] = await admin<[{ database: string }]>`select current_database() as database`;
+  for (const [name, value] of Object.entries(pooledSettings(role, statementTimeoutMs)))
+    await runFormatted(admin, 'alter role %I in database %I set %I to %L', login, database, name, value);
 }
 
 async function ensureLogin(admin: Sql, login: string, password: string): Promise<void> {

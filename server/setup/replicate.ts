@@ -88,6 +88,12 @@ async function mend(primary: Server, replica: Server, current: Subscription, wan
   await followTables(primary, replica, current, conninfo['user']);
 }
 
+/** Of a subscription that somebody else makes and keeps, only the tables are followed. */
+export async function follow(primary: Server, replica: Server): Promise<void> {
+  const current = await readSubscription(replica.admin);
+  if (current) await followTables(primary, replica, current, parse(current.conninfo)['user']);
+}
+
 /** Begins to copy tables that are published since, and lets go of those that no longer are. */
 async function followTables(
   primary: Server,

@@ -1,4 +1,5 @@
 import type { Sql } from '../db/connect.ts';
+import { isPooled } from '../db/session.ts';
 import { SetupError } from '../lib/errors.ts';
 
 /** A server as its administrator sees it: a name for people, and a connection that may set it up. */
@@ -16,6 +17,8 @@ interface Facts {
   superuser: boolean;
   recovering: boolean;
   identity: string;
+  /** Set-up's lock is a session's. */
+  pooled: boolean;
 }
 
 /** Asks both sides for everything that replication needs; throws one SetupError that lists all that is missing. */
@@ -31,13 +34,13 @@ export async function checkRequirements(primary: Server, replicas: Server[]): Pr
 
 async function readFacts({ name, at, admin }: Server): Promise<Facts> {
   try {
-    const [facts] = await admin<[Facts]>`
+    const [facts] = await admin<[Omit<Facts, 'pooled'>]>`
       select current_setting('server_version_num')::int as version, current_setting('wal_level') as wal_level,
              current_setting('track_commit_timestamp') as track_commit_timestamp,
              (select rolsuper from pg_roles where rolname = current_user) as superuser,
              pg_is_in_recovery() as recovering,
              (select system_identifier from pg_control_system()) || '/' || current_database() as identity`;
-    return facts;
+    return { ...facts, pooled: await isPooled(admin) };
   } catch (error) {
     throw new SetupError(
       `${name} (${at}): cannot be used: ${(error as Error).message}. Check that it runs there, and the user and password.`,
@@ -57,6 +60,11 @@ function commonProblems(facts: Facts): string[] {
       : [
           'the setting-up login must be a superuser. Set PRIMARY_ADMIN_URL or REPLICA_ADMIN_URLS to one; the server itself needs no such login.',
         ]),
+    ...(facts.pooled
+      ? [
+          'this is a connection pooler, and set-up needs a session of its own. Name PostgreSQL itself in PRIMARY_URL, REPLICA_URLS and their admin URLs.',
+        ]
+      : []),
     ...(facts.recovering ? ['this is a physical standby, which cannot be written. Name its primary instead.'] : []),
   ];
 }

@@ -1,16 +1,21 @@
 import type { Config, DatabaseConfig } from '../config.ts';
 import { connect, describeUrl } from '../db/connect.ts';
+import { POOLED_ROLES } from '../db/pooled.ts';
 import { SetupError } from '../lib/errors.ts';
+import { awaitSubscription } from './await-subscription.ts';
 import { arrival, beat } from './beat.ts';
 import { awaitInitialCopy } from './copy.ts';
 import { noteCompleteness } from './log-state.ts';
-import { allowLogin } from './logins.ts';
+import { allowLogin, allowPooled } from './logins.ts';
 import { migrate } from './migrate.ts';
 import { subscribe } from './replicate.ts';
 import { checkRequirements, type Server } from './requirements.ts';
 
 type Say = (line: string) => void;
-type SetupConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'INITIAL_COPY_TIMEOUT_MS'>;
+type SetupConfig = Pick<
+  Config,
+  'DB_CONNECT_TIMEOUT_MS' | 'STATEMENT_TIMEOUT_MS' | 'INITIAL_COPY_TIMEOUT_MS' | 'SUBSCRIPTIONS'
+>;
 
 const FIRST_BEAT_TIMEOUT_MS = 30_000;
 
@@ -31,7 +36,8 @@ export async function setUp(
     // Two that set up at once take turns: the lock is the session's, and goes with it.
     await primary.admin`select pg_advisory_lock(hashtextextended('readback.setup', 0))`;
     await migrate(primary, replicas, say, sqlFolder);
-    await replicate(primary, replicas, databases);
+    await replicate(primary, replicas, databases, config, say);
+    await makePooledLogins([primary, ...replicas], databases, config.STATEMENT_TIMEOUT_MS);
     await awaitInitialCopy(primary, replicas, config.INITIAL_COPY_TIMEOUT_MS, say);
     await awaitFirstBeat(primary, replicas);
     await noteCompleteness(replicas);
@@ -52,12 +58,28 @@ function openServers(databases: DatabaseConfig, config: SetupConfig) {
   };
 }
 
-async function replicate(primary: Server, replicas: Server[], databases: DatabaseConfig): Promise<void> {
+async function replicate(
+  primary: Server,
+  replicas: Server[],
+  databases: DatabaseConfig,
+  { SUBSCRIPTIONS }: SetupConfig,
+  say: Say,
+): Promise<void> {
+  const url = replicationUrl(databases);
   await allowLogin(primary, databases.primary.url, ['readback_writer', 'readback_reader']);
   for (const [index, replica] of replicas.entries()) {
     await allowLogin(replica, databases.replicas[index]!.url, ['readback_reader', 'readback_pruner']);
-    await subscribe(primary, replica, replicationUrl(databases));
+    if (SUBSCRIPTIONS === 'awaited') await awaitSubscription(primary, replica, url, say);
+    else await subscribe(primary, replica, url);
   }
+}
+
+async function makePooledLogins(servers: Server[], { primary, replicas }: DatabaseConfig, timeoutMs: number) {
+  for (const [index, { pooled = {} }] of [primary, ...replicas].entries())
+    for (const what of ['writes', 'reads'] as const) {
+      const url = pooled[what];
+      if (url !== undefined) await allowPooled(servers[index]!, url, POOLED_ROLES[what], timeoutMs);
+    }
 }
 
 /** Without a user in it, each replica gets a login of its own. */
