@@ -1,13 +1,14 @@
-import type { Config } from './config.ts';
+import type { Config, DatabaseUrls } from './config.ts';
 import { connect, type ConnectOptions, type Sql } from './db/connect.ts';
 import { Listener } from './db/listener.ts';
+import { PooledGate, POOLED_ROLES } from './db/pooled.ts';
 import type { FeedSource } from './feed/source.ts';
 import type { Releasers } from './lib/releasers.ts';
 import { Primary } from './replication/primary.ts';
 import { Replica } from './replication/replica.ts';
 import type { ReplicaState, ReplicaView } from './replication/state.ts';
 
-type PoolOptions = Pick<ConnectOptions, 'role' | 'max' | 'closed' | 'notified'> & { name: string };
+type PoolOptions = Pick<ConnectOptions, 'role' | 'max' | 'closed' | 'notified' | 'pooled'> & { name: string };
 
 const END_TIMEOUT_S = 3;
 
@@ -26,6 +27,25 @@ export class Pools {
     const sql = this.#connect(url, options);
     this.#open.push(sql);
     return sql;
+  }
+
+  /** Through the pooler, where there is one for this. */
+  openFor(what: keyof typeof POOLED_ROLES, urls: DatabaseUrls, options: Omit<PoolOptions, 'role'>): Sql {
+    const role = POOLED_ROLES[what];
+    const url = urls.pooled?.[what];
+    if (url === undefined) return this.open(urls.url, { ...options, role });
+    const gate = new PooledGate({
+      url,
+      directUrl: urls.url,
+      role,
+      connectTimeoutMs: this.#config.DB_CONNECT_TIMEOUT_MS,
+      statementTimeoutMs: this.#config.STATEMENT_TIMEOUT_MS,
+    });
+    const closed = () => {
+      gate.forget();
+      options.closed?.();
+    };
+    return this.open(url, { ...options, closed, pooled: { allowed: gate.allowed } });
   }
 
   listener(name: string, url: string, rang: () => void): Listener {
@@ -48,26 +68,21 @@ export class Pools {
   }
 }
 
-export function openPrimary(config: Config, pools: Pools, url: string): Primary {
+export function openPrimary(config: Config, pools: Pools, urls: DatabaseUrls): Primary {
   return new Primary({
-    writer: pools.open(url, { role: 'readback_writer', max: config.PRIMARY_POOL_SIZE, name: 'writes' }),
-    reader: pools.open(url, { role: 'readback_reader', max: config.PRIMARY_READS_MAX, name: 'reads of the primary' }),
-    watch: pools.open(url, { role: 'readback_reader', max: 1, name: 'watch of the primary' }),
+    writer: pools.openFor('writes', urls, { max: config.PRIMARY_POOL_SIZE, name: 'writes' }),
+    reader: pools.openFor('reads', urls, { max: config.PRIMARY_READS_MAX, name: 'reads of the primary' }),
+    watch: pools.open(urls.url, { role: 'readback_reader', max: 1, name: 'watch of the primary' }),
   });
 }
 
 /** A closed connection may be a crash, after which the replica has forgotten its latest transactions. */
-export function openReplica(config: Config, pools: Pools, name: string, url: string, primary: Primary): Replica {
+export function openReplica(config: Config, pools: Pools, name: string, urls: DatabaseUrls, primary: Primary): Replica {
   const closed = () => replica.lost();
   const replica: Replica = new Replica({
     name,
-    reader: pools.open(url, {
-      role: 'readback_reader',
-      max: config.REPLICA_POOL_SIZE,
-      name: `reads of ${name}`,
-      closed,
-    }),
-    watch: pools.open(url, { role: 'readback_reader', max: 1, name: `watch of ${name}`, closed }),
+    reader: pools.openFor('reads', urls, { max: config.REPLICA_POOL_SIZE, name: `reads of ${name}`, closed }),
+    watch: pools.open(urls.url, { role: 'readback_reader', max: 1, name: `watch of ${name}`, closed }),
     lookTimeoutMs: config.REPLICA_LOOK_TIMEOUT_MS,
     maxLagMs: config.REPLICA_MAX_LAG_MS,
     lagOf: (applied) => primary.clock.lagOf(applied, performance.now()),

@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { pino } from 'pino';
+import { checkUrls } from './check-urls.ts';
 import type { Config, DatabaseConfig } from './config.ts';
 import { openFeedSource, openPrimary, openReplica, Pools } from './pools.ts';
 import { Access } from './access/access.ts';
@@ -69,13 +70,13 @@ async function build(
   releasers: Releasers,
 ): Promise<Omit<Server, 'stop'>> {
   const pools = new Pools(config, releasers);
-  const primary = openPrimary(config, pools, databases.primary.url);
-  const replicas = databases.replicas.map(({ url }, index) =>
-    openReplica(config, pools, `replica-${index + 1}`, url, primary),
+  const primary = openPrimary(config, pools, databases.primary);
+  const replicas = databases.replicas.map((urls, index) =>
+    openReplica(config, pools, `replica-${index + 1}`, urls, primary),
   );
   const monitor = new Monitor(primary, replicas, config.MONITOR_INTERVAL_MS);
   releasers.add('monitor', () => monitor.stop());
-  await monitor.start();
+  await Promise.all([checkUrls(config, databases), monitor.start()]);
 
   const feed = openFeed(config, databases, pools, replicas, log, releasers);
   for (const [index, replica] of replicas.entries()) {

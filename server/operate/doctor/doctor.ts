@@ -1,5 +1,6 @@
 import type { Servers } from '../servers.ts';
 import { checkLogins } from './checks/logins.ts';
+import { checkPoolers } from './checks/poolers.ts';
 import { checkPublication } from './checks/publication.ts';
 import { checkReplicas } from './checks/replicas.ts';
 import { checkServers } from './checks/servers.ts';
@@ -24,6 +25,7 @@ export function findingsOf(facts: Facts, { maxWalBytes }: Pick<DoctorOptions, 'm
   return bySeverity([
     ...checkServers(facts),
     ...checkLogins(facts),
+    ...checkPoolers(facts),
     ...checkPublication(facts),
     ...checkSlots(facts, maxWalBytes),
     ...checkSubscriptions(facts),

@@ -14,6 +14,10 @@ export interface ServerFacts {
   basics?: Basics;
   /** Undefined where the version is too old to be asked, or the login may not look. */
   login?: LoginFacts;
+  /** The URL leads to a connection pooler. */
+  isPooled?: boolean;
+  /** Poolers whose sessions are not what the server needs. */
+  poolers?: PoolerFacts[];
   /** Names of the roles that set-up makes and that are not there. */
   missingRoles?: string[];
   missingGrants?: Grant[];
@@ -41,6 +45,15 @@ export interface LoginFacts {
   refused?: string;
   /** Roles that it may not take on. */
   lacks: string[];
+}
+
+export interface PoolerFacts {
+  at: string;
+  login: string;
+  /** What is wrong with its sessions. */
+  faults: string[];
+  /** Why it cannot be asked. */
+  unreachable?: string;
 }
 
 export interface Grant {

@@ -16,6 +16,8 @@ export type Check =
   | 'not-set-up'
   | 'role-missing'
   | 'login'
+  | 'pooler'
+  | 'pooled-sessions'
   | 'privilege'
   | 'limit'
   | 'wal-limit'

@@ -11,6 +11,7 @@ import {
   PRIMARY_ROLES,
   REPLICA_ROLES,
 } from './logins.ts';
+import { lookAtPoolers } from './poolers.ts';
 import { lookAtPrimary } from './primary.ts';
 import { probe } from './probe.ts';
 import { lookAtReplica } from './replica.ts';
@@ -63,6 +64,7 @@ async function primaryDetails(primary: OperatedServer, options: LookOptions): Pr
     details,
     limits: await lookAtSenders(admin),
     login: await lookAtLogin(primary, PRIMARY_ROLES, options),
+    ...(await lookAtPoolers(primary.urls, options)),
     missingRoles: await missingRoles(admin, PRIMARY_ROLES),
     missingGrants: await missingGrants(admin, grantsOfPrimary(details.published)),
   };
@@ -80,6 +82,7 @@ async function replicaDetails(
     ...(await replicaLimits(replica)),
     details,
     login: await lookAtLogin(replica, REPLICA_ROLES, options),
+    ...(await lookAtPoolers(replica.urls, options)),
     missingRoles: await missingRoles(admin, REPLICA_ROLES),
     missingGrants: await missingGrants(admin, grantsOfReplica(details.shapes)),
   };
