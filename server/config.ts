@@ -67,6 +67,12 @@ const variables = z.object({
   SOCKETS_PER_ADDRESS_MAX: limit(),
   SUBSCRIPTIONS_PER_USER_MAX: limit(),
   SUBSCRIPTIONS_PER_ADDRESS_MAX: limit(),
+  // Left out: the metrics are on PORT in open mode, and nowhere in protected mode.
+  METRICS_PORT: wholeText(0, 65535).optional(),
+  METRICS_HOST: z.string().min(1).default('127.0.0.1'),
+  OTEL_EXPORTER_OTLP_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: 'must be a URL such as http://127.0.0.1:4318' })
+    .optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('warn'),
   PRIMARY_URL: postgresUrl.optional(),
   REPLICA_URLS: urlList.optional(),

@@ -1,8 +1,10 @@
 import type { Config, DatabaseUrls } from './config.ts';
 import { connect, type ConnectOptions, type Sql } from './db/connect.ts';
 import { Listener } from './db/listener.ts';
+import { observed } from './db/observed.ts';
 import { PooledGate, POOLED_ROLES } from './db/pooled.ts';
 import type { FeedSource } from './feed/source.ts';
+import type { Observer } from './lib/observer.ts';
 import type { Releasers } from './lib/releasers.ts';
 import { Primary } from './replication/primary.ts';
 import { Replica } from './replication/replica.ts';
@@ -15,10 +17,12 @@ const END_TIMEOUT_S = 3;
 /** Opens connection pools, and closes them with the server. */
 export class Pools {
   readonly #config: Config;
+  readonly #observer: Observer;
   readonly #open: Sql[] = [];
 
-  constructor(config: Config, releasers: Releasers) {
+  constructor(config: Config, observer: Observer, releasers: Releasers) {
     this.#config = config;
+    this.#observer = observer;
     // All at once: a server that is away makes each wait its whole time.
     releasers.add('connections', () => Promise.all(this.#open.map((sql) => sql.end({ timeout: END_TIMEOUT_S }))));
   }
@@ -26,7 +30,7 @@ export class Pools {
   open(url: string, options: PoolOptions): Sql {
     const sql = this.#connect(url, options);
     this.#open.push(sql);
-    return sql;
+    return observed(sql, this.#observer.pool(options.name, options.max));
   }
 
   /** Through the pooler, where there is one for this. */

@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { pino } from 'pino';
+import { pino, type DestinationStream } from 'pino';
 import { checkUrls } from './check-urls.ts';
 import type { Config, DatabaseConfig } from './config.ts';
 import { openFeedSource, openPrimary, openReplica, Pools } from './pools.ts';
@@ -14,6 +14,7 @@ import { Feed } from './feed/feed.ts';
 import { Pruner } from './feed/pruner.ts';
 import { describeFeed } from './feed/state.ts';
 import { createApp } from './http/app.ts';
+import { createMetricsApp, type Scrape } from './http/metrics.ts';
 import { Documents } from './http/documents.ts';
 import { FanOut } from './http/fan-out/fan-out.ts';
 import { Limits, type LimitOptions } from './http/limits/limits.ts';
@@ -22,6 +23,7 @@ import { Operations } from './http/operation.ts';
 import { createPipeline } from './http/pipeline.ts';
 import { SetupError } from './lib/errors.ts';
 import type { Logger } from './lib/logger.ts';
+import type { Observer } from './lib/observer.ts';
 import { Hasher } from './lib/password.ts';
 import { Releasers } from './lib/releasers.ts';
 import { projectRoot } from './lib/root.ts';
@@ -32,12 +34,16 @@ import type { Primary } from './replication/primary.ts';
 import type { Replica } from './replication/replica.ts';
 import { Router } from './replication/router.ts';
 import { ReplicationStatus } from './replication/status.ts';
+import { describeError, operationLog } from './observe/log.ts';
+import { Observation } from './observe/observer.ts';
 import type { Services } from './resolvers/context.ts';
 import { buildGraphQLSchema } from './resolvers/schema.ts';
 
 export interface Server {
   host: string;
   port: number;
+  /** Of the listener for metrics alone, where there is one. */
+  metricsPort: number | undefined;
   /** Live subscriptions to changes. */
   subscribers: () => number;
   /** Kinds of subscriptions, each event of which is rendered once. */
@@ -59,8 +65,13 @@ export async function serve(config: Config, databases: DatabaseConfig, log = cre
   }
 }
 
-export function createLog({ LOG_LEVEL }: Pick<Config, 'LOG_LEVEL'>): Logger {
-  return pino({ level: LOG_LEVEL, redact: ['req.headers.cookie', 'req.headers.authorization'] }, pino.destination(2));
+/** Its lines go to stderr, or where they are told to go. */
+export function createLog(
+  { LOG_LEVEL }: Pick<Config, 'LOG_LEVEL'>,
+  destination: DestinationStream = pino.destination(2),
+): Logger {
+  const redact = ['req.headers.cookie', 'req.headers.authorization'];
+  return pino({ level: LOG_LEVEL, redact, serializers: { err: describeError } }, destination);
 }
 
 async function build(
@@ -69,7 +80,8 @@ async function build(
   log: Logger,
   releasers: Releasers,
 ): Promise<Omit<Server, 'stop'>> {
-  const pools = new Pools(config, releasers);
+  const { observation, meter } = await observe(config, log, releasers);
+  const pools = new Pools(config, observation, releasers);
   const primary = openPrimary(config, pools, databases.primary);
   const replicas = databases.replicas.map((urls, index) =>
     openReplica(config, pools, `replica-${index + 1}`, urls, primary),
@@ -122,10 +134,22 @@ async function build(
     bufferBytes: config.WS_BUFFER_BYTES,
     slowClientTimeoutMs: config.WS_SLOW_CLIENT_TIMEOUT_MS,
   });
-  const { host, port } = await listenHttp(config, services, router, fanOut, log, releasers);
+  const scrape = meter?.scrape({
+    ...services,
+    fanOut,
+    pools: observation.pools,
+    slotsTimeoutMs: config.REPLICA_LOOK_TIMEOUT_MS,
+  });
+  const metricsPort = scrape && (await listenMetrics(config, scrape, releasers));
+  const onPort = config.METRICS_PORT === undefined ? scrape : undefined;
+  const { host, port } = await listenHttp(
+    { config, services, router, fanOut, observer: observation, scrape: onPort, log },
+    releasers,
+  );
   return {
     host,
     port,
+    metricsPort,
     subscribers: () => fanOut.subscribers,
     groups: () => fanOut.groups,
     slowClients: () => fanOut.slowClients,
@@ -151,18 +175,31 @@ function createAccess(config: Config, { writer }: Primary, hasher: Hasher, sessi
 
 const HOUR_MS = 3_600_000;
 
+interface HttpParts {
+  config: Config;
+  services: Services;
+  router: Router;
+  fanOut: FanOut;
+  observer: Observer;
+  scrape: Scrape | undefined;
+  log: Logger;
+}
+
 async function listenHttp(
-  config: Config,
-  services: Services,
-  router: Router,
-  fanOut: FanOut,
-  log: Logger,
+  { config, services, router, fanOut, observer, scrape, log }: HttpParts,
   releasers: Releasers,
-) {
+): Promise<{ host: string; port: number }> {
   const schema = buildGraphQLSchema();
   const limits = new Limits(schema, limitsOf(config));
   const trusted = config.TRUSTED_DOCUMENTS === undefined ? undefined : readTrustedDocuments(config.TRUSTED_DOCUMENTS);
-  const pipeline = createPipeline({ schema, limits, introspection: config.INTROSPECTION === 'on', trusted, log });
+  const pipeline = createPipeline({
+    schema,
+    limits,
+    introspection: config.INTROSPECTION === 'on',
+    trusted,
+    observer,
+    log,
+  });
   await pipeline.start();
   releasers.add('pipeline', () => pipeline.stop());
   const corsOrigins =
@@ -170,7 +207,7 @@ async function listenHttp(
   const app = await createApp({
     schema,
     pipeline,
-    operations: new Operations(services, router, limits),
+    operations: new Operations(services, router, limits, observer),
     documents: new Documents(schema, config.QUERY_TOKENS_MAX),
     limits,
     trusted,
@@ -180,14 +217,35 @@ async function listenHttp(
     status: services.status,
     pages: join(projectRoot, 'dist', 'pages'),
     trustProxy: config.TRUST_PROXY ?? [],
+    observer,
+    scrape,
     log,
     bodyLimitBytes: config.BODY_LIMIT_BYTES,
     corsOrigins,
   });
   releasers.add('http', () => app.close());
-  await bind(app, config);
-  const { port } = app.server.address() as AddressInfo;
+  const port = await bind(app, { host: config.HOST, port: config.PORT }, ['HOST', 'PORT']);
   return { host: config.HOST, port };
+}
+
+/** What is on METRICS_PORT is for whoever reaches it: on the main port everybody is, so it is there in open mode alone. */
+const hasMetrics = ({ ACCESS, METRICS_PORT }: Config) => ACCESS === 'open' || METRICS_PORT !== undefined;
+
+/** Metrics and traces are loaded where they are asked for: they cost memory and time at start. */
+async function observe(config: Config, log: Logger, releasers: Releasers) {
+  const endpoint = config.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const meter = hasMetrics(config) ? new (await import('./observe/metrics.ts')).EventMeter() : undefined;
+  const tracing = endpoint === undefined ? undefined : new (await import('./observe/tracing.ts')).Tracing(endpoint);
+  if (tracing) releasers.add('traces', () => tracing.stop());
+  const observation = new Observation({ meter, log: operationLog(log, config.LOG_LEVEL), tracing });
+  return { observation, meter };
+}
+
+async function listenMetrics(config: Config, scrape: Scrape, releasers: Releasers): Promise<number | undefined> {
+  if (config.METRICS_PORT === undefined) return undefined;
+  const app = createMetricsApp(scrape);
+  releasers.add('metrics', () => app.close());
+  return bind(app, { host: config.METRICS_HOST, port: config.METRICS_PORT }, ['METRICS_HOST', 'METRICS_PORT']);
 }
 
 const limitsOf = (config: Config): LimitOptions => ({
@@ -201,15 +259,21 @@ const limitsOf = (config: Config): LimitOptions => ({
   operationTimeoutMs: config.OPERATION_TIMEOUT_MS,
 });
 
-async function bind(app: Awaited<ReturnType<typeof createApp>>, { HOST, PORT }: Config): Promise<void> {
+/** `names` are the variables that say where. Returns the port, which may have been left to the system. */
+async function bind(
+  app: Awaited<ReturnType<typeof createApp>>,
+  { host, port }: { host: string; port: number },
+  names: [host: string, port: string],
+): Promise<number> {
   try {
-    await app.listen({ host: HOST, port: PORT });
+    await app.listen({ host, port });
+    return (app.server.address() as AddressInfo).port;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'EADDRINUSE')
-      throw new SetupError(`Port ${PORT} is taken: stop what listens there, or set PORT to a free one.`);
+      throw new SetupError(`Port ${port} is taken: stop what listens there, or set ${names[1]} to a free one.`);
     throw new SetupError(
-      `Cannot listen on ${HOST}:${PORT}: ${message}. Set HOST and PORT to an address of this machine.`,
+      `Cannot listen on ${host}:${port}: ${message}. Set ${names.join(' and ')} to an address of this machine.`,
     );
   }
 }

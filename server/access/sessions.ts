@@ -104,7 +104,7 @@ export class Sessions {
   async #load(id: string, seen: Lsn): Promise<Standing | null> {
     const { router, primary } = this.#options;
     const position = later(later(seen, this.#told), primary.clock.latest ?? 0n);
-    const reads = new Reads(router, primary, 'session', position);
+    const reads = new Reads(router, primary, 'session', position, undefined);
     try {
       const { values } = await reads.read((place) => standingById.batcherOn(place.sql).load([id]));
       return values[0] ?? null;

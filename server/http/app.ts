@@ -9,6 +9,7 @@ import type { GraphQLSchema } from 'graphql';
 import type { Access } from '../access/access.ts';
 import type { LiveSubscriptions } from '../access/live.ts';
 import type { Logger } from '../lib/logger.ts';
+import type { Observer } from '../lib/observer.ts';
 import type { ReplicationStatus } from '../replication/status.ts';
 import type { Documents } from './documents.ts';
 import type { FanOut } from './fan-out/fan-out.ts';
@@ -16,6 +17,7 @@ import { addGraphQL } from './graphql.ts';
 import { addHealth } from './health.ts';
 import type { Limits } from './limits/limits.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
+import { addMetrics, type Scrape } from './metrics.ts';
 import type { Operation, Operations } from './operation.ts';
 import { addPages } from './pages.ts';
 import { addRest, restErrorBody } from './rest.ts';
@@ -36,6 +38,9 @@ export interface AppOptions {
   status: ReplicationStatus;
   /** The folder of the pages that the build made. */
   pages: string;
+  observer: Observer;
+  /** Undefined: the metrics are not for whoever reaches this port. */
+  scrape: Scrape | undefined;
   log: Logger;
   bodyLimitBytes: number;
   /** Origins that browsers may call from; '*' for any. */
@@ -66,10 +71,13 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
   });
   app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
+  const { together } = options.observer;
+  if (together) app.addHook('preHandler', (_request, _reply, done) => together(done));
   addErrors(app, options.log);
   addGraphQL(app, options.pipeline, options.operations, options.trusted, GRAPHQL_PATH);
   addRest(app, options.pipeline, options.operations);
   addHealth(app, options.status);
+  if (options.scrape) addMetrics(app, options.scrape);
   addPages(app, options.pages);
   const closeWebsockets = attachWebsockets(app.server, {
     ...options,

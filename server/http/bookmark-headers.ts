@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify';
+import type { Via } from '../lib/observer.ts';
 import type { Wishes } from './operation.ts';
 
 /**
@@ -14,11 +15,13 @@ const CONSISTENCY_HEADER = 'readback-consistency';
 const COOKIE_MAX_AGE_S = 3600;
 
 /** What the request's headers ask for. The header wins over the cookies: whoever sets it knows what it read. */
-export function wishesOf(request: FastifyRequest): Wishes {
+export function wishesOf(request: FastifyRequest, via: Via): Wishes {
   const { [READ_COOKIE]: read, [WRITE_COOKIE]: write } = request.cookies;
   const header = headerOf(request, BOOKMARK_HEADER);
   return {
     requestId: request.id,
+    via,
+    traceparent: headerOf(request, 'traceparent'),
     address: request.ip,
     authorization: request.headers.authorization,
     bookmarks:

@@ -6,6 +6,7 @@ import { asClientError } from '../lib/errors.ts';
 import { clearedCookies, wishesOf } from './bookmark-headers.ts';
 import type { Operation, Operations } from './operation.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
+import { codeOf } from './masking.ts';
 import { statusOf } from './rest-form.ts';
 
 /** Apollo's page says by itself which scripts and frames it needs, with a nonce for each that it has: the rest is said here. */
@@ -41,8 +42,8 @@ async function begin(
   reply: FastifyReply,
 ): Promise<Operation> {
   try {
-    const operation = await operations.begin(wishesOf(request));
-    if (trusted) checkTrusted(trusted, request);
+    const operation = await operations.begin(wishesOf(request, 'http'));
+    if (trusted) checkTrusted(trusted, request, operation);
     abandonWith(reply, operation);
     return operation;
   } catch (error) {
@@ -69,7 +70,12 @@ export function atStatus(error: unknown): unknown {
 type Sent = { query?: unknown } | null | undefined;
 
 /** What was sent as a text; hashes are looked up by the pipeline. */
-function checkTrusted(trusted: TrustedDocuments, { body, query }: FastifyRequest): void {
-  for (const { query: text } of [body as Sent, query as Sent].filter((sent) => sent != null))
-    if (text !== undefined) trusted.admit(typeof text === 'string' ? text : '', undefined);
+function checkTrusted(trusted: TrustedDocuments, { body, query }: FastifyRequest, { observer }: Operation): void {
+  try {
+    for (const { query: text } of [body as Sent, query as Sent].filter((sent) => sent != null))
+      if (text !== undefined) trusted.admit(typeof text === 'string' ? text : '', undefined);
+  } catch (error) {
+    observer?.ended(codeOf(error));
+    throw error;
+  }
 }

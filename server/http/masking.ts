@@ -31,13 +31,23 @@ export function maskError(formatted: GraphQLFormattedError, error: unknown): Gra
   return { message: MASKED, ...place, extensions: { code: 'INTERNAL_SERVER_ERROR' } };
 }
 
+/** The code of an error that a request failed with, as the client gets it. */
+export const codeOf = (error: unknown) =>
+  codeIn(maskError(error instanceof GraphQLError ? error.toJSON() : { message: '' }, error));
+
+/** Of an error that was masked. */
+export function codeIn({ extensions }: GraphQLFormattedError): string {
+  const code = extensions?.['code'];
+  return typeof code === 'string' ? code : 'INTERNAL_SERVER_ERROR';
+}
+
 /** The parser gave up at the most tokens that a document may have. */
 const isTooLong = ({ message, extensions }: GraphQLFormattedError) =>
   extensions?.['code'] === 'GRAPHQL_PARSE_FAILED' && /contains more tha[nt] \d+ tokens/.test(message);
 
 /** True where the log needs it: the client is told nothing of it. */
 export function isInternal(error: GraphQLError): boolean {
-  return maskError(error.toJSON(), error).extensions?.['code'] === 'INTERNAL_SERVER_ERROR';
+  return codeOf(error) === 'INTERNAL_SERVER_ERROR';
 }
 
 /** An error with such a code was made by GraphQL itself where it wraps none that was thrown below it. */

@@ -5,16 +5,21 @@ import { badInput } from '../lib/errors.ts';
 import { Loaders } from '../loaders/loaders.ts';
 import { badBookmark, decodeBookmark, encodeBookmark } from '../replication/bookmark.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
+import type { Observer, OperationObserver, Via } from '../lib/observer.ts';
 import type { Primary } from '../replication/primary.ts';
 import { Reads, type Level, type Report } from '../replication/reads.ts';
 import type { Router } from '../replication/router.ts';
 import { Deadline } from './limits/deadline.ts';
 import type { Limits } from './limits/limits.ts';
 import type { Context, Services } from '../resolvers/context.ts';
+import { codeOf } from './masking.ts';
 
 /** What a client says about one operation beside its document: headers, cookie, or websocket extensions. */
 export interface Wishes {
   requestId: string;
+  via: Via;
+  /** Of the client's trace. */
+  traceparent?: string | undefined;
   address: string;
   /** HTTP: the header that may hold a token. */
   authorization?: string | undefined;
@@ -28,6 +33,8 @@ export interface Wishes {
 }
 
 export interface Operation extends Context {
+  /** Undefined for the rendering of an event. */
+  observer: OperationObserver | undefined;
   browser: Wishes['browser'];
   /** From here on it has its time. */
   begun: () => void;
@@ -44,30 +51,37 @@ export class Operations {
   readonly #services: Services;
   readonly #router: Router;
   readonly #limits: Limits;
+  readonly #observer: Observer;
 
-  constructor(services: Services, router: Router, limits: Limits) {
+  constructor(services: Services, router: Router, limits: Limits, observer: Observer) {
+    this.#observer = observer;
     this.#services = services;
     this.#router = router;
     this.#limits = limits;
   }
 
   /** @throws ClientError UNAUTHENTICATED, BAD_BOOKMARK, or BAD_USER_INPUT for an unknown consistency. */
-  async begin({
-    requestId,
-    address,
-    authorization,
-    socket,
-    bookmarks = [],
-    consistency,
-    browser,
-  }: Wishes): Promise<Operation> {
+  async begin(wishes: Wishes): Promise<Operation> {
+    const observer = this.#observer.operation(wishes);
+    try {
+      return await this.#admit(wishes, observer);
+    } catch (error) {
+      observer.ended(codeOf(error));
+      throw error;
+    }
+  }
+
+  async #admit(
+    { requestId, address, authorization, socket, bookmarks = [], consistency, browser }: Wishes,
+    observer: OperationObserver,
+  ): Promise<Operation> {
     const viewer = socket?.viewer ?? (await this.#viewer(authorization, address));
     await this.#limits.count(viewer, address);
     const level = parseLevel(consistency);
     const positions = await readBookmarks(bookmarks, this.#services.primary);
     const position = positions.length > 0 ? positions.reduce(later) : null;
     const { renewed } = socket ?? {};
-    return { ...this.#make(requestId, level, position), viewer, address, renewed, browser };
+    return { ...this.#make(requestId, level, position, observer), viewer, address, renewed, browser };
   }
 
   /** Tokens that are not good count at the address that they come from. */
@@ -83,23 +97,25 @@ export class Operations {
 
   /** For the execution of a subscription on one event: what it reads is at or behind the event. */
   forEvent({ requestId, address }: Operation, viewer: Viewer, seen: Lsn | null): Operation {
-    return { ...this.#make(requestId, 'session', seen), viewer, address, browser: undefined };
+    return { ...this.#make(requestId, 'session', seen, undefined), viewer, address, browser: undefined };
   }
 
   #make(
     requestId: string,
     level: Level,
     position: Lsn | null,
+    observer: OperationObserver | undefined,
   ): Omit<Operation, 'viewer' | 'address' | 'renewed' | 'browser'> {
     const { primary } = this.#services;
-    const reads = new Reads(this.#router, primary, level, position);
+    const reads = new Reads(this.#router, primary, level, position, observer);
     const deadline = new Deadline(this.#limits.options.operationTimeoutMs);
     const cluster = () => primary.identity?.cluster ?? 0n;
     const token = (lsn: Lsn) => (primary.identity ? encodeBookmark(primary.identity, lsn) : '');
     return {
       requestId,
+      observer,
       reads,
-      loaders: new Loaders(reads, deadline.signal),
+      loaders: new Loaders(reads, deadline.signal, observer),
       services: this.#services,
       bookmark: token,
       readBookmark: (text) => readBookmark(text, primary),

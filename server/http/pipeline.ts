@@ -5,11 +5,12 @@ import {
 } from '@apollo/server/plugin/disabled';
 import { GraphQLError, type GraphQLSchema } from 'graphql';
 import type { Logger } from '../lib/logger.ts';
+import type { Observer } from '../lib/observer.ts';
 import { bookmarkHeaders } from './bookmark-headers.ts';
 import { atStatus } from './graphql.ts';
 import type { Limits } from './limits/limits.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
-import { isInternal, maskError } from './masking.ts';
+import { codeIn, isInternal, maskError } from './masking.ts';
 import type { Operation } from './operation.ts';
 import { sandbox } from './sandbox.ts';
 
@@ -19,12 +20,13 @@ export interface PipelineOptions {
   /** Whether clients may ask for the schema, and browsers see a page to explore it with. */
   introspection: boolean;
   trusted: TrustedDocuments | undefined;
+  observer: Observer;
   log: Logger;
 }
 
 /** The one pipeline of queries and mutations: HTTP, websocket and REST all run through it. */
 export function createPipeline(options: PipelineOptions): ApolloServer<Operation> {
-  const { schema, limits, introspection, trusted, log } = options;
+  const { schema, limits, introspection, trusted, observer, log } = options;
   return new ApolloServer<Operation>({
     schema,
     introspection,
@@ -38,10 +40,24 @@ export function createPipeline(options: PipelineOptions): ApolloServer<Operation
     plugins: [
       ApolloServerPluginCacheControlDisabled(),
       introspection ? sandbox() : ApolloServerPluginLandingPageDisabled(),
+      naming(observer),
       limiting(limits),
       reporting(log),
     ],
   });
+}
+
+/** Tells of operations that are valid, and of requests that hold none. */
+function naming(observer: Observer): ApolloServerPlugin<Operation> {
+  return {
+    invalidRequestWasReceived: async () =>
+      observer.operation({ requestId: undefined, via: 'http' }).ended('BAD_REQUEST'),
+    requestDidStart: async ({ contextValue }) => ({
+      didResolveOperation: async ({ operation }) => {
+        if (operation) contextValue.observer?.known(operation.operation, operation.name?.value);
+      },
+    }),
+  };
 }
 
 /** An operation that is valid, and asks for too much, is refused before anything is read. */
@@ -86,6 +102,7 @@ const overWebsocket = () =>
 async function report({ response, contextValue }: GraphQLRequestContextWillSendResponse<Operation>): Promise<void> {
   const readback = contextValue.report();
   contextValue.release();
+  contextValue.observer?.ended(outcomeOf(response.body), readback);
   const headers =
     readback.bookmark === undefined
       ? []
@@ -94,4 +111,9 @@ async function report({ response, contextValue }: GraphQLRequestContextWillSendR
   if (response.body.kind === 'single') {
     response.body.singleResult.extensions = { ...response.body.singleResult.extensions, readback };
   }
+}
+
+function outcomeOf(body: GraphQLRequestContextWillSendResponse<Operation>['response']['body']): string {
+  const [error] = (body.kind === 'single' && body.singleResult.errors) || [];
+  return error === undefined ? 'ok' : codeIn(error);
 }

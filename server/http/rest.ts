@@ -102,7 +102,7 @@ function runner(pipeline: ApolloServer<Operation>, operations: Operations) {
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<Data> => {
-    const contextValue = await operations.begin(wishesOf(request));
+    const contextValue = await operations.begin(wishesOf(request, 'rest'));
     abandonWith(reply, contextValue);
     const query = textOf(document as unknown as TypedDocumentNode<never, never>);
     const { body, http } = await pipeline.executeOperation({ query, variables: { ...variables } }, { contextValue });

@@ -34,7 +34,7 @@ import type { Channel } from './fan-out/subscriber.ts';
 import type { Limits } from './limits/limits.ts';
 import { SocketRoom } from './limits/socket-room.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
-import { isInternal, maskError } from './masking.ts';
+import { codeOf, isInternal, maskError } from './masking.ts';
 import type { Operation, Operations } from './operation.ts';
 import { SocketSession, UNAUTHORIZED } from './socket-session.ts';
 
@@ -114,14 +114,17 @@ function handlers(options: WebsocketOptions) {
     },
     onSubscribe: (context: SocketContext, id: string, payload: SubscribePayload) =>
       prepare(options, payload, id, context),
-    execute: (args: ExecutionArgs) => execute(options.pipeline, args as Args),
-    subscribe: (args: ExecutionArgs) => subscribe(options, args as Args),
+    execute: (args: ExecutionArgs) => within(args as Args, () => execute(options.pipeline, args as Args)),
+    subscribe: (args: ExecutionArgs) => within(args as Args, () => subscribe(options, args as Args)),
     onNext: (_: unknown, _id: string, _payload: unknown, args: ExecutionArgs, result: ExecutionResult) =>
       present(args as Args, result, options.log),
     onError: (_: unknown, _id: string, _payload: unknown, errors: readonly GraphQLError[]) =>
       errors.map((error) => mask(error, randomUUID(), options.log)),
   };
 }
+
+const within = <T>({ contextValue: { observer } }: Args, work: () => T): T =>
+  observer ? observer.within(work) : work();
 
 /** False: the socket is refused. Without a token it is nobody's: who is not signed in may sign in or up on it. */
 async function connect(
@@ -155,15 +158,21 @@ async function prepare(
 ): Promise<Args | GraphQLError[]> {
   const { schema, operations, documents, limits, trusted, addressOf } = options;
   const { socket, request, session } = extra;
+  let begun: Operation | undefined;
   try {
     if (session!.isOver) return [new ClientError('UNAUTHENTICATED', 'The token of this websocket is over.')];
     limits.checkSocket(Object.keys(subscriptions).length);
     const contextValue = await operations.begin({ ...wishes(payload), address: addressOf(request), socket: session! });
+    begun = contextValue;
     const query = trusted ? trusted.admit(payload.query, hashOf(payload)) : payload.query;
     const { document, errors } = documents.read(query);
     const operation = getOperationAST(document, payload.operationName) ?? undefined;
     if (operation?.operation === 'subscription') {
-      if (errors.length > 0) return errors;
+      if (errors.length > 0) {
+        contextValue.observer?.ended(codeOf(errors[0]));
+        return errors;
+      }
+      contextValue.observer?.known('subscription', operation.name?.value);
       limits.check(document, operation, payload.variables ?? {});
     }
     const { operationName, variables: variableValues } = payload;
@@ -179,6 +188,7 @@ async function prepare(
       extra,
     };
   } catch (error) {
+    begun?.observer?.ended(codeOf(error));
     if (error instanceof GraphQLError) return [error];
     throw error;
   }
@@ -186,6 +196,8 @@ async function prepare(
 
 const wishes = ({ extensions }: SubscribePayload) => ({
   requestId: randomUUID(),
+  via: 'websocket' as const,
+  traceparent: textOf(extensions?.['traceparent']),
   bookmarks: typeof extensions?.['bookmark'] === 'string' ? listOf(extensions['bookmark']) : [],
   consistency: textOf(extensions?.['consistency']),
 });
@@ -218,11 +230,18 @@ async function subscribe(
   options: WebsocketOptions,
   args: Args,
 ): Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult> {
+  const { observer } = args.contextValue;
   const source = await createSourceEventStream(args);
-  if (!(Symbol.asyncIterator in source)) return source;
+  if (!(Symbol.asyncIterator in source)) {
+    observer?.ended(codeOf(source.errors?.[0]));
+    return source;
+  }
   try {
-    return open(options, args, source);
+    const events = open(options, args, source);
+    observer?.ended('ok');
+    return events;
   } catch (error) {
+    observer?.ended(codeOf(error));
     if (error instanceof GraphQLError) return { errors: [error] };
     throw error;
   }

@@ -19,6 +19,14 @@ export class Hasher {
     this.#mostWaiting = mostWaiting;
   }
 
+  get running(): number {
+    return this.#running;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /** @throws ClientError RATE_LIMITED, at once, where too many wait already. */
   hash(password: string): Promise<string> {
     return this.#inTurn(() => hash(password, PARAMETERS));

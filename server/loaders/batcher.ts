@@ -6,11 +6,12 @@ export interface Batch<Value> {
   seen: Lsn;
 }
 
-/** The signal aborts when nobody waits for the keys any more. */
-type Run<Key, Value> = (keys: Key[], signal: AbortSignal) => Promise<Batch<Value>>;
+/** The signal aborts when nobody waits for the keys any more; `askedBy` is what each of those gave who asked. */
+type Run<Key, Value> = (keys: Key[], signal: AbortSignal, askedBy: readonly unknown[]) => Promise<Batch<Value>>;
 
 interface Waiting<Key, Value> {
   keys: readonly Key[];
+  askedBy: unknown;
   resolve: (batch: Batch<Value>) => void;
   reject: (error: unknown) => void;
   isGone: boolean;
@@ -39,9 +40,9 @@ export class Batcher<Key, Value> {
   }
 
   /** @throws the signal's reason as soon as it aborts. */
-  load(keys: readonly Key[], signal?: AbortSignal): Promise<Batch<Value>> {
+  load(keys: readonly Key[], signal?: AbortSignal, askedBy?: unknown): Promise<Batch<Value>> {
     const { promise, resolve, reject } = Promise.withResolvers<Batch<Value>>();
-    const waiting: Waiting<Key, Value> = { keys, resolve, reject, isGone: false, gone: () => {} };
+    const waiting: Waiting<Key, Value> = { keys, askedBy, resolve, reject, isGone: false, gone: () => {} };
     this.#waiting.push(waiting);
     this.#schedule();
     return signal ? abandonedAt(signal, promise, waiting) : promise;
@@ -74,8 +75,9 @@ export class Batcher<Key, Value> {
     for (const one of group) one.gone = () => group.every(({ isGone }) => isGone) && nobody.abort();
     const places = new Map<Key, number>();
     for (const { keys } of group) for (const key of keys) if (!places.has(key)) places.set(key, places.size);
+    const askedBy = group.map((one) => one.askedBy);
     try {
-      const { values, seen } = await this.#run([...places.keys()], nobody.signal);
+      const { values, seen } = await this.#run([...places.keys()], nobody.signal, askedBy);
       for (const { keys, resolve } of group) resolve({ values: keys.map((key) => values[places.get(key)!]!), seen });
     } catch (error) {
       for (const { reject } of group) reject(error);

@@ -13,8 +13,14 @@ export function listingUnder<Row extends { id: string }, Filter, Field extends s
 ): Listing<string, Row, Field> {
   return {
     orders: table.orders,
-    pages: new Source(JSON.stringify, (sql, keys) => pagesUnder(table, parent, filter, sql, keys), UNBOUNDED),
+    pages: new Source(
+      `pages of ${table.name} by ${parent}`,
+      JSON.stringify,
+      (sql, keys) => pagesUnder(table, parent, filter, sql, keys),
+      UNBOUNDED,
+    ),
     counts: new Source(
+      `counts of ${table.name} by ${parent}`,
       (id) => id,
       (sql, ids) => countsUnder(table, parent, filter, sql, ids),
       UNBOUNDED,

@@ -23,10 +23,12 @@ export function listing<Row extends { id: string }, Filter, Field extends string
   return {
     orders: table.orders,
     pages: each(
+      `pages of ${table.name}`,
       (sql, { scope, page }: PageOf<Filter, Field>) => table.page(sql, scope, page),
       (rows) => rows,
     ),
     counts: each(
+      `counts of ${table.name}`,
       (sql, filter: Filter) => table.count(sql, filter),
       (rows) => rows[0]?.count ?? 0,
     ),
@@ -35,10 +37,12 @@ export function listing<Row extends { id: string }, Filter, Field extends string
 
 /** Distinct questions are statements of their own, all at once; equal ones are one. */
 function each<Question, Row, Value>(
+  name: string,
   ask: (sql: Sql, question: Question) => Promise<Seen<Row>>,
   toValue: (rows: Row[]) => Value,
 ): Source<Question, Value> {
   return new Source(
+    name,
     JSON.stringify,
     async (sql, keys) => {
       const answers = await Promise.all(keys.map((key) => ask(sql, JSON.parse(key) as Question)));

@@ -1,4 +1,5 @@
 import DataLoader from 'dataloader';
+import type { OperationObserver } from '../lib/observer.ts';
 import type { Reads } from '../replication/reads.ts';
 import type { Source } from './source.ts';
 
@@ -6,13 +7,15 @@ import type { Source } from './source.ts';
 export class Loaders {
   readonly #reads: Reads;
   readonly #signal: AbortSignal;
+  readonly #observer: OperationObserver | undefined;
   /** By source, made when first asked. */
   #loaders = new Map<object, DataLoader<string, unknown>>();
 
   /** What nobody waits for once the signal aborts is cancelled. */
-  constructor(reads: Reads, signal: AbortSignal) {
+  constructor(reads: Reads, signal: AbortSignal, observer: OperationObserver | undefined) {
     this.#reads = reads;
     this.#signal = signal;
+    this.#observer = observer;
   }
 
   /** After a write: what was read before it is no longer true. */
@@ -27,7 +30,9 @@ export class Loaders {
 
   #make<Question, Value>(source: Source<Question, Value>): DataLoader<string, Value> {
     const loader = new DataLoader<string, Value>(async (keys) => {
-      const { values } = await this.#reads.read((place) => source.batcherOn(place.sql).load(keys, this.#signal));
+      const { values } = await this.#reads.read((place) =>
+        source.batcherOn(place.sql).load(keys, this.#signal, this.#observer?.trace),
+      );
       return values;
     });
     this.#loaders.set(source, loader);

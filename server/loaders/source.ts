@@ -1,5 +1,6 @@
 import { cancelledBy } from '../db/cancel.ts';
 import type { Sql } from '../db/connect.ts';
+import { observerOf } from '../db/observed.ts';
 import { later } from '../lib/lsn.ts';
 import { Batcher, type Batch } from './batcher.ts';
 
@@ -15,13 +16,16 @@ type Run<Value> = (sql: Sql, keys: string[]) => Promise<Batch<Value>>;
  * made when first read from: what all operations ask there in one turn goes out together.
  */
 export class Source<Question, Value> {
+  /** For who looks at the server from outside. */
+  readonly #name: string;
   /** Equal questions have equal keys. */
   readonly keyOf: (question: Question) => string;
   readonly #run: Run<Value>;
   readonly #mostInFlight: number;
   readonly #batchers = new WeakMap<Sql, Batcher<string, Value>>();
 
-  constructor(keyOf: (question: Question) => string, run: Run<Value>, mostInFlight: number) {
+  constructor(name: string, keyOf: (question: Question) => string, run: Run<Value>, mostInFlight: number) {
+    this.#name = name;
     this.keyOf = keyOf;
     this.#run = run;
     this.#mostInFlight = mostInFlight;
@@ -30,10 +34,17 @@ export class Source<Question, Value> {
   batcherOn(sql: Sql): Batcher<string, Value> {
     const existing = this.#batchers.get(sql);
     if (existing) return existing;
-    const run = (keys: string[], signal: AbortSignal) => this.#run(cancelledBy(sql, signal), keys);
-    const batcher = new Batcher<string, Value>(run, this.#mostInFlight);
+    const batcher = new Batcher<string, Value>(this.#runOn(sql), this.#mostInFlight);
     this.#batchers.set(sql, batcher);
     return batcher;
+  }
+
+  #runOn(sql: Sql) {
+    const observer = observerOf(sql);
+    return (keys: string[], signal: AbortSignal, askedBy: readonly unknown[]): Promise<Batch<Value>> => {
+      const run = () => this.#run(cancelledBy(sql, signal), keys);
+      return observer ? observer.batch({ loader: this.#name, keys: keys.length, askedBy }, run) : run();
+    };
   }
 }
 

@@ -3,6 +3,7 @@ import { KEYS_IN_FLIGHT, Source } from './source.ts';
 
 /** Whether users' tokens are good; null where there is no such user. */
 export const standingById = new Source<string, Standing | null>(
+  'standings by id',
   (id) => id,
   async (sql, ids) => {
     const { rows, seen } = await standings(sql, ids);

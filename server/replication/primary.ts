@@ -2,6 +2,7 @@ import type { Sql, Statement } from '../db/connect.ts';
 import { forClient } from '../db/errors.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
+import { slots } from '../store/slots.ts';
 import type { Identity } from './bookmark.ts';
 import { LagClock } from './lag.ts';
 
@@ -85,6 +86,9 @@ export class Primary {
   readonly beat = shared(async (): Promise<void> => {
     await this.#connections.writer`update readback.heartbeat set beat_at = clock_timestamp()`;
   });
+
+  /** The replication slots, asked for after this call; shared like the position. */
+  readonly slots = shared(() => slots(this.#connections.watch));
 
   async #look(): Promise<Lsn> {
     const [row] = await this.#connections.watch<

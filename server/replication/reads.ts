@@ -1,5 +1,6 @@
 import { forClient, isUnavailable } from '../db/errors.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
+import type { OperationObserver } from '../lib/observer.ts';
 import type { Place, Router } from './router.ts';
 import type { Primary } from './primary.ts';
 
@@ -25,6 +26,7 @@ export class Reads {
   readonly #router: Router;
   readonly #primary: Primary;
   readonly #level: Level;
+  readonly #observer: OperationObserver | undefined;
   #place: Promise<Place> | undefined;
   #released: (() => void)[] = [];
   /** What the operation must see: the client's bookmark, then its own writes and reads. */
@@ -33,11 +35,18 @@ export class Reads {
   #waitedMs = 0;
   #hasWritten = false;
 
-  constructor(router: Router, primary: Primary, level: Level, bookmark: Lsn | null) {
+  constructor(
+    router: Router,
+    primary: Primary,
+    level: Level,
+    bookmark: Lsn | null,
+    observer: OperationObserver | undefined,
+  ) {
     this.#router = router;
     this.#primary = primary;
     this.#level = level;
     this.#position = bookmark;
+    this.#observer = observer;
   }
 
   /** The position to hand to the client; null where nothing was read, written or asked for. */
@@ -101,6 +110,7 @@ export class Reads {
     const place = await this.#chooseByLevel();
     this.#released.push(place.release);
     this.#waitedMs += place.waitedMs;
+    this.#observer?.chose(place);
     this.#source = { source: place.name, ...(place.fallback && { fallback: place.fallback }) };
     return place;
   }

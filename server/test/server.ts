@@ -16,6 +16,7 @@ export interface Answer<Data> {
 
 export interface TestServer {
   url: string;
+  metricsPort: number | undefined;
   databases: TestDatabases;
   /** POST /graphql. */
   query: <Data, Variables extends object>(
@@ -44,15 +45,20 @@ export interface TestServer {
 }
 
 /** A server on a free port over fresh databases, or the ones given. */
-export async function startServer(overrides: Partial<Config> = {}, given?: TestDatabases): Promise<TestServer> {
+export async function startServer(
+  overrides: Partial<Config> = {},
+  given?: TestDatabases,
+  lines?: { write: (line: string) => void },
+): Promise<TestServer> {
   const databases = given ?? (await freshDatabases());
   const config = testConfig(overrides);
-  const server = await serve(config, databases.config, createLog(config));
+  const server = await serve(config, databases.config, createLog(config, lines));
   const url = `http://127.0.0.1:${server.port}`;
   const clients: Client[] = [];
   const query = querier(url);
   return {
     url,
+    metricsPort: server.metricsPort,
     databases,
     query,
     failure: async (document, variables = {}, headers = {}) => {

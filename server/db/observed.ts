@@ -1,0 +1,67 @@
+import type { PoolObserver } from '../lib/observer.ts';
+import type { Sql } from './connect.ts';
+
+/** The driver's query. A connection makes it active when its turn has come, and whoever settles it makes it inactive. */
+interface DriverQuery {
+  strings: readonly string[];
+  handler: (query: DriverQuery) => unknown;
+  active: boolean;
+}
+
+type Callable = (...args: unknown[]) => unknown;
+
+const observers = new WeakMap<Sql, PoolObserver>();
+
+/** The same pool, whose statements and reservations are told to an observer. */
+export function observed(sql: Sql, observer: PoolObserver): Sql {
+  const reserve = () => reserveObserved(sql, observer);
+  const proxy = new Proxy(sql, {
+    apply: (target, self, args) => follow(Reflect.apply(target as unknown as Callable, self, args), observer, false),
+    get: (target, name) => (name === 'reserve' ? reserve : (Reflect.get(target, name) as unknown)),
+  });
+  observers.set(proxy, observer);
+  return proxy;
+}
+
+/** Undefined for a pool that nobody observes. */
+export const observerOf = (sql: Sql): PoolObserver | undefined => observers.get(sql);
+
+async function reserveObserved(sql: Sql, observer: PoolObserver) {
+  const turn = observer.connection();
+  try {
+    const connection = await sql.reserve();
+    turn.began();
+    const release = () => {
+      turn.ended();
+      connection.release();
+    };
+    return new Proxy(connection, {
+      apply: (target, self, args) => follow(Reflect.apply(target as unknown as Callable, self, args), observer, true),
+      get: (target, name) => (name === 'release' ? release : (Reflect.get(target, name) as unknown)),
+    });
+  } catch (error) {
+    turn.ended();
+    throw error;
+  }
+}
+
+/** Parts of statements, names and values are made by the same call, and are never sent by themselves. */
+function follow(made: unknown, observer: PoolObserver, isReserved: boolean): unknown {
+  if (!(made instanceof Promise)) return made;
+  const query = made as unknown as DriverQuery;
+  const send = query.handler;
+  query.handler = (sent) => {
+    const turn = observer.statement(query.strings[0]!, isReserved);
+    let active = false;
+    Object.defineProperty(query, 'active', {
+      get: () => active,
+      set: (isActive: boolean) => {
+        active = isActive;
+        if (isActive) turn.began();
+        else turn.ended();
+      },
+    });
+    return send(sent);
+  };
+  return made;
+}
