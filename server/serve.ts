@@ -137,7 +137,7 @@ async function build(
   const scrape = meter?.scrape({
     ...services,
     fanOut,
-    pools: observation.pools,
+    pools: () => observation.pools,
     slotsTimeoutMs: config.REPLICA_LOOK_TIMEOUT_MS,
   });
   const metricsPort = scrape && (await listenMetrics(config, scrape, releasers));

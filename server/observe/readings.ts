@@ -16,7 +16,7 @@ export interface Known {
   feed: Feed;
   fanOut: { subscribers: number; groups: number; slowClients: number };
   hasher: Hasher;
-  pools: Iterable<PoolWatch>;
+  pools: () => Iterable<PoolWatch>;
   /** How long the primary may take to tell of its slots. */
   slotsTimeoutMs: number;
 }
@@ -67,7 +67,7 @@ const maybe = (value: number | null | undefined): Samples => (value == null ? []
 
 function addPools(gauge: AddGauge, { pools }: Known): void {
   const each = (read: (pool: PoolWatch) => number) => () =>
-    Array.from(pools, (pool): [Record<string, string>, number] => [{ pool: pool.name }, read(pool)]);
+    Array.from(pools(), (pool): [Record<string, string>, number] => [{ pool: pool.name }, read(pool)]);
   gauge(
     'readback_pool_connections',
     'Connections that a pool may have',
