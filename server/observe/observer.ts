@@ -16,6 +16,9 @@ export interface Sinks {
   tracing?: Tracing | undefined;
 }
 
+/** A wait for a replica looks at it again and again: in a trace, looks would drown everything else. */
+const OF_REQUESTS = /^(reads|writes)/;
+
 /** Hands on what happens to whoever was asked for: metrics, log, traces. */
 export class Observation implements Observer {
   readonly together: Observer['together'];
@@ -43,7 +46,8 @@ export class Observation implements Observer {
   pool(name: string, connections: number): PoolObserver {
     const known = this.#pools.get(name);
     if (known) return known;
-    const watch = new PoolWatch(name, connections, this.#meter?.pool(name), this.#tracing);
+    const tracing = OF_REQUESTS.test(name) ? this.#tracing : undefined;
+    const watch = new PoolWatch(name, connections, this.#meter?.pool(name), tracing);
     this.#pools.set(name, watch);
     return watch;
   }

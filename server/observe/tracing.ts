@@ -86,7 +86,7 @@ export class Tracing {
     }
   }
 
-  /** Undefined where it is part of no operation: the server's own looks would drown everything else. */
+  /** Undefined where it is part of no operation. */
   statement(pool: string, text: string): Turn | undefined {
     const context = this.#scope.getStore()?.context;
     if (!context) return undefined;
