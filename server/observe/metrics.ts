@@ -8,27 +8,32 @@ import { addReadings, type Known } from './readings.ts';
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const KEYS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 
-type Count = () => void;
+/** One set of labels, and how often it was met. */
+interface Tally {
+  labels: Record<string, string>;
+  count: number;
+}
+
 type Observe = (value: number) => void;
 
 /**
- * What is counted when it happens. The label sets of one kind are few, and each is worked out once: looking one up again
- * costs a request less than prom-client's own labels.
+ * What is counted when it happens. Sets of labels are few: each is made once, and a request adds to plain numbers, which
+ * cost it a tenth of what the library's own counters do; they are handed over when the metrics are read.
  */
 export class EventMeter implements Meter {
   readonly #registry = new Registry();
-  readonly #requests = this.#counter('readback_requests_total', 'Operations that have ended', [
+  readonly #requests = this.#tallies('readback_requests_total', 'Operations that have ended', [
     'operation',
     'kind',
     'outcome',
   ]);
+  readonly #reads = this.#tallies('readback_reads_total', 'Choices of a server to read from', ['source']);
+  readonly #fallbacks = this.#tallies('readback_read_fallbacks_total', 'Reads that no replica in order could answer', [
+    'reason',
+  ]);
   readonly #durations = this.#histogram('readback_request_duration_seconds', 'Time from request to answer', SECONDS, [
     'operation',
     'kind',
-  ]);
-  readonly #reads = this.#counter('readback_reads_total', 'Choices of a server to read from', ['source']);
-  readonly #fallbacks = this.#counter('readback_read_fallbacks_total', 'Reads that no replica in order could answer', [
-    'reason',
   ]);
   readonly #bookmarkWaits = this.#histogram('readback_bookmark_wait_seconds', 'Waits for a replica', SECONDS, []);
   readonly #batches = this.#histogram('readback_loader_batch_keys', 'Keys that were read together', KEYS, ['loader']);
@@ -36,46 +41,48 @@ export class EventMeter implements Meter {
   readonly #statements = this.#histogram('readback_statement_duration_seconds', 'Time a statement took', SECONDS, [
     'pool',
   ]);
-  readonly #answered = new Map<string, [Count, Observe]>();
-  readonly #chosen = new Map<string, Count>();
-  readonly #batched = new Map<string, Observe>();
+  readonly #observeDuration = new Map<string, Observe>();
+  readonly #observeBatch = new Map<string, Observe>();
 
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
   }
 
   ended(operation: string, kind: string, outcome: string, seconds: number): void {
-    const key = `${kind} ${operation} ${outcome}`;
-    const [count, observe] = kept(this.#answered, key, () => [
-      bound(this.#requests, operation, kind, outcome),
-      boundObserve(this.#durations, operation, kind),
-    ]);
-    count();
-    observe(seconds);
+    const name = `${kind} ${operation}`;
+    kept(this.#requests, `${name} ${outcome}`, () => tally({ operation, kind, outcome })).count++;
+    kept(this.#observeDuration, name, () => bound(this.#durations, operation, kind))(seconds);
   }
 
   chose({ name, waitedMs, fallback }: Chosen): void {
-    kept(this.#chosen, name, () => bound(this.#reads, name))();
-    if (fallback !== undefined) this.#fallbacks.inc({ reason: fallback });
+    kept(this.#reads, name, () => tally({ source: name })).count++;
+    if (fallback !== undefined) kept(this.#fallbacks, fallback, () => tally({ reason: fallback })).count++;
     if (waitedMs > 0) this.#bookmarkWaits.observe(waitedMs / 1000);
   }
 
-  /** What is read of those who know is read with it. */
+  pool(name: string): PoolMeter {
+    return {
+      waited: bound(this.#poolWaits, name),
+      took: bound(this.#statements, name),
+      batch: (loader, keys) => kept(this.#observeBatch, loader, () => bound(this.#batches, loader))(keys),
+    };
+  }
+
+  /** With what those know who need not be told. */
   scrape(known: Known) {
     addReadings(this.#registry, known);
     return { contentType: this.#registry.contentType, metrics: () => this.#registry.metrics() };
   }
 
-  pool(name: string): PoolMeter {
-    return {
-      waited: boundObserve(this.#poolWaits, name),
-      took: boundObserve(this.#statements, name),
-      batch: (loader, keys) => kept(this.#batched, loader, () => boundObserve(this.#batches, loader))(keys),
+  #tallies(name: string, help: string, labelNames: string[]): Map<string, Tally> {
+    const tallies = new Map<string, Tally>();
+    const registers = [this.#registry];
+    const collect = function (this: Counter): void {
+      this.reset();
+      for (const { labels, count } of tallies.values()) this.inc(labels, count);
     };
-  }
-
-  #counter(name: string, help: string, labelNames: string[]): Counter {
-    return new Counter({ name, help, labelNames, registers: [this.#registry] });
+    new Counter({ name, help, labelNames, registers, collect });
+    return tallies;
   }
 
   #histogram(name: string, help: string, buckets: number[], labelNames: string[]): Histogram {
@@ -83,18 +90,17 @@ export class EventMeter implements Meter {
   }
 }
 
-function bound(counter: Counter, ...labels: string[]): Count {
-  const child = counter.labels(...labels);
-  return () => child.inc();
-}
+const tally = (labels: Record<string, string>): Tally => ({ labels, count: 0 });
 
-function boundObserve(histogram: Histogram, ...labels: string[]): Observe {
+function bound(histogram: Histogram, ...labels: string[]): Observe {
   const child = histogram.labels(...labels);
   return (value) => child.observe(value);
 }
 
 function kept<T>(known: Map<string, T>, key: string, make: () => T): T {
-  const value = known.get(key) ?? make();
-  known.set(key, value);
-  return value;
+  const there = known.get(key);
+  if (there !== undefined) return there;
+  const made = make();
+  known.set(key, made);
+  return made;
 }

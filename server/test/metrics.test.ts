@@ -80,16 +80,9 @@ describe('an operation is counted by its name, kind and outcome:', () => {
   }
 });
 
-test('names that clients make up are only so many series', async () => {
-  for (let first = 0; first < 300; first += 50)
-    await Promise.all(
-      Array.from({ length: 50 }, (_, index) => server.query(`query Made${first + index} { __typename }`)),
-    );
+test('a name that is none for a series is other', async () => {
   await server.query(`query ${'N'.repeat(101)} { __typename }`);
-  const text = await scrape();
-  const names = new Set([...text.matchAll(/^readback_requests_total\{operation="([^"]+)"/gm)].map(([, name]) => name));
-  expect(names.size).toBeLessThanOrEqual(203);
-  expect(sample(text, requests('other', 'query', 'ok'))).toBeGreaterThan(90);
+  expect(sample(await scrape(), requests('other', 'query', 'ok'))).toBe(1);
 });
 
 test('keys that were read together, and where', async () => {
@@ -140,7 +133,9 @@ test('a pool with too few connections for what is asked says so', async () => {
     .slice(0, 3)
     .map((id) => small.query(`{ users(first: 1, filter: { search: "${id}" }) { totalCount } }`));
   const pool = '{pool="reads of replica-1"}';
-  await expect.poll(async () => sample(await scrape(small), `readback_pool_waiting${pool}`)).toBe(2);
+  await expect
+    .poll(async () => sample(await scrape(small), `readback_pool_waiting${pool}`), { timeout: 10_000 })
+    .toBe(2);
   expect(sample(await scrape(small), `readback_pool_connections_in_use${pool}`)).toBe(1);
   unlock();
   await lock;
@@ -174,7 +169,8 @@ test('what knows its own numbers is asked for them', async () => {
 describe('who may read the metrics', () => {
   test('protected: nobody on the main port, with a token or without', async () => {
     const closed = await startProtected({}, server.databases);
-    for (const headers of [{}, { authorization: 'Bearer x' }, { 'x-forwarded-for': '127.0.0.1' }]) {
+    const strangers: Record<string, string>[] = [{}, { authorization: 'Bearer x' }, { 'x-forwarded-for': '127.0.0.1' }];
+    for (const headers of strangers) {
       const { status, body } = await closed.rest('GET', '/metrics', undefined, headers);
       expect(status).toBe(404);
       expect(JSON.stringify(body)).not.toContain('readback_');
@@ -191,7 +187,7 @@ describe('who may read the metrics', () => {
       expect((await fetch(`${url}${path}`)).status).toBe(404);
     expect((await apart.rest('GET', '/metrics')).status).toBe(404);
     await apart.stop();
-    await expect(fetch(`${url}/metrics`)).rejects.toThrow();
+    await expect(fetch(`${url}/metrics`)).rejects.toThrow('fetch failed');
   });
 
   test('METRICS_PORT in open mode: there, and not on the main port', async () => {
@@ -216,7 +212,7 @@ describe('what is written about metrics is true:', () => {
   test('the page has each metric of ours, and no other', async () => {
     const rows = [...read('docs/observability.md').matchAll(/^\| `(readback_\w+)(?:\{([^}]*)\})?` /gm)];
     const ours = (await families()).filter(({ name }) => name.startsWith('readback_'));
-    expect(rows.map(([, name]) => name).toSorted()).toEqual(ours.map(({ name }) => name).toSorted());
+    expect(rows.map(([, name]) => name!).toSorted()).toEqual(ours.map(({ name }) => name).toSorted());
     const text = await scrape();
     for (const [, name, labels = ''] of rows) {
       const [, found = ''] = new RegExp(`^${name}(?:_bucket)?\\{([^}]*)\\}`, 'm').exec(text) ?? [];
@@ -249,8 +245,8 @@ describe('what is written about metrics is true:', () => {
       expect(alert).toContain(`runbook: docs/observability.md#${name.toLowerCase()}`);
       expect(page).toContain(`\n### ${name}\n`);
     }
-    const headings = [...page.matchAll(/^### (Readback\w+)$/gm)].map(([, name]) => name);
-    expect(headings.toSorted()).toEqual(alerts.map((alert) => alert.split('\n')[0]).toSorted());
+    const headings = [...page.matchAll(/^### (Readback\w+)$/gm)].map(([, name]) => name!);
+    expect(headings.toSorted()).toEqual(alerts.map((alert) => alert.split('\n')[0]!).toSorted());
   });
 
   test('the dashboard has a row for each part, and every panel a unit, a query and a description', () => {
