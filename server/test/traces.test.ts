@@ -1,15 +1,16 @@
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
-import { pathToFileURL } from 'node:url';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildChanged } from '../../infra/launch/prepare.mjs';
-import { projectRoot } from '../lib/root.ts';
 import { holdApply } from './faults.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
+import { ownProcess } from './own-process.ts';
 import { startServer } from './server.ts';
 
 interface Span {
@@ -217,17 +218,40 @@ test("the server's own looks at its databases are no traces", () => {
   ]);
 });
 
-test('where nobody asks for traces or metrics, nothing of them is loaded', async () => {
-  const serve = pathToFileURL(join(projectRoot, 'dist/server/serve.js')).href;
-  const script = `
-    import { registerHooks } from 'node:module';
-    const loaded = [];
-    registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) });
-    await import(${JSON.stringify(serve)});
-    console.log(JSON.stringify(loaded));`;
-  const out = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
-  const loaded = JSON.parse(out) as string[];
-  for (const one of ['/server/observe/observer.js', '/node_modules/dataloader/index.js'])
-    expect([one, loaded.some((url) => url.endsWith(one))]).toEqual([one, true]);
-  expect(loaded.filter((url) => /opentelemetry|prom-client|observe\/(tracing|metrics)/.test(url))).toEqual([]);
+/** Writes down what a process has loaded, when it ends. */
+const HOOK = `import { registerHooks } from 'node:module';
+import { writeFileSync } from 'node:fs';
+const loaded = [];
+registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) });
+process.on('exit', () => writeFileSync(process.env.LOADED_FILE, JSON.stringify(loaded)));`;
+
+describe('the built program', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'readback-loaded-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  async function run(settings: Record<string, string>) {
+    const file = join(folder, 'loaded.json');
+    const hook = `--import=data:text/javascript,${encodeURIComponent(HOOK)}`;
+    const server = await ownProcess(databases.config, { ...settings, LOADED_FILE: file, NODE_OPTIONS: hook });
+    await server.start();
+    const headers = { 'content-type': 'application/json' };
+    const body = JSON.stringify({ query: 'query FromBuild { users(first: 1) { totalCount } }' });
+    expect((await fetch(`${server.url}/graphql`, { method: 'POST', headers, body })).status).toBe(200);
+    expect(await (await fetch(`${server.url}/metrics`)).text()).toContain('operation="FromBuild"');
+    await server.stop();
+    const loaded = JSON.parse(readFileSync(file, 'utf8')) as string[];
+    return loaded.filter((url) => url.startsWith('file:')).map((url) => readFileSync(fileURLToPath(url), 'utf8'));
+  }
+
+  test('loads nothing of OpenTelemetry where nobody asks for traces', async () => {
+    const texts = await run({ OTEL_EXPORTER_OTLP_ENDPOINT: '' });
+    expect(texts.some((text) => text.includes('readback_requests_total'))).toBe(true);
+    expect(texts.some((text) => text.includes('OTLPTraceExporter'))).toBe(false);
+  });
+
+  test('traces where somebody does', async () => {
+    const texts = await run({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
+    expect(texts.some((text) => text.includes('OTLPTraceExporter'))).toBe(true);
+    expect(spansOf(collector.bodies).map(({ name }) => name)).toContain('query FromBuild');
+  });
 });
