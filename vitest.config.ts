@@ -10,6 +10,6 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 15_000,
     hookTimeout: 60_000,
-    server: { deps: { inline: [/type-graphql/, /@as-integrations/] } },
+    server: { deps: { inline: [/type-graphql/, /@as-integrations/, /graphql-jit/] } },
   },
 });

@@ -10,7 +10,7 @@ const checks = [
   ['dead code', 'knip --no-progress'],
   [
     'schema/schema.graphql',
-    'tsc -p tsconfig.build.json >/dev/null; node dist/server/cli/schema.js --check',
+    'tsc -p tsconfig.build.json >/dev/null; node infra/launch/program.mjs && node dist/readback/schema.js --check',
     'npm run codegen',
   ],
   ['schema/generated', 'graphql-codegen --config codegen.yml --check', 'npm run codegen'],

@@ -16,6 +16,7 @@ import { describeFeed } from './feed/state.ts';
 import { createApp } from './http/app.ts';
 import { createMetricsApp, type Scrape } from './http/metrics.ts';
 import { Documents } from './http/documents.ts';
+import { Executor } from './http/execution.ts';
 import { FanOut } from './http/fan-out/fan-out.ts';
 import { Limits, type LimitOptions } from './http/limits/limits.ts';
 import { readTrustedDocuments } from './http/limits/trusted.ts';
@@ -192,8 +193,10 @@ async function listenHttp(
   const schema = buildGraphQLSchema();
   const limits = new Limits(schema, limitsOf(config));
   const trusted = config.TRUSTED_DOCUMENTS === undefined ? undefined : readTrustedDocuments(config.TRUSTED_DOCUMENTS);
+  const executor = new Executor(schema);
   const pipeline = createPipeline({
     schema,
+    executor,
     limits,
     introspection: config.INTROSPECTION === 'on',
     trusted,
@@ -207,6 +210,7 @@ async function listenHttp(
   const app = await createApp({
     schema,
     pipeline,
+    executor,
     operations: new Operations(services, router, limits, observer),
     documents: new Documents(schema, config.QUERY_TOKENS_MAX),
     limits,

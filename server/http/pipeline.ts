@@ -7,6 +7,7 @@ import { GraphQLError, type GraphQLSchema } from 'graphql';
 import type { Logger } from '../lib/logger.ts';
 import type { Observer } from '../lib/observer.ts';
 import { bookmarkHeaders } from './bookmark-headers.ts';
+import { asGateway, type Executor } from './execution.ts';
 import { atStatus } from './graphql.ts';
 import type { Limits } from './limits/limits.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
@@ -16,6 +17,7 @@ import { sandbox } from './sandbox.ts';
 
 export interface PipelineOptions {
   schema: GraphQLSchema;
+  executor: Executor;
   limits: Limits;
   /** Whether clients may ask for the schema, and browsers see a page to explore it with. */
   introspection: boolean;
@@ -26,9 +28,9 @@ export interface PipelineOptions {
 
 /** The one pipeline of queries and mutations: HTTP, websocket and REST all run through it. */
 export function createPipeline(options: PipelineOptions): ApolloServer<Operation> {
-  const { schema, limits, introspection, trusted, observer, log } = options;
+  const { schema, executor, limits, introspection, trusted, observer, log } = options;
   return new ApolloServer<Operation>({
-    schema,
+    gateway: asGateway(schema, executor),
     introspection,
     hideSchemaDetailsFromClientErrors: !introspection,
     parseOptions: { maxLexicalTokens: limits.options.tokens },

@@ -4,7 +4,6 @@ import type { Duplex } from 'node:stream';
 import type { ApolloServer } from '@apollo/server';
 import {
   createSourceEventStream,
-  execute as executeDocument,
   GraphQLError,
   getOperationAST,
   type ExecutionArgs,
@@ -28,6 +27,7 @@ import type { Logger } from '../lib/logger.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import { listOf } from './bookmark-headers.ts';
 import type { Documents } from './documents.ts';
+import type { Executor } from './execution.ts';
 import type { FanOut } from './fan-out/fan-out.ts';
 import { groupKey } from './fan-out/key.ts';
 import type { Channel } from './fan-out/subscriber.ts';
@@ -41,6 +41,7 @@ import { SocketSession, UNAUTHORIZED } from './socket-session.ts';
 interface WebsocketOptions {
   schema: GraphQLSchema;
   pipeline: ApolloServer<Operation>;
+  executor: Executor;
   operations: Operations;
   documents: Documents;
   limits: Limits;
@@ -277,7 +278,7 @@ function fanOut(options: WebsocketOptions, args: Args, source: FeedStream): Asyn
 
 /** One event, with loaders of its own, that read at or behind it. */
 async function executeOn(
-  { operations }: WebsocketOptions,
+  { operations, executor }: WebsocketOptions,
   args: Args,
   rootValue: unknown,
   seen: Lsn | null,
@@ -286,7 +287,7 @@ async function executeOn(
   const contextValue = operations.forEvent(args.contextValue, viewer, seen);
   contextValue.begun();
   try {
-    return await executeDocument({ ...args, rootValue, contextValue });
+    return await executor.execute({ ...args, rootValue, contextValue });
   } finally {
     contextValue.release();
   }
