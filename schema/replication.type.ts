@@ -6,6 +6,7 @@ export enum ReplicaState {
   LAGGING = 'LAGGING',
   COPYING = 'COPYING',
   DISABLED = 'DISABLED',
+  LOST = 'LOST',
   REACHABLE = 'REACHABLE',
   DOWN = 'DOWN',
 }
@@ -15,7 +16,8 @@ registerEnumType(ReplicaState, {
     STREAMING: { description: 'Applies what the primary writes, within the allowed lag' },
     LAGGING: { description: 'Applies, but further behind than REPLICA_MAX_LAG_MS' },
     COPYING: { description: 'A table is still in its initial copy' },
-    DISABLED: { description: 'Its subscription is disabled or missing: someone must enable it' },
+    DISABLED: { description: 'Its subscription is disabled: someone must enable it' },
+    LOST: { description: 'Its slot or subscription is gone: it must be copied anew (readback doctor --fix)' },
     REACHABLE: { description: 'It answers, but its apply worker does not run, or is not known yet' },
     DOWN: { description: 'It does not answer' },
   },
@@ -28,6 +30,40 @@ export class PrimaryStatus {
 
   @Field(() => String, { nullable: true, description: 'How far its WAL is flushed, as an LSN' })
   position!: string | null;
+}
+
+export enum SlotCondition {
+  WELL = 'WELL',
+  LARGE = 'LARGE',
+  EXCESSIVE = 'EXCESSIVE',
+  LOST = 'LOST',
+}
+registerEnumType(SlotCondition, {
+  name: 'SlotCondition',
+  valuesConfig: {
+    WELL: { description: 'Little WAL is kept' },
+    LARGE: { description: 'More is kept than SLOT_WAL_WARN_BYTES' },
+    EXCESSIVE: { description: 'More than SLOT_WAL_MAX_BYTES, or the primary is about to give it up by itself' },
+    LOST: { description: 'It is gone, or was given up: the replica must be copied anew' },
+  },
+});
+
+@ObjectType({ description: 'What the primary keeps of its WAL until a replica has it, as last seen' })
+export class SlotStatus {
+  @Field(() => SlotCondition)
+  condition!: SlotCondition;
+
+  @Field(() => Boolean, { description: 'The replica reads from it' })
+  isActive!: boolean;
+
+  @Field(() => Float, { nullable: true, description: 'WAL that is kept, in bytes' })
+  heldBytes!: number | null;
+
+  @Field(() => Float, { nullable: true, description: 'WAL until the primary gives it up, in bytes; null: no limit' })
+  safeBytes!: number | null;
+
+  @Field(() => String, { nullable: true, description: 'What is wrong, and what to do; null where all is well' })
+  advice!: string | null;
 }
 
 @ObjectType({ description: 'A replica, as last seen' })
@@ -49,6 +85,9 @@ export class ReplicaStatus {
 
   @Field(() => Int, { description: 'Tables still in their initial copy' })
   copyingTables!: number;
+
+  @Field(() => SlotStatus, { nullable: true, description: 'Null before it was seen' })
+  slot!: SlotStatus | null;
 }
 
 export enum FeedPhase {

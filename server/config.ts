@@ -99,12 +99,18 @@ const variables = z.object({
   STATEMENT_TIMEOUT_MS: whole(10_000, 100, 600_000),
   INITIAL_COPY_TIMEOUT_MS: whole(3_600_000, 1000, 86_400_000),
   SHUTDOWN_GRACE_MS: whole(10_000, 100, 600_000),
+  SHUTDOWN_DRAIN_MS: whole(0, 0, 600_000),
   BOOKMARK_WAIT_MS: whole(1000, 0, 60_000),
   BOOKMARK_STALL_MS: whole(10, 1, 10_000),
   REPLICA_MAX_LAG_MS: whole(5000, 10, 3_600_000),
   REPLICA_LOOK_TIMEOUT_MS: whole(1000, 50, 60_000),
   MONITOR_INTERVAL_MS: whole(500, 50, 60_000),
   PRIMARY_READS_MAX: whole(10, 0, 10_000),
+  SLOT_WAL_WARN_BYTES: whole(1_073_741_824, 1_048_576, 2 ** 50),
+  // Of less, the primary refuses to give a slot up: one of a replica that keeps up may hold as much for a moment.
+  SLOT_WAL_MAX_BYTES: whole(10_737_418_240, 67_108_864, 2 ** 50),
+  SLOT_ACTION: z.enum(['warn', 'drop']).default('warn'),
+  SLOT_WATCH_MS: whole(5000, 100, 3_600_000),
   LISTEN_HEARTBEAT_MS: whole(5000, 100, 60_000),
   HASH_CONCURRENCY: whole(2, 1, 64),
   HASH_QUEUE: whole(64, 0, 10_000),
@@ -160,8 +166,17 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   );
   const parsed = variables.safeParse(set);
   if (!parsed.success) throw new SetupError(parsed.error.issues.map((issue) => describe(issue, set)).join('\n'));
+  const { SHUTDOWN_DRAIN_MS, SHUTDOWN_GRACE_MS, SLOT_WAL_WARN_BYTES, SLOT_WAL_MAX_BYTES } = parsed.data;
+  mustBeLess({ SHUTDOWN_DRAIN_MS }, { SHUTDOWN_GRACE_MS });
+  mustBeLess({ SLOT_WAL_WARN_BYTES }, { SLOT_WAL_MAX_BYTES });
   const databases = readDatabases(parsed.data);
   return Object.freeze({ ...parsed.data, ...readMode(parsed.data, databases !== undefined), databases });
+}
+
+function mustBeLess(less: Record<string, number>, more: Record<string, number>): void {
+  const [[name, value], [bound, most]] = [Object.entries(less)[0]!, Object.entries(more)[0]!];
+  if (value < most) return;
+  throw new SetupError(`${name} must be less than ${bound}, which is ${most}, got: ${value}`);
 }
 
 /** In protected mode, per user or address. In open mode everybody comes from this machine, and nobody is kept off. */

@@ -4,11 +4,14 @@ import { Listener } from './db/listener.ts';
 import { observed } from './db/observed.ts';
 import { PooledGate, POOLED_ROLES } from './db/pooled.ts';
 import type { FeedSource } from './feed/source.ts';
+import type { Logger } from './lib/logger.ts';
 import type { Observer } from './lib/observer.ts';
 import type { Releasers } from './lib/releasers.ts';
 import { Primary } from './replication/primary.ts';
 import { Replica } from './replication/replica.ts';
+import { SlotWatch } from './replication/slots.ts';
 import type { ReplicaState, ReplicaView } from './replication/state.ts';
+import { giveUpSlot, slotRows } from './store/slots.ts';
 
 type PoolOptions = Pick<ConnectOptions, 'role' | 'max' | 'closed' | 'notified' | 'pooled'> & { name: string };
 
@@ -81,7 +84,14 @@ export function openPrimary(config: Config, pools: Pools, urls: DatabaseUrls): P
 }
 
 /** A closed connection may be a crash, after which the replica has forgotten its latest transactions. */
-export function openReplica(config: Config, pools: Pools, name: string, urls: DatabaseUrls, primary: Primary): Replica {
+export function openReplica(
+  config: Config,
+  pools: Pools,
+  name: string,
+  urls: DatabaseUrls,
+  primary: Primary,
+  isSlotLost: (slot: string) => boolean,
+): Replica {
   const closed = () => replica.lost();
   const replica: Replica = new Replica({
     name,
@@ -90,8 +100,31 @@ export function openReplica(config: Config, pools: Pools, name: string, urls: Da
     lookTimeoutMs: config.REPLICA_LOOK_TIMEOUT_MS,
     maxLagMs: config.REPLICA_MAX_LAG_MS,
     lagOf: (applied) => primary.clock.lagOf(applied, performance.now()),
+    isSlotLost,
   });
   return replica;
+}
+
+/** The watch of what the primary keeps for its replicas: it needs a connection of its own only to give a slot up. */
+export function openSlotWatch(
+  config: Config,
+  pools: Pools,
+  url: string,
+  primary: Primary,
+  replicas: readonly Replica[],
+  log: Logger,
+): SlotWatch {
+  const giver = pools.open(url, { role: 'readback_pruner', max: 1, name: 'slots' });
+  return new SlotWatch({
+    look: () => slotRows(primary.watch),
+    giveUp: (name, moreThanBytes) => giveUpSlot(giver, name, moreThanBytes),
+    replicas,
+    warnBytes: config.SLOT_WAL_WARN_BYTES,
+    maxBytes: config.SLOT_WAL_MAX_BYTES,
+    action: config.SLOT_ACTION,
+    everyMs: config.SLOT_WATCH_MS,
+    log,
+  });
 }
 
 /** The replica's change log, as the feed reads it. */
@@ -131,6 +164,7 @@ const FITNESS: Record<ReplicaState, ReturnType<FeedSource['fitness']>> = {
   lagging: 'standing',
   copying: 'standing',
   disabled: 'standing',
+  lost: 'standing',
   reachable: 'standing',
   down: 'away',
 };

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { pino, type DestinationStream } from 'pino';
 import { checkUrls } from './check-urls.ts';
 import type { Config, DatabaseConfig } from './config.ts';
-import { openFeedSource, openPrimary, openReplica, Pools } from './pools.ts';
+import { openFeedSource, openPrimary, openReplica, openSlotWatch, Pools } from './pools.ts';
 import { Access } from './access/access.ts';
 import { SigningKeys } from './access/keys.ts';
 import { LiveSubscriptions } from './access/live.ts';
@@ -34,6 +34,7 @@ import { Monitor } from './replication/monitor.ts';
 import type { Primary } from './replication/primary.ts';
 import type { Replica } from './replication/replica.ts';
 import { Router } from './replication/router.ts';
+import type { SlotWatch } from './replication/slots.ts';
 import { ReplicationStatus } from './replication/status.ts';
 import { describeError, operationLog } from './observe/log.ts';
 import { Observation } from './observe/observer.ts';
@@ -84,11 +85,15 @@ async function build(
   const { observation, meter } = await observe(config, log, releasers);
   const pools = new Pools(config, observation, releasers);
   const primary = openPrimary(config, pools, databases.primary);
+  const isSlotLost = (slot: string) => slots.isLost(slot);
   const replicas = databases.replicas.map((urls, index) =>
-    openReplica(config, pools, `replica-${index + 1}`, urls, primary),
+    openReplica(config, pools, `replica-${index + 1}`, urls, primary, isSlotLost),
   );
+  const slots: SlotWatch = openSlotWatch(config, pools, databases.primary.url, primary, replicas, log);
   const monitor = new Monitor(primary, replicas, config.MONITOR_INTERVAL_MS);
+  releasers.add('slots', () => slots.stop());
   releasers.add('monitor', () => monitor.stop());
+  monitor.watch(() => slots.round());
   await Promise.all([checkUrls(config, databases), monitor.start()]);
 
   const feed = openFeed(config, databases, pools, replicas, log, releasers);
@@ -128,7 +133,7 @@ async function build(
     arrivals: new Arrivals(router, replicas, monitor, config.BOOKMARK_WAIT_MS),
     feed,
     hasher,
-    status: new ReplicationStatus(primary, replicas, monitor, () => describeFeed(feed.state)),
+    status: new ReplicationStatus(primary, replicas, monitor, slots, () => describeFeed(feed.state)),
   };
   const fanOut = new FanOut({
     feed,

@@ -16,8 +16,8 @@ With no databases configured it works on the embedded pair, running or not.
 
 Example:
   $ npx readback migrate
-  replica-1: applied 0011 items
-  primary: applied 0011 items
+  replica-1: applied 0016 items
+  primary: applied 0016 items
   replica-1: copying items, 812,000 of about 1,000,000 rows (81 %)
   Up to date: the primary and the replica.
 `;

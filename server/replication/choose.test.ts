@@ -19,7 +19,7 @@ test('the least loaded of those that are well and have the position', () => {
   expect(chooseNow([behind], 100n)).toBeUndefined();
 });
 
-for (const state of ['down', 'reachable', 'disabled', 'copying', 'lagging'] as const) {
+for (const state of ['down', 'reachable', 'disabled', 'lost', 'copying', 'lagging'] as const) {
   test(`${state} is passed over, and not waited for`, () => {
     expect(chooseNow([replica(state)], null)).toBeUndefined();
     expect(worthWaitingFor([replica(state)])).toEqual([]);
@@ -35,7 +35,7 @@ test('whoever takes any state gets a well one first, then one that has a whole c
   ];
   expect(chooseAny([down, copying, disabled, well])).toBe(well);
   expect(chooseAny([down, copying, disabled])).toBe(disabled);
-  expect(chooseAny([down, copying])).toBeUndefined();
+  expect(chooseAny([down, copying, replica('lost')])).toBeUndefined();
 });
 
 test('without the primary, a replica that is not fed will do where it has the position', () => {

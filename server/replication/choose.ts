@@ -27,7 +27,8 @@ export function worthWaitingFor<C extends Candidate>(replicas: readonly C[]): C[
   return replicas.filter(({ view }) => view.state === 'streaming');
 }
 
-const isWhole = ({ view }: Candidate) => view.state !== 'down' && view.state !== 'copying';
+/** One that is lost stays behind for good, and is emptied without further notice once it is copied anew. */
+const isWhole = ({ view }: Candidate) => view.state !== 'down' && view.state !== 'copying' && view.state !== 'lost';
 
 const satisfies = ({ view }: Candidate, required: Lsn | null) =>
   required === null || (view.applied !== null && view.applied >= required);

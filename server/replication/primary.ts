@@ -40,6 +40,11 @@ export class Primary {
     return this.#connections.reader;
   }
 
+  /** For looks that must not wait for reads. */
+  get watch(): Sql {
+    return this.#connections.watch;
+  }
+
   get reachable(): boolean {
     return this.#reachable;
   }

@@ -15,6 +15,12 @@ export interface ReplicaOptions {
   maxLagMs: number;
   /** How old a state is that has applied up to there; null where the primary is not known. */
   lagOf: (applied: Lsn) => number | null;
+  /** The primary has that slot no more, or keeps nothing by it. */
+  isSlotLost: (slot: string) => boolean;
+}
+
+interface Asked extends Omit<Look, 'lost'> {
+  subscribed: boolean;
 }
 
 interface Waiter {
@@ -96,15 +102,21 @@ export class Replica {
   async #ask(): Promise<Observation> {
     try {
       const [look] = await withinMs(
-        this.#options.watch<[Look]>`
-          select coalesce(enabled, false) as enabled, worker is not null as working, coalesce(copying, 0) as copying, progress, applied
+        this.#options.watch<[Asked]>`
+          select subscribed, slot, coalesce(enabled, false) as enabled, worker is not null as working,
+                 coalesce(copying, 0) as copying, progress, applied
           from readback.position()`,
         this.#options.lookTimeoutMs,
       );
-      return { kind: 'looked', look };
+      return { kind: 'looked', look: { ...look, lost: this.#isLost(look) } };
     } catch {
       return { kind: 'unreachable' };
     }
+  }
+
+  /** A worker that streams has its slot, whatever was seen last. */
+  #isLost({ subscribed, slot, working }: Asked): boolean {
+    return !subscribed || (!working && slot !== null && this.#options.isSlotLost(slot));
   }
 
   #observe(observation: Observation): void {

@@ -5,11 +5,16 @@ import { later, type Lsn } from '../lib/lsn.ts';
  *
  *   (start) ─> reachable ─> copying ─> streaming <─> lagging
  *                  any ─> disabled | reachable | down, and back, as the next look finds it
+ *                  any ─> lost, and back by way of a fresh copy
  */
-export type ReplicaState = 'down' | 'reachable' | 'disabled' | 'copying' | 'lagging' | 'streaming';
+export type ReplicaState = 'down' | 'reachable' | 'disabled' | 'lost' | 'copying' | 'lagging' | 'streaming';
 
 /** What one look at the replica found. */
 export interface Look {
+  /** There is no subscription, or the slot that it needs is gone: nothing arrives any more, whatever is done but a copy. */
+  lost: boolean;
+  /** The slot that its subscription names. */
+  slot: string | null;
   enabled: boolean;
   /** The apply worker runs. */
   working: boolean;
@@ -28,11 +33,19 @@ export interface ReplicaView {
   /** Reads see everything up to here. Null: not known. */
   applied: Lsn | null;
   progress: Lsn | null;
+  slot: string | null;
   copying: number;
   lagMs: number | null;
 }
 
-export const UNKNOWN: ReplicaView = { state: 'down', applied: null, progress: null, copying: 0, lagMs: null };
+export const UNKNOWN: ReplicaView = {
+  state: 'down',
+  applied: null,
+  progress: null,
+  slot: null,
+  copying: 0,
+  lagMs: null,
+};
 
 /**
  * The view after an observation. Positions go back to unknown when the replica could not be reached: after a crash it
@@ -52,6 +65,7 @@ export function observe(
     state: classify(look, applied, lagMs, maxLagMs),
     applied,
     progress: look.progress,
+    slot: look.slot,
     copying: look.copying,
     lagMs,
   };
@@ -66,6 +80,7 @@ function believe(view: ReplicaView, look: Look): Lsn | null {
 const laterOrNull = (a: Lsn | null, b: Lsn | null) => (a === null ? b : b === null ? a : later(a, b));
 
 function classify(look: Look, applied: Lsn | null, lagMs: number | null, maxLagMs: number): ReplicaState {
+  if (look.lost) return 'lost';
   if (!look.enabled) return 'disabled';
   if (look.copying > 0) return 'copying';
   if (!look.working || applied === null) return 'reachable';

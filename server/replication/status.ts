@@ -3,7 +3,17 @@ import { formatLsn, type Lsn } from '../lib/lsn.ts';
 import type { Monitor } from './monitor.ts';
 import type { Primary } from './primary.ts';
 import type { Replica } from './replica.ts';
+import { adviceOf, type SlotCondition, type SlotView } from './slot-condition.ts';
+import type { SlotWatch } from './slots.ts';
 import type { ReplicaState } from './state.ts';
+
+export interface SlotStatus {
+  condition: Uppercase<SlotCondition>;
+  isActive: boolean;
+  heldBytes: number | null;
+  safeBytes: number | null;
+  advice: string | null;
+}
 
 export interface Status {
   at: string;
@@ -15,6 +25,7 @@ export interface Status {
     lagMs: number | null;
     lagBytes: number | null;
     copyingTables: number;
+    slot: SlotStatus | null;
   }[];
   feed: { phase: string; source: string | null };
 }
@@ -24,12 +35,20 @@ export class ReplicationStatus {
   readonly #primary: Primary;
   readonly #replicas: readonly Replica[];
   readonly #monitor: Monitor;
+  readonly #slots: SlotWatch;
   readonly #feed: () => Status['feed'];
 
-  constructor(primary: Primary, replicas: readonly Replica[], monitor: Monitor, feed: () => Status['feed']) {
+  constructor(
+    primary: Primary,
+    replicas: readonly Replica[],
+    monitor: Monitor,
+    slots: SlotWatch,
+    feed: () => Status['feed'],
+  ) {
     this.#primary = primary;
     this.#replicas = replicas;
     this.#monitor = monitor;
+    this.#slots = slots;
     this.#feed = feed;
   }
 
@@ -45,6 +64,7 @@ export class ReplicationStatus {
         lagMs: view.lagMs,
         lagBytes: bytesBetween(view.applied, latest),
         copyingTables: view.copying,
+        slot: slotStatus(this.#slots.of(name)),
       })),
       feed: this.#feed(),
     };
@@ -68,6 +88,13 @@ export class ReplicationStatus {
   }
 }
 
+function slotStatus(slot: SlotView | undefined): SlotStatus | null {
+  if (!slot) return null;
+  const { condition, isActive, heldBytes, safeBytes } = slot;
+  const upper = condition.toUpperCase() as Uppercase<SlotCondition>;
+  return { condition: upper, isActive, heldBytes, safeBytes, advice: adviceOf(slot) };
+}
+
 const text = (lsn: Lsn | null) => (lsn === null ? null : formatLsn(lsn));
 
 const bytesBetween = (from: Lsn | null, to: Lsn | null) =>
@@ -79,5 +106,10 @@ function isNews(last: Status, next: Status): boolean {
 }
 
 const stateOf = ({ primary, replicas, feed }: Status) =>
-  [primary.reachable, feed.phase, feed.source, ...replicas.map(({ state }) => state)].join();
+  [
+    primary.reachable,
+    feed.phase,
+    feed.source,
+    ...replicas.map(({ state, slot }) => `${state} ${slot?.condition}`),
+  ].join();
 const lagOf = ({ replicas }: Status) => replicas.map(({ lagMs, lagBytes }) => `${lagMs} ${lagBytes}`).join();

@@ -66,7 +66,7 @@ async function replicate(
   say: Say,
 ): Promise<void> {
   const url = replicationUrl(databases);
-  await allowLogin(primary, databases.primary.url, ['readback_writer', 'readback_reader']);
+  await allowLogin(primary, databases.primary.url, ['readback_writer', 'readback_reader', 'readback_pruner']);
   for (const [index, replica] of replicas.entries()) {
     await allowLogin(replica, databases.replicas[index]!.url, ['readback_reader', 'readback_pruner']);
     if (SUBSCRIPTIONS === 'awaited') await awaitSubscription(primary, replica, url, say);

@@ -9,6 +9,7 @@ const replica = (part: Partial<Replica>): Replica => ({
   lagMs: 0,
   lagBytes: 0,
   copyingTables: 0,
+  slot: null,
   ...part,
 });
 const now = (reachable: boolean, ...replicas: Replica[]) =>
@@ -21,6 +22,7 @@ test('each state has its words', () => {
     { state: 'LAGGING', lagMs: 65_000 },
     { state: 'COPYING', copyingTables: 1 },
     { state: 'DISABLED' },
+    { state: 'LOST' },
     { state: 'REACHABLE' },
     { state: 'DOWN' },
   ] as Partial<Replica>[];
@@ -30,6 +32,7 @@ test('each state has its words', () => {
     'Behind by 1 min',
     'Copying 1 table',
     'Stopped: disabled',
+    'Lost: must be copied anew',
     'Not applying',
     'Does not answer',
   ]);

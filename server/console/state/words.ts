@@ -15,6 +15,7 @@ export function healthOf({ state, lagMs }: Pick<Replica, 'state' | 'lagMs'>): He
     case 'COPYING':
       return 'late';
     case 'DISABLED':
+    case 'LOST':
     case 'REACHABLE':
     case 'DOWN':
       return 'stopped';
@@ -31,6 +32,8 @@ export function stateWords(replica: Replica): string {
       return `Copying ${copyingTables} ${copyingTables === 1 ? 'table' : 'tables'}`;
     case 'DISABLED':
       return 'Stopped: disabled';
+    case 'LOST':
+      return 'Lost: must be copied anew';
     case 'REACHABLE':
       return 'Not applying';
     case 'DOWN':

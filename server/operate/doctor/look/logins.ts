@@ -5,7 +5,7 @@ import type { Grant, LoginFacts } from '../facts.ts';
 
 export type Role = 'readback_writer' | 'readback_reader' | 'readback_pruner';
 
-export const PRIMARY_ROLES: Role[] = ['readback_writer', 'readback_reader'];
+export const PRIMARY_ROLES: Role[] = ['readback_writer', 'readback_reader', 'readback_pruner'];
 export const REPLICA_ROLES: Role[] = ['readback_reader', 'readback_pruner'];
 
 export async function missingRoles(sql: Sql, roles: Role[]): Promise<string[]> {
@@ -43,12 +43,16 @@ async function rolesRefused(sql: Sql, roles: Role[]): Promise<Role[]> {
 
 /** What the roles must be allowed to do on the primary; what a role may write besides is the migrations' to say. */
 export function grantsOfPrimary(published: TableShape[]): Grant[] {
-  return PRIMARY_ROLES.flatMap((role) => [
-    schema(role),
+  const users = (['readback_writer', 'readback_reader'] as const).flatMap((role) => [
     ...['identity()', 'seen()', 'slots()'].map((name) => execute(role, name)),
     ...tablesOf(published).flatMap(({ table, columns }) => columns.map(({ name }) => on(role, 'SELECT', table, name))),
-    ...(role === 'readback_writer' ? [on(role, 'UPDATE', HEARTBEAT, null)] : []),
   ]);
+  return [
+    ...PRIMARY_ROLES.map(schema),
+    ...users,
+    on('readback_writer', 'UPDATE', HEARTBEAT, null),
+    execute('readback_pruner', 'give_up_slot(text, bigint)'),
+  ];
 }
 
 /** On a replica: all of every table that is read from. */
