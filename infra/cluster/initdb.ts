@@ -7,6 +7,12 @@ import type { RunAs } from './run-as.ts';
 
 const run = promisify(execFile);
 
+/**
+ * In postgresql.conf, so that alter system may change them: a replica that stays away for too long must be copied anew,
+ * and does not fill the disk.
+ */
+const SLOT_LIMITS = ['max_slot_wal_keep_size=4GB', 'idle_replication_slot_timeout=1d'];
+
 export interface InitOptions {
   dir: string;
   shown: string;
@@ -84,6 +90,7 @@ function initFlags(data: string, passwordFile: string, { durable }: InitOptions)
     '--locale=C',
     '--locale-provider=builtin',
     '--builtin-locale=C.UTF-8',
+    ...SLOT_LIMITS.map((setting) => `--set=${setting}`),
     ...(durable ? [] : ['--no-sync']),
   ];
 }

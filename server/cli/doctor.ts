@@ -13,13 +13,13 @@ export interface DoctorFlags {
   yes: boolean;
   waitMs: number;
   longTransactionMs: number;
-  maxWalBytes: number;
+  maxWalBytes?: number;
 }
 
 /** True: there are no faults, or none any more. */
 export async function doctorCommand(config: Config, flags: DoctorFlags): Promise<boolean> {
   const databases = operatedDatabases(config);
-  const options = { ...config, ...flags };
+  const options = { ...config, ...flags, maxWalBytes: flags.maxWalBytes ?? config.SLOT_WAL_WARN_BYTES };
   return withServers(databases, config, 'doctor', async (servers) => {
     const findings = await diagnose(servers, options);
     const fixes = flags.fix ? planFixes(findings.flatMap(({ fix }) => fix ?? [])) : [];
@@ -30,7 +30,12 @@ export async function doctorCommand(config: Config, flags: DoctorFlags): Promise
   });
 }
 
-async function mend(fixes: Fix[], servers: Servers, databases: DatabaseConfig, options: DoctorOptions & DoctorFlags) {
+async function mend(
+  fixes: Fix[],
+  servers: Servers,
+  databases: DatabaseConfig,
+  options: DoctorOptions & Pick<DoctorFlags, 'yes'>,
+) {
   await lockSetup(servers.primary);
   const done: Fix[] = [];
   for (const fix of fixes) {

@@ -16,12 +16,13 @@ const help = (...examples: string[]) => `\n${CODES}\n\nExample:\n${examples.map(
 const json = () => new Option('--json', 'print one JSON document instead of text').default(false);
 const yes = () => new Option('-y, --yes', 'do it without asking').default(false);
 
-function amount(flags: string, description: string, least: number, fallback: number): Option {
+function amount(flags: string, description: string, least: number, fallback?: number): Option {
   const parse = (text: string) => {
     if (/^\d+$/.test(text) && Number(text) >= least) return Number(text);
     throw new InvalidArgumentError(`It must be a whole number from ${least} on.`);
   };
-  return new Option(flags, description).argParser(parse).default(fallback);
+  const option = new Option(flags, description).argParser(parse);
+  return fallback === undefined ? option : option.default(fallback);
 }
 
 /** The commands that look after the databases. */
@@ -51,7 +52,7 @@ function addDoctor(program: Command, run: Run): void {
     .option('--fix', 'do the repairs that lose nothing, asking before each', false)
     .addOption(yes())
     .addOption(amount('--wait-ms <ms>', 'how long a heartbeat may take to each replica', 1, 3000))
-    .addOption(amount('--max-wal-bytes <bytes>', 'what a slot may hold of the WAL', 0, 1_073_741_824))
+    .addOption(amount('--max-wal-bytes <bytes>', 'what a slot may hold of the WAL (default: SLOT_WAL_WARN_BYTES)', 0))
     .addOption(amount('--long-transaction-ms <ms>', 'how long a transaction of the primary may be open', 0, 300_000))
     .addHelpText('after', help('$ npx readback doctor', '$ npx readback doctor --fix --yes'))
     .action((flags: DoctorFlags) => run((config) => doctorCommand(config, flags)));

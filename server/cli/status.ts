@@ -67,12 +67,14 @@ function replicaLines(replica: ReplicaReport): string[] {
   return [
     line('position', `${replica.position ?? 'unknown'}, ${lag(replica)}`),
     line('subscription', subscription(replica.subscription)),
-    line('slot', replica.slot === null ? paint('red', 'none') : slot(replica.slot)),
+    line('slot', replica.slot === null ? paint('red', NO_SLOT) : slot(replica.slot)),
     ...tables(replica.tables),
     line('change log', replica.changeLog === null ? paint('red', 'none') : changeLog(replica.changeLog)),
     ...clients(replica.clients),
   ];
 }
+
+const NO_SLOT = 'none: readback doctor --fix copies the replica anew';
 
 function lag({ lagBytes, lagMs }: ReplicaReport): string {
   const bytes = lagBytes === null ? 'lag unknown' : `${size(lagBytes)} behind`;
@@ -88,10 +90,15 @@ function subscription(report: SubscriptionReport | null): string {
   return `${state}, ${who}, streaming ${streaming}, ${applyErrors + syncErrors} errors${heard}`;
 }
 
-function slot({ name, isActive, walStatus, heldBytes }: SlotReport): string {
+function slot({ name, isActive, walStatus, heldBytes, safeBytes, invalidationReason }: SlotReport): string {
+  if (walStatus === 'lost') {
+    const why = invalidationReason === null ? '' : ` (${invalidationReason})`;
+    return paint('red', `${name}, lost${why}: readback doctor --fix copies the replica anew`);
+  }
   const active = isActive ? 'active' : paint('red', 'not active');
   const held = heldBytes === null ? 'holds nothing' : `holds ${size(heldBytes)} of WAL`;
-  return `${name}, ${active}, ${held}, ${walStatus ?? 'no WAL reserved'}`;
+  const room = safeBytes === null ? '' : `, room for ${size(Math.max(0, safeBytes))} more`;
+  return `${name}, ${active}, ${held}, ${walStatus ?? 'no WAL reserved'}${room}`;
 }
 
 function spareSlots(slots: SlotReport[], replicas: ReplicaReport[]): string[] {

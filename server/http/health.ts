@@ -31,7 +31,8 @@ export function addHealth(app: FastifyInstance, status: ReplicationStatus): void
 }
 
 const isWell = ({ state }: Status['replicas'][number]) => state === 'STREAMING';
-const canRead = ({ replicas }: Status) => replicas.some(({ state }) => state !== 'DOWN' && state !== 'COPYING');
+const canRead = ({ replicas }: Status) => replicas.some(({ state }) => !UNREADABLE.has(state));
+const UNREADABLE: ReadonlySet<string> = new Set(['DOWN', 'COPYING', 'LOST']);
 
 function judge(now: Status): { status: 'healthy' | 'degraded' | 'unhealthy'; message: string } {
   const ill = now.replicas.filter((replica) => !isWell(replica));
@@ -47,5 +48,7 @@ function judge(now: Status): { status: 'healthy' | 'degraded' | 'unhealthy'; mes
     };
   }
   if (ill.length > 0) return { status: 'degraded', message: `Reads and writes work, but ${states}` };
+  const advice = now.replicas.flatMap(({ slot }) => slot?.advice ?? []);
+  if (advice.length > 0) return { status: 'degraded', message: `Reads and writes work, but: ${advice.join(' ')}` };
   return { status: 'healthy', message: 'Both read and write databases are connected' };
 }

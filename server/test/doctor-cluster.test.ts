@@ -85,6 +85,21 @@ test('a login that may not take on its roles is named, and --fix grants them', {
   expect(await faults(databases.config)).toEqual([]);
 });
 
+test('a primary without limits for slots is told what could be safer', { timeout: 60_000 }, async () => {
+  await primary`alter system set max_slot_wal_keep_size = -1`;
+  await primary`alter system set idle_replication_slot_timeout = 0`;
+  await primary`select pg_reload_conf()`;
+  const advice = async () =>
+    (await examine(databases.config)).map(({ check, severity, remedy }) => ({ check, severity, remedy }));
+  await expect.poll(advice, WITHIN).toEqual([
+    { check: 'wal-limit', severity: 'advice', remedy: expect.stringContaining("max_slot_wal_keep_size = '10GB'") },
+    { check: 'idle-slot-limit', severity: 'advice', remedy: expect.stringContaining("timeout = '1d'") },
+  ]);
+  await primary`alter system reset all`;
+  await primary`select pg_reload_conf()`;
+  await expect.poll(advice, WITHIN).toEqual([]);
+});
+
 test('slots that are all taken', { timeout: 60_000 }, async () => {
   const [room] = await primary`
     select current_setting('max_replication_slots')::int - count(*)::int as free from pg_replication_slots`;

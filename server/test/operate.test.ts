@@ -51,6 +51,8 @@ describe('status', () => {
         isActive: true,
         walStatus: 'reserved',
         heldBytes: expect.any(Number),
+        safeBytes: expect.any(Number),
+        invalidationReason: null,
       }),
     });
     expect(replicas[1]).toEqual({
@@ -74,6 +76,8 @@ describe('status', () => {
         isActive: true,
         walStatus: 'reserved',
         heldBytes: expect.any(Number),
+        safeBytes: expect.any(Number),
+        invalidationReason: null,
       },
       tables: Array(3).fill({ ...table, sync: 'ready' }),
       changeLog: {

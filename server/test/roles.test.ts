@@ -55,6 +55,14 @@ const refused: [Place, string, string][] = [
   ['primary', 'readback_reader', 'select password_hash from users'],
   ['primary', 'readback_reader', "select * from readback.credentials('ada')"],
   ['primary', 'readback_reader', 'select * from readback.signing_keys'],
+  ['primary', 'readback_reader', "select readback.give_up_slot('readback_0123456789ab', 100000000)"],
+  ['primary', 'readback_writer', "select readback.give_up_slot('readback_0123456789ab', 100000000)"],
+  ['primary', 'readback_writer', 'select pg_drop_replication_slot(slot_name) from pg_replication_slots'],
+  ['primary', 'readback_pruner', 'select pg_drop_replication_slot(slot_name) from pg_replication_slots'],
+  ['primary', 'readback_pruner', 'select pg_terminate_backend(pid) from pg_stat_replication'],
+  ['primary', 'readback_pruner', 'select username from users'],
+  ['primary', 'readback_pruner', 'select * from readback.slots()'],
+  ['primary', 'readback_pruner', 'select * from readback.signing_keys'],
   ['primary', 'readback_reader', 'delete from users'],
   ['primary', 'readback_reader', 'update readback.heartbeat set beat_at = now()'],
   ['replica', 'readback_reader', 'delete from users'],
@@ -118,10 +126,31 @@ const allowed: [Place, string, string][] = [
   ['primary', 'readback_writer', 'select id from readback.signing_keys'],
   ['primary', 'readback_writer', "update users set first_name = 'Ada' where username = 'ada' returning id, email"],
   ['primary', 'readback_reader', 'select username, is_admin, token_version from users'],
+  ['primary', 'readback_reader', 'select * from readback.slots()'],
+  ['primary', 'readback_pruner', "select readback.give_up_slot('readback_0123456789ab', 100000000)"],
   ['replica', 'readback_reader', 'select * from users'],
   ['replica', 'readback_reader', 'select * from readback.change_log'],
   ['replica', 'readback_pruner', 'select readback.prune_log(1, 1000000, 1)'],
 ];
+
+test('a slot that holds little is not given up, whoever asks, nor one that is none of ours', async () => {
+  const { primary } = databases;
+  const names = async () => (await primary`select slot_name from pg_replication_slots order by 1`).length;
+  const before = await names();
+  await primary`select pg_create_physical_replication_slot(${`other_${databases.name}`}, true)`;
+  for (let n = 0; n < 5; n++) {
+    await primary`select pg_logical_emit_message(true, 'fill', 'x')`;
+    await primary`select pg_switch_wal()`;
+  }
+  const giveUp = (slot: string, bytes: number) =>
+    attempt('primary', 'readback_pruner', `select readback.give_up_slot('${slot}', ${bytes})`);
+  const [own] = await primary`select slot_name from pg_replication_slots where database = current_database()`;
+  expect(await giveUp(own!['slot_name'], 67_108_863)).toBe('22023');
+  expect(await giveUp(own!['slot_name'], 2 ** 40)).toBe('allowed');
+  expect(await giveUp(`other_${databases.name}`, 67_108_864)).toBe('allowed');
+  expect(await names()).toBe(before + 1);
+  await primary`select pg_drop_replication_slot(${`other_${databases.name}`})`;
+});
 
 describe('allowed', () => {
   for (const [place, role, statement] of allowed) {

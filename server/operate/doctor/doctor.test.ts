@@ -58,6 +58,7 @@ const primaryDetails = (changes: Partial<PrimaryDetails> = {}): PrimaryDetails =
   withoutIdentity: [],
   slots: [slot()],
   maxSlotWalKeepSize: 1000,
+  idleSlotTimeoutS: null,
   transactions: [],
   ...changes,
 });
@@ -78,6 +79,7 @@ const slot = (changes: Partial<Slot> = {}): Slot => ({
   isActive: true,
   walStatus: 'reserved',
   heldBytes: 0,
+  safeBytes: null,
   invalidationReason: null,
   ...changes,
 });
@@ -124,6 +126,16 @@ test('a slot that is about to be given up', () => {
   expect(both({ slots: [slot({ walStatus: 'unreserved' })] }, {})).toEqual([
     'error replica-1 slot-losing: the slot readback_1 holds more WAL than max_slot_wal_keep_size, and the primary is about to give it up',
   ]);
+});
+
+test('what the primary itself does to slots: without limits, with too small a one, and with both', () => {
+  const found = (primary: Partial<PrimaryDetails>) => both(primary, {}).map((text) => text.split(':')[0]);
+  expect(found({ maxSlotWalKeepSize: -1, idleSlotTimeoutS: 0 })).toEqual([
+    'advice primary wal-limit',
+    'advice primary idle-slot-limit',
+  ]);
+  expect(found({ maxSlotWalKeepSize: 0, idleSlotTimeoutS: 60 })).toEqual(['advice primary wal-limit']);
+  expect(found({ maxSlotWalKeepSize: 1, idleSlotTimeoutS: 60 })).toEqual([]);
 });
 
 test('a table that is being copied, and a replica that is behind', () => {

@@ -88,6 +88,8 @@ export interface PrimaryDetails {
   slots: Slot[];
   /** In MB; -1: no limit. */
   maxSlotWalKeepSize: number;
+  /** In seconds; 0: no limit; null: before PostgreSQL 18, which has none. */
+  idleSlotTimeoutS: number | null;
   transactions: LongTransaction[];
 }
 
@@ -97,6 +99,8 @@ export interface Slot {
   /** reserved, extended, unreserved or lost; null: it holds nothing yet. */
   walStatus: string | null;
   heldBytes: number | null;
+  /** WAL until the server gives it up; null: no limit, or lost. */
+  safeBytes: number | null;
   /** Why the server has given it up, from PostgreSQL 17 on. */
   invalidationReason: string | null;
 }

@@ -21,6 +21,7 @@ export type Check =
   | 'privilege'
   | 'limit'
   | 'wal-limit'
+  | 'idle-slot-limit'
   | 'long-transaction'
   | 'publication-missing'
   | 'publication-operations'

@@ -56,6 +56,10 @@ export interface SlotReport {
   isActive: boolean;
   walStatus: string | null;
   heldBytes: number | null;
+  /** WAL until the primary gives it up; null: no limit, or lost. */
+  safeBytes: number | null;
+  /** Why it was given up. */
+  invalidationReason: string | null;
 }
 
 export interface SubscriptionReport {

@@ -53,12 +53,7 @@ async function primaryReport(primary: OperatedServer, options: StatusOptions): P
     position: formatLsn(flushed),
     tables: await lookAtPublished(primary.admin),
     clients: await lookAtClients(primary.admin, loginOf(primary)),
-    slots: (await slotsOf(primary.admin)).map(({ name, isActive, walStatus, heldBytes }) => ({
-      name,
-      isActive,
-      walStatus,
-      heldBytes,
-    })),
+    slots: await slotsOf(primary.admin),
   };
 }
 

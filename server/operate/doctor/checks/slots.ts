@@ -10,7 +10,7 @@ export function checkSlots({ primary, replicas }: Facts, maxWalBytes: number): F
     ...shared(replicas),
     ...orphaned(name, details.slots, replicas),
     ...details.transactions.map((transaction) => longTransaction(name, transaction)),
-    ...unlimited(name, details),
+    ...limits(name, details, maxWalBytes),
   ];
 }
 
@@ -106,18 +106,38 @@ const longTransaction = (server: string, { pid, what, ms }: LongTransaction): Fi
       : `End it where it was begun, or run there: select pg_terminate_backend(${pid});`,
 });
 
-function unlimited(server: string, { maxSlotWalKeepSize }: PrimaryDetails): Finding[] {
-  if (maxSlotWalKeepSize >= 0) return [];
-  return [
-    {
-      check: 'wal-limit',
-      severity: 'advice',
-      server,
-      found: 'max_slot_wal_keep_size = -1: a replica that stays away fills the disk of the primary',
-      expected: 'what the disk has room for; a replica that stays away for longer is then copied anew',
-      remedy: "Run there: alter system set max_slot_wal_keep_size = '10GB'; select pg_reload_conf();",
-    },
-  ];
+/** Advice on what the primary itself does, with nobody there to warn it. */
+function limits(server: string, details: PrimaryDetails, maxWalBytes: number): Finding[] {
+  const { maxSlotWalKeepSize, idleSlotTimeoutS } = details;
+  const advice = (
+    check: 'wal-limit' | 'idle-slot-limit',
+    found: string,
+    expected: string,
+    setting: string,
+  ): Finding => ({
+    check,
+    severity: 'advice',
+    server,
+    found,
+    expected,
+    remedy: `Run there: alter system set ${setting}; select pg_reload_conf();`,
+  });
+  const findings: Finding[] = [];
+  if (maxSlotWalKeepSize < 0) findings.push(advice('wal-limit', UNLIMITED, ROOM, "max_slot_wal_keep_size = '10GB'"));
+  else if (maxSlotWalKeepSize * 1_048_576 <= maxWalBytes) {
+    const found = `max_slot_wal_keep_size = ${maxSlotWalKeepSize} MB: a slot is given up before anybody is warned of it`;
+    const more = `more than SLOT_WAL_WARN_BYTES, which is ${megabytes(maxWalBytes)}`;
+    findings.push(advice('wal-limit', found, more, "max_slot_wal_keep_size = '10GB'"));
+  }
+  if (idleSlotTimeoutS === 0)
+    findings.push(advice('idle-slot-limit', IDLE, LONGEST_ABSENCE, "idle_replication_slot_timeout = '1d'"));
+  return findings;
 }
+
+const UNLIMITED = 'max_slot_wal_keep_size = -1: a replica that stays away fills the disk of the primary';
+const ROOM = 'what the disk has room for; a replica that stays away for longer is then copied anew';
+const IDLE =
+  'idle_replication_slot_timeout = 0: a slot that nobody reads is kept for ever, with its WAL, and keeps vacuum from the catalogs';
+const LONGEST_ABSENCE = 'the longest time that a replica may be away before it is copied anew';
 
 const megabytes = (bytes: number) => `${(bytes / 1_048_576).toFixed(1)} MB`;

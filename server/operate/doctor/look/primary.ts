@@ -7,8 +7,9 @@ export async function lookAtPrimary(sql: Sql, longTransactionMs: number): Promis
   const [publication] = await sql<NonNullable<PrimaryDetails['publication']>[]>`
     select pubinsert as insert, pubupdate as update, pubdelete as delete, pubtruncate as truncate
     from pg_publication where pubname = 'readback'`;
-  const [limit] = await sql<[{ mb: number }]>`
-    select setting::int as mb from pg_settings where name = 'max_slot_wal_keep_size'`;
+  const [limits] = await sql<[Pick<PrimaryDetails, 'maxSlotWalKeepSize' | 'idleSlotTimeoutS'>]>`
+    select (select setting::int from pg_settings where name = 'max_slot_wal_keep_size') as max_slot_wal_keep_size,
+           extract(epoch from nullif(current_setting('idle_replication_slot_timeout', true), '')::interval)::float as idle_slot_timeout_s`;
   const published = await publishedBy(sql);
   return {
     publication: publication ?? null,
@@ -19,7 +20,7 @@ export async function lookAtPrimary(sql: Sql, longTransactionMs: number): Promis
     ),
     withoutIdentity: await withoutIdentity(sql),
     slots: await slotsOf(sql),
-    maxSlotWalKeepSize: limit.mb,
+    ...limits,
     transactions: await longTransactions(sql, longTransactionMs),
   };
 }
@@ -43,7 +44,7 @@ export function slotsOf(sql: Sql): Promise<Slot[]> {
   return sql<Slot[]>`
     select slot_name::text as name, active as is_active, wal_status,
            pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::float as held_bytes,
-           to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason
+           safe_wal_size::float as safe_bytes, to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason
     from pg_replication_slots s where database = current_database() and slot_name like 'readback\\_%' order by 1`;
 }
 
