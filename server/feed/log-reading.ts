@@ -38,7 +38,9 @@ export class LogReading {
   async #next(limit: number): Promise<FeedChange[]> {
     this.#seq ??= await this.#anchor();
     if (this.#seq === undefined) return [];
-    const { rows, seen, prunedTo } = await changesAfter(this.#sql, this.#position.lsn, this.#seq, limit);
+    const { rows, seen, logId, prunedTo } = await changesAfter(this.#sql, this.#position.lsn, this.#seq, limit);
+    // Its replica is copied anew: what follows here does not follow what was read.
+    if (BigInt(logId) !== this.#logId) throw cursorExpired('is of a change log that has ended');
     if (this.#position.lsn < prunedTo) throw cursorExpired('is older than what the change log keeps');
     return rows.map((row) => this.#placed(row, seen));
   }

@@ -27,7 +27,7 @@ const STOP_MS = 500;
 const AVOID_MS = 10_000;
 const RANKS = { growing: 0, standing: 1, away: 2 };
 const CHECK_FAULTS_MS = 10_000;
-/** So long a replica that refuses the position waits for one that takes it. Then the feed starts anew from its end. */
+/** So long replicas that refuse the position wait for another to take it. Then the feed starts anew from its end. */
 const PATIENCE_MS = 30_000;
 
 /**
@@ -45,6 +45,8 @@ export class FeedReader {
   #failed: FeedSource | undefined;
   #failedAt = 0;
   #refusedSince: number | undefined;
+  /** Replicas that have refused the position since. */
+  readonly #refusals = new Set<FeedSource>();
   #rung = false;
   #ended: Promise<void> = Promise.resolve();
 
@@ -113,6 +115,7 @@ export class FeedReader {
     this.#open = open;
     this.#logId = open.logId;
     this.#refusedSince = undefined;
+    this.#refusals.clear();
     this.#step({ kind: 'opened', source: source.name });
     this.#options.moved(); // whoever waits for a log to read, whatever the phase was
     for (let checked = Date.now(); this.#goesOn(open);) {
@@ -176,7 +179,9 @@ export class FeedReader {
 
   #refused(source: FeedSource): void {
     this.#refusedSince ??= Date.now();
-    if (Date.now() - this.#refusedSince < PATIENCE_MS) return;
+    this.#refusals.add(source);
+    const mayTake = this.#options.sources.some((other) => !this.#refusals.has(other));
+    if (mayTake && Date.now() - this.#refusedSince < PATIENCE_MS) return;
     this.#options.log.error(
       { source: source.name },
       'change feed: no log holds what follows; starting anew from its end',

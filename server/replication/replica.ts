@@ -114,9 +114,9 @@ export class Replica {
     }
   }
 
-  /** A worker that streams has its slot, whatever was seen last. */
-  #isLost({ subscribed, slot, working }: Asked): boolean {
-    return !subscribed || (!working && slot !== null && this.#options.isSlotLost(slot));
+  /** Its worker says nothing of that: it comes up again and again, and finds each time that there is no slot. */
+  #isLost({ subscribed, slot }: Asked): boolean {
+    return !subscribed || (slot !== null && this.#options.isSlotLost(slot));
   }
 
   #observe(observation: Observation): void {

@@ -37,6 +37,7 @@ const missing = (name: string): SlotRow => ({
   isActive: false,
   walStatus: 'lost',
   heldBytes: null,
+  owedBytes: null,
   safeBytes: null,
   inactiveSince: null,
   reason: 'dropped',
@@ -55,9 +56,11 @@ export function gravityOf({ condition, heldBytes }: SlotView, { warnBytes }: Slo
 }
 
 /** For whom it may concern at night: what is, and what to do. Null where all is well. */
-export function adviceOf({ condition, isActive, replica, heldBytes, reason }: SlotView): string | null {
+export function adviceOf({ condition, isActive, replica, heldBytes, owedBytes, reason }: SlotView): string | null {
   const whose = replica ?? 'a replica that this server does not know';
   const holds = `holds ${megabytes(heldBytes ?? 0)} of the primary's WAL${isActive ? '' : ', and nobody reads it'}`;
+  if ((condition === 'large' || condition === 'excessive') && (owedBytes ?? 0) < (heldBytes ?? 0) / 2)
+    return `The slot of ${whose} ${holds}, mostly for a transaction that is open there: end that (readback doctor names it).`;
   switch (condition) {
     case 'well':
       return null;

@@ -7,10 +7,10 @@ import { adviceOf, gravityOf, viewOf, type SlotCondition, type SlotLimits, type 
 export interface SlotWatchOptions extends SlotLimits {
   /** The primary's slots of ours now. */
   look: () => Promise<SlotRow[]>;
-  /** Gives up one that holds more; what it held, or null where there was nothing to give up. */
+  /** Gives up one whose replica owes more; what it held, or null where there was nothing to give up. */
   giveUp: (name: string, moreThanBytes: number) => Promise<number | null>;
   replicas: readonly Replica[];
-  /** drop: one that holds more than `maxBytes` is given up, so that the primary lives. */
+  /** drop: one whose replica owes more than `maxBytes` is given up, so that the primary lives. */
   action: 'warn' | 'drop';
   everyMs: number;
   log: Logger;
@@ -75,7 +75,7 @@ export class SlotWatch {
     this.#slots = viewOf(await this.#options.look(), this.#owners, this.#options);
     for (const slot of this.#slots) this.#tell(slot);
     if (this.#options.action === 'warn') return;
-    const excessive = this.#slots.filter(({ heldBytes }) => (heldBytes ?? 0) > this.#options.maxBytes);
+    const excessive = this.#slots.filter(({ owedBytes }) => (owedBytes ?? 0) > this.#options.maxBytes);
     for (const slot of excessive) await this.#giveUp(slot);
   }
 
@@ -107,7 +107,7 @@ export class SlotWatch {
       if (heldBytes === null) return;
       log.error(
         { slot: name, replica, heldBytes, maxBytes },
-        'Gave up the slot, as it held more than SLOT_WAL_MAX_BYTES and SLOT_ACTION is drop: run readback doctor --fix, which copies the replica anew.',
+        'Gave up the slot, as its replica owed more than SLOT_WAL_MAX_BYTES and SLOT_ACTION is drop: run readback doctor --fix, which copies the replica anew.',
       );
     } catch (error) {
       log.error({ err: error, slot: name, replica }, 'The slot cannot be given up: run readback replica drop.');

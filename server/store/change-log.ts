@@ -40,18 +40,20 @@ export async function logState(sql: Sql): Promise<LogState> {
 }
 
 export interface ChangeRows extends Seen<ChangeRow> {
+  logId: string;
   prunedTo: Lsn;
 }
 
 /** The next rows behind (lsn, seq), in the primary's commit order. */
 export async function changesAfter(sql: Sql, lsn: Lsn, seq: string, limit: number): Promise<ChangeRows> {
-  const result = await sql<WithSeen<ChangeRow & { prunedTo: Lsn }>[]>`
-    select s.seen, l.pruned_to, c.* from readback.log_state l cross join readback.seen() s(seen) left join (
+  const result = await sql<WithSeen<ChangeRow & Pick<LogState, 'logId' | 'prunedTo'>>[]>`
+    select s.seen, l.log_id::text, l.pruned_to, c.* from readback.log_state l cross join readback.seen() s(seen) left join (
       select after_lsn, seq, operation, table_name, key, before, after,
              pg_xact_commit_timestamp(xmin) as committed_at, applied_at
       from readback.change_log where (after_lsn, seq) > (${sql.typed.lsn(lsn)}, ${seq}) order by after_lsn, seq limit ${limit}
     ) c on true order by c.after_lsn, c.seq`;
-  return { ...split(result, 'seq'), prunedTo: result[0]?.prunedTo ?? 0n };
+  const { logId, prunedTo } = result[0] as unknown as LogState;
+  return { ...split(result, 'seq'), logId, prunedTo };
 }
 
 /** The seq of the place-th change of the transaction that follows `lsn`; undefined where it is not there. */

@@ -28,6 +28,8 @@ export interface SlotRow {
   walStatus: string | null;
   /** WAL that is kept for it; null where it is lost. */
   heldBytes: number | null;
+  /** Of that, what its replica has not confirmed yet; open transactions keep the rest. */
+  owedBytes: number | null;
   /** WAL that may still be written before the primary gives it up; null where that has no limit. */
   safeBytes: number | null;
   /** Null where it is active, and before PostgreSQL 17. */
@@ -39,11 +41,11 @@ export interface SlotRow {
 /** As readback_reader. */
 export function slotRows(primary: Sql): Promise<SlotRow[]> {
   return primary<SlotRow[]>`
-    select slot as name, active as is_active, wal_status, held_bytes, safe_bytes, inactive_since, reason
+    select slot as name, active as is_active, wal_status, held_bytes, owed_bytes, safe_bytes, inactive_since, reason
     from readback.slots() order by slot`;
 }
 
-/** As readback_pruner. What it held; null where it holds no more than `moreThanBytes`, or was gone already. */
+/** As readback_pruner. What it held; null where its replica owes no more than `moreThanBytes`, or was gone already. */
 export async function giveUpSlot(primary: Sql, name: string, moreThanBytes: number): Promise<number | null> {
   const [row] = await primary<[{ held: number | null }]>`
     select readback.give_up_slot(${name}, ${moreThanBytes}) as held`;

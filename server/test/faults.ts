@@ -43,8 +43,10 @@ export async function cutOff(primary: postgres.Sql, replica: postgres.Sql): Prom
 
 /** The apply worker stands still, in the middle of whatever it does. */
 export async function pauseWorker(replica: postgres.Sql): Promise<() => void> {
-  const [row] =
-    await replica`select pid from pg_stat_subscription where subname = 'readback' and relid is null and pid is not null`;
+  const [row] = await replica`
+      select pid from pg_stat_subscription w join pg_subscription s on s.oid = w.subid
+      where s.subname = 'readback' and relid is null and pid is not null
+        and s.subdbid = (select oid from pg_database where datname = current_database())`;
   if (!row) return () => {};
   process.kill(row['pid'], 'SIGSTOP');
   return () => {

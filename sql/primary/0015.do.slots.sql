@@ -3,31 +3,35 @@
 do $$ begin create role readback_pruner nologin; exception when duplicate_object or unique_violation then null; end $$;
 grant usage on schema readback to readback_pruner;
 
--- Readback's own slots in this database. What a version does not have is null: the reasons are there from 17 on.
+-- Readback's own slots in this database: what each keeps, and how much of that its replica has yet to confirm; the rest
+-- open transactions keep. What a version does not have is null: the reasons are there from 17 on.
 drop function readback.slots();
 create function readback.slots() returns table (
-  slot text, active boolean, confirmed pg_lsn, held_bytes float, wal_status text, safe_bytes float,
+  slot text, active boolean, confirmed pg_lsn, held_bytes float, owed_bytes float, wal_status text, safe_bytes float,
   inactive_since timestamptz, reason text
 ) language sql volatile security definer set search_path = pg_catalog as $$
   select slot_name::text, active, confirmed_flush_lsn, pg_wal_lsn_diff(pg_current_wal_flush_lsn(), restart_lsn)::float,
-         wal_status, safe_wal_size::float, (to_jsonb(s) ->> 'inactive_since')::timestamptz, to_jsonb(s) ->> 'invalidation_reason'
+         pg_wal_lsn_diff(pg_current_wal_flush_lsn(), confirmed_flush_lsn)::float, wal_status, safe_wal_size::float,
+         (to_jsonb(s) ->> 'inactive_since')::timestamptz, to_jsonb(s) ->> 'invalidation_reason'
   from pg_replication_slots s where database = current_database() and slot_name like 'readback\_%'
 $$;
 
--- Ends whoever reads from the slot of a replica, and drops it, where it holds more than that; returns what it held, null
--- where it does not, or is gone. Several servers may call it at once: it looks again itself. Whoever took over a server
--- can copy a replica anew with it, so it takes no slot of a replica that keeps up: that one never holds 64 MiB for long.
+-- Ends whoever reads from the slot of a replica, and drops it, where that replica owes more; returns what the slot held,
+-- null where it does not, or is gone. Several servers may call it at once: it looks again itself. Whoever took over a
+-- server could take slots with it, but none of a replica that keeps up, nor any but a replica's. What a slot keeps for an
+-- open transaction does not count: giving it up would cut the replica off, and the next one, until that ends.
 create function readback.give_up_slot(wanted text, more_than_bytes bigint) returns float
 language plpgsql volatile security definer set search_path = pg_catalog as $$
-declare reader int; held numeric;
+declare reader int; held numeric; owed numeric;
 begin
   if more_than_bytes is null or more_than_bytes < 67108864 then
-    raise exception 'a slot may hold 67108864 bytes, a limit of % is too small', more_than_bytes using errcode = '22023';
+    raise exception 'a replica may owe 67108864 bytes, a limit of % is too small', more_than_bytes using errcode = '22023';
   end if;
   for attempt in 1..5 loop
-    select active_pid, pg_wal_lsn_diff(pg_current_wal_flush_lsn(), restart_lsn) into reader, held from pg_replication_slots
-      where slot_name = wanted and slot_name ~ '^readback_[0-9a-f]{12}$' and database = current_database();
-    if held is null or held <= more_than_bytes then return null; end if;
+    select active_pid, pg_wal_lsn_diff(pg_current_wal_flush_lsn(), restart_lsn),
+           pg_wal_lsn_diff(pg_current_wal_flush_lsn(), confirmed_flush_lsn) into reader, held, owed
+      from pg_replication_slots where slot_name = wanted and slot_name ~ '^readback_[0-9a-f]{12}$' and database = current_database();
+    if held is null or owed is null or owed <= more_than_bytes then return null; end if;
     if reader is not null then perform pg_terminate_backend(reader, 1000); end if;
     begin
       perform pg_drop_replication_slot(wanted);
