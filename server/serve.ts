@@ -28,6 +28,8 @@ import type { Observer } from './lib/observer.ts';
 import { Hasher } from './lib/password.ts';
 import { Releasers } from './lib/releasers.ts';
 import { projectRoot } from './lib/root.ts';
+import { Stopping } from './lib/stopping.ts';
+import { withinMs } from './lib/within.ts';
 import { Arrivals } from './replication/arrivals.ts';
 import { Confirmer } from './replication/confirm.ts';
 import { Monitor } from './replication/monitor.ts';
@@ -140,6 +142,8 @@ async function build(
     bufferBytes: config.WS_BUFFER_BYTES,
     slowClientTimeoutMs: config.WS_SLOW_CLIENT_TIMEOUT_MS,
   });
+  // Mostly a matter of milliseconds: who is sent here then is not turned away at once.
+  await withinMs(feed.begun(), FEED_START_MS).catch(() => undefined);
   const scrape = meter?.scrape({
     ...services,
     fanOut,
@@ -161,6 +165,8 @@ async function build(
     slowClients: () => fanOut.slowClients,
   };
 }
+
+const FEED_START_MS = 1000;
 
 function createAccess(config: Config, { writer }: Primary, hasher: Hasher, sessions: Sessions): Access {
   const tokenTtlMs = config.ACCESS_TOKEN_TTL_MS;
@@ -209,6 +215,7 @@ async function listenHttp(
     log,
   });
   await pipeline.start();
+  const stopping = new Stopping(config.SHUTDOWN_GRACE_MS, config.SHUTDOWN_DRAIN_MS);
   releasers.add('pipeline', () => pipeline.stop());
   const corsOrigins =
     config.CORS_ORIGINS === '*' ? ('*' as const) : config.CORS_ORIGINS.split(',').map((origin) => origin.trim());
@@ -224,6 +231,7 @@ async function listenHttp(
     access: services.access,
     live: services.live,
     status: services.status,
+    stopping,
     pages: join(projectRoot, 'dist', 'pages'),
     trustProxy: config.TRUST_PROXY ?? [],
     observer,
@@ -232,8 +240,9 @@ async function listenHttp(
     bodyLimitBytes: config.BODY_LIMIT_BYTES,
     corsOrigins,
   });
-  releasers.add('http', () => app.close());
+  releasers.add('http', () => closeHttp(app, stopping));
   const port = await bind(app, { host: config.HOST, port: config.PORT }, ['HOST', 'PORT']);
+  releasers.add('drain', () => stopping.begin());
   return { host: config.HOST, port };
 }
 
@@ -255,6 +264,13 @@ async function listenMetrics(config: Config, scrape: Scrape, releasers: Releaser
   const app = createMetricsApp(scrape);
   releasers.add('metrics', () => app.close());
   return bind(app, { host: config.METRICS_HOST, port: config.METRICS_PORT }, ['METRICS_HOST', 'METRICS_PORT']);
+}
+
+/** Takes nothing new, and lets what runs end, as long as there is time. */
+async function closeHttp(app: Awaited<ReturnType<typeof createApp>>, { finishMs }: Stopping): Promise<void> {
+  const cut = setTimeout(() => app.server.closeAllConnections(), finishMs);
+  await app.close();
+  clearTimeout(cut);
 }
 
 const limitsOf = (config: Config): LimitOptions => ({

@@ -79,6 +79,11 @@ export class Feed implements Followed {
     while (!this.end && this.state.phase !== 'stopped') await this.moved();
   }
 
+  /** Resolves when the first log was read from, or could not be. */
+  async begun(): Promise<void> {
+    while (this.state.phase === 'starting') await this.moved();
+  }
+
   /** From a cursor on; without one, with what is read after this call. */
   follow(from = this.end): Follower {
     return new Follower(this, from);

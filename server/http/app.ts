@@ -10,6 +10,7 @@ import type { Access } from '../access/access.ts';
 import type { LiveSubscriptions } from '../access/live.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Observer } from '../lib/observer.ts';
+import type { Stopping } from '../lib/stopping.ts';
 import type { ReplicationStatus } from '../replication/status.ts';
 import type { Documents } from './documents.ts';
 import type { Executor } from './execution.ts';
@@ -38,6 +39,7 @@ export interface AppOptions {
   access: Access;
   live: LiveSubscriptions;
   status: ReplicationStatus;
+  stopping: Stopping;
   /** The folder of the pages that the build made. */
   pages: string;
   observer: Observer;
@@ -54,7 +56,7 @@ export interface AppOptions {
 /** What is served here is data: a browser that takes it for a page loads and runs nothing. */
 const NOTHING = { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } };
 
-/** The HTTP server with everything on it, not yet listening. Closing it closes the websockets first. */
+/** The HTTP server with everything on it, not yet listening. Closing it closes the websockets, too. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const app: FastifyInstance = fastify({
     loggerInstance: options.log as FastifyBaseLogger,
@@ -64,6 +66,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     requestIdHeader: false,
     genReqId: () => crypto.randomUUID(),
     forceCloseConnections: 'idle',
+    // What comes on a connection that is still open is answered as ever.
+    return503OnClosing: false,
   });
   await app.register(fastifyHelmet, { contentSecurityPolicy: NOTHING, crossOriginResourcePolicy: false });
   await app.register(fastifyCookie);
@@ -75,10 +79,13 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
   const { together } = options.observer;
   if (together) app.addHook('preHandler', (_request, _reply, done) => together(done));
+  app.addHook('onSend', async (_, reply) => {
+    if (options.stopping.hasBegun) void reply.header('connection', 'close');
+  });
   addErrors(app, options.log);
   addGraphQL(app, options.pipeline, options.operations, options.trusted, GRAPHQL_PATH);
   addRest(app, options.pipeline, options.operations);
-  addHealth(app, options.status);
+  addHealth(app, options.status, () => options.stopping.hasBegun);
   if (options.scrape) addMetrics(app, options.scrape);
   addPages(app, options.pages);
   const closeWebsockets = attachWebsockets(app.server, {
@@ -87,7 +94,10 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     addressOf: addressReader(options.trustProxy),
     maxPayloadBytes: options.bodyLimitBytes,
   });
-  app.addHook('preClose', closeWebsockets);
+  // The HTTP server waits for the sockets to end, and they for nothing else: both close at the same time.
+  let closed: Promise<void> | undefined;
+  app.addHook('preClose', async () => void (closed = closeWebsockets()));
+  app.addHook('onClose', async () => closed);
   return app;
 }
 

@@ -4,7 +4,7 @@ import type { ReplicationStatus } from '../replication/status.ts';
 type Status = ReturnType<ReplicationStatus['now']>;
 
 /** /health as the seed has it, with what is behind it; /health/live and /health/ready for whoever starts and stops servers. */
-export function addHealth(app: FastifyInstance, status: ReplicationStatus): void {
+export function addHealth(app: FastifyInstance, status: ReplicationStatus, isStopping: () => boolean): void {
   app.get('/health', async (_, reply) => {
     const now = status.now();
     const verdict = judge(now);
@@ -20,14 +20,22 @@ export function addHealth(app: FastifyInstance, status: ReplicationStatus): void
   });
   app.get('/health/live', async () => ({ status: 'live' }));
   app.get('/health/ready', async (_, reply) => {
-    const now = status.now();
-    const ready = now.primary.reachable || canRead(now);
-    void reply.code(ready ? 200 : 503).header('cache-control', 'no-store');
-    return {
-      status: ready ? 'ready' : 'not ready',
-      ...(!ready && { reason: 'Neither the primary nor a replica can be reached' }),
-    };
+    const reason = whyNotReady(status.now(), isStopping());
+    void reply.code(reason === undefined ? 200 : 503).header('cache-control', 'no-store');
+    return reason === undefined ? { status: 'ready' } : { status: 'not ready', reason };
   });
+}
+
+/**
+ * Why another server would do better; undefined where none would. What all servers suffer from alike is none: a replica
+ * that is ill, a primary that is away, a feed that stands still. Taken out for those, no server would be left to answer
+ * what can be answered.
+ */
+function whyNotReady(now: Status, isStopping: boolean): string | undefined {
+  if (isStopping) return 'The server is stopping: what runs is finished, and nothing new should come';
+  if (now.feed.phase === 'STARTING') return 'The server is starting: it has yet to find its place in the change feed';
+  if (!now.primary.reachable && !canRead(now)) return 'Neither the primary nor a replica can be reached';
+  return undefined;
 }
 
 const isWell = ({ state }: Status['replicas'][number]) => state === 'STREAMING';

@@ -9,6 +9,12 @@ const TERMINATE_MS = 1000;
 /** Longer ones setTimeout takes for none. */
 const LONGEST_MS = 2 ** 31 - 1;
 
+/** What was sent before arrives before the close frame; a client that does not answer that is cut off. */
+export function closeFor(socket: WebSocket, code: number, reason: string): void {
+  socket.close(code, reason);
+  setTimeout(() => socket.terminate(), TERMINATE_MS).unref();
+}
+
 /** Whom a socket is for, and until when: it closes with its token. */
 export class SocketSession {
   readonly #socket: WebSocket;
@@ -43,8 +49,7 @@ export class SocketSession {
 
   close(code: number, reason: string): void {
     this.release();
-    this.#socket.close(code, reason);
-    setTimeout(() => this.#socket.terminate(), TERMINATE_MS).unref();
+    closeFor(this.#socket, code, reason);
   }
 
   release(): void {

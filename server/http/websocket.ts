@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ApolloServer } from '@apollo/server';
@@ -25,6 +26,8 @@ import { asClientError, ClientError } from '../lib/errors.ts';
 import { mapAsync, whenEnded } from '../lib/iterables.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Lsn } from '../lib/lsn.ts';
+import type { Stopping } from '../lib/stopping.ts';
+import { withinMs } from '../lib/within.ts';
 import { listOf } from './bookmark-headers.ts';
 import type { Documents } from './documents.ts';
 import type { Executor } from './execution.ts';
@@ -36,7 +39,7 @@ import { SocketRoom } from './limits/socket-room.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
 import { codeOf, isInternal, maskError } from './masking.ts';
 import type { Operation, Operations } from './operation.ts';
-import { SocketSession, UNAUTHORIZED } from './socket-session.ts';
+import { closeFor, SocketSession, UNAUTHORIZED } from './socket-session.ts';
 
 interface WebsocketOptions {
   schema: GraphQLSchema;
@@ -54,26 +57,56 @@ interface WebsocketOptions {
   log: Logger;
   path: string;
   maxPayloadBytes: number;
+  stopping: Stopping;
 }
 
-const GOING_AWAY = 1001;
+/** Clients of graphql-ws come back after it, as after 1001, and find another server, or this one again. */
+const SERVICE_RESTART = 1012;
 const TRY_AGAIN_LATER = 1013;
 
-/** graphql-transport-ws on the HTTP server's port. Returns how to close it: every socket is told that the server goes. */
+/**
+ * graphql-transport-ws on the HTTP server's port. Returns how to close it: queries and mutations that run are answered
+ * first, as long as there is time, then the socket is told that the server goes. What was sent before arrives before.
+ */
 export function attachWebsockets(http: Server, options: WebsocketOptions): () => Promise<void> {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: options.maxPayloadBytes });
+  let isClosing = false;
   const room = new SocketRoom(options.limits.options.socketsPerAddress);
   http.on('upgrade', (request, socket, head) => {
     if (request.url?.split('?')[0] !== options.path) return refuse(socket, '404 Not Found');
+    if (isClosing) return refuse(socket, '503 Service Unavailable');
     if (!room.take(options.addressOf(request), socket)) return refuse(socket, '429 Too Many Requests');
     accept(sockets, request, socket, head);
   });
   const graphql = useServer(handlers(options), sockets);
   return async () => {
-    for (const socket of sockets.clients) socket.close(GOING_AWAY, 'The server is stopping: connect again');
+    isClosing = true;
+    const answered = [...sockets.clients].map(closeWhenAnswered);
+    await withinMs(Promise.all(answered), options.stopping.finishMs).catch(() => undefined);
+    for (const socket of sockets.clients) closeSocket(socket);
     await graphql.dispose();
   };
 }
+
+async function closeWhenAnswered(socket: WebSocket): Promise<void> {
+  const running = extras.get(socket)?.running;
+  while (running && running.size > 0) {
+    await Promise.allSettled(running.values());
+    await turn(); // it is sent within the turn that it is made in
+  }
+  closeSocket(socket);
+}
+
+/** What arrives on it after that is not run: its answer would not arrive. */
+function closeSocket(socket: WebSocket): void {
+  const reason = 'The server is stopping: connect again';
+  const session = extras.get(socket)?.session;
+  if (session) return session.isOver ? undefined : session.close(SERVICE_RESTART, reason);
+  closeFor(socket, SERVICE_RESTART, reason);
+}
+
+/** Of those sockets whose client has said hello. */
+const extras = new WeakMap<WebSocket, SocketExtra>();
 
 function refuse(socket: Duplex, status: string): void {
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
@@ -100,8 +133,8 @@ interface SocketExtra {
   request: IncomingMessage;
   /** Of the connection, once it is acknowledged. */
   session?: SocketSession;
-  /** Queries and mutations under way. */
-  running?: Set<Operation>;
+  /** Queries and mutations under way, each with its answer. */
+  running?: Map<Operation, Promise<unknown>>;
 }
 
 type SocketContext = GraphqlContext<Record<string, unknown>, SocketExtra>;
@@ -111,7 +144,7 @@ function handlers(options: WebsocketOptions) {
     onConnect: (context: SocketContext) => connect(options, context),
     onClose: ({ extra }: SocketContext) => {
       extra.session?.release();
-      for (const operation of extra.running ?? []) operation.abandon();
+      for (const operation of extra.running?.keys() ?? []) operation.abandon();
     },
     onSubscribe: (context: SocketContext, id: string, payload: SubscribePayload) =>
       prepare(options, payload, id, context),
@@ -133,6 +166,7 @@ async function connect(
   { extra, connectionParams = {} }: SocketContext,
 ): Promise<boolean> {
   const { authorization, token } = connectionParams;
+  extras.set(extra.socket, extra);
   const sent = textOf(token) ?? bearerOf(textOf(authorization) ?? extra.request.headers.authorization);
   try {
     const viewer = await access.viewer(sent);
@@ -217,11 +251,10 @@ async function execute(
     variables: payload.variables ?? undefined,
     operationName: payload.operationName ?? undefined,
   };
-  const running = (extra.running ??= new Set());
-  running.add(contextValue);
-  const { body } = await pipeline
-    .executeOperation(request, { contextValue })
-    .finally(() => running.delete(contextValue));
+  const running = (extra.running ??= new Map());
+  const answer = pipeline.executeOperation(request, { contextValue });
+  running.set(contextValue, answer);
+  const { body } = await answer.finally(() => running.delete(contextValue));
   if (body.kind !== 'single') throw new Error('incremental delivery is not offered');
   return body.singleResult as ExecutionResult;
 }

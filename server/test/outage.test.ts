@@ -85,7 +85,10 @@ test('with the primary down, reads go on from the replicas and writes are refuse
 test('a server that starts while everything is down serves when it is back', async () => {
   for (const name of ['primary', 'replica-1', 'replica-2']) await cluster.control.stopServer(name);
   const late = await startServer(settings, databases);
-  expect(await late.rest('GET', '/health/ready')).toMatchObject({ status: 503, body: { status: 'not ready' } });
+  expect(await late.rest('GET', '/health/ready')).toMatchObject({
+    status: 503,
+    body: { status: 'not ready', reason: 'Neither the primary nor a replica can be reached' },
+  });
   expect(await late.failure(UserDocument, { id })).toBe('REPLICA_UNAVAILABLE');
   for (const name of ['primary', 'replica-1', 'replica-2']) await cluster.control.startServer(name);
   await expect.poll(async () => (await late.rest('GET', '/health')).body.status, { timeout: 15_000 }).toBe('healthy');

@@ -30,7 +30,7 @@ begin
   for attempt in 1..5 loop
     select active_pid, pg_wal_lsn_diff(pg_current_wal_flush_lsn(), restart_lsn),
            pg_wal_lsn_diff(pg_current_wal_flush_lsn(), confirmed_flush_lsn) into reader, held, owed
-      from pg_replication_slots where slot_name = wanted and slot_name ~ '^readback_[0-9a-f]{12}$' and database = current_database();
+      from pg_replication_slots where slot_name = wanted and slot_name like 'readback\_%' and plugin = 'pgoutput' and database = current_database();
     if held is null or owed is null or owed <= more_than_bytes then return null; end if;
     if reader is not null then perform pg_terminate_backend(reader, 1000); end if;
     begin
