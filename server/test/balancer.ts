@@ -36,7 +36,7 @@ export async function startBalancer(urls: string[]): Promise<Balancer> {
   }).listen(0, '127.0.0.1');
   await Promise.all([once(server, 'listening'), lookAtAll()]);
   let looking: Promise<unknown> = Promise.resolve();
-  const timer = setInterval(() => (looking = lookAtAll()), LOOK_MS);
+  const timer = setInterval(() => void (looking = lookAtAll()), LOOK_MS);
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     sees: async (url, isReady) => {

@@ -7,25 +7,29 @@ import { ownProcess, type OwnProcess } from './own-process.ts';
 
 /** Two servers over one pair, each in a process of its own, behind a load balancer. */
 let databases: TestDatabases;
-let servers: OwnProcess[];
-let balancer: Balancer;
+let servers: OwnProcess[] = [];
+let balancer: Balancer | undefined;
 const settings = { SHUTDOWN_DRAIN_MS: '500', MONITOR_INTERVAL_MS: '100' };
 
 beforeAll(async () => {
   databases = await freshDatabases();
-  servers = [await ownProcess(databases.config, settings), await ownProcess(databases.config, settings)];
+  for (let n = 0; n < 2; n++) servers.push(await ownProcess(databases.config, settings));
   await Promise.all(servers.map((server) => server.start()));
   balancer = await startBalancer(servers.map(({ url }) => url));
-});
+}, 120_000);
 afterAll(async () => {
-  await balancer.stop();
+  await balancer?.stop();
   await Promise.all(servers.map((server) => server.stop()));
   await databases.drop();
 });
 
 const post = async (query: string, bookmark?: string) => {
   const headers = { 'content-type': 'application/json', ...(bookmark && { 'readback-bookmark': bookmark }) };
-  const response = await fetch(`${balancer.url}/graphql`, { method: 'POST', headers, body: JSON.stringify({ query }) });
+  const response = await fetch(`${balancer!.url}/graphql`, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify({ query }),
+  });
   const { data, errors } = (await response.json()) as any;
   if (response.status !== 200 || errors) throw new Error(JSON.stringify({ status: response.status, errors }));
   return data;
@@ -53,7 +57,9 @@ function load(id: string) {
   onTestFinished(() => void (goesOn = false));
   const work = (async () => {
     for (let n = 0; goesOn && failures.length === 0; n++)
-      await once(`n${n}`).catch((error: Error) => failures.push(`${error.message} ${String(error.cause ?? '')}`));
+      await once(`n${n}`).catch(({ message, cause }: Error) =>
+        failures.push(`${message} ${(cause as Error | undefined)?.message}`),
+      );
   })();
   const end = async () => {
     goesOn = false;
@@ -68,7 +74,7 @@ test(
   { timeout: 90_000 },
   async () => {
     const users = await Promise.all(['one', 'two', 'three'].map(createUser));
-    const clients = Array.from({ length: 6 }, () => new ResumingClient(balancer.url));
+    const clients = Array.from({ length: 6 }, () => new ResumingClient(balancer!.url));
     await Promise.all(clients.map((client) => client.ready));
     const loads = users.map(load);
     const more = async () => {
@@ -84,7 +90,7 @@ test(
       await server.stop();
       await more();
       await server.start();
-      await balancer.sees(server.url, true);
+      await balancer!.sees(server.url, true);
       await more();
     }
     const ended = await Promise.all(loads.map((one) => one.end()));
