@@ -252,7 +252,7 @@ for (const { by, check, lose } of losses) {
       const reading = readBack(server);
       await lose(await slotOf(replica));
       await expect.poll(() => server.state(), WITHIN).toBe('LOST');
-      expect((await server.replicas())[0]).toMatchObject({ slot: { condition: 'LOST', isActive: false } });
+      expect((await server.replicas())[0]).toMatchObject({ slot: { condition: 'LOST' } });
       const { bookmark, user } = await create(server);
       const read = await server.query(UserDocument, { id: user.id }, { 'readback-bookmark': bookmark });
       expect(read).toMatchObject({ data: { user: { id: user.id } }, readback: { source: 'primary', waitedMs: 0 } });
