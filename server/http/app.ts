@@ -1,7 +1,6 @@
 import fastifyCookie from '@fastify/cookie';
 import type { IncomingMessage } from 'node:http';
 import fastifyCors from '@fastify/cors';
-import fastifyHelmet from '@fastify/helmet';
 import proxyaddr from '@fastify/proxy-addr';
 import type { ApolloServer } from '@apollo/server';
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
@@ -23,6 +22,7 @@ import { addMetrics, type Scrape } from './metrics.ts';
 import type { Operation, Operations } from './operation.ts';
 import { addPages } from './pages.ts';
 import { addRest, restErrorBody } from './rest.ts';
+import { DATA_HEADERS } from './security-headers.ts';
 import { attachWebsockets } from './websocket.ts';
 
 const GRAPHQL_PATH = '/graphql';
@@ -53,9 +53,6 @@ export interface AppOptions {
   trustProxy: string[];
 }
 
-/** What is served here is data: a browser that takes it for a page loads and runs nothing. */
-const NOTHING = { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } };
-
 /** The HTTP server with everything on it, not yet listening. Closing it closes the websockets, too. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const app: FastifyInstance = fastify({
@@ -69,18 +66,21 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     // What comes on a connection that is still open is answered as ever.
     return503OnClosing: false,
   });
-  await app.register(fastifyHelmet, { contentSecurityPolicy: NOTHING, crossOriginResourcePolicy: false });
   await app.register(fastifyCookie);
   await app.register(fastifyCors, {
     origin: options.corsOrigins,
     exposedHeaders: ['readback-bookmark', 'x-request-id', 'link', 'location'],
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
   });
-  app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
+  app.addHook('onRequest', (request, reply, done) => {
+    void reply.headers(DATA_HEADERS).header('x-request-id', request.id);
+    done();
+  });
   const { together } = options.observer;
   if (together) app.addHook('preHandler', (_request, _reply, done) => together(done));
-  app.addHook('onSend', async (_, reply) => {
+  app.addHook('onSend', (_request, reply, _payload, done) => {
     if (options.stopping.hasBegun) void reply.header('connection', 'close');
+    done();
   });
   addErrors(app, options.log);
   addGraphQL(app, options.pipeline, options.operations, options.trusted, GRAPHQL_PATH);

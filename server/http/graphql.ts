@@ -7,19 +7,9 @@ import { clearedCookies, wishesOf } from './bookmark-headers.ts';
 import type { Operation, Operations } from './operation.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
 import { codeOf } from './masking.ts';
+import { answerPlain, plainRequest } from './plain.ts';
 import { statusOf } from './rest-form.ts';
-
-/** Apollo's page says by itself which scripts and frames it needs, with a nonce for each that it has: the rest is said here. */
-const PAGE = {
-  useDefaults: false,
-  directives: {
-    defaultSrc: ['*', "'unsafe-inline'", 'data:', 'blob:', 'ws:', 'wss:'],
-    objectSrc: ["'none'"],
-    baseUri: ["'none'"],
-    formAction: ["'none'"],
-    frameAncestors: ["'none'"],
-  },
-};
+import { SANDBOX_HEADERS } from './security-headers.ts';
 
 /** POST, and GET for queries and for the page that browsers see. */
 export function addGraphQL(
@@ -29,10 +19,19 @@ export function addGraphQL(
   trusted: TrustedDocuments | undefined,
   path: string,
 ): void {
-  const handler = fastifyApolloHandler(pipeline, {
-    context: (request, reply) => begin(operations, trusted, request, reply),
+  const beginFor = (request: FastifyRequest, reply: FastifyReply) => begin(operations, trusted, request, reply);
+  const byApollo = fastifyApolloHandler(pipeline, { context: beginFor });
+  const refusal = (error: unknown) => fastifyApolloHandler(pipeline, { context: () => Promise.reject(error) });
+  app.get(path, (request, reply) => byApollo.call(app, request, reply.headers(SANDBOX_HEADERS)));
+  app.post(path, async (request, reply) => {
+    const plain = plainRequest(request);
+    if (!plain) return byApollo.call(app, request, reply);
+    try {
+      return await answerPlain(pipeline, plain, await beginFor(request, reply), reply);
+    } catch (error) {
+      return refusal(error).call(app, request, reply);
+    }
   });
-  app.route({ method: ['GET', 'POST'], url: path, handler, helmet: { contentSecurityPolicy: PAGE } });
 }
 
 async function begin(

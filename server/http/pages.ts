@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { PAGE_HEADERS } from './security-headers.ts';
 
 /** A page that the build bundled. */
 interface Page {
@@ -61,7 +62,7 @@ function addPage(app: FastifyInstance, { path, files, policy }: Page, folder: st
   const shelf = new Shelf(folder);
   const security = Object.entries(policy).map(([name, value]) => `${name} ${value}`);
   app.get(path, async (request, reply) => {
-    void reply.headers({ 'content-security-policy': security.join('; '), 'referrer-policy': 'no-referrer' });
+    void reply.headers({ ...PAGE_HEADERS, 'content-security-policy': security.join('; ') });
     return send(request, reply, shelf, 'index.html', 'no-cache');
   });
   app.get<{ Params: { file: string } }>(`${files}:file`, async (request, reply) =>
@@ -102,7 +103,6 @@ function send(request: FastifyRequest, reply: FastifyReply, shelf: Shelf, name: 
   const { bytes, tag } = shelf.take(encoding ? name + ENCODINGS[encoding] : name);
   void reply.headers({
     'cache-control': caching,
-    'x-content-type-options': 'nosniff',
     vary: 'accept-encoding',
     etag: tag,
   });
