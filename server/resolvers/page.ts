@@ -12,9 +12,14 @@ const MOST = 100;
 export const NEWEST_FIRST = { field: 'CREATED_AT', direction: 'DESC' } as const;
 
 export interface Connection<Node> {
-  edges: { cursor: string; node: Node }[];
   nodes: Node[];
-  pageInfo: { hasNextPage: boolean; hasPreviousPage: boolean; startCursor: string | null; endCursor: string | null };
+  readonly edges: { cursor: string; node: Node }[];
+  pageInfo: {
+    hasNextPage: boolean;
+    hasPreviousPage: boolean;
+    readonly startCursor: string | null;
+    readonly endCursor: string | null;
+  };
   readonly totalCount: Promise<number>;
 }
 
@@ -31,16 +36,22 @@ export async function connect<Scope, Row extends { id: string }, Field extends s
   const rows = await loaders.load(pages, { scope, page });
   const nodes = rows.slice(0, page.limit);
   if (page.backward) nodes.reverse();
-  const edges = nodes.map((node) => ({ cursor: encodeCursor(order, positionOf(node, column)), node }));
+  const cursorOf = (node: Row | undefined) => node && encodeCursor(order, positionOf(node, column));
+  // What is a getter is worked out only where it is selected.
   return {
-    edges,
     nodes,
+    get edges() {
+      return nodes.map((node) => ({ cursor: cursorOf(node)!, node }));
+    },
     pageInfo: {
       ...neighbours(page, rows.length > page.limit),
-      startCursor: edges[0]?.cursor ?? null,
-      endCursor: edges.at(-1)?.cursor ?? null,
+      get startCursor() {
+        return cursorOf(nodes[0]) ?? null;
+      },
+      get endCursor() {
+        return cursorOf(nodes.at(-1)) ?? null;
+      },
     },
-    // Counted only where it is selected.
     get totalCount() {
       return loaders.load(counts, scope);
     },

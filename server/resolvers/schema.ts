@@ -8,6 +8,7 @@ import { LiveResolver } from './live.resolver.ts';
 import { PostResolver, PostsOfUserResolver } from './post.resolver.ts';
 import { ReplicationResolver } from './replication.resolver.ts';
 import { UserResolver } from './user.resolver.ts';
+import { validateArgument } from './validate.ts';
 
 /** Every subscription has its own source; type-graphql asks for a pubSub all the same. */
 const noPubSub = {
@@ -28,7 +29,7 @@ export function buildGraphQLSchema(): GraphQLSchema {
       ChangeResolver,
       ReplicationResolver,
     ],
-    validate: { forbidUnknownValues: false, skipMissingProperties: false, stopAtFirstError: true },
+    validateFn: validateArgument,
     pubSub: noPubSub,
   });
   return guard(schema);
