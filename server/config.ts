@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { SetupError } from './lib/errors.ts';
+import { withSecretFiles } from './lib/secret-files.ts';
 
 /** The only reader of the environment. Every variable is described in .env.example. */
 
@@ -159,10 +160,20 @@ export type Config = Readonly<Omit<Variables, DatabaseVariable | ModeVariable>> 
 
 type DatabaseVariable = Extract<keyof Variables, `${string}_URL` | `${string}_URLS` | `${string}DB_${'HOST' | 'PORT'}`>;
 
+/** Each may stand in a file instead, which `…_FILE` names. */
+const SECRETS = [
+  'PRIMARY_URL',
+  'REPLICA_URLS',
+  'PRIMARY_ADMIN_URL',
+  'REPLICA_ADMIN_URLS',
+  'PRIMARY_REPLICATION_URL',
+  'DB_PASSWORD',
+];
+
 /** Checks everything at once; throws one SetupError with a line for each bad value. */
 export function readConfig(environment: Record<string, string | undefined>): Config {
   const set = Object.fromEntries(
-    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+    Object.entries(withSecretFiles(environment, SECRETS)).filter(([, value]) => value !== undefined && value !== ''),
   );
   const parsed = variables.safeParse(set);
   if (!parsed.success) throw new SetupError(parsed.error.issues.map((issue) => describe(issue, set)).join('\n'));

@@ -1,4 +1,5 @@
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -261,6 +262,33 @@ describe('configuration', () => {
     expect(fault({ READ_DB_HOST: 'db' })).toContain('set PRIMARY_URL (or WRITE_DB_HOST)');
     expect(fault({ PRIMARY_URL: 'postgres://a@b/c' })).toContain('set REPLICA_URLS (or READ_DB_HOST)');
     expect(fault({})).toBeUndefined();
+  });
+
+  test('URLs and passwords are read from files, if variables name them', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'readback-secrets-'));
+    const file = (name: string, text: string) => {
+      writeFileSync(join(folder, name), text);
+      return join(folder, name);
+    };
+    const files = {
+      PRIMARY_URL_FILE: file('primary', 'postgres://a:hunter2@b/c\n'),
+      REPLICA_URLS_FILE: file('replicas', 'postgres://d@e/f,postgres://g@h/i'),
+    };
+    expect(readConfig(files).databases).toMatchObject({
+      primary: { url: 'postgres://a:hunter2@b/c' },
+      replicas: [{ url: 'postgres://d@e/f' }, { url: 'postgres://g@h/i' }],
+    });
+    const { databases } = readConfig({ WRITE_DB_HOST: 'b', READ_DB_HOST: 'e', DB_PASSWORD_FILE: file('word', 'p@ss') });
+    expect(databases!.primary.url).toBe('postgres://postgres:p%40ss@b:5432/postgres');
+    expect(fault({ ...files, PRIMARY_URL: 'postgres://a@b/c' })).toBe(
+      'PRIMARY_URL and PRIMARY_URL_FILE are both set: leave one of them out.',
+    );
+    expect(fault({ PRIMARY_URL_FILE: '/nowhere', REPLICA_URLS_FILE: file('empty', '\n') }).split('\n')).toEqual([
+      'PRIMARY_URL_FILE must name a file that can be read, got: /nowhere (ENOENT)',
+      expect.stringMatching(/^REPLICA_URLS_FILE must name a file with REPLICA_URLS in it, got an empty one: /),
+    ]);
+    expect(fault({ ...files, PRIMARY_URL_FILE: file('wrong', 'hunter2') })).not.toContain('hunter2');
+    rmSync(folder, { recursive: true });
   });
 
   test("the seed's variables make both URLs, and the URLs win over them", () => {
