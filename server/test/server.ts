@@ -14,10 +14,9 @@ export interface Answer<Data> {
   readback: { source: string; bookmark: string; waitedMs: number; fallback?: string };
 }
 
-export interface TestServer {
+/** What talks to a server, wherever it runs. */
+export interface TestClient {
   url: string;
-  metricsPort: number | undefined;
-  databases: TestDatabases;
   /** POST /graphql. */
   query: <Data, Variables extends object>(
     document: TypedDocumentNode<Data, Variables> | string,
@@ -38,6 +37,13 @@ export interface TestServer {
   ) => Promise<{ status: number; headers: Headers; body: any }>;
   /** With a token: it is sent in connectionParams. */
   websocket: (token?: string) => Client;
+  /** Closes the websockets. */
+  dispose: () => Promise<void>;
+}
+
+export interface TestServer extends TestClient {
+  metricsPort: number | undefined;
+  databases: TestDatabases;
   subscribers: () => number;
   groups: () => number;
   slowClients: () => number;
@@ -53,13 +59,27 @@ export async function startServer(
   const databases = given ?? (await freshDatabases());
   const config = testConfig(overrides);
   const server = await serve(config, databases.config, createLog(config, lines));
-  const url = `http://127.0.0.1:${server.port}`;
+  const client = connectTo(`http://127.0.0.1:${server.port}`);
+  return {
+    ...client,
+    metricsPort: server.metricsPort,
+    databases,
+    subscribers: server.subscribers,
+    groups: server.groups,
+    slowClients: server.slowClients,
+    stop: async () => {
+      await client.dispose();
+      await server.stop();
+      if (!given) await databases.drop();
+    },
+  };
+}
+
+export function connectTo(url: string): TestClient {
   const clients: Client[] = [];
   const query = querier(url);
   return {
     url,
-    metricsPort: server.metricsPort,
-    databases,
     query,
     failure: async (document, variables = {}, headers = {}) => {
       const { errors } = await query(document as string, variables, headers);
@@ -79,18 +99,13 @@ export async function startServer(
       clients.push(client);
       return client;
     },
-    subscribers: server.subscribers,
-    groups: server.groups,
-    slowClients: server.slowClients,
-    stop: async () => {
+    dispose: async () => {
       for (const client of clients) await client.dispose();
-      await server.stop();
-      if (!given) await databases.drop();
     },
   };
 }
 
-function querier(url: string): TestServer['query'] {
+function querier(url: string): TestClient['query'] {
   return async (document, variables, headers) => {
     const query = typeof document === 'string' ? document : print(document);
     const response = await fetch(`${url}/graphql`, {
