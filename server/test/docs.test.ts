@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { runInNewContext } from 'node:vm';
 import { parse as parseEnvironment } from 'dotenv';
 import { buildSchema, parse, validate } from 'graphql';
@@ -11,7 +11,7 @@ import { encodeBookmark } from '../replication/bookmark.ts';
 const read = (file: string) => readFileSync(join(projectRoot, file), 'utf8');
 const matches = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map((match) => match[1]!);
 
-const pages = ['README.md', 'GUARANTEES.md', 'CONTRIBUTING.md'];
+const pages = ['README.md', 'GUARANTEES.md', 'CONTRIBUTING.md', 'docs/containers.md'];
 const readme = read('README.md');
 const example = read('.env.example');
 /** The example as it is when somebody uncomments all of it. */
@@ -103,7 +103,9 @@ describe('what the pages name is there:', () => {
       const targets = matches(read(page), /\]\(([^)\s]+)\)/g).filter((target) => !/^[a-z]+:/.test(target));
       const headings = new Set(matches(read(page), /^#+ (.*)$/gm).map(anchorOf));
       const isThere = (target: string) =>
-        target.startsWith('#') ? headings.has(target.slice(1)) : existsSync(join(projectRoot, target.split('#')[0]!));
+        target.startsWith('#')
+          ? headings.has(target.slice(1))
+          : existsSync(join(projectRoot, dirname(page), target.split('#')[0]!));
       expect(targets.filter((target) => !isThere(target))).toEqual([]);
     }
   });
