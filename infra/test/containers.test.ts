@@ -73,7 +73,7 @@ describe.skipIf(missing !== undefined)('on containers', { timeout: 60_000 }, () 
       expect(status).toMatch(/^CapEff:\t0+$/m);
       expect(status).toMatch(/^NoNewPrivs:\t1$/m);
     }
-    for (const path of ['/app/x', '/app/dist/server/main.js', '/x'])
+    for (const path of ['/app/x', '/app/dist/readback/main.js', '/x'])
       await expect(composition.exec('server-1', 'sh', '-c', `echo x >${path}`)).rejects.toThrow('Read-only');
   });
 
