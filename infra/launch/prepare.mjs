@@ -10,13 +10,13 @@ const lock = join(root, 'dist/.lock');
 const bundlers = ['infra/launch/program.mjs', 'infra/launch/pages.mjs'];
 
 /** Each resolves with an exit code, 0 also when there was nothing to do. */
-export const installMissing = () => locked(isInstalled, install);
+export const installMissing = () => locked(() => existsSync(node24) && isInstalled(root), install);
 export const buildChanged = () => locked(isBuilt, build);
 
 /** npm notes in node_modules what it put there: where that is what the lock file asks for, all is there. */
-function isInstalled() {
-  const files = [join(root, 'package-lock.json'), join(modules, '.package-lock.json')];
-  if (!existsSync(files[1]) || !existsSync(node24)) return false;
+export function isInstalled(folder) {
+  const files = [join(folder, 'package-lock.json'), join(folder, 'node_modules/.package-lock.json')];
+  if (!existsSync(files[1])) return false;
   const [wanted, there] = files.map((file) => JSON.parse(readFileSync(file, 'utf8')).packages);
   const same = ([path, { version, optional, devOptional }]) =>
     path === '' || (there[path] ? there[path].version === version : optional || devOptional);
@@ -40,6 +40,7 @@ export function sources() {
   };
   const walk = (folder) => {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      if (entry.name === 'node_modules') continue;
       if (entry.isDirectory()) walk(join(folder, entry.name));
       else if (/\.(tsx?|css|html|svg)$/.test(entry.name)) add(join(folder, entry.name));
     }

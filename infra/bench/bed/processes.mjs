@@ -1,0 +1,57 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+
+/** Node with these arguments, once it has said `ready`. */
+export async function startNode(args, env, ready) {
+  const child = spawn(process.execPath, args, {
+    env: { ...process.env, NODE_ENV: 'production', GRAPHILE_ENV: 'production', ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const exit = once(child, 'exit');
+  await said(child, ready, args);
+  child.stdout.resume();
+  const stop = async () => {
+    child.kill('SIGTERM');
+    await exit;
+  };
+  return { pid: child.pid, stop };
+}
+
+async function said(child, ready, args) {
+  let text = '';
+  for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) {
+    text += chunk;
+    if (text.includes(ready)) return;
+  }
+  throw new Error(`${args.join(' ')} ended before it said "${ready}": ${text}`);
+}
+
+/** What a program prints, in a process of its own; its last line is JSON. */
+export async function runNode(args, input) {
+  const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  child.stdin.end(JSON.stringify(input));
+  let text = '';
+  for await (const chunk of child.stdout) text += chunk;
+  if (text === '') throw new Error(`${args.join(' ')} ended without a result`);
+  return JSON.parse(text);
+}
+
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Processor time of a process so far, user and system, in milliseconds (of 100 Hz ticks). */
+export function cpuMs(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+/** Resident memory in MB. */
+export const rssMb = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024;

@@ -1,0 +1,61 @@
+import { fileURLToPath } from 'node:url';
+import { ACCOUNTS } from './bed.mjs';
+import { freePort, startNode } from './processes.mjs';
+
+const readback = fileURLToPath(new URL('../../../dist/server/main.js', import.meta.url));
+const peer = (name) => fileURLToPath(new URL(`../peers/${name}.mjs`, import.meta.url));
+
+export const POOL_SIZE = 10;
+
+/** Every feature on: people sign in, and every limit counts, so high that it refuses none of the load. */
+const READBACK = {
+  ACCESS: 'protected',
+  INTROSPECTION: 'off',
+  PRIMARY_POOL_SIZE: String(POOL_SIZE),
+  REPLICA_POOL_SIZE: String(POOL_SIZE),
+  REQUESTS_PER_SECOND_MAX: '1000000',
+  SOCKETS_PER_ADDRESS_MAX: '1000000',
+  SUBSCRIPTIONS_PER_USER_MAX: '1000000',
+  SUBSCRIPTIONS_PER_ADDRESS_MAX: '1000000',
+};
+
+/** A variant in a fresh process; `headers` are those of a client that may do what is asked. */
+export async function startVariant(name, bed, { as = 'reader', settings = {} } = {}) {
+  return name === 'readback' ? startReadback(bed, as, settings) : startPeer(name, bed, settings);
+}
+
+async function startReadback({ urls }, as, settings) {
+  const port = await freePort();
+  const replicas = urls.replicas.map(({ url }) => url).join(',');
+  const env = { ...READBACK, PORT: String(port), PRIMARY_URL: urls.primary.url, REPLICA_URLS: replicas, ...settings };
+  const child = await startNode([readback, 'serve'], env, 'Readback is ready');
+  const url = `http://127.0.0.1:${port}`;
+  const token = await signIn(url, as);
+  return { name: 'readback', url, token, headers: { authorization: `Bearer ${token}` }, ...child };
+}
+
+async function signIn(url, login) {
+  const query =
+    'mutation ($login: String!, $password: String!) { signIn(login: $login, password: $password) { token } }';
+  const response = await fetch(`${url}/graphql`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ query, variables: { login, password: ACCOUNTS[login] } }),
+  });
+  const { data, errors } = await response.json();
+  if (!data) throw new Error(`${login} could not sign in: ${JSON.stringify(errors)}`);
+  return data.signIn.token;
+}
+
+async function startPeer(name, { urls }, settings) {
+  const port = await freePort();
+  const env = {
+    PORT: String(port),
+    PRIMARY_URL: urls.primary.adminUrl,
+    REPLICA_URL: urls.replicas[0].adminUrl,
+    POOL_SIZE: String(POOL_SIZE),
+    ...settings,
+  };
+  const child = await startNode([peer(name)], env, 'listening');
+  return { name, url: `http://127.0.0.1:${port}`, headers: {}, ...child };
+}

@@ -1,0 +1,55 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import autocannon from 'autocannon';
+
+const run = promisify(execFile);
+const script = fileURLToPath(new URL('requests.lua', import.meta.url));
+
+/** Which of the two it is; wrk costs the machine a tenth of what autocannon costs. */
+export const generator = await run('wrk', ['-v']).then(
+  () => 'wrk',
+  (error) => (error.code === 'ENOENT' ? 'autocannon' : 'wrk'),
+);
+
+/**
+ * As many requests as the connections take, one at a time on each, in a closed loop. A request is `{ method, path, headers,
+ * body }`; they are sent in turn. An answer other than 2xx is a failure of the whole measurement.
+ */
+export async function press(url, requests, { connections, seconds }) {
+  const result = await (generator === 'wrk' ? byWrk : byAutocannon)(url, requests, { connections, seconds });
+  if (result.failed > 0) throw new Error(`${result.failed} of ${result.requests} requests to ${url} failed`);
+  return { perSecond: result.requests / result.seconds, p50: result.p50, p99: result.p99 };
+}
+
+async function byWrk(url, requests, { connections, seconds }) {
+  const dir = mkdtempSync(join(tmpdir(), 'readback-wrk-'));
+  const file = join(dir, 'requests');
+  writeFileSync(file, requests.map(lineOf).join('\n'));
+  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', script, url, '--', file];
+  try {
+    const { stdout } = await run('wrk', args);
+    return JSON.parse(/RESULT (.*)/.exec(stdout)[1]);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}
+
+function lineOf({ method, path, headers, body = '' }) {
+  const pairs = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+  return [method, path, pairs.join('|'), body].join('\t');
+}
+
+async function byAutocannon(url, requests, { connections, seconds }) {
+  const result = await autocannon({ url, requests, connections, duration: seconds, timeout: 10 });
+  return {
+    requests: result.requests.total,
+    seconds: result.duration,
+    failed: result.errors + result.timeouts + result.non2xx,
+    p50: result.latency.p50,
+    p99: result.latency.p99,
+  };
+}

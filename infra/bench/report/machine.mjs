@@ -1,0 +1,19 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import { generator } from '../load/press.mjs';
+
+const { dependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+
+/** What the figures were taken on. */
+export async function describeMachine({ primary }) {
+  const [{ version }] = await primary`select split_part(version(), ' ', 2) as version`;
+  return {
+    processor: cpus()[0].model,
+    cores: availableParallelism(),
+    memoryGb: Math.round(totalmem() / 2 ** 30),
+    node: process.version,
+    postgresql: version,
+    generator,
+    versions: dependencies,
+  };
+}
