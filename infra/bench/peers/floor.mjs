@@ -8,8 +8,12 @@ const one = async (id) => {
   return user;
 };
 
-const several = (ids) =>
-  replica`select id, username, first_name, last_name, created_at from users where id = any(${ids}::uuid[])`;
+const several = async (ids) => {
+  const rows = await replica`
+    select id, username, first_name, last_name, created_at from users where id = any(${ids}::uuid[])`;
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return ids.map((id) => byId.get(id));
+};
 
 const page = (first) => replica`
   select id, username, first_name, last_name, created_at from users order by created_at desc, id desc limit ${first}`;

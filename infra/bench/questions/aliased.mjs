@@ -4,8 +4,8 @@ import { httpQuestion } from './http.mjs';
 
 const MANY = 50;
 const places = Array.from({ length: MANY }, (_, index) => index);
-const idOf = (n, place) => userId(((n + place * 613) % 1000) + 1);
-const variables = (n) => Object.fromEntries(places.map((place) => [`i${place}`, idOf(n, place)]));
+const idOf = (n, users, place) => userId(((n + place * 613) % users) + 1);
+const variables = (n, users) => Object.fromEntries(places.map((place) => [`i${place}`, idOf(n, users, place)]));
 
 const document = (type, argument, fields) => `query (${places.map((place) => `$i${place}: ${type}!`).join(' ')}) {
   ${places.map((place) => `u${place}: user(${argument}: $i${place}) { ${fields} }`).join('\n  ')}
@@ -26,7 +26,7 @@ export const aliased = httpQuestion({
       'POST',
       () => '/users',
       (users) => Object.fromEntries(users.map((user, place) => [`u${place}`, user])),
-      (n) => places.map((place) => idOf(n, place)),
+      (n, users) => places.map((place) => idOf(n, users, place)),
     ),
   },
 });

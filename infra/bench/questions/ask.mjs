@@ -3,21 +3,21 @@
 const JSON_TYPE = { 'content-type': 'application/json' };
 
 export const graphql = (query, variables) => ({
-  request: (n) => ({
+  request: (n, users) => ({
     method: 'POST',
     path: '/graphql',
     headers: JSON_TYPE,
-    body: JSON.stringify({ query, variables: variables(n) }),
+    body: JSON.stringify({ query, variables: variables(n, users) }),
   }),
   rows: ({ data, errors }) => (errors ? { errors } : data),
 });
 
 export const rest = (method, path, rows, body) => ({
-  request: (n) => ({
+  request: (n, users) => ({
     method,
     path: path(n),
     headers: body ? JSON_TYPE : {},
-    ...(body && { body: JSON.stringify(body(n)) }),
+    ...(body && { body: JSON.stringify(body(n, users)) }),
   }),
   rows,
 });

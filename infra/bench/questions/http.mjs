@@ -53,7 +53,8 @@ export function measure(key, title, better, results) {
 /** Every variant gives the answer that the first one gave, or nothing is measured. */
 export async function checked({ name, url, headers }, ask, users, expected) {
   const rows = [];
-  for (const n of sampleOf(users, CHECKED)) rows.push(canonical(ask.rows(await send(url, headers, ask.request(n)))));
+  for (const n of sampleOf(users, CHECKED))
+    rows.push(canonical(ask.rows(await send(url, headers, ask.request(n, users)))));
   if (JSON.stringify(rows).includes('"errors"')) throw new Error(`${name} failed: ${JSON.stringify(rows[0])}`);
   if (expected && !isDeepStrictEqual(rows, expected.rows)) {
     const [ours, theirs] = [rows, expected.rows].map((each) => JSON.stringify(each).slice(0, 1000));
@@ -66,7 +67,7 @@ const WARM_UP_S = 1;
 
 export async function pressed({ url, headers }, ask, { users, connections, seconds }) {
   const requests = sampleOf(users, SAMPLE)
-    .map((n) => ask.request(n))
+    .map((n) => ask.request(n, users))
     .map((request) => ({ ...request, headers: { ...headers, ...request.headers } }));
   await press(url, requests, { connections, seconds: WARM_UP_S });
   return press(url, requests, { connections, seconds });
