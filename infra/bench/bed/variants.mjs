@@ -19,19 +19,31 @@ const READBACK = {
   SUBSCRIPTIONS_PER_ADDRESS_MAX: '1000000',
 };
 
-/** A variant in a fresh process; `headers` are those of a client that may do what is asked. */
-export async function startVariant(name, bed, { as = 'reader', settings = {} } = {}) {
-  return name === 'readback' ? startReadback(bed, as, settings) : startPeer(name, bed, settings);
+/**
+ * A variant in a fresh process; `headers` are those of a client that may do what is asked. `watched` is told the address
+ * while the process starts.
+ */
+export async function startVariant(name, bed, { as = 'reader', settings = {}, watched } = {}) {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const watching = watched?.(url);
+  const variant =
+    name === 'readback' ? await startReadback(url, bed, as, settings) : await startPeer(name, url, bed, settings);
+  await watching;
+  return { name, url, ...variant };
 }
 
-async function startReadback({ urls }, as, settings) {
-  const port = await freePort();
+async function startReadback(url, { urls }, as, settings) {
   const replicas = urls.replicas.map(({ url }) => url).join(',');
-  const env = { ...READBACK, PORT: String(port), PRIMARY_URL: urls.primary.url, REPLICA_URLS: replicas, ...settings };
+  const env = {
+    ...READBACK,
+    PORT: new URL(url).port,
+    PRIMARY_URL: urls.primary.url,
+    REPLICA_URLS: replicas,
+    ...settings,
+  };
   const child = await startNode([readback, 'serve'], env, 'Readback is ready');
-  const url = `http://127.0.0.1:${port}`;
-  const token = await signIn(url, as);
-  return { name: 'readback', url, token, headers: { authorization: `Bearer ${token}` }, ...child };
+  return { headers: { authorization: `Bearer ${await signIn(url, as)}` }, ...child };
 }
 
 async function signIn(url, login) {
@@ -47,15 +59,13 @@ async function signIn(url, login) {
   return data.signIn.token;
 }
 
-async function startPeer(name, { urls }, settings) {
-  const port = await freePort();
+async function startPeer(name, url, { urls }, settings) {
   const env = {
-    PORT: String(port),
+    PORT: new URL(url).port,
     PRIMARY_URL: urls.primary.adminUrl,
     REPLICA_URL: urls.replicas[0].adminUrl,
     POOL_SIZE: String(POOL_SIZE),
     ...settings,
   };
-  const child = await startNode([peer(name)], env, 'listening');
-  return { name, url: `http://127.0.0.1:${port}`, headers: {}, ...child };
+  return { headers: {}, ...(await startNode([peer(name)], env, 'listening')) };
 }

@@ -47,7 +47,10 @@ export const typeDefs = /* GraphQL */ `
   }
 `;
 
-const DateTime = new GraphQLScalarType({ name: 'DateTime', serialize: (date) => date.toISOString() });
+const DateTime = new GraphQLScalarType({
+  name: 'DateTime',
+  serialize: (date) => (date instanceof Date ? date.toISOString() : date),
+});
 
 const shared = {
   DateTime,

@@ -43,11 +43,11 @@ export function httpQuestion({ id, title, asks, as, settingsOf = () => ({}), con
   };
 }
 
-/** A column of results, round after round, for each variant. */
-export function measure(key, title, better, results) {
+/** A column of results, round after round, for each variant; `of` tells columns with the same key apart. */
+export function measure(key, title, better, results, of) {
   const variants = {};
-  for (const { name, ...values } of results) (variants[name] ??= []).push(values[key]);
-  return { id: key, title, better, variants };
+  for (const { name, ...values } of results) if (key in values) (variants[name] ??= []).push(values[key]);
+  return { id: of === undefined ? key : `${key}-${of}`, title, better, variants };
 }
 
 /** Every variant gives the answer that the first one gave, or nothing is measured. */

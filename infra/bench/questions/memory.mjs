@@ -1,0 +1,68 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { rssMb } from '../bed/processes.mjs';
+import { startVariant } from '../bed/variants.mjs';
+import { gather } from '../load/audience.mjs';
+import { subscriptionOf } from './changes.mjs';
+import { CONNECTIONS, measure, pressed } from './http.mjs';
+import { pointAsks } from './point.mjs';
+
+const REST_MS = 2000;
+/** The first make room for all; what the others add is theirs. */
+const [FIRST, MORE] = [200, 1800];
+const SUBSCRIBED = new Set(['readback', 'apollo-express', 'postgraphile', 'pubsub', 'broadcast']);
+
+export const memory = {
+  id: 'memory',
+  title: 'Resident memory',
+  variants: [...new Set([...Object.keys(pointAsks), ...SUBSCRIBED])],
+  async run({ bed, variants, seconds, say }) {
+    const results = [];
+    for (const name of variants) {
+      const result = { name, ...(await looked(name, await bed(), seconds)) };
+      say(`memory: ${JSON.stringify(result, (_, value) => (typeof value === 'number' ? Math.round(value) : value))}`);
+      results.push(result);
+    }
+    return [
+      measure('idle', 'idle after the start, MB', 'less', results),
+      measure('loaded', 'most while it answers point queries, MB', 'less', results),
+      measure('subscriber', 'a further idle subscriber on a websocket of its own, KB', 'less', results),
+    ];
+  },
+};
+
+async function looked(name, bed, seconds) {
+  const variant = await startVariant(name, bed);
+  try {
+    await sleep(REST_MS);
+    const idle = rssMb(variant.pid);
+    const subscriber = SUBSCRIBED.has(name) ? await subscribers(variant) : undefined;
+    const loaded = pointAsks[name] ? await most(variant, bed, seconds) : undefined;
+    return { idle, ...(loaded && { loaded }), ...(subscriber && { subscriber }) };
+  } finally {
+    await variant.stop();
+  }
+}
+
+async function subscribers(variant) {
+  const audience = await gather(variant, subscriptionOf(variant.name));
+  try {
+    const [before, after] = [await rested(audience, FIRST, variant), await rested(audience, MORE, variant)];
+    return ((after - before) * 1024) / MORE;
+  } finally {
+    audience.close();
+  }
+}
+
+async function rested(audience, many, { pid }) {
+  await audience.open(many);
+  await sleep(REST_MS);
+  return rssMb(pid);
+}
+
+async function most(variant, { users }, seconds) {
+  let highest = 0;
+  const watch = setInterval(() => (highest = Math.max(highest, rssMb(variant.pid))), 50);
+  await pressed(variant, pointAsks[variant.name], { users, connections: CONNECTIONS, seconds });
+  clearInterval(watch);
+  return highest;
+}
