@@ -4,11 +4,14 @@
  *   npm run bench -- [--only QUESTION,…] [--variants NAME,…] [--rounds N] [--seconds N] [--quick] [--draw] [--list]
  */
 import { parseArgs } from 'node:util';
-import { startBed } from './bed/bed.mjs';
+import { startBed, stopBeds } from './bed/bed.mjs';
+import { stopChildren } from './bed/processes.mjs';
 import { questions } from './questions/questions.mjs';
-import { describeMachine } from './report/machine.mjs';
-import { saveAnswer } from './report/results.mjs';
+import { draw } from './report/draw.mjs';
+import { describeMachine, plainMachine } from './report/machine.mjs';
+import { readResults, saveAnswer } from './report/results.mjs';
 import { plainTable } from './report/table.mjs';
+import { plainTargets } from './report/targets.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -16,45 +19,80 @@ const { values } = parseArgs({
     variants: { type: 'string' },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
-    users: { type: 'string', default: '100000' },
+    users: { type: 'string' },
     quick: { type: 'boolean', default: false },
+    draw: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
   },
 });
 
-const started = performance.now();
-const say = (line) => console.log(`${((performance.now() - started) / 1000).toFixed(0).padStart(5)} s  ${line}`);
-const rounds = Number(values.rounds ?? (values.quick ? 1 : 3));
-const seconds = Number(values.seconds ?? (values.quick ? 2 : 4));
+const { quick } = values;
+const rounds = number('rounds', quick ? 1 : 3);
+const seconds = number('seconds', quick ? 1 : 3);
+const users = number('users', quick ? 10_000 : 100_000);
+const ids = questions.map(({ id }) => id);
 
-let opened;
-const bed = async () => (opened ??= await startBed({ users: Number(values.users), say }));
-
-try {
-  for (const question of chosen()) {
-    say(question.title);
-    const wanted = values.variants?.split(',');
-    const variants = question.variants.filter((name) => !wanted || wanted.includes(name));
-    const measures = await question.run({ bed, variants, rounds, seconds, say, quick: values.quick });
-    const machine = await describeMachine(await bed());
-    saveAnswer(question.id, {
-      title: question.title,
-      at: new Date().toISOString(),
-      rounds,
-      seconds,
-      machine,
-      measures,
-    });
-    console.log(`\n${question.title}\n${measures.map(plainTable).join('\n')}\n`);
-  }
-} finally {
-  await opened?.stop();
+function number(name, fallback) {
+  const value = Number(values[name] ?? fallback);
+  if (!Number.isInteger(value) || value < 1)
+    throw new Error(`--${name} ${values[name]}: expected a whole number from 1`);
+  return value;
 }
 
+const started = performance.now();
+const say = (line) => console.log(`${((performance.now() - started) / 1000).toFixed(0).padStart(5)} s  ${line}`);
+
+let opened;
+const bed = async () => (opened ??= await startBed({ users, say }));
+
 function chosen() {
-  const ids = values.only?.split(',') ?? questions.map(({ id }) => id);
-  return ids.map((id) => {
+  return (values.only?.split(',') ?? ids).map((id) => {
     const question = questions.find((each) => each.id === id);
-    if (!question) throw new Error(`--only ${id}: expected one of ${questions.map((each) => each.id).join(', ')}`);
+    if (!question) throw new Error(`--only ${id}: expected some of ${ids.join(', ')}`);
     return question;
   });
+}
+
+function variantsOf({ id, variants }) {
+  const wanted = values.variants?.split(',');
+  const left = variants.filter((name) => !wanted || wanted.includes(name));
+  if (left.length === 0) say(`${id}: none of ${values.variants} answers it, only ${variants.join(', ')}`);
+  return left;
+}
+
+async function ask(question) {
+  const { id, title } = question;
+  const variants = variantsOf(question);
+  if (variants.length === 0) return;
+  say(title);
+  const measures = await question.run({ bed, variants, rounds, seconds, quick, say });
+  const machine = await describeMachine(await bed());
+  console.log(`\n${plainMachine(machine)}\n\n${title}\n${measures.map(plainTable).join('\n')}\n`);
+  saveAnswer(id, { title, at: new Date().toISOString(), rounds, seconds, users, machine, measures });
+}
+
+async function measureAll() {
+  try {
+    for (const question of chosen()) await ask(question);
+  } finally {
+    await stopAll();
+  }
+}
+
+async function stopAll() {
+  await stopChildren();
+  await stopBeds();
+}
+
+// What was begun breaks off as its servers go; this process ends first.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+  process.once(signal, () => void stopAll().finally(() => process.exit(1)));
+
+if (values.list) {
+  for (const { id, title, variants } of questions) console.log(`${id.padEnd(20)} ${title} (${variants.join(', ')})`);
+} else {
+  if (!values.draw) await measureAll();
+  const results = readResults();
+  console.log(plainTargets(results.questions));
+  await draw(results, ids);
 }

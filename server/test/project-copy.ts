@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { projectRoot } from '../lib/root.ts';
 import type { TestDatabases } from './databases.ts';
@@ -13,7 +13,8 @@ const PARTS = ['server', 'schema', 'sql', 'infra', ...SETTINGS];
 export function projectCopy(): string {
   const root = mkdtempSync(join(tmpdir(), 'readback-copy-'));
   onTestFinished(() => rmSync(root, { recursive: true }));
-  for (const name of PARTS) cpSync(join(projectRoot, name), join(root, name), { recursive: true });
+  const filter = (path: string) => basename(path) !== 'node_modules';
+  for (const name of PARTS) cpSync(join(projectRoot, name), join(root, name), { recursive: true, filter });
   symlinkSync(join(projectRoot, 'node_modules'), join(root, 'node_modules'));
   return root;
 }

@@ -10,11 +10,15 @@ const dist = new URL('../../../dist/', import.meta.url);
 
 /** Postings of the disk are no part of any question: fsync is off for all variants alike. */
 const SETTINGS = { fsync: 'off', max_wal_size: '4GB', shared_buffers: '256MB', max_connections: '300' };
-const POSTS_PER_USER = 5;
 const PASSWORD = 'correct horse battery';
 
+const open = new Set();
+
+/** For whoever is stopped in the middle. */
+export const stopBeds = () => Promise.all([...open].map((stop) => stop()));
+
 /** A fresh primary and its replicas, set up and filled; `stop` undoes all of it. */
-export async function startBed({ users = 100_000, replicas = 1, say = () => {} } = {}) {
+export async function startBed({ users, replicas = 1, postsPerUser = 5, say = () => {} }) {
   const dir = mkdtempSync(join(tmpdir(), 'readback-bench-'));
   const names = Array.from({ length: replicas }, (_, index) => `replica-${index + 1}`);
   const control = await startServers(dir, ['primary', ...names]);
@@ -23,15 +27,17 @@ export async function startBed({ users = 100_000, replicas = 1, say = () => {} }
     postgres(adminUrl, { max: 4, onnotice() {} }),
   );
   const stop = async () => {
-    await Promise.all([primary, ...replicaSqls].map((sql) => sql.end({ timeout: 5 })));
+    open.delete(stop);
+    await Promise.all([primary, ...replicaSqls].map((sql) => sql.end({ timeout: 1 })));
     await control.stop();
     rmSync(dir, { recursive: true, force: true });
   };
+  open.add(stop);
   const bed = { urls, primary, replica: replicaSqls[0], replicas: replicaSqls, users: 0, stop };
   try {
     await setUp(urls);
     await addAccounts(primary);
-    await grow(bed, users, say);
+    await grow(bed, users, { postsPerUser, say });
   } catch (error) {
     await stop();
     throw error;
@@ -62,11 +68,9 @@ async function addAccounts(primary) {
   }
 }
 
-/**
- * Users up to this number, five posts each. The change log has no use for them: its triggers rest while they are copied.
- */
-export async function grow(bed, users, say = () => {}) {
-  say(`loading ${users.toLocaleString('en')} users and ${(users * POSTS_PER_USER).toLocaleString('en')} posts`);
+/** Users up to this number, with posts. The change log has no use for them: its triggers rest while they are copied. */
+export async function grow(bed, users, { postsPerUser = 5, say = () => {} } = {}) {
+  say(`loading ${users.toLocaleString('en')} users and ${(users * postsPerUser).toLocaleString('en')} posts`);
   await logging(bed, 'disable');
   await bed.primary`
     insert into users (id, username, email, password_hash, first_name, last_name, created_at, updated_at)
@@ -76,7 +80,7 @@ export async function grow(bed, users, say = () => {}) {
   await bed.primary`
     insert into posts (id, author_id, title, body, published_at, created_at, updated_at)
     select md5('post' || n || '.' || k)::uuid, md5('user' || n)::uuid, 'Post ' || k || ' of ' || n, repeat('text ', 20), at, at, at
-    from generate_series(${bed.users + 1}::int, ${users}::int) n, generate_series(1, ${POSTS_PER_USER}::int) k,
+    from generate_series(${bed.users + 1}::int, ${users}::int) n, generate_series(1, ${postsPerUser}::int) k,
       lateral (select '2026-01-01'::timestamptz + n * interval '1 second' + k * interval '1 millisecond' as at) moment`;
   bed.users = users;
   await settled(bed);

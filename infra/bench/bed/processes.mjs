@@ -3,19 +3,25 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 
+const running = new Map();
+
+/** For whoever is stopped in the middle. */
+export const stopChildren = () => Promise.all([...running.values()].map((stop) => stop()));
+
 /** Node with these arguments, once it has said `ready`. */
 export async function startNode(args, env, ready) {
   const child = spawn(process.execPath, args, {
     env: { ...process.env, NODE_ENV: 'production', GRAPHILE_ENV: 'production', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const exit = once(child, 'exit');
-  await said(child, ready, args);
-  child.stdout.resume();
+  const exit = once(child, 'exit').finally(() => running.delete(child.pid));
   const stop = async () => {
     child.kill('SIGTERM');
     await exit;
   };
+  running.set(child.pid, stop);
+  await said(child, ready, args);
+  child.stdout.resume();
   return { pid: child.pid, stop };
 }
 

@@ -21,19 +21,21 @@ const READBACK = {
 
 /**
  * A variant in a fresh process; `headers` are those of a client that may do what is asked. `watched` is told the address
- * while the process starts.
+ * while the process starts; `flags` are for Node.
  */
-export async function startVariant(name, bed, { as = 'reader', settings = {}, watched } = {}) {
+export async function startVariant(name, bed, { as = 'reader', settings = {}, watched, flags = [] } = {}) {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const watching = watched?.(url);
   const variant =
-    name === 'readback' ? await startReadback(url, bed, as, settings) : await startPeer(name, url, bed, settings);
+    name === 'readback'
+      ? await startReadback(url, bed, { as, settings, flags })
+      : await startPeer(name, url, bed, { settings, flags });
   await watching;
   return { name, url, ...variant };
 }
 
-async function startReadback(url, { urls }, as, settings) {
+async function startReadback(url, { urls }, { as, settings, flags }) {
   const replicas = urls.replicas.map(({ url }) => url).join(',');
   const env = {
     ...READBACK,
@@ -42,7 +44,7 @@ async function startReadback(url, { urls }, as, settings) {
     REPLICA_URLS: replicas,
     ...settings,
   };
-  const child = await startNode([readback, 'serve'], env, 'Readback is ready');
+  const child = await startNode([...flags, readback, 'serve'], env, 'Readback is ready');
   return { headers: { authorization: `Bearer ${await signIn(url, as)}` }, ...child };
 }
 
@@ -59,7 +61,7 @@ async function signIn(url, login) {
   return data.signIn.token;
 }
 
-async function startPeer(name, url, { urls }, settings) {
+async function startPeer(name, url, { urls }, { settings, flags }) {
   const env = {
     PORT: new URL(url).port,
     PRIMARY_URL: urls.primary.adminUrl,
@@ -67,5 +69,5 @@ async function startPeer(name, url, { urls }, settings) {
     POOL_SIZE: String(POOL_SIZE),
     ...settings,
   };
-  return { headers: {}, ...(await startNode([peer(name)], env, 'listening')) };
+  return { headers: {}, ...(await startNode([...flags, peer(name)], env, 'listening')) };
 }

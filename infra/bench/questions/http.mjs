@@ -65,10 +65,13 @@ export async function checked({ name, url, headers }, ask, users, expected) {
 
 const WARM_UP_S = 1;
 
-export async function pressed({ url, headers }, ask, { users, connections, seconds }) {
-  const requests = sampleOf(users, SAMPLE)
+export async function pressed(variant, ask, { users, connections, seconds }) {
+  const requests = requestsFor(variant, ask, users);
+  await press(variant.url, requests, { connections, seconds: WARM_UP_S });
+  return press(variant.url, requests, { connections, seconds });
+}
+
+export const requestsFor = ({ headers }, ask, users) =>
+  sampleOf(users, SAMPLE)
     .map((n) => ask.request(n, users))
     .map((request) => ({ ...request, headers: { ...headers, ...request.headers } }));
-  await press(url, requests, { connections, seconds: WARM_UP_S });
-  return press(url, requests, { connections, seconds });
-}

@@ -7,6 +7,7 @@ import { CONNECTIONS, measure, pressed } from './http.mjs';
 import { pointAsks } from './point.mjs';
 
 const REST_MS = 2000;
+const COLLECTS = ['--expose-gc', '--import', new URL('../bed/collect.mjs', import.meta.url).href];
 /** The first make room for all; what the others add is theirs. */
 const [FIRST, MORE] = [200, 1800];
 const SUBSCRIBED = new Set(['readback', 'apollo-express', 'postgraphile', 'pubsub', 'broadcast']);
@@ -31,7 +32,7 @@ export const memory = {
 };
 
 async function looked(name, bed, seconds) {
-  const variant = await startVariant(name, bed);
+  const variant = await startVariant(name, bed, { flags: COLLECTS });
   try {
     await sleep(REST_MS);
     const idle = rssMb(variant.pid);
@@ -55,7 +56,9 @@ async function subscribers(variant) {
 
 async function rested(audience, many, { pid }) {
   await audience.open(many);
-  await sleep(REST_MS);
+  await sleep(REST_MS / 2);
+  process.kill(pid, 'SIGUSR2');
+  await sleep(REST_MS / 2);
   return rssMb(pid);
 }
 

@@ -1,7 +1,12 @@
 import { aliased } from './aliased.mjs';
+import { bigTransaction } from './big-transaction.mjs';
+import { bookmarks } from './bookmarks.mjs';
 import { create } from './create.mjs';
 import { events } from './events.mjs';
 import { fanOut } from './fan-out.mjs';
+import { growthConnections, growthReplicas, growthRows } from './growth.mjs';
+import { halfPeak } from './half-peak.mjs';
+import { logCost } from './log-cost.mjs';
 import { memory } from './memory.mjs';
 import { mixed } from './mixed.mjs';
 import { nested } from './nested.mjs';
@@ -11,4 +16,23 @@ import { start } from './start.mjs';
 import { update } from './update.mjs';
 
 /** In the order in which they are asked. */
-export const questions = [point, aliased, page, nested, update, create, mixed, events, fanOut, memory, start];
+export const questions = [
+  point,
+  aliased,
+  page,
+  nested,
+  update,
+  halfPeak,
+  create,
+  mixed,
+  bookmarks,
+  events,
+  fanOut,
+  memory,
+  start,
+  growthConnections,
+  growthRows,
+  growthReplicas,
+  bigTransaction,
+  logCost,
+];

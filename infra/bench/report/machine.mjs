@@ -17,3 +17,8 @@ export async function describeMachine({ primary }) {
     versions: dependencies,
   };
 }
+
+export function plainMachine({ processor, cores, memoryGb, node, postgresql, generator, versions }) {
+  const packages = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return `${cores} cores of ${processor}, ${memoryGb} GB, which load, databases and server share; Node ${node}, PostgreSQL ${postgresql}, load by ${generator}; ${packages.join(', ')}`;
+}

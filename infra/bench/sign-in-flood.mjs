@@ -2,7 +2,7 @@
  * What 10,000 wrong sign-ins from 100 connections do to everybody else: reads are measured before and during them, and
  * their p99 must stay under twice what it was. Afterwards the account's owner signs in from another address.
  *
- *   node infra/load/sign-in-flood.mjs [URL]
+ *   node infra/bench/sign-in-flood.mjs [URL]
  *
  * The server runs on this machine, over databases that may be written: ACCESS=protected REQUESTS_PER_SECOND_MAX=0
  * TRUST_PROXY=127.0.0.1 npm start
