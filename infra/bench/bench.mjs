@@ -67,19 +67,30 @@ async function ask(question) {
   say(title);
   const measures = await question.run({ bed, variants, rounds, seconds, quick, say });
   const machine = await describeMachine(await bed());
-  console.log(`\n${plainMachine(machine)}\n\n${title}\n${measures.map(plainTable).join('\n')}\n`);
+  console.log(`\n${title}\n${measures.map(plainTable).join('\n')}\n`);
   saveAnswer(id, { title, at: new Date().toISOString(), rounds, seconds, users, machine, measures });
 }
 
+/** One that fails leaves its last answer as it was, and the others their turn. */
 async function measureAll() {
   try {
-    for (const question of chosen()) await ask(question);
+    for (const question of chosen()) await ask(question).catch((error) => failed(question, error));
+    if (opened) console.log(`Measured on ${plainMachine(await describeMachine(opened))}.\n`);
   } finally {
     await stopAll();
   }
 }
 
+let isStopped = false;
+
+function failed({ id }, error) {
+  if (isStopped) throw error;
+  console.error(`${id} failed, and has no new figures:`, error);
+  process.exitCode = 1;
+}
+
 async function stopAll() {
+  isStopped = true;
   await stopChildren();
   await stopBeds();
 }

@@ -26,12 +26,13 @@ export async function startBed({ users, replicas = 1, postsPerUser = 5, say = ()
   const [primary, ...replicaSqls] = [urls.primary, ...urls.replicas].map(({ adminUrl }) =>
     postgres(adminUrl, { max: 4, onnotice() {} }),
   );
-  const stop = async () => {
-    open.delete(stop);
+  const close = async () => {
     await Promise.all([primary, ...replicaSqls].map((sql) => sql.end({ timeout: 1 })));
     await control.stop();
     rmSync(dir, { recursive: true, force: true });
   };
+  let closed;
+  const stop = () => (closed ??= close());
   open.add(stop);
   const bed = { urls, primary, replica: replicaSqls[0], replicas: replicaSqls, users: 0, stop };
   try {

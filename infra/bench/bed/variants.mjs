@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { ACCOUNTS } from './bed.mjs';
 import { freePort, startNode } from './processes.mjs';
 
-const readback = fileURLToPath(new URL('../../../dist/server/main.js', import.meta.url));
+const readback = fileURLToPath(new URL('../../../dist/readback/main.js', import.meta.url));
 const peer = (name) => fileURLToPath(new URL(`../peers/${name}.mjs`, import.meta.url));
 
 export const POOL_SIZE = 10;

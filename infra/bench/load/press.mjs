@@ -17,19 +17,32 @@ export const generator = await run('wrk', ['-v']).then(
 
 /**
  * As many requests as the connections take, one at a time on each, in a closed loop. A request is `{ method, path, headers,
- * body }`; they are sent in turn. An answer other than 2xx is a failure of the whole measurement.
+ * body }`; they are sent in turn. An answer other than 2xx is a failure of the whole measurement; with `checks`, which
+ * cost the generator time, one with GraphQL errors is, too.
  */
-export async function press(url, requests, { connections, seconds }) {
-  const result = await (generator === 'wrk' ? byWrk : byAutocannon)(url, requests, { connections, seconds });
+export async function press(url, requests, options) {
+  const result = await (generator === 'wrk' ? byWrk : byAutocannon)(url, requests, options);
   if (result.failed > 0) throw new Error(`${result.failed} of ${result.requests} requests to ${url} failed`);
   return { perSecond: result.requests / result.seconds, p50: result.p50, p99: result.p99 };
 }
 
-async function byWrk(url, requests, { connections, seconds }) {
+async function byWrk(url, requests, { connections, seconds, checks }) {
   const dir = mkdtempSync(join(tmpdir(), 'readback-wrk-'));
   const file = join(dir, 'requests');
   writeFileSync(file, requests.map(lineOf).join('\n'));
-  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', script, url, '--', file];
+  const args = [
+    '-t1',
+    `-c${connections}`,
+    `-d${seconds}s`,
+    '--timeout',
+    '10s',
+    '-s',
+    script,
+    url,
+    '--',
+    file,
+    ...(checks ? ['check'] : []),
+  ];
   try {
     const { stdout } = await run('wrk', args);
     return JSON.parse(/RESULT (.*)/.exec(stdout)[1]);
@@ -43,12 +56,15 @@ function lineOf({ method, path, headers, body = '' }) {
   return [method, path, pairs.join('|'), body].join('\t');
 }
 
-async function byAutocannon(url, requests, { connections, seconds }) {
-  const result = await autocannon({ url, requests, connections, duration: seconds, timeout: 10 });
+async function byAutocannon(url, requests, { connections, seconds, checks }) {
+  let refused = 0;
+  const onResponse = (_, body) => body.includes('"errors":') && refused++;
+  const sent = checks ? requests.map((request) => ({ ...request, onResponse })) : requests;
+  const result = await autocannon({ url, requests: sent, connections, duration: seconds, timeout: 10 });
   return {
     requests: result.requests.total,
     seconds: result.duration,
-    failed: result.errors + result.timeouts + result.non2xx,
+    failed: result.errors + result.timeouts + result.non2xx + refused,
     p50: result.latency.p50,
     p99: result.latency.p99,
   };

@@ -67,8 +67,10 @@ const WARM_UP_S = 1;
 
 export async function pressed(variant, ask, { users, connections, seconds }) {
   const requests = requestsFor(variant, ask, users);
-  await press(variant.url, requests, { connections, seconds: WARM_UP_S });
-  return press(variant.url, requests, { connections, seconds });
+  await press(variant.url, requests, { connections, seconds: WARM_UP_S, checks: true });
+  const result = await press(variant.url, requests, { connections, seconds });
+  if (result.perSecond === 0) throw new Error(`${variant.name} answered nothing within ${seconds} s`);
+  return result;
 }
 
 export const requestsFor = ({ headers }, ask, users) =>

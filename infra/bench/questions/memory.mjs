@@ -7,6 +7,7 @@ import { CONNECTIONS, measure, pressed } from './http.mjs';
 import { pointAsks } from './point.mjs';
 
 const REST_MS = 2000;
+const COLLECTIONS = 4;
 const COLLECTS = ['--expose-gc', '--import', new URL('../bed/collect.mjs', import.meta.url).href];
 /** The first make room for all; what the others add is theirs. */
 const [FIRST, MORE] = [200, 1800];
@@ -56,9 +57,11 @@ async function subscribers(variant) {
 
 async function rested(audience, many, { pid }) {
   await audience.open(many);
-  await sleep(REST_MS / 2);
-  process.kill(pid, 'SIGUSR2');
-  await sleep(REST_MS / 2);
+  for (let n = 0; n < COLLECTIONS; n++) {
+    await sleep(REST_MS / COLLECTIONS);
+    process.kill(pid, 'SIGUSR2');
+  }
+  await sleep(REST_MS / COLLECTIONS);
   return rssMb(pid);
 }
 
