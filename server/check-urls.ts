@@ -1,6 +1,6 @@
 import type { Config, DatabaseConfig, DatabaseUrls } from './config.ts';
-import { describeUrl } from './db/connect.ts';
 import { leadsToPooler, pooledFaults, POOLED_ROLES, unfit, type PooledRole } from './db/pooled.ts';
+import { describeUrl } from './lib/database-url.ts';
 import { SetupError } from './lib/errors.ts';
 
 type CheckConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'STATEMENT_TIMEOUT_MS'>;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isDatabaseUrl, parseDatabaseUrl } from './lib/database-url.ts';
 import { SetupError } from './lib/errors.ts';
 import { withSecretFiles } from './lib/secret-files.ts';
 
@@ -26,13 +27,7 @@ function wholeText(least: number, most: number) {
 
 const postgresUrl = z
   .string()
-  .refine(isPostgresUrl, 'must be a URL such as postgres://user:password@host:5432/database');
-
-export function isPostgresUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false;
-  const url = new URL(text);
-  return ['postgres:', 'postgresql:'].includes(url.protocol) && url.hostname !== '' && url.pathname.length > 1;
-}
+  .refine(isDatabaseUrl, 'must be a URL such as postgres://user:password@host:5432/database');
 
 const urlList = z
   .string()
@@ -79,7 +74,7 @@ const variables = z.object({
   REPLICA_URLS: urlList.optional(),
   PRIMARY_ADMIN_URL: postgresUrl.optional(),
   REPLICA_ADMIN_URLS: urlList.optional(),
-  PRIMARY_REPLICATION_URL: z.string().optional(),
+  PRIMARY_REPLICATION_URL: postgresUrl.optional(),
   SUBSCRIPTIONS: z.enum(['made', 'awaited']).default('made'),
   PRIMARY_POOLED_URL: postgresUrl.optional(),
   PRIMARY_POOLED_READS_URL: postgresUrl.optional(),
@@ -261,7 +256,7 @@ function withPooled(urls: DatabaseUrls, { writes, reads }: Record<keyof PooledUr
   return { ...urls, pooled: { ...(writes !== undefined && { writes }), ...(reads !== undefined && { reads }) } };
 }
 
-const loginOf = (url: string) => decodeURIComponent(new URL(url).username);
+const loginOf = (url: string) => parseDatabaseUrl(url).user ?? '';
 
 const sharedLogin = (login: string) =>
   `PRIMARY_POOLED_URL, PRIMARY_POOLED_READS_URL and REPLICA_POOLED_URLS must each log in as somebody that no other URL ` +

@@ -1,9 +1,11 @@
 import type { Config, DatabaseUrls } from './config.ts';
 import { connect, type ConnectOptions, type Sql } from './db/connect.ts';
+import { Fence } from './db/fence.ts';
 import { Listener } from './db/listener.ts';
 import { observed } from './db/observed.ts';
 import { PooledGate, POOLED_ROLES } from './db/pooled.ts';
 import type { FeedSource } from './feed/source.ts';
+import { describeUrl } from './lib/database-url.ts';
 import type { Logger } from './lib/logger.ts';
 import type { Observer } from './lib/observer.ts';
 import type { Releasers } from './lib/releasers.ts';
@@ -16,16 +18,21 @@ import { giveUpSlot, slotRows } from './store/slots.ts';
 type PoolOptions = Pick<ConnectOptions, 'role' | 'max' | 'closed' | 'notified' | 'pooled'> & { name: string };
 
 const END_TIMEOUT_S = 3;
+const OUTDATED =
+  'a server that was the primary before, and was replaced, takes writes: it is not used. Stop it, or make it a standby.';
 
 /** Opens connection pools, and closes them with the server. */
 export class Pools {
   readonly #config: Config;
   readonly #observer: Observer;
+  readonly #log: Logger;
   readonly #open: Sql[] = [];
+  readonly #fences = new Map<string, Fence>();
 
-  constructor(config: Config, observer: Observer, releasers: Releasers) {
+  constructor(config: Config, observer: Observer, releasers: Releasers, log: Logger) {
     this.#config = config;
     this.#observer = observer;
+    this.#log = log;
     // All at once: a server that is away makes each wait its whole time.
     releasers.add('connections', () => Promise.all(this.#open.map((sql) => sql.end({ timeout: END_TIMEOUT_S }))));
   }
@@ -55,6 +62,14 @@ export class Pools {
     return this.open(url, { ...options, closed, pooled: { allowed: gate.allowed } });
   }
 
+  /** Of several hosts, all connections of the process go to the same one. */
+  fenceOf(url: string): Fence {
+    const at = describeUrl(url);
+    const fence = this.#fences.get(at) ?? new Fence((timelines) => this.#log.error({ at, ...timelines }, OUTDATED));
+    this.#fences.set(at, fence);
+    return fence;
+  }
+
   listener(name: string, url: string, rang: () => void): Listener {
     return new Listener({
       open: (hooks) => this.#connect(url, { role: 'readback_reader', max: 1, name: `listener of ${name}`, ...hooks }),
@@ -67,6 +82,7 @@ export class Pools {
   #connect(url: string, { name, ...options }: PoolOptions): Sql {
     return connect(url, {
       ...options,
+      fence: this.fenceOf(url),
       readOnly: options.role === 'readback_reader',
       connectTimeoutMs: this.#config.DB_CONNECT_TIMEOUT_MS,
       statementTimeoutMs: this.#config.STATEMENT_TIMEOUT_MS,
@@ -76,11 +92,16 @@ export class Pools {
 }
 
 export function openPrimary(config: Config, pools: Pools, urls: DatabaseUrls): Primary {
-  return new Primary({
-    writer: pools.openFor('writes', urls, { max: config.PRIMARY_POOL_SIZE, name: 'writes' }),
-    reader: pools.openFor('reads', urls, { max: config.PRIMARY_READS_MAX, name: 'reads of the primary' }),
-    watch: pools.open(urls.url, { role: 'readback_reader', max: 1, name: 'watch of the primary' }),
-  });
+  const closed = () => primary.lost();
+  const primary: Primary = new Primary(
+    {
+      writer: pools.openFor('writes', urls, { max: config.PRIMARY_POOL_SIZE, name: 'writes' }),
+      reader: pools.openFor('reads', urls, { max: config.PRIMARY_READS_MAX, name: 'reads of the primary' }),
+      watch: pools.open(urls.url, { role: 'readback_reader', max: 1, name: 'watch of the primary', closed }),
+    },
+    { lookTimeoutMs: config.DB_CONNECT_TIMEOUT_MS, silent: () => pools.fenceOf(urls.url).leaveAll() },
+  );
+  return primary;
 }
 
 /** A closed connection may be a crash, after which the replica has forgotten its latest transactions. */

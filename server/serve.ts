@@ -85,7 +85,7 @@ async function build(
   releasers: Releasers,
 ): Promise<Omit<Server, 'stop'>> {
   const { observation, meter } = await observe(config, log, releasers);
-  const pools = new Pools(config, observation, releasers);
+  const pools = new Pools(config, observation, releasers, log);
   const primary = openPrimary(config, pools, databases.primary);
   const isSlotLost = (slot: string) => slots.isLost(slot);
   const replicas = databases.replicas.map((urls, index) =>
@@ -98,7 +98,7 @@ async function build(
   monitor.watch(() => slots.round());
   await Promise.all([checkUrls(config, databases), monitor.start()]);
 
-  const feed = openFeed(config, databases, pools, replicas, log, releasers);
+  const feed = openFeed(config, databases, pools, primary, replicas, log, releasers);
   for (const [index, replica] of replicas.entries()) {
     const rang = () => {
       replica.rang();
@@ -308,6 +308,7 @@ function openFeed(
   config: Config,
   { replicas: urls }: DatabaseConfig,
   pools: Pools,
+  primary: Primary,
   replicas: readonly Replica[],
   log: Logger,
   releasers: Releasers,
@@ -316,7 +317,12 @@ function openFeed(
   const sources = replicas.map((replica, index) =>
     openFeedSource(pools, urls[index]!.url, { name: replica.name, view: () => replica.view }, closed),
   );
-  const feed: Feed = new Feed({ sources, windowChanges: config.FEED_WINDOW_CHANGES, log });
+  const feed: Feed = new Feed({
+    sources,
+    windowChanges: config.FEED_WINDOW_CHANGES,
+    settled: () => primary.settled(),
+    log,
+  });
   const pruner = new Pruner({
     logs: replicas.map(({ name }, index) => ({
       name,

@@ -39,6 +39,8 @@ const SETTINGS: Record<string, string> = {
 };
 
 const READY_MS = 120_000;
+/** `standby`: it takes reads. */
+const READY = new Set(['ready', 'standby']);
 /** A backend that is at work when its postmaster dies notices it only when it waits for something. */
 const LINGER_MS = 60_000;
 const LOG_BYTES = 10_000_000;
@@ -122,7 +124,7 @@ export class PostgresServer {
   async #ready({ process: child, pid }: Running): Promise<string | undefined> {
     for (const deadline = Date.now() + READY_MS; Date.now() < deadline; await sleep(15)) {
       const lines = readIfThere(join(this.#data, 'postmaster.pid')).split('\n');
-      if (lines[0] === String(pid) && lines[7]?.trim() === 'ready') return undefined;
+      if (lines[0] === String(pid) && READY.has(lines[7]?.trim() ?? '')) return undefined;
       if (child.exitCode !== null || child.signalCode !== null) return new Promise(() => {});
     }
     await this.stop();

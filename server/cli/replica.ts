@@ -1,5 +1,5 @@
-import { isPostgresUrl, type Config, type DatabaseConfig } from '../config.ts';
-import { describeUrl } from '../db/connect.ts';
+import type { Config, DatabaseConfig } from '../config.ts';
+import { describeUrl, isDatabaseUrl } from '../lib/database-url.ts';
 import { addReplica, planDrop } from '../operate/replicas.ts';
 import { withServers } from '../operate/servers.ts';
 import { operatedDatabases } from './databases.ts';
@@ -18,7 +18,7 @@ export interface DropFlags {
 
 /** Returns when the new replica holds everything. */
 export async function addCommand(config: Config, url: string, { json, adminUrl = url }: AddFlags): Promise<boolean> {
-  for (const given of [url, adminUrl]) if (!isPostgresUrl(given)) throw new UsageError(NO_URL);
+  for (const given of [url, adminUrl]) if (!isDatabaseUrl(given)) throw new UsageError(NO_URL);
   const databases = operatedDatabases(config);
   await addReplica(databases, { url, adminUrl }, config, tell);
   const replicas = [...databases.replicas.map((replica) => replica.url), url].map(describeUrl);
@@ -59,6 +59,6 @@ function adviceOf({ replicas }: DatabaseConfig, all: string[]): string {
 /** Whoever took the URL out of the configuration first may still name it. */
 function withUrl(databases: DatabaseConfig, which: string): DatabaseConfig {
   const isKnown = ({ adminUrl }: { adminUrl: string }) => describeUrl(adminUrl) === describeUrl(which);
-  if (!isPostgresUrl(which) || databases.replicas.some(isKnown)) return databases;
+  if (!isDatabaseUrl(which) || databases.replicas.some(isKnown)) return databases;
   return { ...databases, replicas: [...databases.replicas, { url: which, adminUrl: which }] };
 }

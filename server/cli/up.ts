@@ -1,5 +1,5 @@
 import type { Config, DatabaseConfig } from '../config.ts';
-import { describeUrl } from '../db/connect.ts';
+import { describeUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
 import { Releasers } from '../lib/releasers.ts';
 import { serve, type Server } from '../serve.ts';

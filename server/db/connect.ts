@@ -1,7 +1,9 @@
 import postgres from 'postgres';
+import { formatDatabaseUrl, parseDatabaseUrl, type DatabaseUrl } from '../lib/database-url.ts';
+import { Fence } from './fence.ts';
 import { gatedSocket } from './gate.ts';
 import { sessionSettings } from './settings.ts';
-import { readTls } from './tls.ts';
+import { readTls, TLS_PARAMETERS } from './tls.ts';
 import { isoTimestamp } from '../lib/time.ts';
 import { formatLsn, parseLsn, type Lsn } from '../lib/lsn.ts';
 
@@ -29,6 +31,8 @@ export interface ConnectOptions {
   applicationName: string;
   /** Behind a pooler, which keeps neither settings nor statements of a session: its login has them. Left out: not. */
   pooled?: PooledOptions;
+  /** Of a URL with several hosts: which of them is the primary, for all pools that go there. Left out: one of its own. */
+  fence?: Fence;
   /** A connection of the pool closed, asked for or not. */
   closed?: () => void;
   /** A notification arrived on a channel that one of the pool's connections listens on. */
@@ -41,9 +45,11 @@ export interface PooledOptions {
 }
 
 /** A lazily connecting pool: nothing is sent before the first statement. */
-export function connect(url: string, options: ConnectOptions): Sql {
-  const { plainUrl, ssl } = readTls(url);
-  return postgres(plainUrl, {
+export function connect(text: string, options: ConnectOptions): Sql {
+  const url = parseDatabaseUrl(text);
+  const ssl = readTls(url.parameters);
+  return postgres(plain(url), {
+    ...hostsOf(url, options.fence),
     ...(ssl !== undefined && { ssl }),
     max: options.max,
     connect_timeout: options.connectTimeoutMs / 1000,
@@ -67,10 +73,17 @@ const ownSettings = (options: ConnectOptions) => ({
   ...(options.role && { role: options.role }),
 });
 
-/** Host, port and database for people: never the password. */
-export function describeUrl(url: string): string {
-  const { hostname, port, pathname } = new URL(url);
-  return `${hostname}:${port || 5432}${pathname}`;
+/** The driver takes lists, of which its types know nothing, as of the fence: see infra/patches. */
+function hostsOf({ hosts, database }: DatabaseUrl, fence = new Fence()): { database: string } {
+  const lists = { host: hosts.map(({ host }) => host), port: hosts.map(({ port }) => port) };
+  return { ...lists, database, ...(hosts.length > 1 && { admission: fence }) };
+}
+
+/** For the driver: one host, and nothing that is read here. Of several hosts the fence chooses. */
+function plain({ hosts, ...url }: DatabaseUrl): string {
+  const parameters = new URLSearchParams(url.parameters);
+  for (const name of [...TLS_PARAMETERS, 'target_session_attrs']) parameters.delete(name);
+  return formatDatabaseUrl({ ...url, hosts: hosts.slice(0, 1), parameters });
 }
 
 /** A uuid[] parameter in PostgreSQL's own form: `sql.array` sends a malformed one before its connection knows the type. */

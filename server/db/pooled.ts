@@ -1,5 +1,6 @@
 import { withinMs } from '../lib/within.ts';
-import { connect, describeUrl, type Sql } from './connect.ts';
+import { describeUrl } from '../lib/database-url.ts';
+import { connect, type Sql } from './connect.ts';
 import { isPooled, missingSettings, wrongRights } from './session.ts';
 import { sessionSettings } from './settings.ts';
 

@@ -4,20 +4,14 @@ import type { ConnectionOptions } from 'node:tls';
 type Ssl = false | 'require' | 'prefer' | 'allow' | ConnectionOptions;
 
 /** What libpq calls so in a URL. */
-const PARAMETERS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'] as const;
+export const TLS_PARAMETERS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'] as const;
 
 /**
- * The URL without what it says of TLS, and that as the driver takes it, with libpq's meanings: `require` encrypts,
- * `verify-ca` wants a certificate of `sslrootcert`, `verify-full` one for this very host besides.
+ * What a URL says of TLS as the driver takes it, with libpq's meanings: `require` encrypts, `verify-ca` wants a
+ * certificate of `sslrootcert`, `verify-full` one for this very host besides.
  */
-export function readTls(text: string): { plainUrl: string; ssl: Ssl | undefined } {
-  const url = new URL(text);
-  const given = Object.fromEntries(PARAMETERS.map((name) => [name, url.searchParams.get(name) ?? undefined]));
-  for (const name of PARAMETERS) url.searchParams.delete(name);
-  return { plainUrl: url.href, ssl: sslOf(given, url.hostname.replace(/^\[|\]$/g, '')) };
-}
-
-function sslOf(given: Record<string, string | undefined>, host: string): Ssl | undefined {
+export function readTls(parameters: URLSearchParams): Ssl | undefined {
+  const given = Object.fromEntries(TLS_PARAMETERS.map((name) => [name, parameters.get(name) ?? undefined]));
   const { sslmode } = given;
   switch (sslmode) {
     case undefined:
@@ -29,9 +23,9 @@ function sslOf(given: Record<string, string | undefined>, host: string): Ssl | u
     case 'require':
       return given['sslcert'] === undefined ? sslmode : { ...files(given), rejectUnauthorized: false };
     case 'verify-ca':
-      return { ...files(given), host, checkServerIdentity: () => undefined };
+      return { ...files(given), checkServerIdentity: () => undefined };
     case 'verify-full':
-      return { ...files(given), host };
+      return files(given);
     default:
       throw new Error(`sslmode must be disable, allow, prefer, require, verify-ca or verify-full, got: ${sslmode}`);
   }

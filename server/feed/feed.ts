@@ -11,6 +11,8 @@ export interface FeedOptions {
   sources: readonly FeedSource[];
   /** Changes kept in memory for all who follow; who is further behind reads the log. */
   windowChanges: number;
+  /** Undefined: it is known which timeline of the primary changes are of, which their cursors say. Else resolves when it is. */
+  settled: () => Promise<void> | undefined;
   log: Logger;
 }
 
@@ -22,9 +24,9 @@ export class Feed implements Followed {
   #gaps = 0;
   #wasLive = false;
 
-  constructor({ sources, windowChanges, log }: FeedOptions) {
+  constructor({ sources, windowChanges, settled, log }: FeedOptions) {
     this.recent = new RecentChanges(windowChanges);
-    this.#reader = new FeedReader({ sources, recent: this.recent, log, moved: () => this.#onMove() });
+    this.#reader = new FeedReader({ sources, recent: this.recent, settled, log, moved: () => this.#onMove() });
   }
 
   get state(): FeedState {

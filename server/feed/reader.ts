@@ -13,6 +13,8 @@ export interface ReaderOptions {
   /** All replicas; the first of those that are equally well is read. */
   sources: readonly FeedSource[];
   recent: RecentChanges;
+  /** See FeedOptions. */
+  settled: () => Promise<void> | undefined;
   log: Logger;
   /** Called when changes were read, and at every change of the state. */
   moved: () => void;
@@ -22,6 +24,8 @@ const BATCH = 500;
 /** The doorbell wakes at once; this is for one that was not heard. */
 const POLL_MS = 1000;
 const RETRY_MS = 200;
+/** Changes wait no longer than this for a primary that is away. */
+const SETTLE_MS = 1000;
 const STOP_MS = 500;
 /** So long a replica that failed comes after all others. */
 const AVOID_MS = 10_000;
@@ -121,12 +125,18 @@ export class FeedReader {
     for (let checked = Date.now(); this.#goesOn(open);) {
       const settled = source.settled();
       const batch = await reading.next(BATCH);
+      if (batch.length > 0) await this.#settle();
       this.#publish(source, batch, settled);
       await this.#pause(batch.length);
       if (Date.now() - checked < CHECK_FAULTS_MS) continue;
       await open.check();
       checked = Date.now();
     }
+  }
+
+  async #settle(): Promise<void> {
+    const settled = this.#options.settled();
+    if (settled) await withinMs(settled, SETTLE_MS).catch(() => undefined);
   }
 
   #goesOn(open: OpenSource): boolean {

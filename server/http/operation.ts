@@ -44,6 +44,9 @@ export interface Operation extends Context {
   release: () => void;
 }
 
+/** Until the primary was reached once. */
+const UNKNOWN = { cluster: 0n, timeline: 0 };
+
 const LEVELS: ReadonlySet<string> = new Set<Level>(['eventual', 'session', 'strong']);
 
 /** Makes the contexts of operations, the same for HTTP, websocket and REST. */
@@ -109,8 +112,7 @@ export class Operations {
     const { primary } = this.#services;
     const reads = new Reads(this.#router, primary, level, position, observer);
     const deadline = new Deadline(this.#limits.options.operationTimeoutMs);
-    const cluster = () => primary.identity?.cluster ?? 0n;
-    const token = (lsn: Lsn) => (primary.identity ? encodeBookmark(primary.identity, lsn) : '');
+    const token = (lsn: Lsn) => (primary.history ? encodeBookmark(primary.history, lsn) : '');
     return {
       requestId,
       observer,
@@ -119,11 +121,11 @@ export class Operations {
       services: this.#services,
       bookmark: token,
       readBookmark: (text) => readBookmark(text, primary),
-      cursor: (place, isPartial = false) => encodeCursor({ ...place, cluster: cluster(), isPartial }),
-      readCursor: (text) => decodeCursor(text, cluster()),
+      cursor: (place, isPartial = false) => encodeCursor({ ...place, ...(primary.history ?? UNKNOWN), isPartial }),
+      readCursor: (text) => decodeCursor(text, primary.history),
       report: () => ({
         ...reads.report,
-        ...(reads.position !== null && primary.identity && { bookmark: token(reads.position) }),
+        ...(reads.position !== null && primary.history && { bookmark: token(reads.position) }),
       }),
       begun: () => deadline.start(),
       abandon: () => deadline.abandon(),
@@ -150,8 +152,8 @@ async function readBookmarks(texts: readonly string[], primary: Primary): Promis
 
 /** A position that the primary has not reached was never given out: nobody waits for it. */
 async function readBookmark(text: string, primary: Primary): Promise<Lsn> {
-  if (!primary.identity) await primary.flushedNow();
-  const lsn = decodeBookmark(text, primary.identity!);
+  if (!primary.history) await primary.flushedNow();
+  const lsn = decodeBookmark(text, primary.history!);
   const known = primary.clock.latest;
   if ((known === null || lsn > known) && lsn > (await primary.flushedNow()))
     throw badBookmark("is beyond the end of the primary's log");

@@ -1,5 +1,5 @@
 import type { DatabaseConfig, DatabaseUrls } from '../config.ts';
-import { describeUrl } from '../db/connect.ts';
+import { describeUrl, isDatabaseUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
 import { setUp } from '../setup/setup.ts';
 import { dropSlot, dropSubscription, isSlotName } from './detach.ts';
@@ -49,7 +49,7 @@ export async function planDrop(servers: Servers, which: string, config: OperateC
 }
 
 function find(replicas: OperatedServer[], which: string): OperatedServer {
-  const at = URL.canParse(which) ? describeUrl(which) : undefined;
+  const at = isDatabaseUrl(which) ? describeUrl(which) : undefined;
   const replica = replicas.find(({ name, at: place }) => name === which || place === at);
   if (replica) return replica;
   const names = replicas.map(({ name, at: place }) => `${name} (${place})`).join(', ');

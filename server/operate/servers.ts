@@ -1,5 +1,6 @@
 import type { Config, DatabaseConfig, DatabaseUrls } from '../config.ts';
-import { connect, describeUrl } from '../db/connect.ts';
+import { connect } from '../db/connect.ts';
+import { describeUrl } from '../lib/database-url.ts';
 import { withinMs } from '../lib/within.ts';
 import type { Server } from '../setup/requirements.ts';
 

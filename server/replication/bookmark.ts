@@ -1,11 +1,6 @@
 import { ClientError } from '../lib/errors.ts';
+import { isOf, type History, type Identity } from '../lib/history.ts';
 import type { Lsn } from '../lib/lsn.ts';
-
-/** Which history of the primary an LSN belongs to: a position says nothing on another cluster or timeline. */
-export interface Identity {
-  cluster: bigint;
-  timeline: number;
-}
 
 const VERSION = 1;
 const BYTES = 21;
@@ -20,15 +15,19 @@ export function encodeBookmark({ cluster, timeline }: Identity, lsn: Lsn): strin
   return bytes.toString('base64url');
 }
 
-/** @throws ClientError BAD_BOOKMARK where it is none of ours, or of another cluster or timeline. */
-export function decodeBookmark(text: string, { cluster, timeline }: Identity): Lsn {
+/**
+ * A bookmark of an earlier timeline is good up to where that one ended.
+ * @throws ClientError BAD_BOOKMARK where it is none of ours, or of another cluster or history.
+ */
+export function decodeBookmark(text: string, history: History): Lsn {
   const bytes = Buffer.from(text, 'base64url');
   if (bytes.length !== BYTES || bytes.toString('base64url') !== text || bytes.readUInt8(0) !== VERSION) {
     throw badBookmark('is not one that this server gave out');
   }
-  if (bytes.readBigUInt64BE(1) !== cluster) throw badBookmark('belongs to another database cluster');
-  if (bytes.readUInt32BE(9) !== timeline) throw badBookmark('belongs to another timeline of the primary');
-  return bytes.readBigUInt64BE(13);
+  if (bytes.readBigUInt64BE(1) !== history.cluster) throw badBookmark('belongs to another database cluster');
+  const lsn = bytes.readBigUInt64BE(13);
+  if (isOf(history, bytes.readUInt32BE(9), lsn)) return lsn;
+  throw badBookmark("is of a timeline that is not in the primary's history, or behind the end of one that is");
 }
 
 export function badBookmark(what: string): ClientError {

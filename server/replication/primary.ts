@@ -1,9 +1,9 @@
 import type { Sql, Statement } from '../db/connect.ts';
 import { forClient } from '../db/errors.ts';
-import type { Lsn } from '../lib/lsn.ts';
+import type { History } from '../lib/history.ts';
+import { parseLsn, type Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
 import { slots } from '../store/slots.ts';
-import type { Identity } from './bookmark.ts';
 import { LagClock } from './lag.ts';
 
 export interface PrimaryConnections {
@@ -19,17 +19,30 @@ interface IdentityRow {
   cluster: string;
   timeline: number;
   flushed: Lsn;
+  /** null: as known. */
+  ends: Record<string, string> | null;
+}
+
+export interface PrimaryOptions {
+  /** An answer that takes longer says that the primary is away. */
+  lookTimeoutMs: number;
+  /** It did not answer in that time: connections to it are given up. */
+  silent: () => void;
 }
 
 /** The primary: writes, what is known of its position, and the heartbeat that moves the replicas along. */
 export class Primary {
   readonly clock = new LagClock();
   readonly #connections: PrimaryConnections;
-  #identity: Identity | undefined;
+  readonly #options: PrimaryOptions;
+  #history: History | undefined;
+  /** The watch was lost since it was looked last: another server may be the primary by now. */
+  #isDoubtful = true;
   #reachable = false;
 
-  constructor(connections: PrimaryConnections) {
+  constructor(connections: PrimaryConnections, options: PrimaryOptions) {
     this.#connections = connections;
+    this.#options = options;
   }
 
   get writer(): Sql {
@@ -50,8 +63,22 @@ export class Primary {
   }
 
   /** Undefined until the primary was reached once. */
-  get identity(): Identity | undefined {
-    return this.#identity;
+  get history(): History | undefined {
+    return this.#history;
+  }
+
+  /** The connection of the watch closed. */
+  lost(): void {
+    this.#isDoubtful = true;
+  }
+
+  /** Undefined: it is known which timeline the primary is on. Else resolves when it is, or cannot be found out now. */
+  settled(): Promise<void> | undefined {
+    if (!this.#isDoubtful) return undefined;
+    return this.flushedNow().then(
+      () => undefined,
+      () => undefined,
+    );
   }
 
   /**
@@ -65,8 +92,10 @@ export class Primary {
       const connection = await this.#connections.writer.reserve();
       try {
         const written = statement(connection as Sql).execute();
-        const position = connection<[{ flushed: Lsn }]>`select pg_current_wal_flush_lsn() as flushed`.execute();
-        const [rows, [{ flushed }]] = await settled(written, position);
+        const position = connection<[{ flushed: Lsn; timeline: string }]>`
+          select flushed, left(pg_walfile_name(flushed), 8) as timeline from pg_current_wal_flush_lsn() as flushed`.execute();
+        const [rows, [{ flushed, timeline }]] = await both(written, position);
+        await this.#expect(parseInt(timeline, 16));
         this.#sawPosition(flushed);
         return { rows, lsn: flushed };
       } finally {
@@ -96,20 +125,40 @@ export class Primary {
   readonly slots = shared(() => slots(this.#connections.watch));
 
   async #look(): Promise<Lsn> {
-    const [row] = await this.#connections.watch<
-      [IdentityRow]
-    >`select cluster, timeline, flushed from readback.identity()`;
-    this.#recognise({ cluster: BigInt(row.cluster), timeline: row.timeline });
+    const row = await this.#ask();
+    if (row.ends) this.#recognise(row, row.ends);
     this.#reachable = true;
+    this.#isDoubtful = false;
     this.#sawPosition(row.flushed);
     return row.flushed;
   }
 
+  /** A server that has vanished from the network keeps its connections open: they are given up. */
+  async #ask(): Promise<IdentityRow> {
+    const { lookTimeoutMs, silent } = this.#options;
+    const { cluster = 0n, timeline = 0 } = this.#history ?? {};
+    const asked = this.#connections.watch<[IdentityRow]>`
+      select i.*, case when (cluster, timeline) is distinct from (${String(cluster)}, ${timeline}) then
+        (select coalesce(jsonb_object_agg(t.timeline, t.ended), '{}') from readback.timelines() t) end as ends
+      from readback.identity() i`;
+    const timer = setTimeout(silent, lookTimeoutMs);
+    try {
+      return (await asked)[0];
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   /** Positions of another cluster or timeline do not compare with the ones sampled so far. */
-  #recognise(identity: Identity): void {
-    const known = this.#identity;
-    if (known && (known.cluster !== identity.cluster || known.timeline !== identity.timeline)) this.clock.forget();
-    this.#identity = identity;
+  #recognise({ cluster, timeline }: IdentityRow, ends: Record<string, string>): void {
+    this.clock.forget();
+    const entries = Object.entries(ends).map(([earlier, end]) => [Number(earlier), parseLsn(end)] as const);
+    this.#history = { cluster: BigInt(cluster), timeline, ends: new Map(entries) };
+  }
+
+  /** Before a position of another timeline is handed out, the history is to be known: it goes into the bookmark. */
+  async #expect(timeline: number): Promise<void> {
+    if (timeline !== this.#history?.timeline) await this.flushedNow().catch(() => undefined);
   }
 
   #sawPosition(lsn: Lsn): void {
@@ -118,7 +167,7 @@ export class Primary {
 }
 
 /** Both are awaited before either's failure is thrown: the connection is free again, and no rejection goes unseen. */
-async function settled<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
+async function both<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
   const [a, b] = await Promise.allSettled([first, second]);
   if (a.status === 'rejected') throw a.reason;
   if (b.status === 'rejected') throw b.reason;

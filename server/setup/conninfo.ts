@@ -1,21 +1,44 @@
+import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
+
 /** libpq's `key='value'` connection strings, which a subscription holds. */
 export type Conninfo = Record<string, string>;
 
 const PASSED_ON = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'connect_timeout'];
 
+/** With several hosts, libpq itself goes to the one that takes writes. */
 export function fromUrl(text: string): Conninfo {
-  const url = new URL(text);
-  const parameters = PASSED_ON.flatMap((name) => {
-    const value = url.searchParams.get(name);
+  const { hosts, database, user, password, parameters } = parseDatabaseUrl(text);
+  const passedOn = PASSED_ON.flatMap((name) => {
+    const value = parameters.get(name);
     return value === null ? [] : [[name, value]];
   });
   return {
-    host: url.hostname.replace(/^\[|\]$/g, ''),
-    port: url.port || '5432',
-    dbname: decodeURIComponent(url.pathname.slice(1)),
-    ...(url.username && { user: decodeURIComponent(url.username), password: decodeURIComponent(url.password) }),
-    ...Object.fromEntries(parameters),
+    host: hosts.map(({ host }) => host).join(','),
+    port: hosts.map(({ port }) => port).join(','),
+    dbname: database,
+    ...(hosts.length > 1 && { target_session_attrs: 'read-write' }),
+    ...(user !== undefined && { user, password }),
+    ...Object.fromEntries(passedOn),
   };
+}
+
+/** The same as a URL. What it lacks is as libpq has it. */
+export function toUrl({
+  host = 'localhost',
+  port = '5432',
+  dbname = 'postgres',
+  user,
+  password = '',
+  ...rest
+}: Conninfo) {
+  const ports = port.split(',');
+  return formatDatabaseUrl({
+    user,
+    password,
+    hosts: host.split(',').map((one, index) => ({ host: one, port: Number(ports[index] ?? ports[0]) })),
+    database: dbname,
+    parameters: new URLSearchParams(rest['sslmode'] === undefined ? {} : { sslmode: rest['sslmode'] }),
+  });
 }
 
 export function format(conninfo: Conninfo): string {

@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import type { Sql } from '../db/connect.ts';
 import { pooledSettings, type PooledRole } from '../db/pooled.ts';
+import { parseDatabaseUrl } from '../lib/database-url.ts';
 import type { Server } from './requirements.ts';
 
 type Role = 'readback_writer' | 'readback_reader' | 'readback_pruner';
 
 /** Lets the server's login take on the roles. Makes the login, with the URL's password, where it is missing. */
 export async function allowLogin({ admin }: Server, url: string, roles: Role[]): Promise<void> {
-  const { username, password } = new URL(url);
-  const login = decodeURIComponent(username);
-  await ensureLogin(admin, login, decodeURIComponent(password));
+  const { user: login = '', password } = parseDatabaseUrl(url);
+  await ensureLogin(admin, login, password);
   for (const role of roles) await runFormatted(admin, 'grant %I to %I', role, login);
 }
 
@@ -22,7 +22,7 @@ export async function allowPooled(
 ): Promise<void> {
   const { admin } = server;
   await allowLogin(server, url, [role]);
-  const login = decodeURIComponent(new URL(url).username);
+  const login = parseDatabaseUrl(url).user ?? '';
   const [{ database }] = await admin<[{ database: string }]>`select current_database() as database`;
   for (const [name, value] of Object.entries(pooledSettings(role, statementTimeoutMs)))
     await runFormatted(admin, 'alter role %I in database %I set %I to %L', login, database, name, value);

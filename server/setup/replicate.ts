@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../db/connect.ts';
 import { SetupError } from '../lib/errors.ts';
 import { format, fromUrl, parse, type Conninfo } from './conninfo.ts';
@@ -6,6 +7,9 @@ import { startLogAnew } from './log-state.ts';
 import { allowCopy, makeReplicator, runFormatted } from './logins.ts';
 import type { Server } from './requirements.ts';
 import { publishedTables, subscribedOn } from './shapes.ts';
+
+const RELEASE_TIMEOUT_MS = 10_000;
+const OBJECT_IN_USE = '55006';
 
 /** Subscribes a replica to the primary, or mends what differs in the subscription it has. Running it again changes nothing. */
 export async function subscribe(primary: Server, replica: Server, primaryUrl: string): Promise<void> {
@@ -20,6 +24,8 @@ interface Subscription {
   conninfo: string;
   streaming: string;
   enabled: boolean;
+  /** Its slot is kept on standbys, too. null: this version knows no such slots. */
+  failover: boolean | null;
 }
 
 /** Slot names are shared by all databases of the primary's cluster: each replica's is made of what it is. */
@@ -31,7 +37,8 @@ async function slotName(replica: Sql): Promise<string> {
 
 async function readSubscription(replica: Sql): Promise<Subscription | undefined> {
   const [subscription] = await replica<Subscription[]>`
-    select subconninfo as conninfo, substream::text as streaming, subenabled as enabled from pg_subscription
+    select subconninfo as conninfo, substream::text as streaming, subenabled as enabled,
+           (to_jsonb(s) ->> 'subfailover')::boolean as failover from pg_subscription s
     where subname = 'readback' and subdbid = (select oid from pg_database where datname = current_database())`;
   return subscription;
 }
@@ -49,7 +56,9 @@ async function create(primary: Server, replica: Server, slot: string, conninfo: 
   try {
     await runFormatted(
       replica.admin,
-      'create subscription readback connection %L publication readback with (slot_name = %L, streaming = on)',
+      `create subscription readback connection %L publication readback with (slot_name = %L, streaming = on${
+        (await keepsSlots(primary.admin, replica.admin)) ? ', failover = true' : ''
+      })`,
       format({ ...conninfo, application_name: slot }),
       slot,
     );
@@ -59,6 +68,38 @@ async function create(primary: Server, replica: Server, slot: string, conninfo: 
       `${replica.name} (${replica.at}) cannot subscribe to the primary at ${conninfo.host}:${conninfo.port}: ${reason}. ` +
         'If the replica reaches the primary by another address, set PRIMARY_REPLICATION_URL to it.',
     );
+  }
+}
+
+/**
+ * From PostgreSQL 17 on a standby can keep the primary's slots, so that a replica goes on from it where it is promoted.
+ * A slot that is to be kept costs nothing where there is no standby.
+ */
+async function keepsSlots(...servers: Sql[]): Promise<boolean> {
+  const versions = await Promise.all(
+    servers.map((sql) => sql<[{ version: number }]>`select current_setting('server_version_num')::int as version`),
+  );
+  return versions.every(([{ version }]) => version >= 170_000);
+}
+
+/** The option can be set while nothing is applied: the replica stands still for a moment. */
+export async function keepSlot({ admin }: Server): Promise<void> {
+  await admin`alter subscription readback disable`;
+  try {
+    await setFailover(admin);
+  } finally {
+    await admin`alter subscription readback enable`;
+  }
+}
+
+/** PostgreSQL refuses it until the worker has let go of the slot. */
+async function setFailover(admin: Sql): Promise<void> {
+  for (const deadline = Date.now() + RELEASE_TIMEOUT_MS; ; await sleep(50)) {
+    try {
+      return void (await admin`alter subscription readback set (failover = true)`);
+    } catch (error) {
+      if ((error as { code?: string }).code !== OBJECT_IN_USE || Date.now() > deadline) throw error;
+    }
   }
 }
 
@@ -83,6 +124,8 @@ async function mend(primary: Server, replica: Server, current: Subscription, wan
   if (Object.entries(wanted).some(([key, value]) => conninfo[key] !== value)) {
     await runFormatted(admin, 'alter subscription readback connection %L', format({ ...conninfo, ...wanted }));
   }
+  if (current.failover === false && current.enabled && (await keepsSlots(primary.admin, admin)))
+    await keepSlot(replica);
   // Parallel streaming applies in several workers, out of commit order.
   if (current.streaming === 'p') await admin`alter subscription readback set (streaming = on)`;
   await followTables(primary, replica, current, conninfo['user']);

@@ -1,6 +1,7 @@
 import type { Config, DatabaseConfig } from '../config.ts';
-import { connect, describeUrl } from '../db/connect.ts';
+import { connect } from '../db/connect.ts';
 import { POOLED_ROLES } from '../db/pooled.ts';
+import { describeUrl, formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
 import { awaitSubscription } from './await-subscription.ts';
 import { arrival, beat } from './beat.ts';
@@ -85,10 +86,7 @@ async function makePooledLogins(servers: Server[], { primary, replicas }: Databa
 /** Without a user in it, each replica gets a login of its own. */
 export function replicationUrl({ primary, replicationUrl }: DatabaseConfig): string {
   if (replicationUrl !== undefined) return replicationUrl;
-  const url = new URL(primary.adminUrl);
-  url.username = '';
-  url.password = '';
-  return url.href;
+  return formatDatabaseUrl({ ...parseDatabaseUrl(primary.adminUrl), user: undefined });
 }
 
 /**

@@ -232,5 +232,27 @@ test('reads that fall on the primary have a budget, past which they are refused'
 
 test('a bookmark reads back as what it was made of', () => {
   const identity = { cluster: 7_711_294_962_252_663_706n, timeline: 3 };
-  expect(decodeBookmark(encodeBookmark(identity, 0x16_b374d848n), identity)).toBe(0x16_b374d848n);
+  expect(decodeBookmark(encodeBookmark(identity, 0x16_b374d848n), { ...identity, ends: new Map() })).toBe(
+    0x16_b374d848n,
+  );
+});
+
+test('a bookmark of an earlier timeline is good up to where that one ended', () => {
+  const history = {
+    cluster: 7n,
+    timeline: 3,
+    ends: new Map([
+      [1, 100n],
+      [2, 200n],
+    ]),
+  };
+  const read = (timeline: number, lsn: bigint) =>
+    decodeBookmark(encodeBookmark({ cluster: 7n, timeline }, lsn), history);
+  expect([read(1, 100n), read(2, 200n), read(3, 999n)]).toEqual([100n, 200n, 999n]);
+  for (const [timeline, lsn] of [
+    [1, 101n],
+    [2, 201n],
+    [4, 1n],
+  ] as const)
+    expect(() => read(timeline, lsn)).toThrow("not in the primary's history");
 });

@@ -128,7 +128,7 @@ describe('a cursor that nobody can go on from is refused, with what to do', () =
     ['nonsense', async () => 'nonsense', 'BAD_CURSOR after'],
     [
       'of another cluster',
-      async () => encodeCursor({ cluster: 1n, logId: 1n, lsn: 1n, place: 1, isPartial: false }),
+      async () => encodeCursor({ cluster: 1n, timeline: 1, logId: 1n, lsn: 1n, place: 1, isPartial: false }),
       'BAD_CURSOR after',
     ],
     ['of a snapshot that broke off', partial, 'CURSOR_EXPIRED after'],

@@ -157,6 +157,23 @@ test('another address of the primary is followed by the subscription', async () 
   expect(subconninfo).toMatch(/user='readback_[0-9a-f]{12}'/);
 });
 
+test('a slot that standbys do not keep becomes one that they do', async () => {
+  databases = await freshDatabases();
+  const replica = databases.replicas[0]!;
+  await replica`alter subscription readback disable`;
+  const withoutFailover = async () => (await replica`alter subscription readback set (failover = false)`).command;
+  await expect.poll(() => withoutFailover().catch(() => 'in use'), { timeout: 10_000 }).toBe('ALTER SUBSCRIPTION');
+  await replica`alter subscription readback enable`;
+  await setUp(databases.config, testConfig(), quiet);
+  const [slot] = (await replica`
+    select subslotname, subenabled, subfailover from pg_subscription
+    where subdbid = (select oid from pg_database where datname = current_database())`) as Record<string, unknown>[];
+  expect(slot).toMatchObject({ subenabled: true, subfailover: true });
+  expect(
+    await databases.primary`select failover from pg_replication_slots where slot_name = ${slot!['subslotname'] as string}`,
+  ).toEqual([{ failover: true }]);
+});
+
 describe('roles', () => {
   test('the writer owns nothing and cannot reach the hash; the reader cannot write', async () => {
     databases = await freshDatabases();

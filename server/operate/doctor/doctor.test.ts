@@ -1,6 +1,6 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { findingsOf } from './doctor.ts';
-import type { Basics, PrimaryDetails, PrimaryFacts, ReplicaDetails, ReplicaFacts, Slot } from './facts.ts';
+import type { Basics, HostFacts, PrimaryDetails, PrimaryFacts, ReplicaDetails, ReplicaFacts, Slot } from './facts.ts';
 import { planFixes } from './fixes.ts';
 
 const basics = (changes: Partial<Basics> = {}): Basics => ({
@@ -57,6 +57,7 @@ const primaryDetails = (changes: Partial<PrimaryDetails> = {}): PrimaryDetails =
   whole: [],
   withoutIdentity: [],
   slots: [slot()],
+  standbySlots: '',
   maxSlotWalKeepSize: 1000,
   idleSlotTimeoutS: null,
   transactions: [],
@@ -81,6 +82,7 @@ const slot = (changes: Partial<Slot> = {}): Slot => ({
   heldBytes: 0,
   safeBytes: null,
   invalidationReason: null,
+  isFailover: true,
   ...changes,
 });
 
@@ -136,6 +138,51 @@ test('what the primary itself does to slots: without limits, with too small a on
   ]);
   expect(found({ maxSlotWalKeepSize: 0, idleSlotTimeoutS: 60 })).toEqual(['advice primary wal-limit']);
   expect(found({ maxSlotWalKeepSize: 1, idleSlotTimeoutS: 60 })).toEqual([]);
+});
+
+test('a replica that holds what the primary has lost', () => {
+  expect(both({}, { aheadBytes: 8 })).toEqual([
+    "error replica-1 replica-ahead: it has applied 8 bytes of WAL that are not of the primary's history, as far as can be told",
+  ]);
+});
+
+describe('of a primary with several hosts', () => {
+  const standby = { at: 'b:1/a', isStandby: true, unset: [], keeps: ['readback_1'] };
+  const hosts = (second: HostFacts, primary: Partial<PrimaryDetails> = {}, version = 180_004) =>
+    named(
+      {
+        basics: basics({ version }),
+        details: primaryDetails({ standbySlots: 'b', ...primary }),
+        hosts: [{ at: 'a:1/a', isStandby: false, unset: [], keeps: [] }, second],
+      },
+      { details: replicaDetails() },
+    );
+
+  test('a standby that keeps every slot, which wait for it, is well', () => {
+    expect(hosts(standby)).toEqual([]);
+  });
+
+  test('what would not outlive a failover is named', () => {
+    expect(hosts({ ...standby, isStandby: false })).toEqual([
+      'error primary two-primaries: a:1/a and b:1/a both take writes',
+    ]);
+    expect(hosts({ at: 'b:1/a', unreachable: 'refused' })).toEqual([
+      'warning primary standby-away: b:1/a does not answer: refused',
+    ]);
+    expect(hosts({ ...standby, unset: ['hot_standby_feedback'], keeps: [] })).toEqual([
+      'warning primary standby-settings: b:1/a is a standby without hot_standby_feedback',
+      'warning replica-1 slot-not-kept: the standby b:1/a does not keep its slot readback_1, or not yet',
+    ]);
+    expect(hosts(standby, { standbySlots: '' })).toEqual([
+      'warning primary standby-slots: synchronized_standby_slots is empty: replicas may get changes that no standby has yet',
+    ]);
+    expect(hosts(standby, { slots: [slot({ isFailover: false })] })).toEqual([
+      'warning replica-1 slot-not-kept: its slot readback_1 is not one that standbys keep',
+    ]);
+    expect(hosts(standby, {}, 160_004)).toEqual([
+      'advice primary slot-not-kept: PostgreSQL 16, of which standbys keep no logical slots',
+    ]);
+  });
 });
 
 test('a table that is being copied, and a replica that is behind', () => {

@@ -1,4 +1,5 @@
 import type { Servers } from '../servers.ts';
+import { checkFailover } from './checks/failover.ts';
 import { checkLogins } from './checks/logins.ts';
 import { checkPoolers } from './checks/poolers.ts';
 import { checkPublication } from './checks/publication.ts';
@@ -27,6 +28,7 @@ export function findingsOf(facts: Facts, { maxWalBytes }: Pick<DoctorOptions, 'm
     ...checkLogins(facts),
     ...checkPoolers(facts),
     ...checkPublication(facts),
+    ...checkFailover(facts),
     ...checkSlots(facts, maxWalBytes),
     ...checkSubscriptions(facts),
     ...checkReplicas(facts),

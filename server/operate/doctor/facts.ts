@@ -74,6 +74,20 @@ export interface Limit {
 
 export interface PrimaryFacts extends ServerFacts {
   details?: PrimaryDetails;
+  /** Where PRIMARY_ADMIN_URL names several: each of them. */
+  hosts?: HostFacts[];
+}
+
+/** One of several hosts, of which one is the primary and the others are its standbys. */
+export interface HostFacts {
+  at: string;
+  /** Why it cannot be asked; then nothing else is known. */
+  unreachable?: string;
+  isStandby?: boolean;
+  /** Settings of a standby with which it does not keep the primary's logical slots. */
+  unset?: string[];
+  /** Slots that it keeps for when it is promoted. */
+  keeps?: string[];
 }
 
 export interface PrimaryDetails {
@@ -86,6 +100,8 @@ export interface PrimaryDetails {
   /** Tables of the publication of which no update or delete is possible. */
   withoutIdentity: string[];
   slots: Slot[];
+  /** The physical slots that logical ones wait for; null: this version knows no such setting. */
+  standbySlots: string | null;
   /** In MB; -1: no limit. */
   maxSlotWalKeepSize: number;
   /** In seconds; 0: no limit; null: before PostgreSQL 18, which has none. */
@@ -98,6 +114,8 @@ export interface Slot {
   isActive: boolean;
   /** reserved, extended, unreserved or lost; null: it holds nothing yet. */
   walStatus: string | null;
+  /** It is kept on standbys; null: this version knows no such slots. */
+  isFailover: boolean | null;
   heldBytes: number | null;
   /** WAL until the server gives it up; null: no limit, or lost. */
   safeBytes: number | null;
@@ -132,6 +150,8 @@ export interface ReplicaDetails {
   isLogReady: boolean;
   /** What the feed itself refuses to go on with. */
   feedFaults: string[];
+  /** It has applied so much more than the primary has, or has for certain, on its timeline. */
+  aheadBytes?: number;
   /** Only where a heartbeat could be sent. */
   probe?: Probe;
 }

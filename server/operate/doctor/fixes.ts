@@ -3,6 +3,7 @@ import { format, fromUrl, parse } from '../../setup/conninfo.ts';
 import { startLogAnew } from '../../setup/log-state.ts';
 import { allowCopy, allowLogin, makeReplicator, runFormatted } from '../../setup/logins.ts';
 import { replicationUrl } from '../../setup/setup.ts';
+import { keepSlot } from '../../setup/replicate.ts';
 import { shapesOf } from '../../setup/shapes.ts';
 import { attach, completeLogs, type Attaching } from '../attach.ts';
 import { dropSlot, dropSubscription } from '../detach.ts';
@@ -45,6 +46,10 @@ const FIXES: Record<Fix['name'], { does: (subject: string) => string; mend: Mend
       `drop the slot ${slot} and the login of that name: a replica that still needs it must be copied anew`,
     mend: async (primary, _, slot) => void (await dropSlot(primary, slot)),
   },
+  'keep-slot': {
+    does: () => 'have its slot kept on standbys of the primary: it stands still for a moment',
+    mend: keepSlot,
+  },
   'copy-anew': {
     does: () =>
       'drop its subscription and slot, empty its tables, subscribe and copy everything anew: it answers no reads until then, and its cursors expire',
@@ -76,7 +81,14 @@ export async function applyFix({ name, server, subject = '' }: Fix, context: Att
 export function planFixes(fixes: Fix[]): Fix[] {
   const distinct = [...new Map(fixes.map((fix) => [`${fix.name} ${fix.server} ${fix.subject}`, fix])).values()];
   const anew = new Set(distinct.filter(({ name }) => name === 'copy-anew').map(({ server }) => server));
-  const idle = new Set(['enable-subscription', 'stop-parallel', 'refresh-publication', 'renew-login', 'complete-log']);
+  const idle = new Set([
+    'enable-subscription',
+    'stop-parallel',
+    'refresh-publication',
+    'renew-login',
+    'complete-log',
+    'keep-slot',
+  ]);
   return distinct
     .filter(({ name, server }) => !(anew.has(server) && idle.has(name)))
     .toSorted((a, b) => PRECEDENCE.indexOf(a.name) - PRECEDENCE.indexOf(b.name));
@@ -88,6 +100,7 @@ const PRECEDENCE: Fix['name'][] = [
   'drop-slot',
   'renew-login',
   'copy-anew',
+  'keep-slot',
   'enable-subscription',
   'stop-parallel',
   'ring-always',

@@ -1,3 +1,4 @@
+import { parseDatabaseUrl } from '../../lib/database-url.ts';
 import { formatLsn, type Lsn } from '../../lib/lsn.ts';
 import { arrival, beat } from '../../setup/beat.ts';
 import { slotsOf } from '../doctor/look/primary.ts';
@@ -41,7 +42,7 @@ const base = ({ name, at }: OperatedServer, error: string | null) => ({
   clients: [],
 });
 
-const loginOf = ({ urls }: OperatedServer) => decodeURIComponent(new URL(urls.url).username);
+const loginOf = ({ urls }: OperatedServer) => parseDatabaseUrl(urls.url).user ?? '';
 
 async function primaryReport(primary: OperatedServer, options: StatusOptions): Promise<PrimaryReport> {
   const error = await unreachable(primary, options.DB_CONNECT_TIMEOUT_MS);

@@ -8,7 +8,8 @@ set password_hash = $1
 where id = $2 and token_version = $3
 returning id, is_active, is_admin, token_version;
 
-select pg_current_wal_flush_lsn() as flushed;
+select flushed, left(pg_walfile_name(flushed), 8) as timeline
+from pg_current_wal_flush_lsn() as flushed;
 
 -- replica-1: 1
 

@@ -4,6 +4,7 @@ insert into users (username, email, password_hash, first_name, last_name)
 values ($1, $2, $3, $4, $5)
 returning id, username, email, first_name, last_name, is_active, email_verified, created_at, updated_at;
 
-select pg_current_wal_flush_lsn() as flushed;
+select flushed, left(pg_walfile_name(flushed), 8) as timeline
+from pg_current_wal_flush_lsn() as flushed;
 
 -- replica-1: nothing

@@ -1,4 +1,5 @@
 import { connect, type Sql } from '../../../db/connect.ts';
+import { parseDatabaseUrl } from '../../../lib/database-url.ts';
 import type { TableShape } from '../../../setup/shapes.ts';
 import type { OperateConfig, OperatedServer } from '../../servers.ts';
 import type { Grant, LoginFacts } from '../facts.ts';
@@ -19,7 +20,7 @@ export async function lookAtLogin(
   roles: Role[],
   config: OperateConfig,
 ): Promise<LoginFacts> {
-  const login = { name: decodeURIComponent(new URL(urls.url).username), isSuperuser: false, lacks: [] };
+  const login = { name: parseDatabaseUrl(urls.url).user ?? '', isSuperuser: false, lacks: [] };
   const sql = connect(urls.url, {
     max: 1,
     connectTimeoutMs: config.DB_CONNECT_TIMEOUT_MS,
@@ -44,7 +45,7 @@ async function rolesRefused(sql: Sql, roles: Role[]): Promise<Role[]> {
 /** What the roles must be allowed to do on the primary; what a role may write besides is the migrations' to say. */
 export function grantsOfPrimary(published: TableShape[]): Grant[] {
   const users = (['readback_writer', 'readback_reader'] as const).flatMap((role) => [
-    ...['identity()', 'seen()', 'slots()'].map((name) => execute(role, name)),
+    ...['identity()', 'seen()', 'slots()', 'timelines()'].map((name) => execute(role, name)),
     ...tablesOf(published).flatMap(({ table, columns }) => columns.map(({ name }) => on(role, 'SELECT', table, name))),
   ]);
   return [

@@ -12,6 +12,7 @@ import {
   REPLICA_ROLES,
 } from './logins.ts';
 import { lookAtPoolers } from './poolers.ts';
+import { lookAtHosts, noteAhead } from './hosts.ts';
 import { lookAtPrimary } from './primary.ts';
 import { probe } from './probe.ts';
 import { lookAtReplica } from './replica.ts';
@@ -29,6 +30,7 @@ const KNOWN_VERSION = 150_000;
 /** Asks all servers everything that the checks need. Writes nothing but one heartbeat for each replica. */
 export async function look({ primary, replicas }: Servers, options: LookOptions): Promise<Facts> {
   const one = await lookAtOne<PrimaryFacts>(primary, 'primary', options, () => primaryDetails(primary, options));
+  const hosts = await lookAtHosts(primary.urls.adminUrl, options.DB_CONNECT_TIMEOUT_MS);
   const published = one.details?.published ?? [];
   const others = await Promise.all(
     replicas.map((replica) =>
@@ -37,8 +39,11 @@ export async function look({ primary, replicas }: Servers, options: LookOptions)
       ),
     ),
   );
-  if (one.basics?.isSetUp) await probeAll(primary, replicas, others, options.waitMs);
-  return { primary: one, replicas: others };
+  if (one.basics?.isSetUp) {
+    await noteAhead(primary, replicas, others);
+    await probeAll(primary, replicas, others, options.waitMs);
+  }
+  return { primary: { ...one, ...(hosts && { hosts }) }, replicas: others };
 }
 
 type Details<T extends ServerFacts> = Partial<Omit<T, keyof Pick<ServerFacts, 'name' | 'at' | 'basics'>>>;

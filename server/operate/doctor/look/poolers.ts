@@ -1,5 +1,5 @@
 import type { DatabaseUrls } from '../../../config.ts';
-import { describeUrl } from '../../../db/connect.ts';
+import { describeUrl, parseDatabaseUrl } from '../../../lib/database-url.ts';
 import { leadsToPooler, pooledFaults, POOLED_ROLES } from '../../../db/pooled.ts';
 import type { OperateConfig } from '../../servers.ts';
 import type { PoolerFacts, ServerFacts } from '../facts.ts';
@@ -25,7 +25,7 @@ async function lookAtOne(
   directUrl: string,
   config: OperateConfig,
 ): Promise<PoolerFacts> {
-  const facts = { at: describeUrl(url), login: decodeURIComponent(new URL(url).username), faults: [] };
+  const facts = { at: describeUrl(url), login: parseDatabaseUrl(url).user ?? '', faults: [] };
   const way = {
     url,
     directUrl,

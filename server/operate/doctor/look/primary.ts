@@ -7,8 +7,9 @@ export async function lookAtPrimary(sql: Sql, longTransactionMs: number): Promis
   const [publication] = await sql<NonNullable<PrimaryDetails['publication']>[]>`
     select pubinsert as insert, pubupdate as update, pubdelete as delete, pubtruncate as truncate
     from pg_publication where pubname = 'readback'`;
-  const [limits] = await sql<[Pick<PrimaryDetails, 'maxSlotWalKeepSize' | 'idleSlotTimeoutS'>]>`
+  const [limits] = await sql<[Pick<PrimaryDetails, 'maxSlotWalKeepSize' | 'idleSlotTimeoutS' | 'standbySlots'>]>`
     select (select setting::int from pg_settings where name = 'max_slot_wal_keep_size') as max_slot_wal_keep_size,
+           current_setting('synchronized_standby_slots', true) as standby_slots,
            extract(epoch from nullif(current_setting('idle_replication_slot_timeout', true), '')::interval)::float as idle_slot_timeout_s`;
   const published = await publishedBy(sql);
   return {
@@ -44,7 +45,8 @@ export function slotsOf(sql: Sql): Promise<Slot[]> {
   return sql<Slot[]>`
     select slot_name::text as name, active as is_active, wal_status,
            pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::float as held_bytes,
-           safe_wal_size::float as safe_bytes, to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason
+           safe_wal_size::float as safe_bytes, to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason,
+           (to_jsonb(s) ->> 'failover')::boolean as is_failover
     from pg_replication_slots s where database = current_database() and slot_name like 'readback\\_%' order by 1`;
 }
 

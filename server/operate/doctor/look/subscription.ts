@@ -1,5 +1,5 @@
 import { connect, type Sql } from '../../../db/connect.ts';
-import { parse, type Conninfo } from '../../../setup/conninfo.ts';
+import { parse, toUrl, type Conninfo } from '../../../setup/conninfo.ts';
 import type { Conflicts, SubscriptionFacts } from '../facts.ts';
 
 interface SubscriptionRow {
@@ -60,7 +60,7 @@ async function readConninfo(sql: Sql): Promise<Conninfo | undefined> {
  * login that is gone is so from everywhere.
  */
 async function refusal(conninfo: Conninfo, timeoutMs: number): Promise<string | null> {
-  const sql = connect(asUrl(conninfo), { max: 1, connectTimeoutMs: timeoutMs, applicationName: 'readback doctor' });
+  const sql = connect(toUrl(conninfo), { max: 1, connectTimeoutMs: timeoutMs, applicationName: 'readback doctor' });
   try {
     const [row] = await sql<[{ may: boolean }]>`
       select rolreplication or rolsuper as may from pg_roles where rolname = session_user`;
@@ -70,19 +70,4 @@ async function refusal(conninfo: Conninfo, timeoutMs: number): Promise<string | 
   } finally {
     await sql.end({ timeout: 1 });
   }
-}
-
-function asUrl({
-  host = 'localhost',
-  port = '5432',
-  dbname = 'postgres',
-  user = '',
-  password = '',
-  ...rest
-}: Conninfo) {
-  const url = new URL(`postgres://${host.includes(':') ? `[${host}]` : host}:${port}/${encodeURIComponent(dbname)}`);
-  url.username = encodeURIComponent(user);
-  url.password = encodeURIComponent(password);
-  if (rest['sslmode']) url.searchParams.set('sslmode', rest['sslmode']);
-  return url.href;
 }

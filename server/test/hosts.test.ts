@@ -1,0 +1,73 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { CreateUserDocument } from '../../schema/generated/operations.ts';
+import { connect } from '../db/connect.ts';
+import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
+import { freshDatabases, type TestDatabases } from './databases.ts';
+import { startServer } from './server.ts';
+
+/** One primary under several addresses. */
+let databases: TestDatabases;
+beforeAll(async () => {
+  databases = await freshDatabases();
+});
+afterAll(() => databases.drop());
+
+const NOBODY = { host: '127.0.0.1', port: 1 };
+
+function withHosts(text: string, make: (port: number) => { host: string; port: number }[]): string {
+  const url = parseDatabaseUrl(text);
+  return formatDatabaseUrl({ ...url, hosts: make(url.hosts[0]!.port) });
+}
+
+const open = (url: string) => connect(url, { max: 2, connectTimeoutMs: 2000, applicationName: 'readback test' });
+
+test('a host where nobody listens is passed over, and a statement is cancelled where it runs', async () => {
+  const sql = open(withHosts(databases.config.primary.url, (port) => [NOBODY, { host: '127.0.0.1', port }]));
+  expect((await sql`select 1 as one`)[0]).toEqual({ one: 1 });
+  const slow = sql`select pg_sleep(60)`.execute();
+  const failed = slow.catch((error: { code: string }) => error.code);
+  const runs = async () =>
+    (await sql`select from pg_stat_activity where query = 'select pg_sleep(60)' and state = 'active'`).length;
+  await expect.poll(runs).toBe(1);
+  slow.cancel();
+  expect(await failed).toBe('57014');
+  await sql.end({ timeout: 1 });
+});
+
+test('where no host answers, a statement fails at once, and so do those that wait for a connection', async () => {
+  const sql = open(withHosts(databases.config.primary.url, () => [NOBODY, { ...NOBODY, port: 2 }]));
+  const codes = await Promise.all(
+    Array.from({ length: 5 }, () =>
+      sql`select 1`.then(
+        () => 'answered',
+        (error: { code: string }) => error.code,
+      ),
+    ),
+  );
+  expect(codes).toEqual(Array(5).fill('ECONNREFUSED'));
+  expect(await sql.reserve().catch((error: { code: string }) => error.code)).toBe('ECONNREFUSED');
+  await sql.end({ timeout: 1 });
+});
+
+test('a primary that falls silent is left: its connections are closed, and writes go on over new ones', async () => {
+  const url = withHosts(databases.config.primary.url, (port) => [
+    { host: '127.0.0.1', port },
+    { host: 'localhost', port },
+  ]);
+  const settings = { DB_CONNECT_TIMEOUT_MS: 500, MONITOR_INTERVAL_MS: 100 };
+  const config = { ...databases.config, primary: { ...databases.config.primary, url } };
+  const server = await startServer(settings, { ...databases, config });
+  const create = (name: string) =>
+    server.query(CreateUserDocument, {
+      input: { username: name, email: `${name}@example.com`, password: 'correct horse' },
+    });
+  expect((await create('before')).errors).toEqual([]);
+  const rows = await databases.primary`
+    select pid from pg_stat_activity where datname = current_database() and application_name in ('readback writes', 'readback watch of the primary')`;
+  expect(rows.length).toBeGreaterThan(1);
+  for (const { pid } of rows) process.kill(pid, 'SIGSTOP');
+  expect((await create('meanwhile')).errors).toMatchObject([{ extensions: { code: 'PRIMARY_UNAVAILABLE' } }]);
+  expect((await create('after')).errors).toEqual([]);
+  for (const { pid } of rows) process.kill(pid, 'SIGCONT');
+  await server.stop();
+});
