@@ -89,7 +89,7 @@ const MENDED: Fault[] = [
   {
     fault: 'the slot is gone',
     plant: dropSlot,
-    found: ['replica-1 slot-missing', 'replica-1 cannot-connect'],
+    found: ['replica-1 slot-missing'],
   },
   {
     fault: 'a trigger is not ENABLE ALWAYS',

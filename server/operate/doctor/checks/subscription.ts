@@ -4,10 +4,12 @@ import type { Finding } from '../finding.ts';
 /** How a replica takes what the primary sends, and whether it arrives. */
 export function checkSubscriptions({ primary, replicas }: Facts): Finding[] {
   const published = primary.details?.published.map(({ table }) => table) ?? [];
-  return replicas.flatMap((replica) => checkOne(replica, published));
+  const slots = primary.details?.slots.filter(({ walStatus }) => walStatus !== 'lost').map(({ name }) => name);
+  return replicas.flatMap((replica) => checkOne(replica, published, slots));
 }
 
-function checkOne({ name, basics, details }: ReplicaFacts, published: string[]): Finding[] {
+/** `slots`: those that can be read from; undefined where the primary could not be asked. */
+function checkOne({ name, basics, details }: ReplicaFacts, published: string[], slots?: string[]): Finding[] {
   if (basics && !basics.isSetUp) return [notSetUp(name)];
   if (!details) return [];
   const { subscription, others } = details;
@@ -17,7 +19,10 @@ function checkOne({ name, basics, details }: ReplicaFacts, published: string[]):
     ...checkSettings(name, subscription),
     ...strangers,
     ...checkTables(name, details, published),
-    ...(subscription.isEnabled && details.probe ? checkArrival(name, subscription, details.probe, details) : []),
+    // Without its slot nothing arrives, and its worker comes and goes: that is told already.
+    ...(subscription.isEnabled && details.probe && slots?.includes(subscription.slot ?? '') !== false
+      ? checkArrival(name, subscription, details.probe, details)
+      : []),
     ...checkConflicts(name, subscription),
   ];
 }
