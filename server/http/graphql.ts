@@ -21,7 +21,7 @@ export function addGraphQL(
 ): void {
   const beginFor = (request: FastifyRequest, reply: FastifyReply) => begin(operations, trusted, request, reply);
   const byApollo = fastifyApolloHandler(pipeline, { context: beginFor });
-  const refusal = (error: unknown) => fastifyApolloHandler(pipeline, { context: () => Promise.reject(error) });
+  const refusal = (error: unknown) => fastifyApolloHandler(pipeline, { context: () => Promise.reject(error as Error) });
   app.get(path, (request, reply) => byApollo.call(app, request, reply.headers(SANDBOX_HEADERS)));
   app.post(path, async (request, reply) => {
     const plain = plainRequest(request);

@@ -7,7 +7,7 @@ import { GraphQLError, type GraphQLSchema } from 'graphql';
 import type { Logger } from '../lib/logger.ts';
 import type { Observer } from '../lib/observer.ts';
 import { bookmarkHeaders } from './bookmark-headers.ts';
-import { asGateway, type Executor } from './execution.ts';
+import { executedBy, type Executor } from './execution.ts';
 import { atStatus } from './graphql.ts';
 import type { Limits } from './limits/limits.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
@@ -29,8 +29,9 @@ export interface PipelineOptions {
 /** The one pipeline of queries and mutations: HTTP, websocket and REST all run through it. */
 export function createPipeline(options: PipelineOptions): ApolloServer<Operation> {
   const { schema, executor, limits, introspection, trusted, observer, log } = options;
+  const { gateway, plugin: executing } = executedBy(schema, executor);
   return new ApolloServer<Operation>({
-    gateway: asGateway(schema, executor),
+    gateway,
     introspection,
     hideSchemaDetailsFromClientErrors: !introspection,
     parseOptions: { maxLexicalTokens: limits.options.tokens },
@@ -45,6 +46,7 @@ export function createPipeline(options: PipelineOptions): ApolloServer<Operation
       naming(observer),
       limiting(limits),
       reporting(log),
+      executing,
     ],
   });
 }

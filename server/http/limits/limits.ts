@@ -3,7 +3,7 @@ import type { DocumentNode, GraphQLSchema, OperationDefinitionNode } from 'graph
 import { consume } from '../../access/throttle.ts';
 import type { Viewer } from '../../access/viewer.ts';
 import { ClientError } from '../../lib/errors.ts';
-import { measure } from './measure.ts';
+import { measure, type Measure } from './measure.ts';
 
 export interface LimitOptions {
   /** Of a document, while it is parsed. */
@@ -24,6 +24,8 @@ export class Limits {
   readonly options: LimitOptions;
   readonly #schema: GraphQLSchema;
   readonly #rate: RateLimiterMemory | undefined;
+  /** Of operations that come to the same whatever their variables are. */
+  readonly #measured = new WeakMap<OperationDefinitionNode, Measure>();
 
   constructor(schema: GraphQLSchema, options: LimitOptions) {
     this.options = options;
@@ -44,10 +46,22 @@ export class Limits {
     variables: Readonly<Record<string, unknown>>,
   ): void {
     const { depth, aliases, cost } = this.options;
-    const found = measure(this.#schema, document, operation, variables);
+    const found = this.#measure(document, operation, variables);
     if (found.depth > depth) throw tooComplex(`is nested ${found.depth} deep, and ${depth} is the most`);
     if (found.aliases > aliases) throw tooComplex(`has ${found.aliases} aliases, and ${aliases} are the most`);
     if (found.cost > cost) throw tooComplex(`may read ${found.cost} rows and more, and ${cost} are the most`);
+  }
+
+  #measure(
+    document: DocumentNode,
+    operation: OperationDefinitionNode,
+    variables: Readonly<Record<string, unknown>>,
+  ): Measure {
+    const known = this.#measured.get(operation);
+    if (known) return known;
+    const { isFixed, ...found } = measure(this.#schema, document, operation, variables);
+    if (isFixed) this.#measured.set(operation, found);
+    return found;
   }
 
   /** @throws ClientError RATE_LIMITED */

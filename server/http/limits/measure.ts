@@ -32,19 +32,23 @@ const COUNTS = new Set(['totalCount']);
 
 /**
  * Measures an operation that is valid. Each fragment is measured once, however often it is spread: fragments that spread
- * others twice would else take time that doubles with each.
+ * others twice would else take time that doubles with each. `isFixed`: it comes to the same with any variables.
  */
 export function measure(
   schema: GraphQLSchema,
   document: DocumentNode,
   operation: OperationDefinitionNode,
   variables: Readonly<Record<string, unknown>>,
-): Measure {
+): Measure & { isFixed: boolean } {
   const root = schema.getRootType(operation.operation);
-  return root ? new Measuring(schema, document, variables).of(operation.selectionSet, root) : NOTHING;
+  if (!root) return { ...NOTHING, isFixed: true };
+  const measuring = new Measuring(schema, document, variables);
+  const found = measuring.of(operation.selectionSet, root);
+  return { ...found, isFixed: measuring.isFixed };
 }
 
 class Measuring {
+  isFixed = true;
   readonly #schema: GraphQLSchema;
   readonly #variables: Readonly<Record<string, unknown>>;
   readonly #fragments: Map<string, FragmentDefinitionNode>;
@@ -105,7 +109,9 @@ class Measuring {
     for (const { name, value } of given) {
       if (name.value !== 'first' && name.value !== 'last') continue;
       if (value.kind === Kind.INT) return Math.max(0, Number(value.value));
-      const variable = value.kind === Kind.VARIABLE ? this.#variables[value.name.value] : undefined;
+      if (value.kind !== Kind.VARIABLE) continue;
+      this.isFixed = false;
+      const variable = this.#variables[value.name.value];
       if (typeof variable === 'number') return Math.max(0, variable);
     }
     return DEFAULT_PAGE;
