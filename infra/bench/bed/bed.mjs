@@ -34,7 +34,7 @@ export async function startBed({ users, replicas = 1, postsPerUser = 5, say = ()
   let closed;
   const stop = () => (closed ??= close());
   open.add(stop);
-  const bed = { urls, primary, replica: replicaSqls[0], replicas: replicaSqls, users: 0, stop };
+  const bed = { dir, urls, primary, replica: replicaSqls[0], replicas: replicaSqls, users: 0, stop };
   try {
     await setUp(urls);
     await addAccounts(primary);

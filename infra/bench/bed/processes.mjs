@@ -61,5 +61,20 @@ export function cpuMs(pid) {
   return times.reduce((sum, text) => sum + Number(text.split(' ')[0]), 0) / 1e6;
 }
 
+/** Of all PostgreSQL processes whose data are in a folder of this name within `dir`, as far as they still run. */
+export function databaseCpuMs(dir, name) {
+  const pids = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry));
+  return pids.reduce((sum, pid) => sum + (isIn(pid, dir, name) ? cpuMs(pid) : 0), 0);
+}
+
+function isIn(pid, dir, name) {
+  try {
+    const cwd = readlinkSync(`/proc/${pid}/cwd`);
+    return cwd.startsWith(`${dir}/`) && name.test(cwd.slice(dir.length));
+  } catch {
+    return false; // it has ended since
+  }
+}
+
 /** Resident memory in MB. */
 export const rssMb = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024;

@@ -67,27 +67,3 @@ export const growthConnections = {
     return measures;
   },
 };
-
-/** All on the same cores: it shows what knowing of more replicas costs, not what more machines bring. */
-export const growthReplicas = {
-  id: 'growth-replicas',
-  title: 'As replicas grow',
-  variants: ['readback'],
-  async run({ variants, seconds, quick, say }) {
-    const bed = await startBed({ users: quick ? 1e3 : 1e4, replicas: 3, say });
-    try {
-      const measures = [];
-      for (const many of [1, 2, 3]) {
-        const urls = { ...bed.urls, replicas: bed.urls.replicas.slice(0, many) };
-        const results = [];
-        for (const name of variants)
-          results.push({ name, ...(await cell(name, { ...bed, urls }, pointAsks[name], { seconds })) });
-        say(`${many} replicas: ${results.map((r) => `${r.name} ${Math.round(r.perSecond)}/s`).join(', ')}`);
-        measures.push(measure(RATE[0], `${many} replica${many > 1 ? 's' : ''}: ${RATE[1]}`, 'more', results, many));
-      }
-      return measures;
-    } finally {
-      await bed.stop();
-    }
-  },
-};

@@ -4,7 +4,7 @@ import { bookmarks } from './bookmarks.mjs';
 import { create } from './create.mjs';
 import { events } from './events.mjs';
 import { fanOut } from './fan-out.mjs';
-import { growthConnections, growthReplicas, growthRows } from './growth.mjs';
+import { growthConnections, growthRows } from './growth.mjs';
 import { halfPeak } from './half-peak.mjs';
 import { logCost } from './log-cost.mjs';
 import { memory } from './memory.mjs';
@@ -12,6 +12,7 @@ import { mixed } from './mixed.mjs';
 import { nested } from './nested.mjs';
 import { page } from './page.mjs';
 import { point } from './point.mjs';
+import { scaling } from './scaling.mjs';
 import { start } from './start.mjs';
 import { update } from './update.mjs';
 
@@ -32,7 +33,7 @@ export const questions = [
   start,
   growthConnections,
   growthRows,
-  growthReplicas,
+  scaling,
   bigTransaction,
   logCost,
 ];
