@@ -47,8 +47,8 @@ test(
     insert into order_items (buyer_id, name, api_token) select id, 'engine', 's3cret' from users`);
     const root = projectCopy();
     expect((await add(root, 'order_items', ['cost'])).slice(0, -1)).toEqual([
-      'wrote    sql/primary/0016.do.order-items.sql',
-      'wrote    sql/replica/0016.do.order-items.sql',
+      'wrote    sql/primary/0018.do.order-items.sql',
+      'wrote    sql/replica/0018.do.order-items.sql',
       'wrote    schema/order-items/order-item.type.ts',
       'wrote    server/store/order-items.ts',
       'wrote    server/loaders/order-items.ts',
