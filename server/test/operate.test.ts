@@ -53,6 +53,7 @@ describe('status', () => {
         heldBytes: expect.any(Number),
         safeBytes: expect.any(Number),
         invalidationReason: null,
+        isFailover: true,
       }),
     });
     expect(replicas[1]).toEqual({
@@ -78,6 +79,7 @@ describe('status', () => {
         heldBytes: expect.any(Number),
         safeBytes: expect.any(Number),
         invalidationReason: null,
+        isFailover: true,
       },
       tables: Array(3).fill({ ...table, sync: 'ready' }),
       changeLog: {
