@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 
 const running = new Map();
@@ -67,12 +67,15 @@ export function databaseCpuMs(dir, name) {
   return pids.reduce((sum, pid) => sum + (isIn(pid, dir, name) ? cpuMs(pid) : 0), 0);
 }
 
+const GONE_OR_OTHERS = new Set(['ENOENT', 'ESRCH', 'EACCES']);
+
 function isIn(pid, dir, name) {
   try {
     const cwd = readlinkSync(`/proc/${pid}/cwd`);
     return cwd.startsWith(`${dir}/`) && name.test(cwd.slice(dir.length));
-  } catch {
-    return false; // it has ended since
+  } catch (error) {
+    if (!GONE_OR_OTHERS.has(error.code)) throw error;
+    return false;
   }
 }
 
