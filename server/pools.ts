@@ -13,7 +13,7 @@ import { Primary } from './replication/primary.ts';
 import { Replica } from './replication/replica.ts';
 import { SlotWatch } from './replication/slots.ts';
 import type { ReplicaState, ReplicaView } from './replication/state.ts';
-import { giveUpSlot, slotRows } from './store/slots.ts';
+import { giveUpSlot } from './store/slots.ts';
 
 type PoolOptions = Pick<ConnectOptions, 'role' | 'max' | 'closed' | 'notified' | 'pooled'> & { name: string };
 
@@ -137,7 +137,7 @@ export function openSlotWatch(
 ): SlotWatch {
   const giver = pools.open(url, { role: 'readback_pruner', max: 1, name: 'slots' });
   return new SlotWatch({
-    look: () => slotRows(primary.watch),
+    look: primary.slots,
     giveUp: (name, moreThanBytes) => giveUpSlot(giver, name, moreThanBytes),
     replicas,
     warnBytes: config.SLOT_WAL_WARN_BYTES,

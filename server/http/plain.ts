@@ -24,7 +24,7 @@ export interface PlainRequest {
 
 /**
  * An operation sent as most clients send theirs: with POST, as JSON, each part of its type. It needs none of Apollo's
- * reading of HTTP, which costs a fifth of a small query. Undefined: any other, which Apollo reads, or says what is wrong.
+ * reading of HTTP. Undefined: any other, which Apollo reads, or says what is wrong.
  */
 export function plainRequest({ method, headers, body }: FastifyRequest): PlainRequest | undefined {
   const type = TYPES[headers.accept ?? ''];

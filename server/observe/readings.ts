@@ -6,7 +6,7 @@ import { withinMs } from '../lib/within.ts';
 import type { Primary } from '../replication/primary.ts';
 import type { ReplicaState } from '../replication/state.ts';
 import type { ReplicationStatus } from '../replication/status.ts';
-import type { Slot } from '../store/slots.ts';
+import type { SlotRow } from '../store/slots.ts';
 import type { PoolWatch } from './pool.ts';
 
 /** What knows its own numbers: it is asked when somebody reads the metrics, and tells nobody before. */
@@ -23,8 +23,23 @@ export interface Known {
 
 type Samples = Iterable<[Record<string, string>, number]>;
 
-const REPLICA_STATES: ReplicaState[] = ['down', 'reachable', 'disabled', 'copying', 'lagging', 'streaming'];
-const FEED_PHASES: FeedState['phase'][] = ['starting', 'catchingUp', 'live', 'degraded', 'stopped'];
+/** As records, so that the compiler finds one that is left out. */
+const REPLICA_STATES = Object.keys({
+  down: true,
+  reachable: true,
+  disabled: true,
+  copying: true,
+  lagging: true,
+  streaming: true,
+  lost: true,
+} satisfies Record<ReplicaState, true>);
+const FEED_PHASES = Object.keys({
+  starting: true,
+  catchingUp: true,
+  live: true,
+  degraded: true,
+  stopped: true,
+} satisfies Record<FeedState['phase'], true>);
 const WAL_STATES = ['reserved', 'extended', 'unreserved', 'lost'];
 
 export function addReadings(registry: Registry, known: Known): void {
@@ -126,23 +141,24 @@ function addReplication(gauge: AddGauge, { status, primary }: Known): void {
 
 /** All four ask at once, and share one answer. A primary that is away, or does not tell in time, has no samples. */
 function addSlots(gauge: AddGauge, { primary, slotsTimeoutMs }: Known): void {
-  const read = async () => (primary.reachable ? withinMs(primary.slots(), slotsTimeoutMs).catch((): Slot[] => []) : []);
-  const each = (value: (slot: Slot) => number | null) => async () =>
+  const read = async () =>
+    primary.reachable ? withinMs(primary.slots(), slotsTimeoutMs).catch((): SlotRow[] => []) : [];
+  const each = (value: (slot: SlotRow) => number | null) => async () =>
     (await read()).flatMap((slot): [Record<string, string>, number][] => {
       const found = value(slot);
-      return found === null ? [] : [[{ slot: slot.slot }, found]];
+      return found === null ? [] : [[{ slot: slot.name }, found]];
     });
   gauge(
     'readback_slot_active',
     '1: the replica is connected to its slot',
     ['slot'],
-    each(({ active }) => Number(active)),
+    each(({ isActive }) => Number(isActive)),
   );
   gauge(
     'readback_slot_held_bytes',
     'WAL that the primary keeps for the slot',
     ['slot'],
-    each(({ heldBytes }) => heldBytes),
+    each(({ heldBytes }) => heldBytes ?? 0),
   );
   gauge(
     'readback_slot_limit_bytes',
@@ -151,7 +167,7 @@ function addSlots(gauge: AddGauge, { primary, slotsTimeoutMs }: Known): void {
     each(({ limitBytes }) => limitBytes),
   );
   gauge('readback_slot_wal_state', '1 for the state of the WAL that the slot needs', ['slot', 'state'], async () =>
-    (await read()).flatMap(({ slot, walStatus }) => oneOf(WAL_STATES, walStatus, 'state', { slot })),
+    (await read()).flatMap(({ name, walStatus }) => oneOf(WAL_STATES, walStatus, 'state', { slot: name })),
   );
 }
 

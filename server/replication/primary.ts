@@ -3,7 +3,7 @@ import { forClient } from '../db/errors.ts';
 import type { History } from '../lib/history.ts';
 import { parseLsn, type Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
-import { slots } from '../store/slots.ts';
+import { slotRows } from '../store/slots.ts';
 import { LagClock } from './lag.ts';
 
 export interface PrimaryConnections {
@@ -51,11 +51,6 @@ export class Primary {
 
   get reader(): Sql {
     return this.#connections.reader;
-  }
-
-  /** For looks that must not wait for reads. */
-  get watch(): Sql {
-    return this.#connections.watch;
   }
 
   get reachable(): boolean {
@@ -122,7 +117,7 @@ export class Primary {
   });
 
   /** The replication slots, asked for after this call; shared like the position. */
-  readonly slots = shared(() => slots(this.#connections.watch));
+  readonly slots = shared(() => slotRows(this.#connections.watch));
 
   async #look(): Promise<Lsn> {
     const row = await this.#ask();

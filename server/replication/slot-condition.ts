@@ -38,6 +38,7 @@ const missing = (name: string): SlotRow => ({
   walStatus: 'lost',
   heldBytes: null,
   owedBytes: null,
+  limitBytes: null,
   safeBytes: null,
   inactiveSince: null,
   reason: 'dropped',

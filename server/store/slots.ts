@@ -1,24 +1,5 @@
 import type { Sql } from '../db/connect.ts';
 
-/** A replication slot of this database: what WAL the primary keeps because of it. */
-export interface Slot {
-  slot: string;
-  active: boolean;
-  heldBytes: number;
-  /** reserved, extended, unreserved, or lost. */
-  walStatus: string | null;
-  /** What it may hold before it is lost; null: no limit. */
-  limitBytes: number | null;
-}
-
-/** On the primary. */
-export async function slots(sql: Sql): Promise<Slot[]> {
-  return sql<Slot[]>`
-    select slot, active, coalesce(held_bytes, 0)::float as held_bytes, wal_status,
-           nullif(pg_size_bytes(current_setting('max_slot_wal_keep_size')), -1)::float as limit_bytes
-    from readback.slots() order by slot`;
-}
-
 /** A slot of ours on the primary, which keeps what its replica has yet to apply. */
 export interface SlotRow {
   name: string;
@@ -32,6 +13,8 @@ export interface SlotRow {
   owedBytes: number | null;
   /** WAL that may still be written before the primary gives it up; null where that has no limit. */
   safeBytes: number | null;
+  /** What the primary keeps for a slot at most; null: no limit. */
+  limitBytes: number | null;
   /** Null where it is active, and before PostgreSQL 17. */
   inactiveSince: string | null;
   /** Why the primary has given it up, from PostgreSQL 17 on. */
@@ -41,7 +24,8 @@ export interface SlotRow {
 /** As readback_reader. */
 export function slotRows(primary: Sql): Promise<SlotRow[]> {
   return primary<SlotRow[]>`
-    select slot as name, active as is_active, wal_status, held_bytes, owed_bytes, safe_bytes, inactive_since, reason
+    select slot as name, active as is_active, wal_status, held_bytes, owed_bytes, safe_bytes, inactive_since, reason,
+           nullif(pg_size_bytes(current_setting('max_slot_wal_keep_size')), -1)::float as limit_bytes
     from readback.slots() order by slot`;
 }
 

@@ -61,7 +61,7 @@ async function said(child: ChildProcess, text: string): Promise<void> {
     if (String(chunk).includes(text)) return;
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

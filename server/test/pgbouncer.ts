@@ -1,9 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from './own-process.ts';
 
 /** A real PgBouncer in front of one PostgreSQL server. */
 export interface PgBouncer {
@@ -90,13 +90,4 @@ async function running(child: ChildProcess): Promise<void> {
   });
   child.on('exit', () => reject(new Error(`PgBouncer ended: ${log}`)));
   await promise;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
