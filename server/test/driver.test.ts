@@ -1,0 +1,58 @@
+import { once } from 'node:events';
+import { connect as dial, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { connect, type Sql } from '../db/connect.ts';
+import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
+import { freshDatabases, type TestDatabases } from './databases.ts';
+
+/** What infra/patches mends in the driver, over a network that breaks connections. */
+let databases: TestDatabases;
+let network: Server;
+const sockets = new Set<Socket>();
+let sql: Sql;
+
+beforeAll(async () => {
+  databases = await freshDatabases();
+  const url = parseDatabaseUrl(databases.config.primary.url);
+  const { port } = url.hosts[0]!;
+  network = createServer((client) => {
+    const upstream = dial(port, '127.0.0.1');
+    client.pipe(upstream).pipe(client);
+    for (const socket of [client, upstream]) socket.on('error', () => upstream.destroy());
+    sockets.add(client);
+    client.on('close', () => sockets.delete(client));
+  }).listen(0, '127.0.0.1');
+  await once(network, 'listening');
+  const hosts = [{ host: '127.0.0.1', port: (network.address() as AddressInfo).port }];
+  const options = { max: 1, connectTimeoutMs: 2000, applicationName: 'readback test' };
+  sql = connect(formatDatabaseUrl({ ...url, hosts }), options);
+});
+afterAll(async () => {
+  await sql.end({ timeout: 1 });
+  network.close();
+  await databases.drop();
+});
+
+const codeOf = (error: { code: string }) => error.code;
+
+async function isRunning() {
+  const runs = async () =>
+    (await databases.primary`select from pg_stat_activity where query = 'select pg_sleep(60)' and state = 'active'`)
+      .length;
+  await expect.poll(runs).toBe(1);
+}
+
+test('a statement that is sent while its connection breaks fails, and the next one has a new connection', async () => {
+  for (let round = 0; round < 3; round++) {
+    expect((await sql`select 1 as one`)[0]).toEqual({ one: 1 });
+    // Told of the error, the driver is not told yet that the socket is closed.
+    const failures = sql`select pg_sleep(60)`.catch((error: { code: string }) =>
+      Promise.all([codeOf(error), sql`select 2`.catch(codeOf), sql`select 3`.catch(codeOf)]),
+    );
+    await isRunning();
+    for (const socket of sockets) socket.resetAndDestroy();
+    expect(await failures).toEqual(['ECONNRESET', 'CONNECTION_CLOSED', 'CONNECTION_CLOSED']);
+    await databases.primary`
+      select pg_terminate_backend(pid, 5000) from pg_stat_activity where query = 'select pg_sleep(60)'`;
+  }
+});
