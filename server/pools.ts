@@ -1,11 +1,12 @@
 import type { Config, DatabaseUrls } from './config.ts';
 import { connect, type ConnectOptions, type Sql } from './db/connect.ts';
+import { Connections } from './db/connections.ts';
 import { Fence } from './db/fence.ts';
 import { Listener } from './db/listener.ts';
 import { observed } from './db/observed.ts';
 import { PooledGate, POOLED_ROLES } from './db/pooled.ts';
 import type { FeedSource } from './feed/source.ts';
-import { describeUrl } from './lib/database-url.ts';
+import { describeUrl, parseDatabaseUrl } from './lib/database-url.ts';
 import type { Logger } from './lib/logger.ts';
 import type { Observer } from './lib/observer.ts';
 import type { Releasers } from './lib/releasers.ts';
@@ -27,7 +28,7 @@ export class Pools {
   readonly #observer: Observer;
   readonly #log: Logger;
   readonly #open: Sql[] = [];
-  readonly #fences = new Map<string, Fence>();
+  readonly #connections = new Map<string, Connections>();
 
   constructor(config: Config, observer: Observer, releasers: Releasers, log: Logger) {
     this.#config = config;
@@ -63,11 +64,14 @@ export class Pools {
   }
 
   /** Of several hosts, all connections of the process go to the same one. */
-  fenceOf(url: string): Fence {
+  connectionsTo(url: string): Connections {
     const at = describeUrl(url);
-    const fence = this.#fences.get(at) ?? new Fence((timelines) => this.#log.error({ at, ...timelines }, OUTDATED));
-    this.#fences.set(at, fence);
-    return fence;
+    const known = this.#connections.get(at);
+    if (known) return known;
+    const fence = () => new Fence((timelines) => this.#log.error({ at, ...timelines }, OUTDATED));
+    const made = parseDatabaseUrl(url).hosts.length > 1 ? fence() : new Connections();
+    this.#connections.set(at, made);
+    return made;
   }
 
   listener(name: string, url: string, rang: () => void): Listener {
@@ -82,7 +86,7 @@ export class Pools {
   #connect(url: string, { name, ...options }: PoolOptions): Sql {
     return connect(url, {
       ...options,
-      fence: this.fenceOf(url),
+      connections: this.connectionsTo(url),
       readOnly: options.role === 'readback_reader',
       connectTimeoutMs: this.#config.DB_CONNECT_TIMEOUT_MS,
       statementTimeoutMs: this.#config.STATEMENT_TIMEOUT_MS,
@@ -99,7 +103,7 @@ export function openPrimary(config: Config, pools: Pools, urls: DatabaseUrls): P
       reader: pools.openFor('reads', urls, { max: config.PRIMARY_READS_MAX, name: 'reads of the primary' }),
       watch: pools.open(urls.url, { role: 'readback_reader', max: 1, name: 'watch of the primary', closed }),
     },
-    { lookTimeoutMs: config.DB_CONNECT_TIMEOUT_MS, silent: () => pools.fenceOf(urls.url).leaveAll() },
+    { lookTimeoutMs: config.DB_CONNECT_TIMEOUT_MS, silent: () => pools.connectionsTo(urls.url).leaveAll() },
   );
   return primary;
 }
@@ -119,6 +123,8 @@ export function openReplica(
     reader: pools.openFor('reads', urls, { max: config.REPLICA_POOL_SIZE, name: `reads of ${name}`, closed }),
     watch: pools.open(urls.url, { role: 'readback_reader', max: 1, name: `watch of ${name}`, closed }),
     lookTimeoutMs: config.REPLICA_LOOK_TIMEOUT_MS,
+    silentMs: config.DB_CONNECT_TIMEOUT_MS,
+    silent: () => pools.connectionsTo(urls.url).leaveAll(),
     maxLagMs: config.REPLICA_MAX_LAG_MS,
     lagOf: (applied) => primary.clock.lagOf(applied, performance.now()),
     isSlotLost,

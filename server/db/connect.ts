@@ -1,5 +1,6 @@
 import postgres from 'postgres';
 import { formatDatabaseUrl, parseDatabaseUrl, type DatabaseUrl } from '../lib/database-url.ts';
+import type { Connections } from './connections.ts';
 import { Fence } from './fence.ts';
 import { gatedSocket } from './gate.ts';
 import { sessionSettings } from './settings.ts';
@@ -31,8 +32,8 @@ export interface ConnectOptions {
   applicationName: string;
   /** Behind a pooler, which keeps neither settings nor statements of a session: its login has them. Left out: not. */
   pooled?: PooledOptions;
-  /** Of a URL with several hosts: which of them is the primary, for all pools that go there. Left out: one of its own. */
-  fence?: Fence;
+  /** Of all pools that go there; a Fence, where the URL has several hosts. Left out: of this pool alone. */
+  connections?: Connections;
   /** A connection of the pool closed, asked for or not. */
   closed?: () => void;
   /** A notification arrived on a channel that one of the pool's connections listens on. */
@@ -49,7 +50,7 @@ export function connect(text: string, options: ConnectOptions): Sql {
   const url = parseDatabaseUrl(text);
   const ssl = readTls(url.parameters);
   return postgres(plain(url), {
-    ...hostsOf(url, options.fence),
+    ...hostsOf(url, options.connections),
     ...(ssl !== undefined && { ssl }),
     max: options.max,
     connect_timeout: options.connectTimeoutMs / 1000,
@@ -73,10 +74,11 @@ const ownSettings = (options: ConnectOptions) => ({
   ...(options.role && { role: options.role }),
 });
 
-/** The driver takes lists, of which its types know nothing, as of the fence: see infra/patches. */
-function hostsOf({ hosts, database }: DatabaseUrl, fence = new Fence()): { database: string } {
+/** The driver takes lists, of which its types know nothing, as of `admission`: see infra/patches. */
+function hostsOf({ hosts, database }: DatabaseUrl, connections?: Connections): { database: string } {
   const lists = { host: hosts.map(({ host }) => host), port: hosts.map(({ port }) => port) };
-  return { ...lists, database, ...(hosts.length > 1 && { admission: fence }) };
+  const admission = connections ?? (hosts.length > 1 ? new Fence() : undefined);
+  return { ...lists, database, ...(admission && { admission }) };
 }
 
 /** For the driver: one host, and nothing that is read here. Of several hosts the fence chooses. */

@@ -1,8 +1,4 @@
-/** A connection of the driver. */
-interface Connection {
-  /** Closes it at once; what it has under way fails. */
-  leave: () => void;
-}
+import { Connections, type Connection } from './connections.ts';
 
 interface Standing {
   /** As the name of a WAL file begins; null of a standby. */
@@ -14,12 +10,13 @@ interface Standing {
  * is a primary of an older timeline than the newest seen, which is one that was replaced and has come back. When a newer
  * timeline shows, the connections to the older one are closed. It remembers for as long as the process lives.
  */
-export class Fence {
+export class Fence extends Connections {
   readonly #outdated: (timelines: { timeline: number; newest: number }) => void;
-  readonly #connections = new Map<Connection, number>();
+  readonly #timelines = new Map<Connection, number>();
   #newest = 0;
 
   constructor(outdated: (timelines: { timeline: number; newest: number }) => void = () => {}) {
+    super();
     this.#outdated = outdated;
   }
 
@@ -35,23 +32,18 @@ export class Fence {
       this.#outdated({ timeline: number, newest: this.#newest });
       return false;
     }
-    this.#connections.set(connection, number);
+    this.#timelines.set(connection, number);
     if (number > this.#newest) this.#advance(number);
     return true;
   }
 
-  /** It has closed. */
-  left(connection: Connection): void {
-    this.#connections.delete(connection);
-  }
-
-  /** The primary does not answer, or not in time: closes all connections to it, so that the next find out who is. */
-  leaveAll(): void {
-    for (const connection of this.#connections.keys()) connection.leave();
+  override left(connection: Connection): void {
+    super.left(connection);
+    this.#timelines.delete(connection);
   }
 
   #advance(newest: number): void {
     this.#newest = newest;
-    for (const [connection, timeline] of this.#connections) if (timeline < newest) connection.leave();
+    for (const [connection, timeline] of this.#timelines) if (timeline < newest) connection.leave();
   }
 }

@@ -12,6 +12,9 @@ export interface ReplicaOptions {
   watch: Sql;
   /** A look that takes longer says that the replica is down. */
   lookTimeoutMs: number;
+  /** When no look was answered for so long, connections to it are given up. */
+  silentMs: number;
+  silent: () => void;
   maxLagMs: number;
   /** How old a state is that has applied up to there; null where the primary is not known. */
   lagOf: (applied: Lsn) => number | null;
@@ -41,6 +44,7 @@ export class Replica {
   #view: ReplicaView = UNKNOWN;
   #waiters = new Set<Waiter>();
   #timer: NodeJS.Timeout | undefined;
+  #answeredAt = performance.now();
 
   constructor(options: ReplicaOptions) {
     this.name = options.name;
@@ -108,10 +112,20 @@ export class Replica {
           from readback.position()`,
         this.#options.lookTimeoutMs,
       );
+      this.#answeredAt = performance.now();
       return { kind: 'looked', look: { ...look, lost: this.#isLost(look) } };
     } catch {
+      this.#unanswered();
       return { kind: 'unreachable' };
     }
+  }
+
+  /** A server that has vanished from the network keeps its connections open, and what is sent over them waits. */
+  #unanswered(): void {
+    const now = performance.now();
+    if (now - this.#answeredAt < this.#options.silentMs) return;
+    this.#answeredAt = now;
+    this.#options.silent();
   }
 
   /** Its worker says nothing of that: it comes up again and again, and finds each time that there is no slot. */

@@ -4,6 +4,7 @@ import { CreateUserDocument, UpdateUserDocument, UserDocument } from '../../sche
 import { startCluster, type OwnCluster } from './cluster.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
 import { startServer, type TestServer } from './server.ts';
+import { subscribeTo } from './subscribe.ts';
 
 let cluster: OwnCluster;
 let databases: TestDatabases;
@@ -95,6 +96,30 @@ test('a server that starts while everything is down serves when it is back', asy
   expect((await late.query(UserDocument, { id })).data.user!.firstName).toBe('again');
   await late.stop();
 });
+
+test('replicas that fall silent are left: their connections are given up, and the feed goes on over new ones', async () => {
+  await healthy();
+  const query = 'subscription { changes(tables: ["users"]) { ... on UserChange { user { firstName } } } }';
+  const events = subscribeTo<{ changes: object }>(server.websocket(), query);
+  expect(await events.next()).toEqual({ changes: {} });
+  const ours = await Promise.all(
+    databases.replicas.map(
+      (sql) => sql`
+        select pid from pg_stat_activity where datname = current_database() and application_name like 'readback %'`,
+    ),
+  );
+  const pids = ours.flat().map(({ pid }) => pid as number);
+  expect(pids.length).toBeGreaterThan(3);
+  for (const pid of pids) process.kill(pid, 'SIGSTOP');
+  try {
+    await server.query(UpdateUserDocument, { id, input: { firstName: 'in silence' } });
+    expect(await events.next()).toEqual({ changes: { user: { firstName: 'in silence' } } });
+    await healthy();
+  } finally {
+    for (const pid of pids) process.kill(pid, 'SIGCONT');
+  }
+  await events.end();
+}, 30_000);
 
 test('a replica that goes away under a snapshot ends the snapshot, and nothing else', async () => {
   await healthy();
