@@ -21,7 +21,7 @@ import { FanOut } from './http/fan-out/fan-out.ts';
 import { Limits, type LimitOptions } from './http/limits/limits.ts';
 import { readTrustedDocuments } from './http/limits/trusted.ts';
 import { Operations } from './http/operation.ts';
-import { createPipeline } from './http/pipeline.ts';
+import { Pipeline } from './http/pipeline.ts';
 import { SetupError } from './lib/errors.ts';
 import type { Logger } from './lib/logger.ts';
 import type { Observer } from './lib/observer.ts';
@@ -205,7 +205,7 @@ async function listenHttp(
   const limits = new Limits(schema, limitsOf(config));
   const trusted = config.TRUSTED_DOCUMENTS === undefined ? undefined : readTrustedDocuments(config.TRUSTED_DOCUMENTS);
   const executor = new Executor(schema);
-  const pipeline = createPipeline({
+  const pipeline = new Pipeline({
     schema,
     executor,
     limits,
@@ -214,9 +214,9 @@ async function listenHttp(
     observer,
     log,
   });
-  await pipeline.start();
+  await pipeline.apollo.start();
   const stopping = new Stopping(config.SHUTDOWN_GRACE_MS, config.SHUTDOWN_DRAIN_MS);
-  releasers.add('pipeline', () => pipeline.stop());
+  releasers.add('pipeline', () => pipeline.apollo.stop());
   const corsOrigins =
     config.CORS_ORIGINS === '*' ? ('*' as const) : config.CORS_ORIGINS.split(',').map((origin) => origin.trim());
   const app = await createApp({

@@ -2,7 +2,6 @@ import fastifyCookie from '@fastify/cookie';
 import type { IncomingMessage } from 'node:http';
 import fastifyCors from '@fastify/cors';
 import proxyaddr from '@fastify/proxy-addr';
-import type { ApolloServer } from '@apollo/server';
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import type { GraphQLSchema } from 'graphql';
 import type { Access } from '../access/access.ts';
@@ -19,8 +18,9 @@ import { addHealth } from './health.ts';
 import type { Limits } from './limits/limits.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
 import { addMetrics, type Scrape } from './metrics.ts';
-import type { Operation, Operations } from './operation.ts';
+import type { Operations } from './operation.ts';
 import { addPages } from './pages.ts';
+import type { Pipeline } from './pipeline.ts';
 import { addRest, restErrorBody } from './rest.ts';
 import { DATA_HEADERS } from './security-headers.ts';
 import { attachWebsockets } from './websocket.ts';
@@ -29,7 +29,7 @@ const GRAPHQL_PATH = '/graphql';
 
 export interface AppOptions {
   schema: GraphQLSchema;
-  pipeline: ApolloServer<Operation>;
+  pipeline: Pipeline;
   executor: Executor;
   operations: Operations;
   documents: Documents;

@@ -70,19 +70,27 @@ export function executedBy(schema: GraphQLSchema, executor: Executor) {
     },
     stop: async () => {},
   };
+  /** Null: it has run and gone wrong, and the gateway says so. It never runs twice. */
+  const execute = async (args: Execution): Promise<ExecutionResult | null> => {
+    if (failed.has(args.contextValue)) return null;
+    const result = await executor.execute(args);
+    if (!result.errors) return result;
+    failed.set(args.contextValue, result);
+    return null;
+  };
   const plugin: ApolloServerPlugin = {
     requestDidStart: async () => ({
       responseForOperation: async ({ document, request, contextValue }) => {
         const { operationName, variables: variableValues } = request;
-        const result = await executor.execute({ document, operationName, contextValue, variableValues });
-        if (!result.errors) return ready(result);
-        failed.set(contextValue, result);
-        return null;
+        const result = await execute({ document, operationName, contextValue, variableValues });
+        return result && ready(result);
       },
     }),
   };
-  return { gateway, plugin };
+  return { gateway, plugin, execute };
 }
+
+type Execution = Arguments & { contextValue: object };
 
 const ready = ({ data }: ExecutionResult): GraphQLResponse => ({
   http: { status: undefined, headers: new HeaderMap() },

@@ -1,5 +1,4 @@
 import { fastifyApolloHandler } from '@as-integrations/fastify';
-import type { ApolloServer } from '@apollo/server';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GraphQLError } from 'graphql';
 import { asClientError } from '../lib/errors.ts';
@@ -7,6 +6,7 @@ import { clearedCookies, wishesOf } from './bookmark-headers.ts';
 import type { Operation, Operations } from './operation.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
 import { codeOf } from './masking.ts';
+import type { Pipeline } from './pipeline.ts';
 import { answerPlain, plainRequest } from './plain.ts';
 import { statusOf } from './rest-form.ts';
 import { SANDBOX_HEADERS } from './security-headers.ts';
@@ -14,14 +14,15 @@ import { SANDBOX_HEADERS } from './security-headers.ts';
 /** POST, and GET for queries and for the page that browsers see. */
 export function addGraphQL(
   app: FastifyInstance,
-  pipeline: ApolloServer<Operation>,
+  pipeline: Pipeline,
   operations: Operations,
   trusted: TrustedDocuments | undefined,
   path: string,
 ): void {
   const beginFor = (request: FastifyRequest, reply: FastifyReply) => begin(operations, trusted, request, reply);
-  const byApollo = fastifyApolloHandler(pipeline, { context: beginFor });
-  const refusal = (error: unknown) => fastifyApolloHandler(pipeline, { context: () => Promise.reject(error as Error) });
+  const byApollo = fastifyApolloHandler(pipeline.apollo, { context: beginFor });
+  const refusal = (error: unknown) =>
+    fastifyApolloHandler(pipeline.apollo, { context: () => Promise.reject(error as Error) });
   app.get(path, (request, reply) => byApollo.call(app, request, reply.headers(SANDBOX_HEADERS)));
   app.post(path, async (request, reply) => {
     const plain = plainRequest(request);

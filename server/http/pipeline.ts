@@ -1,14 +1,16 @@
-import { ApolloServer, type ApolloServerPlugin, type GraphQLRequestContextWillSendResponse } from '@apollo/server';
+import { ApolloServer, type ApolloServerPlugin, type GraphQLRequest, type GraphQLResponse } from '@apollo/server';
 import {
   ApolloServerPluginCacheControlDisabled,
   ApolloServerPluginLandingPageDisabled,
 } from '@apollo/server/plugin/disabled';
-import { GraphQLError, type GraphQLSchema } from 'graphql';
+import { GraphQLError, type ExecutionResult, type FormattedExecutionResult, type GraphQLSchema } from 'graphql';
 import type { Logger } from '../lib/logger.ts';
 import type { Observer } from '../lib/observer.ts';
+import type { Report } from '../replication/reads.ts';
 import { bookmarkHeaders } from './bookmark-headers.ts';
 import { executedBy, type Executor } from './execution.ts';
 import { atStatus } from './graphql.ts';
+import { KnownDocuments, type KnownOperation } from './known.ts';
 import type { Limits } from './limits/limits.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
 import { codeIn, isInternal, maskError } from './masking.ts';
@@ -26,29 +28,78 @@ export interface PipelineOptions {
   log: Logger;
 }
 
-/** The one pipeline of queries and mutations: HTTP, websocket and REST all run through it. */
-export function createPipeline(options: PipelineOptions): ApolloServer<Operation> {
-  const { schema, executor, limits, introspection, trusted, observer, log } = options;
-  const { gateway, plugin: executing } = executedBy(schema, executor);
-  return new ApolloServer<Operation>({
-    gateway,
-    introspection,
-    hideSchemaDetailsFromClientErrors: !introspection,
-    parseOptions: { maxLexicalTokens: limits.options.tokens },
-    allowBatchedHttpRequests: false,
-    ...(trusted && { persistedQueries: { cache: trusted.cache } }),
-    includeStacktraceInErrorResponses: false,
-    formatError: maskError,
-    stopOnTerminationSignals: false,
-    plugins: [
-      ApolloServerPluginCacheControlDisabled(),
-      introspection ? sandbox() : ApolloServerPluginLandingPageDisabled(),
-      naming(observer),
-      limiting(limits),
-      reporting(log),
-      executing,
-    ],
-  });
+export interface Answer {
+  /** Of the HTTP response; undefined: as usual. */
+  status: number | undefined;
+  headers: Iterable<[string, string]>;
+  result: FormattedExecutionResult;
+}
+
+/**
+ * The one pipeline of queries and mutations: HTTP, websocket and REST all run through it. Documents that come again, and
+ * whose operation goes well, need of it no more than their limits and their execution: all else is Apollo Server's.
+ */
+export class Pipeline {
+  readonly apollo: ApolloServer<Operation>;
+  readonly #limits: Limits;
+  readonly #known = new KnownDocuments();
+  readonly #execute: ReturnType<typeof executedBy>['execute'];
+
+  constructor(options: PipelineOptions) {
+    const { schema, executor, limits, introspection, trusted, observer, log } = options;
+    const { gateway, plugin: executing, execute } = executedBy(schema, executor);
+    this.#limits = limits;
+    this.#execute = execute;
+    this.apollo = new ApolloServer<Operation>({
+      gateway,
+      introspection,
+      hideSchemaDetailsFromClientErrors: !introspection,
+      parseOptions: { maxLexicalTokens: limits.options.tokens },
+      allowBatchedHttpRequests: false,
+      ...(trusted && { persistedQueries: { cache: trusted.cache } }),
+      includeStacktraceInErrorResponses: false,
+      formatError: maskError,
+      stopOnTerminationSignals: false,
+      plugins: [
+        ApolloServerPluginCacheControlDisabled(),
+        introspection ? sandbox() : ApolloServerPluginLandingPageDisabled(),
+        naming(observer),
+        limiting(limits),
+        reporting(log),
+        this.#known.plugin,
+        executing,
+      ],
+    });
+  }
+
+  async run(request: GraphQLRequest, contextValue: Operation): Promise<Answer> {
+    const known = this.#known.find(request);
+    const result = known && (await this.#runKnown(known, request, contextValue));
+    if (result) {
+      const { headers, extensions } = report(contextValue, 'ok');
+      return { status: undefined, headers, result: { data: result.data as Record<string, unknown>, extensions } };
+    }
+    const { body, http } = await this.apollo.executeOperation(request, { contextValue });
+    if (body.kind !== 'single') throw new Error('incremental delivery is not offered');
+    return { status: http.status, headers: http.headers, result: body.singleResult };
+  }
+
+  /** Null: it is not to run, or has gone wrong, and Apollo says how. */
+  async #runKnown(
+    { document, operation }: KnownOperation,
+    { operationName, variables }: GraphQLRequest,
+    contextValue: Operation,
+  ): Promise<ExecutionResult | null> {
+    if (operation.operation === 'subscription') return null;
+    contextValue.begun();
+    try {
+      this.#limits.check(document, operation, variables ?? {});
+    } catch {
+      return null;
+    }
+    contextValue.observer?.known(operation.operation, operation.name?.value);
+    return this.#execute({ document, operationName, variableValues: variables, contextValue });
+  }
 }
 
 /** Tells of operations that are valid, and of requests that hold none. */
@@ -93,7 +144,11 @@ function reporting(log: Logger): ApolloServerPlugin<Operation> {
       didResolveOperation: async ({ operation }) => {
         if (operation?.operation === 'subscription') throw overWebsocket();
       },
-      willSendResponse: async (request) => report(request),
+      willSendResponse: async ({ response: { body, http }, contextValue }) => {
+        const { headers, extensions } = report(contextValue, outcomeOf(body));
+        for (const [name, value] of headers) http.headers.set(name, value);
+        if (body.kind === 'single') body.singleResult.extensions = { ...body.singleResult.extensions, ...extensions };
+      },
     }),
   };
 }
@@ -103,21 +158,22 @@ const overWebsocket = () =>
     extensions: { code: 'BAD_REQUEST', http: { status: 400 } },
   });
 
-async function report({ response, contextValue }: GraphQLRequestContextWillSendResponse<Operation>): Promise<void> {
-  const readback = contextValue.report();
-  contextValue.release();
-  contextValue.observer?.ended(outcomeOf(response.body), readback);
-  const headers =
-    readback.bookmark === undefined
-      ? []
-      : bookmarkHeaders(readback.bookmark, contextValue.browser, contextValue.reads.hasWritten);
-  for (const [name, value] of headers) response.http.headers.set(name, value);
-  if (response.body.kind === 'single') {
-    response.body.singleResult.extensions = { ...response.body.singleResult.extensions, readback };
-  }
+interface Told {
+  headers: [string, string][];
+  extensions: { readback: Report };
 }
 
-function outcomeOf(body: GraphQLRequestContextWillSendResponse<Operation>['response']['body']): string {
+/** Ends an operation: tells where it was answered. */
+function report(operation: Operation, outcome: string): Told {
+  const readback = operation.report();
+  operation.release();
+  operation.observer?.ended(outcome, readback);
+  const { browser, reads } = operation;
+  const headers = readback.bookmark === undefined ? [] : bookmarkHeaders(readback.bookmark, browser, reads.hasWritten);
+  return { headers, extensions: { readback } };
+}
+
+function outcomeOf(body: GraphQLResponse['body']): string {
   const [error] = (body.kind === 'single' && body.singleResult.errors) || [];
   return error === undefined ? 'ok' : codeIn(error);
 }

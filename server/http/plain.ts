@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { ApolloServer, GraphQLRequest } from '@apollo/server';
+import type { GraphQLRequest } from '@apollo/server';
 import type { Operation } from './operation.ts';
+import type { Pipeline } from './pipeline.ts';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 const GRAPHQL_TYPE = 'application/graphql-response+json; charset=utf-8';
@@ -43,16 +44,15 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 
 /** The same answer that Apollo would send. */
 export async function answerPlain(
-  pipeline: ApolloServer<Operation>,
+  pipeline: Pipeline,
   { operation, type }: PlainRequest,
   contextValue: Operation,
   reply: FastifyReply,
 ): Promise<string> {
-  const { body, http } = await pipeline.executeOperation(operation, { contextValue });
-  if (body.kind !== 'single') throw new Error('incremental delivery is not offered');
-  const { errors, data, extensions } = body.singleResult;
-  void reply.code(http.status ?? 200);
-  for (const [name, value] of http.headers) void reply.header(name, value);
+  const { status = 200, headers, result } = await pipeline.run(operation, contextValue);
+  void reply.code(status);
+  for (const [name, value] of headers) void reply.header(name, value);
   void reply.header('content-type', type);
+  const { errors, data, extensions } = result;
   return `${JSON.stringify({ errors, data, extensions })}\n`;
 }

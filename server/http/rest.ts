@@ -1,4 +1,3 @@
-import type { ApolloServer } from '@apollo/server';
 import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { print, type GraphQLFormattedError } from 'graphql';
@@ -14,14 +13,15 @@ import { badInput, notFound } from '../lib/errors.ts';
 import { clearedCookies, wishesOf } from './bookmark-headers.ts';
 import { abandonWith } from './graphql.ts';
 import { maskError } from './masking.ts';
-import type { Operation, Operations } from './operation.ts';
+import type { Operations } from './operation.ts';
+import type { Pipeline } from './pipeline.ts';
 import { fromRest, statusOf, toRest } from './rest-form.ts';
 
 type WithId = { Params: { id: string } };
 type WithPage = { Querystring: { limit?: string; after?: string } };
 
 /** The seed's routes. Each runs a document of schema/operations through the pipeline: there is no second code path. */
-export function addRest(app: FastifyInstance, pipeline: ApolloServer<Operation>, operations: Operations): void {
+export function addRest(app: FastifyInstance, pipeline: Pipeline, operations: Operations): void {
   const run = runner(pipeline, operations);
 
   app.get<WithPage>('/api/users', async (request, reply) => {
@@ -89,7 +89,7 @@ export class RestError extends Error {
   }
 }
 
-function runner(pipeline: ApolloServer<Operation>, operations: Operations) {
+function runner(pipeline: Pipeline, operations: Operations) {
   const texts = new WeakMap<TypedDocumentNode<never, never>, string>();
   const textOf = (document: TypedDocumentNode<never, never>) => {
     const text = texts.get(document) ?? print(document);
@@ -105,13 +105,11 @@ function runner(pipeline: ApolloServer<Operation>, operations: Operations) {
     const contextValue = await operations.begin(wishesOf(request, 'rest'));
     abandonWith(reply, contextValue);
     const query = textOf(document as unknown as TypedDocumentNode<never, never>);
-    const { body, http } = await pipeline.executeOperation({ query, variables: { ...variables } }, { contextValue });
-    for (const [name, value] of http.headers)
+    const { headers, result } = await pipeline.run({ query, variables: { ...variables } }, contextValue);
+    for (const [name, value] of headers)
       if (name.startsWith('readback-') || name === 'set-cookie') void reply.header(name, value);
-    if (body.kind !== 'single') throw new Error('incremental delivery is not offered');
-    const { data, errors } = body.singleResult;
-    if (errors?.[0]) throw new RestError(errors[0]);
-    return data as Data;
+    if (result.errors?.[0]) throw new RestError(result.errors[0]);
+    return result.data as Data;
   };
 }
 

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { ApolloServer } from '@apollo/server';
 import {
   createSourceEventStream,
   GraphQLError,
@@ -39,11 +38,12 @@ import { SocketRoom } from './limits/socket-room.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
 import { codeOf, isInternal, maskError } from './masking.ts';
 import type { Operation, Operations } from './operation.ts';
+import type { Pipeline } from './pipeline.ts';
 import { closeFor, SocketSession, UNAUTHORIZED } from './socket-session.ts';
 
 interface WebsocketOptions {
   schema: GraphQLSchema;
-  pipeline: ApolloServer<Operation>;
+  pipeline: Pipeline;
   executor: Executor;
   operations: Operations;
   documents: Documents;
@@ -242,21 +242,17 @@ const hashOf = ({ extensions }: SubscribePayload) =>
 
 const textOf = (value: unknown) => (typeof value === 'string' ? value : undefined);
 
-async function execute(
-  pipeline: ApolloServer<Operation>,
-  { payload, contextValue, extra }: Args,
-): Promise<ExecutionResult> {
+async function execute(pipeline: Pipeline, { payload, contextValue, extra }: Args): Promise<ExecutionResult> {
   const request = {
     query: payload.query,
     variables: payload.variables ?? undefined,
     operationName: payload.operationName ?? undefined,
   };
   const running = (extra.running ??= new Map());
-  const answer = pipeline.executeOperation(request, { contextValue });
+  const answer = pipeline.run(request, contextValue);
   running.set(contextValue, answer);
-  const { body } = await answer.finally(() => running.delete(contextValue));
-  if (body.kind !== 'single') throw new Error('incremental delivery is not offered');
-  return body.singleResult as ExecutionResult;
+  const { result } = await answer.finally(() => running.delete(contextValue));
+  return result as ExecutionResult;
 }
 
 /** The feed's events are sent by the fan-out, once executed for all who want the same; others as they come. */

@@ -1,0 +1,32 @@
+import type { ApolloServerPlugin, GraphQLRequest } from '@apollo/server';
+import { getOperationAST, type DocumentNode, type OperationDefinitionNode } from 'graphql';
+import { LRUCache } from 'lru-cache';
+
+export interface KnownOperation {
+  document: DocumentNode;
+  operation: OperationDefinitionNode;
+}
+
+const MOST = 500;
+/** Characters. */
+const LONGEST = 100_000;
+
+/** Documents that Apollo Server has found valid, by their text. */
+export class KnownDocuments {
+  readonly #documents = new LRUCache<string, DocumentNode>({ max: MOST });
+
+  readonly plugin: ApolloServerPlugin = {
+    requestDidStart: async () => ({
+      didResolveOperation: async ({ source, document }) => {
+        if (source.length <= LONGEST) this.#documents.set(source, document);
+      },
+    }),
+  };
+
+  /** Undefined: it is not known, or of several operations it is not said which. */
+  find({ query, operationName }: GraphQLRequest): KnownOperation | undefined {
+    const document = query === undefined ? undefined : this.#documents.get(query);
+    const operation = document && getOperationAST(document, operationName);
+    return operation ? { document: document!, operation } : undefined;
+  }
+}
