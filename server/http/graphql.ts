@@ -1,14 +1,12 @@
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { GraphQLError } from 'graphql';
 import { asClientError } from '../lib/errors.ts';
 import { clearedCookies, wishesOf } from './bookmark-headers.ts';
 import type { Operation, Operations } from './operation.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
-import { codeOf } from './masking.ts';
+import { atStatus, codeOf } from './masking.ts';
 import type { Pipeline } from './pipeline.ts';
 import { answerPlain, plainRequest } from './plain.ts';
-import { statusOf } from './rest-form.ts';
 import { SANDBOX_HEADERS } from './security-headers.ts';
 
 /** POST, and GET for queries and for the page that browsers see. */
@@ -57,14 +55,6 @@ async function begin(
 /** Who hangs up does not wait for the answer. */
 export function abandonWith(reply: FastifyReply, operation: Operation): void {
   reply.raw.once('close', () => reply.raw.writableFinished || operation.abandon());
-}
-
-/** The request failed as a whole: its status says so. */
-export function atStatus(error: unknown): unknown {
-  const client = asClientError(error);
-  if (!client) return error;
-  const http = { status: statusOf(client.code) };
-  return new GraphQLError(client.message, { originalError: client, extensions: { ...client.extensions, http } });
 }
 
 type Sent = { query?: unknown } | null | undefined;

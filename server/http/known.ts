@@ -26,7 +26,8 @@ export class KnownDocuments {
   /** Undefined: it is not known, or of several operations it is not said which. */
   find({ query, operationName }: GraphQLRequest): KnownOperation | undefined {
     const document = query === undefined ? undefined : this.#documents.get(query);
-    const operation = document && getOperationAST(document, operationName);
-    return operation ? { document: document!, operation } : undefined;
+    if (!document) return undefined;
+    const operation = getOperationAST(document, operationName);
+    return operation ? { document, operation } : undefined;
   }
 }

@@ -1,6 +1,7 @@
 import { GraphQLError, type GraphQLFormattedError } from 'graphql';
 import { ArgumentValidationError } from 'type-graphql';
 import { asClientError } from '../lib/errors.ts';
+import { statusOf } from './rest-form.ts';
 
 /** GraphQL's own codes: the document or its variables are at fault, and the message is about them alone. */
 const OWN_CODES = new Set([
@@ -73,4 +74,12 @@ function describeInvalid(error: ArgumentValidationError): GraphQLFormattedError 
   }[];
   const message = Object.values(first?.constraints ?? {})[0] ?? 'The input is not valid.';
   return { message, extensions: { code: 'BAD_USER_INPUT', field: first?.property } };
+}
+
+/** The request failed as a whole: its status says so. */
+export function atStatus(error: unknown): unknown {
+  const client = asClientError(error);
+  if (!client) return error;
+  const http = { status: statusOf(client.code) };
+  return new GraphQLError(client.message, { originalError: client, extensions: { ...client.extensions, http } });
 }

@@ -9,11 +9,10 @@ import type { Observer } from '../lib/observer.ts';
 import type { Report } from '../replication/reads.ts';
 import { bookmarkHeaders } from './bookmark-headers.ts';
 import { executedBy, type Executor } from './execution.ts';
-import { atStatus } from './graphql.ts';
 import { KnownDocuments, type KnownOperation } from './known.ts';
 import type { Limits } from './limits/limits.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
-import { codeIn, isInternal, maskError } from './masking.ts';
+import { atStatus, codeIn, isInternal, maskError } from './masking.ts';
 import type { Operation } from './operation.ts';
 import { sandbox } from './sandbox.ts';
 
@@ -77,7 +76,7 @@ export class Pipeline {
     const result = known && (await this.#runKnown(known, request, contextValue));
     if (result) {
       const { headers, extensions } = report(contextValue, 'ok');
-      return { status: undefined, headers, result: { data: result.data as Record<string, unknown>, extensions } };
+      return { status: undefined, headers, result: { data: result.data, extensions } };
     }
     const { body, http } = await this.apollo.executeOperation(request, { contextValue });
     if (body.kind !== 'single') throw new Error('incremental delivery is not offered');
