@@ -1,4 +1,3 @@
-import fastifyCookie from '@fastify/cookie';
 import type { IncomingMessage } from 'node:http';
 import fastifyCors from '@fastify/cors';
 import proxyaddr from '@fastify/proxy-addr';
@@ -62,14 +61,15 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     trustProxy: options.trustProxy.length > 0 && options.trustProxy,
     requestIdHeader: false,
     genReqId: () => crypto.randomUUID(),
+    // Lines say themselves which request they are of.
+    childLoggerFactory: (logger) => logger,
     forceCloseConnections: 'idle',
     // What comes on a connection that is still open is answered as ever.
     return503OnClosing: false,
   });
-  await app.register(fastifyCookie);
   await app.register(fastifyCors, {
     origin: options.corsOrigins,
-    exposedHeaders: ['readback-bookmark', 'x-request-id', 'link', 'location'],
+    exposedHeaders: 'readback-bookmark, x-request-id, link, location',
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
   });
   app.addHook('onRequest', (request, reply, done) => {

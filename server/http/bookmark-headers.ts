@@ -1,3 +1,4 @@
+import { parseCookie } from 'cookie';
 import type { FastifyRequest } from 'fastify';
 import type { Via } from '../lib/observer.ts';
 import type { Wishes } from './operation.ts';
@@ -16,7 +17,7 @@ const COOKIE_MAX_AGE_S = 3600;
 
 /** What the request's headers ask for. The header wins over the cookies: whoever sets it knows what it read. */
 export function wishesOf(request: FastifyRequest, via: Via): Wishes {
-  const { [READ_COOKIE]: read, [WRITE_COOKIE]: write } = request.cookies;
+  const { [READ_COOKIE]: read, [WRITE_COOKIE]: write } = cookiesOf(request);
   const header = headerOf(request, BOOKMARK_HEADER);
   return {
     requestId: request.id,
@@ -32,6 +33,10 @@ export function wishesOf(request: FastifyRequest, via: Via): Wishes {
     browser: { read, write, secure: request.protocol === 'https' },
   };
 }
+
+const NONE: ReturnType<typeof parseCookie> = {};
+
+const cookiesOf = ({ headers: { cookie } }: FastifyRequest) => (cookie === undefined ? NONE : parseCookie(cookie));
 
 /** Several, separated by commas: the greatest counts. For clients that have requests under way at once. */
 export const listOf = (text: string) =>
