@@ -61,9 +61,8 @@ interface Known {
  * small query's time; what does not goes the way of a gateway's result, on which it gives errors their codes and forms.
  */
 export function executedBy(schema: GraphQLSchema, executor: Executor) {
-  const failed = new WeakMap<object, ExecutionResult>();
   const gateway: GatewayInterface = {
-    load: async () => ({ executor: async ({ context }) => failed.get(context)! }),
+    load: async () => ({ executor: async ({ context }) => (context as Failing).failed! }),
     onSchemaLoadOrUpdate: (loaded) => {
       loaded({ apiSchema: schema, coreSupergraphSdl: '' });
       return () => {};
@@ -71,14 +70,14 @@ export function executedBy(schema: GraphQLSchema, executor: Executor) {
     stop: async () => {},
   };
   /** Null: it has run and gone wrong, and the gateway says so. It never runs twice. */
-  const execute = async (args: Execution): Promise<ExecutionResult | null> => {
-    if (failed.has(args.contextValue)) return null;
+  const execute = async (args: Arguments & { contextValue: Failing }): Promise<ExecutionResult | null> => {
+    if (args.contextValue.failed) return null;
     const result = await executor.execute(args);
     if (!result.errors) return result;
-    failed.set(args.contextValue, result);
+    args.contextValue.failed = result;
     return null;
   };
-  const plugin: ApolloServerPlugin = {
+  const plugin: ApolloServerPlugin<Failing> = {
     requestDidStart: async () => ({
       responseForOperation: async ({ document, request, contextValue }) => {
         const { operationName, variables: variableValues } = request;
@@ -90,7 +89,11 @@ export function executedBy(schema: GraphQLSchema, executor: Executor) {
   return { gateway, plugin, execute };
 }
 
-type Execution = Arguments & { contextValue: object };
+/** A context. Apollo Server works with a copy of it, which has what the context has by then. */
+export interface Failing {
+  /** What its operation came to. */
+  failed?: ExecutionResult;
+}
 
 const ready = ({ data }: ExecutionResult): GraphQLResponse => ({
   http: { status: undefined, headers: new HeaderMap() },

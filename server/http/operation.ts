@@ -10,6 +10,7 @@ import type { Primary } from '../replication/primary.ts';
 import { Reads, type Level, type Report } from '../replication/reads.ts';
 import type { Router } from '../replication/router.ts';
 import { Deadline } from './limits/deadline.ts';
+import type { Failing } from './execution.ts';
 import type { Limits } from './limits/limits.ts';
 import type { Context, Services } from '../resolvers/context.ts';
 import { codeOf } from './masking.ts';
@@ -32,7 +33,7 @@ export interface Wishes {
   browser?: { read: string | undefined; write: string | undefined; secure: boolean } | undefined;
 }
 
-export interface Operation extends Context {
+export interface Operation extends Context, Failing {
   /** Undefined for the rendering of an event. */
   observer: OperationObserver | undefined;
   browser: Wishes['browser'];

@@ -63,3 +63,12 @@ test.for<[string, string, object?]>([
   }
   for (const answer of answers) expect(answer).toEqual(answers[0]);
 });
+
+test('what goes wrong is not run again to find out what to say of it', async () => {
+  await server.databases
+    .primary`insert into users (username, email, password_hash) values ('bob', 'bob@example.com', '-')`;
+  const document = 'mutation ($id: ID!) { updateUser(id: $id, input: { username: "bob" }) { user { id } } }';
+  const statements = server.databases.statements('primary', /readback writes/);
+  for (let time = 0; time < 6; time++) expect(await server.failure(document, { id })).toBe('CONFLICT username');
+  expect(statements().filter((text) => /update/i.test(text))).toHaveLength(6);
+});
