@@ -214,9 +214,9 @@ async function listenHttp(
     observer,
     log,
   });
+  // It holds nothing that is to be released, and what nobody waits for any more may still run through it.
   await pipeline.apollo.start();
   const stopping = new Stopping(config.SHUTDOWN_GRACE_MS, config.SHUTDOWN_DRAIN_MS);
-  releasers.add('pipeline', () => pipeline.apollo.stop());
   const corsOrigins =
     config.CORS_ORIGINS === '*' ? ('*' as const) : config.CORS_ORIGINS.split(',').map((origin) => origin.trim());
   const app = await createApp({

@@ -46,7 +46,12 @@ export function createProgram(): Command {
     .command('up', { isDefault: true })
     .description('Set up the databases and serve. With none configured, start an embedded pair (what npm start does).')
     .addHelpText('after', '\nExample:\n  $ PORT=4000 npx readback up\n')
-    .action(() => run((config) => upCommand(config, say)));
+    // What is no command comes here, too.
+    .allowExcessArguments()
+    .action((_options: object, { args: [unknown] }: Command) => {
+      if (unknown !== undefined) program.error(`error: there is no command '${unknown}'`);
+      return run((config) => upCommand(config, say));
+    });
   program
     .command('serve')
     .description('Serve over databases that are set up already; change nothing in them.')

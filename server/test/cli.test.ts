@@ -154,3 +154,9 @@ test('the embedded pair: looked at by its folder, and deleted when it has stoppe
   expect([existsSync(join(folder, 'primary')), existsSync(join(folder, 'notes.txt'))]).toEqual([false, true]);
   rmSync(join(folder, 'notes.txt'));
 });
+
+test('what is no command is named, with those that there are', SLOW, async () => {
+  const outcome = await readback(['nonsense']);
+  expect(outcome).toMatchObject({ code: 2, out: '', err: expect.stringContaining("there is no command 'nonsense'") });
+  expect(outcome.err).toContain('migrate');
+});
