@@ -10,12 +10,12 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { complain, listen, modules, node24, root, start, stopCode } from './launch/child.mjs';
+import { complain, listen, modules, node24, root, serverFlags, start, stopCode } from './launch/child.mjs';
 import { buildChanged, installMissing, sources } from './launch/prepare.mjs';
 
 /** The channel is how the server notices that this process was killed. */
 function serve(args) {
-  return start(node24, [join(root, 'dist/readback/main.js'), ...args], {
+  return start(node24, [...serverFlags, join(root, 'dist/readback/main.js'), ...args], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
 }

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { serverFlags } from '../../launch/child.mjs';
 import { ACCOUNTS } from './bed.mjs';
 import { freePort, startNode } from './processes.mjs';
 
@@ -44,7 +45,7 @@ async function startReadback(url, { urls }, { as, settings, flags }) {
     REPLICA_URLS: replicas,
     ...settings,
   };
-  const child = await startNode([...flags, readback, 'serve'], env, 'Readback is ready');
+  const child = await startNode([...serverFlags, ...flags, readback, 'serve'], env, 'Readback is ready');
   return { headers: { authorization: `Bearer ${await signIn(url, as)}` }, ...child };
 }
 
