@@ -18,7 +18,8 @@ export function sightOf(viewer: Viewer): Sight {
   const own = isWhole ? '' : (viewer.user?.id ?? '');
   return {
     key: isWhole ? 'all' : 'users',
-    audienceOf: (event) => (own !== '' && ownersIn(event).includes(own) ? own : ''),
+    own,
+    ownersIn: isWhole ? nobody : ownersIn,
     see: (change, audience) => (isWhole ? told(change) : seen(change, audienceViewer(viewer, audience))),
     seeRow: (row, audience) => seenRow(row, isWhole ? viewer : audienceViewer(viewer, audience)),
   };
@@ -30,24 +31,16 @@ export function audienceViewer(viewer: Viewer, audience: string): Viewer {
   return { isOpen: false, user: { ...viewer.user, id: audience } };
 }
 
-type SeenEvent = Parameters<Sight['audienceOf']>[0];
+type SeenEvent = Parameters<Sight['ownersIn']>[0];
 
-/** Every subscriber asks it of the same event. */
-const known = new WeakMap<object, string[]>();
+const nobody = () => [];
 
 function ownersIn(event: SeenEvent): string[] {
-  const key = event.kind === 'change' ? event.change : event.row;
-  const owners = known.get(key) ?? readOwners(event);
-  known.set(key, owners);
-  return owners;
-}
-
-function readOwners(event: SeenEvent): string[] {
   const table = event.kind === 'change' ? event.change.tableName : event.row.table;
   const images = event.kind === 'change' ? [event.change.before, event.change.after] : [event.row.image];
   const owner = TABLES[table]?.owner;
   if (owner === undefined) return [];
-  return images.flatMap((image) => (image ? [String(toRow(image)[owner])] : []));
+  return [...new Set(images.flatMap((image) => (image ? [String(toRow(image)[owner])] : [])))];
 }
 
 function toRow(image: Image): Row {

@@ -18,8 +18,10 @@ export interface FeedRequest {
 export interface Sight {
   /** Of two with the same, each shows every audience the same. */
   key: string;
-  /** The audience that the subscriber belongs to for this event. */
-  audienceOf: (event: ChangeEvent | RowEvent) => string;
+  /** The audience that the subscriber belongs to for events of which it owns something; for all others it is ''. */
+  own: string;
+  /** Whoever owns something of it. */
+  ownersIn: (event: ChangeEvent | RowEvent) => readonly string[];
   /** The change as that audience sees it; null where it sees nothing. */
   see: (change: FeedChange, audience: string) => FeedChange | null;
   seeRow: (row: SnapshotRow, audience: string) => SnapshotRow | null;
@@ -66,8 +68,14 @@ export class FeedStream implements AsyncIterable<never> {
     return change && (!operations || operations.has(change.operation)) ? { kind: 'change', change } : null;
   }
 
-  audienceOf(event: FeedEvent): string {
-    return event.kind === 'caughtUp' ? '' : this.request.sight.audienceOf(event);
+  /** The audience that `own` belongs to for this event. */
+  audienceOf(event: FeedEvent, own: string): string {
+    return own !== '' && this.ownersIn(event).includes(own) ? own : '';
+  }
+
+  /** Audiences other than '' that there may be for it. */
+  ownersIn(event: FeedEvent): readonly string[] {
+    return event.kind === 'caughtUp' ? [] : this.request.sight.ownersIn(event);
   }
 
   /** GraphQL asks that it be iterable. */

@@ -1,30 +1,23 @@
-import type { WebSocket } from 'ws';
 import type { Sessions } from '../access/sessions.ts';
 import type { Viewer } from '../access/viewer.ts';
+import type { Connection } from './socket-connection.ts';
 
 /** graphql-transport-ws has them: the client knows that the same token is not to be tried again. */
 export const UNAUTHORIZED = 4401;
 const FORBIDDEN = 4403;
-const TERMINATE_MS = 1000;
 /** Longer ones setTimeout takes for none. */
 const LONGEST_MS = 2 ** 31 - 1;
 
-/** What was sent before arrives before the close frame; a client that does not answer that is cut off. */
-export function closeFor(socket: WebSocket, code: number, reason: string): void {
-  socket.close(code, reason);
-  setTimeout(() => socket.terminate(), TERMINATE_MS).unref();
-}
-
 /** Whom a socket is for, and until when: it closes with its token. */
 export class SocketSession {
-  readonly #socket: WebSocket;
+  readonly #connection: Connection;
   readonly #unwatch: () => void;
   #viewer: Viewer;
   #timer: NodeJS.Timeout | undefined;
   #isOver = false;
 
-  constructor(socket: WebSocket, viewer: Viewer, sessions: Sessions) {
-    this.#socket = socket;
+  constructor(connection: Connection, viewer: Viewer, sessions: Sessions) {
+    this.#connection = connection;
     this.#viewer = viewer;
     const ended = () => this.close(FORBIDDEN, 'The token was ended: sign in again');
     this.#unwatch = viewer.user && !viewer.isOpen ? sessions.watch(viewer.user, ended) : () => {};
@@ -49,7 +42,7 @@ export class SocketSession {
 
   close(code: number, reason: string): void {
     this.release();
-    closeFor(this.#socket, code, reason);
+    this.#connection.end(code, reason);
   }
 
   release(): void {

@@ -1,5 +1,6 @@
 import type { Feed } from '../../feed/feed.ts';
 import type { FeedStream } from '../../feed/stream.ts';
+import { Ending } from './ending.ts';
 import { Group, type Render } from './group.ts';
 import type { OutletOptions } from './outlet.ts';
 import { Subscriber, type Channel } from './subscriber.ts';
@@ -13,13 +14,13 @@ export interface FanOutOptions extends Omit<OutletOptions, 'gaveUp'> {
  * each event is executed and serialized once for all of them.
  */
 export class FanOut {
-  readonly #options: FanOutOptions;
+  readonly #options: FanOutOptions & OutletOptions;
   readonly #groups = new Map<string, Group>();
   readonly #subscribers = new Set<Subscriber>();
   #slowClients = 0;
 
   constructor(options: FanOutOptions) {
-    this.#options = options;
+    this.#options = { ...options, gaveUp: () => this.#slowClients++ };
   }
 
   get subscribers(): number {
@@ -35,47 +36,31 @@ export class FanOut {
     return this.#groups.size;
   }
 
-  /** Starts at once. The result ends with the subscription, and ends it when it is returned. */
-  open(key: string, stream: FeedStream, channel: Channel, render: Render): AsyncGenerator<never, void> {
+  /** Starts at once. The result ends with the subscription, and ends it when it is returned; then `ended` is called. */
+  open(key: string, stream: FeedStream, channel: Channel, ended: () => void, render: Render): Ending {
     const group = this.#groups.get(key) ?? this.#newGroup(key, stream, render);
-    const subscriber = new Subscriber(group, stream, channel, { ...this.#options, gaveUp: () => this.#slowClients++ });
+    const ending = new Ending(() => subscriber.close());
+    const over = (error: unknown) => {
+      this.#leave(subscriber);
+      ended();
+      if (error === undefined) ending.end();
+      else ending.fail(error);
+    };
+    const subscriber = new Subscriber(group, stream.request.sight.own, channel, this.#options, over);
     this.#subscribers.add(subscriber);
-    const ended = subscriber.run().finally(() => {
-      this.#subscribers.delete(subscriber);
-      if (group.leave(subscriber)) this.#groups.delete(key);
-    });
-    return sourceOf(ended, () => subscriber.close());
+    subscriber.begin(stream.request);
+    return ending;
+  }
+
+  #leave(subscriber: Subscriber): void {
+    const { group } = subscriber;
+    this.#subscribers.delete(subscriber);
+    if (group.leave(subscriber)) this.#groups.delete(group.key);
   }
 
   #newGroup(key: string, stream: FeedStream, render: Render): Group {
-    const group = new Group(this.#options.feed, stream, render);
+    const group = new Group(key, this.#options.feed, stream, render);
     this.#groups.set(key, group);
     return group;
   }
-}
-
-/** Events go to the socket directly: nothing comes out here but the end, or the failure. */
-function sourceOf(ended: Promise<void>, close: () => void): AsyncGenerator<never, void> {
-  const end = async (): Promise<IteratorReturnResult<void>> => {
-    await ended;
-    return { done: true, value: undefined };
-  };
-  return {
-    next: end,
-    return: () => {
-      close();
-      return end().catch(() => ({ done: true, value: undefined }) as const);
-    },
-    throw: (error) => {
-      close();
-      return Promise.reject(error as Error);
-    },
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-    async [Symbol.asyncDispose]() {
-      close();
-      await ended.catch(() => undefined);
-    },
-  };
 }

@@ -6,19 +6,20 @@ import type { FeedChange } from '../../feed/recent.ts';
 import type { FeedEvent, FeedStream } from '../../feed/stream.ts';
 import { Wake } from '../../feed/wake.ts';
 import { comparePositions } from '../../lib/position.ts';
+import { RenderedChange } from './rendered-change.ts';
 
 /** Executes the group's operation on an event, for an audience; the result as JSON. Never fails: a failure is a result, too. */
 export type Render = (event: FeedEvent, audience: string) => Promise<string>;
 
 /** A subscriber, as its group sees it. */
 export interface Member {
-  /** Those for whom the event looks as it does for this one. */
-  audienceOf: (event: FeedEvent) => string;
-  /** The next change, unless it has it already. */
-  deliver: (payload: string, place: FeedPlace) => void;
+  /** Its audience for events that are partly its own; for all others it is ''. */
+  readonly own: string;
+  /** The next changes, but for those that it has already. */
+  deliver: (changes: readonly RenderedChange[]) => void;
   /** It does not know yet that nothing is owed up to there. */
   isOwedMark: (place: FeedPlace, gaps: number) => boolean;
-  mark: (payload: string, gaps: number) => void;
+  mark: (tail: Buffer, gaps: number) => void;
   /** It is live no more, and follows by itself. */
   part: () => void;
 }
@@ -35,20 +36,24 @@ const SLICE_MS = 5;
  * themselves, and join when they have caught up.
  */
 export class Group {
+  readonly key: string;
   readonly feed: Feed;
   readonly #stream: FeedStream;
   readonly #render: Render;
   readonly #follower: Follower;
   readonly #live = new Set<Member>();
+  /** How many of them may own something, by whom they are. */
+  readonly #owners = new Map<string, number>();
   readonly #joined = new Wake();
   /** By change, then by audience. */
-  readonly #rendered = new Map<FeedChange, Map<string, Promise<string>>>();
+  readonly #rendered = new Map<FeedChange, Map<string, Promise<Buffer>>>();
   /** Everything up to here was handed to those who were live. */
   #sent: FeedPlace | undefined;
   #members = 0;
   #isOver = false;
 
-  constructor(feed: Feed, stream: FeedStream, render: Render) {
+  constructor(key: string, feed: Feed, stream: FeedStream, render: Render) {
+    this.key = key;
     this.feed = feed;
     this.#stream = stream;
     this.#render = render;
@@ -62,7 +67,7 @@ export class Group {
 
   /** True where it was the last one: the group is over. */
   leave(subscriber: Member): boolean {
-    this.#live.delete(subscriber);
+    this.part(subscriber);
     this.#members--;
     this.#isOver = this.#members === 0;
     if (this.#isOver) this.#joined.ring();
@@ -76,27 +81,36 @@ export class Group {
   join(subscriber: Member, at: FeedPlace | undefined): boolean {
     if (!at || !this.#sent || comparePositions(at, this.#sent) < 0) return false;
     this.#live.add(subscriber);
+    this.#count(subscriber.own, 1);
     this.#joined.ring();
     return true;
   }
 
   part(subscriber: Member): void {
-    this.#live.delete(subscriber);
+    if (this.#live.delete(subscriber)) this.#count(subscriber.own, -1);
   }
 
-  /** Once for all of an audience who ask for the same change; null where it is not for them. */
-  render(event: FeedEvent, audience: string): Promise<string> | null {
+  #count(own: string, by: number): void {
+    if (own === '') return;
+    const count = (this.#owners.get(own) ?? 0) + by;
+    if (count === 0) this.#owners.delete(own);
+    else this.#owners.set(own, count);
+  }
+
+  /** The end of the message for a subscriber, made once for all of its audience; null where it is not for them. */
+  render(event: FeedEvent, own: string): Promise<Buffer> | null {
+    const audience = this.#stream.audienceOf(event, own);
     const kept = event.kind === 'change' ? this.#rendered.get(event.change)?.get(audience) : undefined;
     if (kept) return kept;
     const shown = this.#stream.for(event, audience);
     if (!shown) return null;
-    const made = this.#render(shown, audience);
+    const made = this.#render(shown, audience).then((payload) => Buffer.from(`${payload}}`));
     if (event.kind === 'change') this.#keep(event.change, audience, made);
     return made;
   }
 
-  #keep(change: FeedChange, audience: string, made: Promise<string>): void {
-    const kept = this.#rendered.get(change) ?? new Map<string, Promise<string>>();
+  #keep(change: FeedChange, audience: string, made: Promise<Buffer>): void {
+    const kept = this.#rendered.get(change) ?? new Map<string, Promise<Buffer>>();
     this.#rendered.set(change, kept.set(audience, made));
     if (this.#rendered.size > KEPT) this.#rendered.delete(this.#rendered.keys().next().value!);
   }
@@ -126,35 +140,25 @@ export class Group {
   }
 
   async #send(changes: FeedChange[]): Promise<void> {
-    const events = changes.map((change) => ({ kind: 'change', change }) as const);
-    for (const event of events) for (const audience of this.#audiencesOf(event)) void this.render(event, audience);
-    for (const event of events) {
-      const { position, logId } = event.change;
-      const place = { ...position, logId };
-      const payloads = new Map<string, string | null>();
-      // Whoever joins while one is rendered is owed it too, and may be of another audience.
-      for (let next = this.#without(payloads, event); next !== undefined; next = this.#without(payloads, event)) {
-        const made = this.render(event, next);
-        payloads.set(next, made && (await made));
-      }
-      for (const subscriber of this.#live) {
-        const payload = payloads.get(subscriber.audienceOf(event));
-        if (payload != null) subscriber.deliver(payload, place);
-      }
-      this.#sent = place;
-    }
+    const rendered = changes.map((change) => new RenderedChange(change, this.#stream));
+    // Whoever joins while these are rendered is owed them too, and may be of another audience.
+    for (let due = this.#due(rendered); due.length > 0; due = this.#due(rendered)) await Promise.all(due);
+    for (const subscriber of this.#live) subscriber.deliver(rendered);
+    this.#sent = rendered.at(-1)!.place;
   }
 
-  #audiencesOf(event: FeedEvent): Set<string> {
-    const audiences = new Set<string>();
-    for (const subscriber of this.#live) audiences.add(subscriber.audienceOf(event));
-    return audiences;
+  /** What those who are live need, and is not made yet. */
+  #due(changes: readonly RenderedChange[]): Promise<void>[] {
+    return changes.flatMap((change) => {
+      const owners = change.owners.filter((owner) => this.#owners.has(owner));
+      const owning = owners.reduce((sum, owner) => sum + this.#owners.get(owner)!, 0);
+      const audiences = owning < this.#live.size ? ['', ...owners] : owners;
+      return audiences.filter((audience) => !change.has(audience)).map((audience) => this.#make(change, audience));
+    });
   }
 
-  /** An audience among those who are live that has no payload yet. */
-  #without(payloads: ReadonlyMap<string, unknown>, event: FeedEvent): string | undefined {
-    for (const audience of this.#audiencesOf(event)) if (!payloads.has(audience)) return audience;
-    return undefined;
+  async #make(change: RenderedChange, audience: string): Promise<void> {
+    change.set(audience, await this.render(change.event, audience));
   }
 
   /** What moves while marks are sent is seen all the same: the promises are older than the look. */
@@ -174,13 +178,13 @@ export class Group {
       this.#follower.restart();
       this.#sent = this.#follower.place;
       for (const subscriber of this.#live) subscriber.part();
-      this.#live.clear();
     }
   }
 
   /** Tells those who do not know it yet that nothing is owed. */
   async #mark(place: FeedPlace): Promise<void> {
     const { gaps } = this.feed;
+    if (!this.#stream.request.wantsMarks) return;
     const owed = [...this.#live].filter((subscriber) => subscriber.isOwedMark(place, gaps));
     if (owed.length === 0) return;
     const payload = await this.render({ kind: 'caughtUp', place, at: new Date().toISOString() }, '');

@@ -1,4 +1,15 @@
-import type { WebSocket } from 'ws';
+import { frameBytes, writeFrameHead } from './frame.ts';
+
+/** A subscription's socket. */
+export interface Sink {
+  readonly isOpen: boolean;
+  /** Bytes that wait to leave. */
+  readonly unsent: number;
+  /** Whole frames. `left` is called when they have, or when they never will. */
+  write: (frames: Buffer, left?: () => void) => void;
+  /** Closes it behind all that was sent. */
+  end: (code: number, reason: string) => void;
+}
 
 export interface OutletOptions {
   /** A socket with more than this unsent is full, in bytes. */
@@ -11,50 +22,67 @@ export interface OutletOptions {
 
 /** Of Readback: the client may connect again, and go on behind its last cursor. */
 const TOO_SLOW = 4411;
-const TERMINATE_MS = 1000;
 
 /** Writes one subscription's messages to its socket, and knows when that is full. */
 export class Outlet {
-  readonly #socket: WebSocket;
+  readonly #sink: Sink;
   readonly #head: string;
+  readonly #headBytes: number;
   readonly #options: OutletOptions;
-  #drained: Promise<void> = Promise.resolve();
+  #drained: Promise<void> | undefined;
 
-  constructor(socket: WebSocket, id: string, options: OutletOptions) {
-    this.#socket = socket;
+  constructor(sink: Sink, id: string, options: OutletOptions) {
+    this.#sink = sink;
     this.#head = `{"id":${JSON.stringify(id)},"type":"next","payload":`;
+    this.#headBytes = Buffer.byteLength(this.#head);
     this.#options = options;
   }
 
-  /** False where the socket is full now: wait for `drained` before the next one. */
-  send(payload: string): boolean {
-    if (this.#socket.readyState !== this.#socket.OPEN) return true;
-    const message = `${this.#head}${payload}}`;
-    if (this.#socket.bufferedAmount + message.length <= this.#options.bufferBytes) {
-      this.#socket.send(message);
-      return true;
-    }
-    this.#drained = this.#sendLast(message);
-    return false;
+  /** Messages that end with these, in one write: the one that fills the socket is the last. Returns how many. */
+  send(tails: readonly Buffer[]): number {
+    if (!this.#sink.isOpen) return tails.length;
+    const room = this.#options.bufferBytes - this.#sink.unsent;
+    let [count, bytes] = [0, 0];
+    while (count < tails.length && bytes <= room) bytes += frameBytes(this.#headBytes + tails[count++]!.length);
+    const frames = this.#frames(tails, count, bytes);
+    if (bytes <= room) this.#sink.write(frames);
+    else this.#drained = this.#sendLast(frames);
+    return count;
+  }
+
+  /** Wait for `drained` before the next ones. */
+  get isFull(): boolean {
+    return this.#drained !== undefined;
   }
 
   /** Resolves when everything sent so far has left, or the socket is closed. */
-  drained(): Promise<void> {
-    return this.#drained;
+  async drained(): Promise<void> {
+    await this.#drained;
+    this.#drained = undefined;
+  }
+
+  #frames(tails: readonly Buffer[], count: number, bytes: number): Buffer {
+    const frames = Buffer.allocUnsafe(bytes);
+    for (let n = 0, at = 0; n < count; n++) {
+      const tail = tails[n]!;
+      at = writeFrameHead(frames, at, this.#headBytes + tail.length);
+      at += frames.write(this.#head, at);
+      frames.set(tail, at);
+      at += tail.length;
+    }
+    return frames;
   }
 
   /** Messages leave in order: when this one has, all have. */
-  async #sendLast(message: string): Promise<void> {
+  async #sendLast(frames: Buffer): Promise<void> {
     const timer = setTimeout(() => this.#giveUp(), this.#options.slowClientTimeoutMs);
-    await new Promise<void>((resolve) => this.#socket.send(message, () => resolve()));
+    await new Promise<void>((resolve) => this.#sink.write(frames, () => resolve()));
     clearTimeout(timer);
   }
 
   #giveUp(): void {
-    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    if (!this.#sink.isOpen) return;
     this.#options.gaveUp();
-    this.#socket.close(TOO_SLOW, 'Too slow: connect again, and go on behind your last cursor');
-    // The close frame waits behind everything else.
-    setTimeout(() => this.#socket.terminate(), TERMINATE_MS).unref();
+    this.#sink.end(TOO_SLOW, 'Too slow: connect again, and go on behind your last cursor');
   }
 }

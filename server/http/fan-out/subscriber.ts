@@ -1,110 +1,139 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import type { WebSocket } from 'ws';
 import type { FeedPlace } from '../../feed/cursor.ts';
 import { snapshot } from '../../feed/snapshot.ts';
-import type { FeedEvent, FeedStream } from '../../feed/stream.ts';
+import type { FeedEvent, FeedRequest } from '../../feed/stream.ts';
 import { ClientError } from '../../lib/errors.ts';
 import { comparePositions } from '../../lib/position.ts';
 import type { Group, Member } from './group.ts';
-import { Outlet, type OutletOptions } from './outlet.ts';
+import { Outlet, type OutletOptions, type Sink } from './outlet.ts';
+import type { RenderedChange } from './rendered-change.ts';
 
 /** Where a subscription's events go: a socket, and the id that its client gave the subscription. */
 export interface Channel {
-  socket: WebSocket;
+  connection: Sink;
   id: string;
 }
 
 /** After so many changes others have their turn. */
 const OTHERS_TURN = 64;
 
-/** One subscription on one socket. It holds its place in the feed, and never a queue: what it misses it reads again. */
+/**
+ * One subscription on one socket. It holds its place in the feed, and never a queue: what it misses it reads again. While
+ * it is live nothing waits here, and it holds little else: there are many of them.
+ */
 export class Subscriber implements Member {
-  readonly #group: Group;
-  readonly #stream: FeedStream;
+  readonly own: string;
+  readonly group: Group;
+  /** Told once, with the error where it has failed. */
+  readonly #ended: (error?: unknown) => void;
   readonly #outlet: Outlet;
-  readonly #closed = Promise.withResolvers<void>();
-  #isClosed = false;
   /** Behind what was sent last. */
   #place: FeedPlace | undefined;
   #markedGaps: number | undefined;
-  /** Resolves when it is live no more: the socket is full, or all is over. */
-  #parted = Promise.withResolvers<void>();
+  #isClosed = false;
+  /** While it follows the feed by itself: tells it that it was closed. */
+  #wake: (() => void) | undefined;
 
-  constructor(group: Group, stream: FeedStream, { socket, id }: Channel, options: OutletOptions) {
-    this.#group = group;
-    this.#stream = stream;
-    this.#outlet = new Outlet(socket, id, options);
+  constructor(
+    group: Group,
+    own: string,
+    { connection, id }: Channel,
+    options: OutletOptions,
+    ended: (error?: unknown) => void,
+  ) {
+    this.group = group;
+    this.own = own;
+    this.#outlet = new Outlet(connection, id, options);
+    this.#ended = ended;
     group.enter();
-    const { from } = stream.request;
-    this.#place = from === 'now' || from === 'snapshot' ? group.feed.end : from;
   }
 
-  /** Ends when it is closed. @throws ClientError CURSOR_EXPIRED, or REPLICA_UNAVAILABLE for a snapshot of no replica. */
-  async run(): Promise<void> {
-    await Promise.race([this.#group.feed.opened(), this.#closed.promise]);
-    this.#place ??= this.#group.feed.end;
-    if (this.#stream.request.from === 'snapshot' && !this.#isClosed) await this.#sendSnapshot();
-    while (!this.#isClosed) {
-      await this.#catchUp();
-      await this.#parted.promise;
-      await this.#outlet.drained();
-    }
+  /** Fails with CURSOR_EXPIRED, or REPLICA_UNAVAILABLE for a snapshot of no replica. */
+  begin(request: FeedRequest): void {
+    const { feed } = this.group;
+    const { from } = request;
+    this.#place = from === 'now' || from === 'snapshot' ? feed.end : from;
+    void this.#follow(async (closed) => {
+      await Promise.race([feed.opened(), closed]);
+      this.#place ??= feed.end;
+      if (from === 'snapshot' && !this.#isClosed) await this.#sendSnapshot(request);
+    });
   }
 
   close(): void {
+    if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#closed.resolve();
-    this.#parted.resolve();
+    if (this.#wake) this.#wake();
+    else this.#ended();
   }
 
-  audienceOf(event: FeedEvent): string {
-    return this.#stream.audienceOf(event);
-  }
-
-  /** While live: the next change, unless it was sent already. */
-  deliver(payload: string, place: FeedPlace): void {
-    if (this.#place && comparePositions(place, this.#place) <= 0) return;
-    this.#place = place;
-    if (this.#outlet.send(payload)) return;
-    this.#group.part(this);
-    this.#parted.resolve();
+  /** While live: the next changes, but for those that were sent already. */
+  deliver(changes: readonly RenderedChange[]): void {
+    const tails: Buffer[] = [];
+    const places: FeedPlace[] = [];
+    for (const change of changes) {
+      const tail = change.tailFor(this.own);
+      if (!tail || (this.#place && comparePositions(change.place, this.#place) <= 0)) continue;
+      tails.push(tail);
+      places.push(change.place);
+    }
+    if (tails.length === 0) return;
+    this.#place = places[this.#outlet.send(tails) - 1];
+    if (this.#outlet.isFull) this.part();
   }
 
   /** Whoever is ahead of the group is told when the group is there. */
   isOwedMark(place: FeedPlace, gaps: number): boolean {
-    const isAhead = this.#place !== undefined && comparePositions(this.#place, place) > 0;
-    return this.#stream.request.wantsMarks && this.#markedGaps !== gaps && !isAhead;
+    return this.#markedGaps !== gaps && !(this.#place !== undefined && comparePositions(this.#place, place) > 0);
   }
 
-  mark(payload: string, gaps: number): void {
+  mark(tail: Buffer, gaps: number): void {
     this.#markedGaps = gaps;
-    this.#outlet.send(payload);
+    this.#outlet.send([tail]);
   }
 
   part(): void {
-    this.#parted.resolve();
+    this.group.part(this);
+    void this.#follow(() => this.#outlet.drained());
   }
 
-  /** Until it has joined the group, or is closed. */
-  async #catchUp(): Promise<void> {
-    const follower = this.#group.feed.follow(this.#place);
-    this.#parted = Promise.withResolvers();
+  /** By itself, until it has joined the group, or is closed. */
+  async #follow(first: (closed: Promise<void>) => Promise<void>): Promise<void> {
+    const { promise: closed, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    try {
+      await first(closed);
+      if (await this.#catchUp(closed)) return;
+      this.#ended();
+    } catch (error) {
+      this.#isClosed = true;
+      this.#ended(error);
+    }
+  }
+
+  /** True: it is live. Nothing is awaited between that and the group's next look, so the group's next change finds it so. */
+  async #catchUp(closed: Promise<void>): Promise<boolean> {
+    const follower = this.group.feed.follow(this.#place);
     for (let taken = 1; !this.#isClosed; taken++) {
       const change = follower.take();
       this.#place = follower.place;
       if (change) await this.#send({ kind: 'change', change });
-      if (this.#group.join(this, this.#place)) return;
-      if (!change) await Promise.race([follower.wait(), this.#closed.promise]);
+      if (this.#isClosed) break;
+      if (this.group.join(this, this.#place)) {
+        this.#wake = undefined;
+        return true;
+      }
+      if (!change) await Promise.race([follower.wait(), closed]);
       if (taken % OTHERS_TURN === 0) await turn();
     }
-    this.#parted.resolve();
+    return false;
   }
 
-  async #sendSnapshot(): Promise<void> {
-    const { open } = this.#group.feed;
+  async #sendSnapshot({ tables }: FeedRequest): Promise<void> {
+    const { open } = this.group.feed;
     if (!open)
       throw new ClientError('REPLICA_UNAVAILABLE', 'No replica can be read for a snapshot now: try again soon.');
-    const rows = snapshot(open, this.#stream.request.tables);
+    const rows = snapshot(open, tables);
     let next = await rows.next();
     for (; !next.done && !this.#isClosed; next = await rows.next()) await this.#send({ kind: 'row', row: next.value });
     if (next.done) this.#place = next.value;
@@ -112,7 +141,9 @@ export class Subscriber implements Member {
   }
 
   async #send(event: FeedEvent): Promise<void> {
-    const payload = await this.#group.render(event, this.audienceOf(event));
-    if (payload !== null && !this.#isClosed && !this.#outlet.send(payload)) await this.#outlet.drained();
+    const tail = await this.group.render(event, this.own);
+    if (tail === null || this.#isClosed) return;
+    this.#outlet.send([tail]);
+    if (this.#outlet.isFull) await this.#outlet.drained();
   }
 }
