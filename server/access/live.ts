@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { ClientError } from '../lib/errors.ts';
 import type { Viewer } from './viewer.ts';
 
@@ -18,14 +18,21 @@ export interface LiveOptions {
   perAddress: number;
 }
 
+/** One of them, as it is held: there are many. */
+interface Held extends Omit<LiveSubscription, 'since'> {
+  sinceMs: number;
+  end: () => void;
+}
+
 /** The open subscriptions of this server: counted, listed and ended here. */
 export class LiveSubscriptions {
-  readonly #options: LiveOptions;
-  readonly #open = new Map<string, { subscription: LiveSubscription; end: () => void }>();
-  readonly #counts = new Map<string, number>();
+  readonly #open = new Map<string, Held>();
+  readonly #ofUsers: Counts;
+  readonly #ofAddresses: Counts;
 
-  constructor(options: LiveOptions) {
-    this.#options = options;
+  constructor({ perUser, perAddress }: LiveOptions) {
+    this.#ofUsers = new Counts(perUser);
+    this.#ofAddresses = new Counts(perAddress);
   }
 
   get size(): number {
@@ -33,20 +40,22 @@ export class LiveSubscriptions {
   }
 
   list(): LiveSubscription[] {
-    return [...this.#open.values()].map(({ subscription }) => subscription);
+    return [...this.#open.values()].map(({ id, userId, address, operation, sinceMs }) => {
+      return { id, userId, address, operation, since: new Date(sinceMs).toISOString() };
+    });
   }
 
   /** Returns how to take it out again. @throws ClientError RATE_LIMITED */
   open({ user }: Viewer, address: string, operation: string | null, end: () => void): () => void {
-    const keys = [`address ${address}`, ...(user ? [`user ${user.id}`] : [])];
-    for (const key of keys) this.#assertRoom(key);
-    for (const key of keys) this.#count(key, 1);
-    const id = randomUUID();
-    const since = new Date().toISOString();
-    this.#open.set(id, { subscription: { id, userId: user?.id ?? null, address, operation, since }, end });
+    // Not a UUID: V8 makes that of a dozen strings, and holds all of them.
+    const id = randomBytes(12).toString('base64url');
+    const held = { id, userId: user?.id ?? null, address, operation, sinceMs: Date.now(), end };
+    this.#ofAddresses.assertRoom(address);
+    this.#ofUsers.assertRoom(held.userId);
+    this.#add(held, 1);
+    this.#open.set(id, held);
     return () => {
-      if (!this.#open.delete(id)) return;
-      for (const key of keys) this.#count(key, -1);
+      if (this.#open.delete(held.id)) this.#add(held, -1);
     };
   }
 
@@ -57,13 +66,28 @@ export class LiveSubscriptions {
     return found !== undefined;
   }
 
-  #assertRoom(key: string): void {
-    const most = key.startsWith('user') ? this.#options.perUser : this.#options.perAddress;
-    if ((this.#counts.get(key) ?? 0) < most) return;
-    throw new ClientError('RATE_LIMITED', `There are ${most} subscriptions open already: end one first.`);
+  #add({ address, userId }: Held, by: number): void {
+    this.#ofAddresses.add(address, by);
+    this.#ofUsers.add(userId, by);
+  }
+}
+
+/** How many there are of each; of nobody, any number. */
+class Counts {
+  readonly #most: number;
+  readonly #counts = new Map<string, number>();
+
+  constructor(most: number) {
+    this.#most = most;
   }
 
-  #count(key: string, by: number): void {
+  assertRoom(key: string | null): void {
+    if (key === null || (this.#counts.get(key) ?? 0) < this.#most) return;
+    throw new ClientError('RATE_LIMITED', `There are ${this.#most} subscriptions open already: end one first.`);
+  }
+
+  add(key: string | null, by: number): void {
+    if (key === null) return;
     const count = (this.#counts.get(key) ?? 0) + by;
     if (count === 0) this.#counts.delete(key);
     else this.#counts.set(key, count);

@@ -17,6 +17,12 @@ export interface SessionsOptions {
   primary: Primary;
 }
 
+/** Whoever has been admitted with tokens of a version, for as long as they are connected. */
+export interface Watch {
+  readonly version: number;
+  ended: () => void;
+}
+
 interface Known {
   standing: Promise<Standing | null>;
   atMs: number;
@@ -34,7 +40,7 @@ const BELIEVED_MS = 5000;
 export class Sessions {
   readonly #options: SessionsOptions;
   readonly #known = new LRUCache<string, Known>({ max: MOST_KNOWN });
-  readonly #watches = new Map<string, Set<(standing: Standing | null) => void>>();
+  readonly #watches = new Map<string, Set<Watch>>();
   readonly #stopped = Promise.withResolvers<void>();
   #isStopped = false;
   #ended: Promise<void> = Promise.resolve();
@@ -65,19 +71,20 @@ export class Sessions {
     return { id, isAdmin: standing.isAdmin, version, expiresAtMs, signedInAtMs };
   }
 
-  /** Calls `ended` once the tokens of this version are. Returns how to stop watching. */
-  watch({ id, version }: Pick<SignedIn, 'id' | 'version'>, ended: () => void): () => void {
-    const look = (standing: Standing | null) => {
-      if (!isGood(standing, { version })) ended();
-    };
-    const looks = this.#watches.get(id) ?? new Set();
-    this.#watches.set(id, looks.add(look));
+  /** Tells the watch once the tokens of its version are ended. */
+  watch(id: string, watch: Watch): void {
+    const watches = this.#watches.get(id) ?? new Set();
+    this.#watches.set(id, watches.add(watch));
     // What the feed told between the admission and this call was told to nobody.
-    void this.#known.get(id)?.standing.then(look, () => undefined);
-    return () => {
-      looks.delete(look);
-      if (looks.size === 0 && this.#watches.get(id) === looks) this.#watches.delete(id);
-    };
+    void this.#known.get(id)?.standing.then(
+      (standing) => look(watch, standing),
+      () => undefined,
+    );
+  }
+
+  unwatch(id: string, watch: Watch): void {
+    const watches = this.#watches.get(id);
+    if (watches?.delete(watch) && watches.size === 0) this.#watches.delete(id);
   }
 
   /** A write of this process has ended the user's tokens: nobody waits for the feed to say so. */
@@ -152,8 +159,12 @@ export class Sessions {
   }
 
   #tell(id: string, standing: Standing | null): void {
-    for (const look of Array.from(this.#watches.get(id) ?? [])) look(standing);
+    for (const watch of Array.from(this.#watches.get(id) ?? [])) look(watch, standing);
   }
+}
+
+function look(watch: Watch, standing: Standing | null): void {
+  if (!isGood(standing, watch)) watch.ended();
 }
 
 const toStanding = (id: string, image: Record<string, unknown>): Standing => ({

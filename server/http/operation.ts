@@ -84,7 +84,7 @@ export class Operations {
     const level = parseLevel(consistency);
     const positions = await readBookmarks(bookmarks, this.#services.primary);
     const position = positions.length > 0 ? positions.reduce(later) : null;
-    const { renewed } = socket ?? {};
+    const renewed = socket && ((of: Viewer) => socket.renewed?.(of));
     return { ...this.#make(requestId, level, position, observer), viewer, address, renewed, browser };
   }
 

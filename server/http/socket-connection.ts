@@ -1,11 +1,21 @@
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
+import type { Logger } from '../lib/logger.ts';
 import type { Operation } from './operation.ts';
 import type { SocketSession } from './socket-session.ts';
 
 const TERMINATE_MS = 1000;
-const BROKEN = 4500;
+const HELLO_MS = 3000;
+/** graphql-transport-ws has them. */
+const [NO_HELLO, BROKEN] = [4408, 4500];
+
+interface Origin {
+  address: string;
+  /** The header of the request that it began with. */
+  authorization: string | undefined;
+  log: Logger;
+}
 
 /**
  * A client's websocket, as graphql-ws, the fan-out and the session know it. There are many, mostly idle: it holds what an
@@ -13,8 +23,6 @@ const BROKEN = 4500;
  */
 export class Connection {
   readonly address: string;
-  /** The header of that request, until the client says hello. */
-  authorization: string | undefined;
   /** Once the connection is acknowledged. */
   session: SocketSession | undefined;
   /** Queries and mutations under way, each with its answer. */
@@ -23,12 +31,26 @@ export class Connection {
   isAlive = true;
   readonly #socket: WebSocket;
   readonly #stream: Duplex;
+  readonly #log: Logger;
+  #authorization: string | undefined;
+  #hello: NodeJS.Timeout | undefined;
 
-  constructor(socket: WebSocket, stream: Duplex, address: string, authorization: string | undefined) {
+  constructor(socket: WebSocket, stream: Duplex, { address, authorization, log }: Origin) {
     this.#socket = socket;
     this.#stream = stream;
+    this.#log = log;
     this.address = address;
-    this.authorization = authorization;
+    this.#authorization = authorization;
+    this.#hello = setTimeout(() => this.close(NO_HELLO, 'Connection initialisation timeout'), HELLO_MS).unref();
+  }
+
+  /** The client has said hello. Returns the header of its request, which is held until then. */
+  greeted(): string | undefined {
+    const authorization = this.#authorization;
+    clearTimeout(this.#hello);
+    this.#hello = undefined;
+    this.#authorization = undefined;
+    return authorization;
   }
 
   get protocol(): string {
@@ -60,10 +82,14 @@ export class Connection {
     this.#stream.write(frames, left);
   }
 
-  /** The text of each message; a failure is the server's, and the end of the connection. */
+  /** The text of each message; a failure is the end of the connection. */
   onMessage(take: (text: string) => Promise<void>): void {
-    const failed = () => this.#socket.close(BROKEN, 'Internal server error');
-    this.#socket.on('message', (data) => void take(String(data as Buffer)).catch(failed));
+    this.#socket.on('message', (data) => void take(String(data as Buffer)).catch((error) => this.#fail(error)));
+  }
+
+  #fail(error: unknown): void {
+    this.#log.error({ err: error }, 'a websocket is closed: what its client sent could not be handled');
+    this.close(BROKEN, 'Internal server error');
   }
 
   close(code?: number, reason?: string): void {

@@ -7,8 +7,12 @@ const BEATS = 12;
 /** The open connections. One timer pings a part of them at a time: a timer for each costs memory, all at once a stall. */
 export class Heartbeat {
   readonly #parts = Array.from({ length: BEATS }, () => new Set<Connection>());
-  readonly #timer = setInterval(() => this.#beat(), BEAT_MS).unref();
+  readonly #timer: NodeJS.Timeout;
   #now = 0;
+
+  constructor(beatMs = BEAT_MS) {
+    this.#timer = setInterval(() => this.#beat(), beatMs).unref();
+  }
 
   get all(): Connection[] {
     return this.#parts.flatMap((part) => Array.from(part));

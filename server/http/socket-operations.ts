@@ -39,6 +39,8 @@ type SocketContext = GraphqlContext<Record<string, unknown>, Connection>;
 /** The server's part of graphql-transport-ws, for graphql-ws to call. */
 export function handlers(options: SocketOptions) {
   return {
+    // `Connection` has it: graphql-ws holds its timer for as long as the socket is open.
+    connectionInitWaitTimeout: 0,
     onConnect: (context: SocketContext) => connect(options, context),
     onClose: ({ extra }: SocketContext) => {
       extra.session?.release();
@@ -70,8 +72,8 @@ async function connect(
   { extra: connection, connectionParams = {} }: SocketContext,
 ): Promise<boolean> {
   const { authorization, token } = connectionParams;
-  const sent = textOf(token) ?? bearerOf(textOf(authorization) ?? connection.authorization);
-  connection.authorization = undefined;
+  const header = connection.greeted();
+  const sent = textOf(token) ?? bearerOf(textOf(authorization) ?? header);
   try {
     const viewer = await access.viewer(sent);
     connection.session = new SocketSession(connection, viewer, access.sessions);

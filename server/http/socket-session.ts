@@ -1,6 +1,5 @@
-import type { Sessions } from '../access/sessions.ts';
+import type { Sessions, Watch } from '../access/sessions.ts';
 import type { Viewer } from '../access/viewer.ts';
-import type { Connection } from './socket-connection.ts';
 
 /** graphql-transport-ws has them: the client knows that the same token is not to be tried again. */
 export const UNAUTHORIZED = 4401;
@@ -8,19 +7,26 @@ const FORBIDDEN = 4403;
 /** Longer ones setTimeout takes for none. */
 const LONGEST_MS = 2 ** 31 - 1;
 
+interface Socket {
+  end: (code: number, reason: string) => void;
+}
+
 /** Whom a socket is for, and until when: it closes with its token. */
-export class SocketSession {
-  readonly #connection: Connection;
-  readonly #unwatch: () => void;
+export class SocketSession implements Watch {
+  /** Of the token that the socket began with. */
+  readonly version: number;
+  readonly #socket: Socket;
+  readonly #sessions: Sessions;
   #viewer: Viewer;
   #timer: NodeJS.Timeout | undefined;
   #isOver = false;
 
-  constructor(connection: Connection, viewer: Viewer, sessions: Sessions) {
-    this.#connection = connection;
+  constructor(socket: Socket, viewer: Viewer, sessions: Sessions) {
+    this.#socket = socket;
     this.#viewer = viewer;
-    const ended = () => this.close(FORBIDDEN, 'The token was ended: sign in again');
-    this.#unwatch = viewer.user && !viewer.isOpen ? sessions.watch(viewer.user, ended) : () => {};
+    this.#sessions = sessions;
+    this.version = viewer.user?.version ?? 0;
+    if (viewer.user && !viewer.isOpen) sessions.watch(viewer.user.id, this);
     this.#expireLater();
   }
 
@@ -34,28 +40,35 @@ export class SocketSession {
   }
 
   /** The same user has another token, which lasts longer. */
-  readonly renewed = (viewer: Viewer): void => {
+  renewed(viewer: Viewer): void {
     if (this.#isOver || viewer.user?.id !== this.#viewer.user?.id) return;
     this.#viewer = viewer;
     this.#expireLater();
-  };
+  }
+
+  ended(): void {
+    this.close(FORBIDDEN, 'The token was ended: sign in again');
+  }
 
   close(code: number, reason: string): void {
     this.release();
-    this.#connection.end(code, reason);
+    this.#socket.end(code, reason);
   }
 
   release(): void {
     this.#isOver = true;
     clearTimeout(this.#timer);
-    this.#unwatch();
+    if (this.#viewer.user) this.#sessions.unwatch(this.#viewer.user.id, this);
   }
 
   #expireLater(): void {
     clearTimeout(this.#timer);
     const { user, isOpen } = this.#viewer;
     if (!user || isOpen) return;
-    const expire = () => this.close(UNAUTHORIZED, 'The token has expired: renew it in time, or sign in again');
-    this.#timer = setTimeout(expire, Math.min(user.expiresAtMs - Date.now(), LONGEST_MS)).unref();
+    this.#timer = setTimeout(SocketSession.#expire, Math.min(user.expiresAtMs - Date.now(), LONGEST_MS), this).unref();
+  }
+
+  static #expire(this: void, session: SocketSession): void {
+    session.close(UNAUTHORIZED, 'The token has expired: renew it in time, or sign in again');
   }
 }

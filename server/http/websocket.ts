@@ -37,9 +37,9 @@ export function attachWebsockets(http: Server, options: WebsocketOptions): () =>
     if (isClosing) return refuse(stream, '503 Service Unavailable');
     const address = options.addressOf(request);
     if (!room.take(address, stream)) return refuse(stream, '429 Too Many Requests');
-    const { authorization } = request.headers;
+    const origin = { address, authorization: request.headers.authorization, log: options.log };
     sockets.handleUpgrade(request, stream, head, (socket) =>
-      accept(graphql, heartbeat, socket, new Connection(socket, stream, address, authorization)),
+      accept(graphql, heartbeat, socket, new Connection(socket, stream, origin)),
     );
   });
   return async () => {

@@ -26,9 +26,9 @@ export class Ending implements AsyncGenerator<never, void> {
     return this.#ended.promise.catch(() => DONE);
   }
 
-  throw(error: unknown): Promise<IteratorReturnResult<void>> {
+  async throw(error: unknown): Promise<IteratorReturnResult<void>> {
     this.#close();
-    return Promise.reject(error as Error);
+    throw error;
   }
 
   [Symbol.asyncIterator](): this {

@@ -38,12 +38,13 @@ export class Outlet {
     this.#options = options;
   }
 
-  /** Messages that end with these, in one write: the one that fills the socket is the last. Returns how many. */
+  /** Messages that end with these, one at least, in one write: the one that fills the socket is the last. Returns how many. */
   send(tails: readonly Buffer[]): number {
     if (!this.#sink.isOpen) return tails.length;
     const room = this.#options.bufferBytes - this.#sink.unsent;
     let [count, bytes] = [0, 0];
-    while (count < tails.length && bytes <= room) bytes += frameBytes(this.#headBytes + tails[count++]!.length);
+    do bytes += frameBytes(this.#headBytes + tails[count++]!.length);
+    while (count < tails.length && bytes <= room);
     const frames = this.#frames(tails, count, bytes);
     if (bytes <= room) this.#sink.write(frames);
     else this.#drained = this.#sendLast(frames);
