@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Logger } from '../lib/logger.ts';
@@ -102,8 +101,10 @@ export class Connection {
     setTimeout(() => this.terminate(), TERMINATE_MS).unref();
   }
 
+  /** Resolves when it is, whatever goes wrong on the way. */
   async closed(): Promise<void> {
-    if (this.#socket.readyState !== this.#socket.CLOSED) await once(this.#socket, 'close');
+    if (this.#socket.readyState === this.#socket.CLOSED) return;
+    await new Promise<void>((resolve) => this.#socket.once('close', () => resolve()));
   }
 
   terminate(): void {
