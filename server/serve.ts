@@ -17,7 +17,7 @@ import { createApp } from './http/app.ts';
 import { createMetricsApp, type Scrape } from './http/metrics.ts';
 import { Documents } from './http/documents.ts';
 import { Executor } from './http/execution.ts';
-import { FanOut } from './http/fan-out/fan-out.ts';
+import { FanOut } from './http/websocket/fan-out/fan-out.ts';
 import { Limits, type LimitOptions } from './http/limits/limits.ts';
 import { readTrustedDocuments } from './http/limits/trusted.ts';
 import { Operations } from './http/operation.ts';

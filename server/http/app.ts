@@ -11,7 +11,7 @@ import type { Stopping } from '../lib/stopping.ts';
 import type { ReplicationStatus } from '../replication/status.ts';
 import type { Documents } from './documents.ts';
 import type { Executor } from './execution.ts';
-import type { FanOut } from './fan-out/fan-out.ts';
+import type { FanOut } from './websocket/fan-out/fan-out.ts';
 import { addGraphQL } from './graphql.ts';
 import { addHealth } from './health.ts';
 import type { Limits } from './limits/limits.ts';
@@ -22,7 +22,7 @@ import { addPages } from './pages.ts';
 import type { Pipeline } from './pipeline.ts';
 import { addRest, restErrorBody } from './rest.ts';
 import { DATA_HEADERS } from './security-headers.ts';
-import { attachWebsockets } from './websocket.ts';
+import { attachWebsockets } from './websocket/websocket.ts';
 
 const GRAPHQL_PATH = '/graphql';
 

@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
-import type { Logger } from '../lib/logger.ts';
-import type { Operation } from './operation.ts';
-import type { SocketSession } from './socket-session.ts';
+import type { Logger } from '../../lib/logger.ts';
+import type { Operation } from '../operation.ts';
+import type { SocketSession } from './session.ts';
 
 const TERMINATE_MS = 1000;
 const HELLO_MS = 3000;

@@ -9,19 +9,19 @@ import {
   type OperationDefinitionNode,
 } from 'graphql';
 import type { SubscribePayload } from 'graphql-ws';
-import type { LiveSubscriptions } from '../access/live.ts';
-import { audienceViewer } from '../access/sight.ts';
-import type { Viewer } from '../access/viewer.ts';
-import { FeedStream } from '../feed/stream.ts';
-import { mapAsync, whenEnded } from '../lib/iterables.ts';
-import type { Logger } from '../lib/logger.ts';
-import type { Lsn } from '../lib/lsn.ts';
-import type { Executor } from './execution.ts';
+import type { LiveSubscriptions } from '../../access/live.ts';
+import { audienceViewer } from '../../access/sight.ts';
+import type { Viewer } from '../../access/viewer.ts';
+import { FeedStream } from '../../feed/stream.ts';
+import { mapAsync, whenEnded } from '../../lib/iterables.ts';
+import type { Logger } from '../../lib/logger.ts';
+import type { Lsn } from '../../lib/lsn.ts';
+import type { Executor } from '../execution.ts';
 import type { FanOut } from './fan-out/fan-out.ts';
 import { groupKey } from './fan-out/key.ts';
-import { codeOf, isInternal, maskError } from './masking.ts';
-import type { Operation, Operations } from './operation.ts';
-import type { Connection } from './socket-connection.ts';
+import { codeOf, isInternal, maskError } from '../masking.ts';
+import type { Operation, Operations } from '../operation.ts';
+import type { Connection } from './connection.ts';
 
 export interface SubscriptionOptions {
   schema: GraphQLSchema;

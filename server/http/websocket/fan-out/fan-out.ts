@@ -1,5 +1,5 @@
-import type { Feed } from '../../feed/feed.ts';
-import type { FeedStream } from '../../feed/stream.ts';
+import type { Feed } from '../../../feed/feed.ts';
+import type { FeedStream } from '../../../feed/stream.ts';
 import { Ending } from './ending.ts';
 import { Group, type Render } from './group.ts';
 import type { OutletOptions } from './outlet.ts';

@@ -1,11 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import type { FeedPlace } from '../../feed/cursor.ts';
-import type { Feed } from '../../feed/feed.ts';
-import type { Follower } from '../../feed/follower.ts';
-import type { FeedChange } from '../../feed/recent.ts';
-import type { FeedEvent, FeedStream } from '../../feed/stream.ts';
-import { Wake } from '../../feed/wake.ts';
-import { comparePositions } from '../../lib/position.ts';
+import type { FeedPlace } from '../../../feed/cursor.ts';
+import type { Feed } from '../../../feed/feed.ts';
+import type { Follower } from '../../../feed/follower.ts';
+import type { FeedChange } from '../../../feed/recent.ts';
+import type { FeedEvent, FeedStream } from '../../../feed/stream.ts';
+import { Wake } from '../../../feed/wake.ts';
+import { comparePositions } from '../../../lib/position.ts';
 import { RenderedChange } from './rendered-change.ts';
 
 /** Executes the group's operation on an event, for an audience; the result as JSON. Never fails: a failure is a result, too. */

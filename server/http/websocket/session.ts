@@ -1,5 +1,5 @@
-import type { Sessions, Watch } from '../access/sessions.ts';
-import type { Viewer } from '../access/viewer.ts';
+import type { Sessions, Watch } from '../../access/sessions.ts';
+import type { Viewer } from '../../access/viewer.ts';
 
 /** graphql-transport-ws has them: the client knows that the same token is not to be tried again. */
 export const UNAUTHORIZED = 4401;

@@ -1,19 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { GraphQLError, getOperationAST, type ExecutionArgs, type ExecutionResult } from 'graphql';
 import type { Context as GraphqlContext, SubscribePayload } from 'graphql-ws';
-import { bearerOf, type Access } from '../access/access.ts';
-import { asClientError, ClientError } from '../lib/errors.ts';
-import type { Logger } from '../lib/logger.ts';
-import { listOf } from './bookmark-headers.ts';
-import type { Documents } from './documents.ts';
-import type { Limits } from './limits/limits.ts';
-import type { TrustedDocuments } from './limits/trusted.ts';
-import { codeOf } from './masking.ts';
-import type { Operation } from './operation.ts';
-import type { Pipeline } from './pipeline.ts';
-import type { Connection } from './socket-connection.ts';
-import { SocketSession, UNAUTHORIZED } from './socket-session.ts';
-import { maskLogged, present, subscribe, type Args, type SubscriptionOptions } from './socket-subscriptions.ts';
+import { bearerOf, type Access } from '../../access/access.ts';
+import { asClientError, ClientError } from '../../lib/errors.ts';
+import type { Logger } from '../../lib/logger.ts';
+import { listOf } from '../bookmark-headers.ts';
+import type { Documents } from '../documents.ts';
+import type { Limits } from '../limits/limits.ts';
+import type { TrustedDocuments } from '../limits/trusted.ts';
+import { codeOf } from '../masking.ts';
+import type { Operation } from '../operation.ts';
+import type { Pipeline } from '../pipeline.ts';
+import type { Connection } from './connection.ts';
+import { SocketSession, UNAUTHORIZED } from './session.ts';
+import { maskLogged, present, subscribe, type Args, type SubscriptionOptions } from './subscriptions.ts';
 
 export interface SocketOptions extends SubscriptionOptions {
   pipeline: Pipeline;

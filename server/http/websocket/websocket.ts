@@ -3,12 +3,12 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { handleProtocols, makeServer } from 'graphql-ws';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { withinMs } from '../lib/within.ts';
-import { SocketRoom } from './limits/socket-room.ts';
-import { Connection } from './socket-connection.ts';
-import { Heartbeat } from './socket-heartbeat.ts';
-import { handlers, type SocketOptions } from './socket-operations.ts';
-import type { Stopping } from '../lib/stopping.ts';
+import { withinMs } from '../../lib/within.ts';
+import { SocketRoom } from '../limits/socket-room.ts';
+import { Connection } from './connection.ts';
+import { Heartbeat } from './heartbeat.ts';
+import { handlers, type SocketOptions } from './operations.ts';
+import type { Stopping } from '../../lib/stopping.ts';
 
 interface WebsocketOptions extends SocketOptions {
   /** Where a socket comes from, as far as proxies are trusted. */

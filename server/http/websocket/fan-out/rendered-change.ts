@@ -1,6 +1,6 @@
-import type { FeedPlace } from '../../feed/cursor.ts';
-import type { FeedChange } from '../../feed/recent.ts';
-import type { FeedEvent, FeedStream } from '../../feed/stream.ts';
+import type { FeedPlace } from '../../../feed/cursor.ts';
+import type { FeedChange } from '../../../feed/recent.ts';
+import type { FeedEvent, FeedStream } from '../../../feed/stream.ts';
 
 /** A change, and the ends of the messages that tell each audience of it. */
 export class RenderedChange {

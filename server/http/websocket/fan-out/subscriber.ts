@@ -1,9 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import type { FeedPlace } from '../../feed/cursor.ts';
-import { snapshot } from '../../feed/snapshot.ts';
-import type { FeedEvent, FeedRequest } from '../../feed/stream.ts';
-import { ClientError } from '../../lib/errors.ts';
-import { comparePositions } from '../../lib/position.ts';
+import type { FeedPlace } from '../../../feed/cursor.ts';
+import { snapshot } from '../../../feed/snapshot.ts';
+import type { FeedEvent, FeedRequest } from '../../../feed/stream.ts';
+import { ClientError } from '../../../lib/errors.ts';
+import { comparePositions } from '../../../lib/position.ts';
 import type { Group, Member } from './group.ts';
 import { Outlet, type OutletOptions, type Sink } from './outlet.ts';
 import type { RenderedChange } from './rendered-change.ts';

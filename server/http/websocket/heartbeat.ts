@@ -1,4 +1,4 @@
-import type { Connection } from './socket-connection.ts';
+import type { Connection } from './connection.ts';
 
 const BEAT_MS = 1000;
 /** A connection is pinged every so many beats, and cut off where it has not answered by then. */
