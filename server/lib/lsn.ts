@@ -7,7 +7,7 @@ const FORM = /^([0-9A-F]{1,8})\/([0-9A-F]{1,8})$/i;
 export function parseLsn(text: string): Lsn {
   const match = FORM.exec(text);
   if (!match) throw new RangeError(`expected an LSN such as 16/B374D848, got: ${text}`);
-  return (BigInt(`0x${match[1]}`) << 32n) | BigInt(`0x${match[2]}`);
+  return BigInt(`0x${match[1]}${match[2]!.padStart(8, '0')}`);
 }
 
 export function formatLsn(lsn: Lsn): string {

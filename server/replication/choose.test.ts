@@ -61,3 +61,13 @@ test('the lag clock is bounded, and keeps the oldest sample', () => {
   expect(clock.lagOf(0n, 5001)).toBe(5000);
   expect(clock.latest).toBe(5000n);
 });
+
+test('the lag clock covers minutes, at any rate of writes', () => {
+  const clock = new LagClock();
+  for (let n = 1; n <= 100_000; n++) clock.add(n, BigInt(n));
+  for (const lagMs of [10, 500, 5000, 60_000]) {
+    const told = clock.lagOf(BigInt(100_000 - lagMs), 100_000);
+    expect(told).toBeLessThanOrEqual(lagMs);
+    expect(told).toBeGreaterThan(0.9 * lagMs - 2);
+  }
+});

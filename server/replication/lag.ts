@@ -5,7 +5,7 @@ interface Sample {
   lsn: Lsn;
 }
 
-const MOST_SAMPLES = 600;
+const MOST_SAMPLES = 300;
 
 /** When the primary was where: tells how old a replica's state is. Times are milliseconds of one monotonic clock. */
 export class LagClock {
@@ -19,7 +19,20 @@ export class LagClock {
   add(at: number, lsn: Lsn): void {
     if (this.latest !== null && lsn <= this.latest) return;
     this.#samples.push({ at, lsn });
-    if (this.#samples.length > MOST_SAMPLES) this.#samples.splice(1, 1);
+    if (this.#samples.length > MOST_SAMPLES) this.#samples.splice(this.#leastTelling(at), 1);
+  }
+
+  /**
+   * The one whose neighbours are closest together, for its age: what stays covers all time, at any rate of writes, and
+   * tells ages apart to within some percent of them. The first and the latest stay.
+   */
+  #leastTelling(now: number): number {
+    let [least, smallest] = [1, Infinity];
+    for (let index = 1; index < this.#samples.length - 1; index++) {
+      const share = (this.#samples[index + 1]!.at - this.#samples[index - 1]!.at) / (now - this.#samples[index]!.at);
+      if (share < smallest) [least, smallest] = [index, share];
+    }
+    return least;
   }
 
   /**
@@ -28,7 +41,8 @@ export class LagClock {
    */
   lagOf(applied: Lsn, now: number): number | null {
     if (this.latest === null) return null;
-    const missed = this.#samples.find(({ lsn }) => lsn > applied);
+    const known = this.#samples.findLastIndex(({ lsn }) => lsn <= applied);
+    const missed = this.#samples[known + 1];
     return missed ? now - missed.at : 0;
   }
 
