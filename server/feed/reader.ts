@@ -1,4 +1,4 @@
-import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import { asClientError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Lsn } from '../lib/lsn.ts';
@@ -171,9 +171,9 @@ export class FeedReader {
 
   async #woken(most: number): Promise<void> {
     if (!this.#rung) {
-      const timer = new AbortController();
-      await Promise.race([this.#wake.next(), sleep(most, undefined, { signal: timer.signal }).catch(() => undefined)]);
-      timer.abort();
+      const timer = setTimeout(() => this.#wake.ring(), most);
+      await this.#wake.next();
+      clearTimeout(timer);
     }
     this.#rung = false;
   }

@@ -33,6 +33,8 @@ interface Waiter {
 
 /** While anyone waits, a look happens at least this often: the doorbell can be missed. */
 const LOOK_AGAIN_MS = 25;
+/** What is known may be so much older, where nobody asks: who waits looks at once. */
+const RUNG_MS = 10;
 
 /** One replica: what is known of it, and waiting until it has applied a position. */
 export class Replica {
@@ -45,6 +47,7 @@ export class Replica {
   #waiters = new Set<Waiter>();
   #timer: NodeJS.Timeout | undefined;
   #answeredAt = performance.now();
+  #rung: NodeJS.Timeout | undefined;
 
   constructor(options: ReplicaOptions) {
     this.name = options.name;
@@ -71,8 +74,14 @@ export class Replica {
     void this.look();
   }
 
-  /** The doorbell: a transaction was applied. */
+  /** The doorbell: a transaction was applied. Where nobody waits for one, those of a few milliseconds share a look. */
   rang(): void {
+    if (this.#waiters.size > 0) void this.look();
+    else this.#rung ??= setTimeout(() => this.#lookForAll(), RUNG_MS);
+  }
+
+  #lookForAll(): void {
+    this.#rung = undefined;
     void this.look();
   }
 

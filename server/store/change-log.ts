@@ -47,7 +47,7 @@ export interface ChangeRows extends Seen<ChangeRow> {
 /** The next rows behind (lsn, seq), in the primary's commit order. */
 export async function changesAfter(sql: Sql, lsn: Lsn, seq: string, limit: number): Promise<ChangeRows> {
   const result = await sql<WithSeen<ChangeRow & Pick<LogState, 'logId' | 'prunedTo'>>[]>`
-    select s.seen, l.log_id::text, l.pruned_to, c.* from readback.log_state l cross join readback.seen() s(seen) left join (
+    select s.seen, l.log_id::text, l.pruned_to, c.* from readback.seen() s(seen) join readback.log_state l on l.id = 1 left join (
       select after_lsn, seq, operation, table_name, key, before, after,
              pg_xact_commit_timestamp(xmin) as committed_at, applied_at
       from readback.change_log where (after_lsn, seq) > (${sql.typed.lsn(lsn)}, ${seq}) order by after_lsn, seq limit ${limit}
