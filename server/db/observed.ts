@@ -1,4 +1,4 @@
-import type { PoolObserver } from '../lib/observer.ts';
+import type { PoolObserver, Turn } from '../lib/observer.ts';
 import type { Sql } from './connect.ts';
 
 /** The driver's query. A connection makes it active when its turn has come, and whoever settles it makes it inactive. */
@@ -6,7 +6,12 @@ interface DriverQuery {
   strings: readonly string[];
   handler: (query: DriverQuery) => unknown;
   active: boolean;
+  [ACTIVE]: boolean;
+  [TURN]?: Turn;
 }
+
+const ACTIVE = Symbol('active');
+const TURN = Symbol('turn');
 
 type Callable = (...args: unknown[]) => unknown;
 
@@ -14,6 +19,7 @@ const observers = new WeakMap<Sql, PoolObserver>();
 
 /** The same pool, whose statements and reservations are told to an observer. */
 export function observed(sql: Sql, observer: PoolObserver): Sql {
+  tellActive(Object.getPrototypeOf(sql``) as DriverQuery);
   const reserve = () => reserveObserved(sql, observer);
   const proxy = new Proxy(sql, {
     apply: (target, self, args) => follow(Reflect.apply(target as unknown as Callable, self, args), observer, false),
@@ -51,17 +57,23 @@ function follow(made: unknown, observer: PoolObserver, isReserved: boolean): unk
   const query = made as unknown as DriverQuery;
   const send = query.handler;
   query.handler = (sent) => {
-    const turn = observer.statement(query.strings[0]!, isReserved);
-    let active = false;
-    Object.defineProperty(query, 'active', {
-      get: () => active,
-      set: (isActive: boolean) => {
-        active = isActive;
-        if (isActive) turn.began();
-        else turn.ended();
-      },
-    });
+    query[TURN] = observer.statement(query.strings[0]!, isReserved);
     return send(sent);
   };
   return made;
+}
+
+/** One accessor for all of the driver's queries: one on each would cost each query the shape that makes it quick. */
+function tellActive(queries: DriverQuery): void {
+  if (Object.hasOwn(queries, 'active')) return;
+  Object.defineProperty(queries, 'active', {
+    get(this: DriverQuery) {
+      return this[ACTIVE];
+    },
+    set(this: DriverQuery, isActive: boolean) {
+      this[ACTIVE] = isActive;
+      if (isActive) this[TURN]?.began();
+      else this[TURN]?.ended();
+    },
+  });
 }
