@@ -103,7 +103,11 @@ export function openPrimary(config: Config, pools: Pools, urls: DatabaseUrls): P
       reader: pools.openFor('reads', urls, { max: config.PRIMARY_READS_MAX, name: 'reads of the primary' }),
       watch: pools.open(urls.url, { role: 'readback_reader', max: 1, name: 'watch of the primary', closed }),
     },
-    { lookTimeoutMs: config.DB_CONNECT_TIMEOUT_MS, silent: () => pools.connectionsTo(urls.url).leaveAll() },
+    {
+      writers: config.PRIMARY_POOL_SIZE,
+      lookTimeoutMs: config.DB_CONNECT_TIMEOUT_MS,
+      silent: () => pools.connectionsTo(urls.url).leaveAll(),
+    },
   );
   return primary;
 }

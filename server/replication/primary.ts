@@ -5,6 +5,7 @@ import { parseLsn, type Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
 import { slotRows } from '../store/slots.ts';
 import { LagClock } from './lag.ts';
+import { Writes } from './writes.ts';
 
 export interface PrimaryConnections {
   /** As readback_writer. */
@@ -24,6 +25,8 @@ interface IdentityRow {
 }
 
 export interface PrimaryOptions {
+  /** Connections of the writer. */
+  writers: number;
   /** An answer that takes longer says that the primary is away. */
   lookTimeoutMs: number;
   /** It did not answer in that time: connections to it are given up. */
@@ -35,6 +38,7 @@ export class Primary {
   readonly clock = new LagClock();
   readonly #connections: PrimaryConnections;
   readonly #options: PrimaryOptions;
+  readonly #writes: Writes;
   #history: History | undefined;
   /** The watch was lost since it was looked last: another server may be the primary by now. */
   #isDoubtful = true;
@@ -43,6 +47,7 @@ export class Primary {
   constructor(connections: PrimaryConnections, options: PrimaryOptions) {
     this.#connections = connections;
     this.#options = options;
+    this.#writes = new Writes(connections.writer, options.writers);
   }
 
   get writer(): Sql {
@@ -76,26 +81,15 @@ export class Primary {
     );
   }
 
-  /**
-   * Runs one writing statement, and returns its rows and the flushed position behind its commit. Both are sent at once
-   * on one connection, each with a Sync of its own: the second runs when the first has committed.
-   */
+  /** Runs one writing statement, and returns its rows and the flushed position behind its commit. */
   async write<Row extends object>(
     statement: (sql: Sql) => Statement<Row>,
   ): Promise<{ rows: readonly Row[]; lsn: Lsn }> {
     try {
-      const connection = await this.#connections.writer.reserve();
-      try {
-        const written = statement(connection as Sql).execute();
-        const position = connection<[{ flushed: Lsn; timeline: string }]>`
-          select flushed, left(pg_walfile_name(flushed), 8) as timeline from pg_current_wal_flush_lsn() as flushed`.execute();
-        const [rows, [{ flushed, timeline }]] = await both(written, position);
-        await this.#expect(parseInt(timeline, 16));
-        this.#sawPosition(flushed);
-        return { rows, lsn: flushed };
-      } finally {
-        connection.release();
-      }
+      const { rows, flushed, timeline } = await this.#writes.write(statement);
+      await this.#expect(parseInt(timeline, 16));
+      this.#sawPosition(flushed);
+      return { rows, lsn: flushed };
     } catch (error) {
       throw forClient(error, 'PRIMARY');
     }
@@ -159,12 +153,4 @@ export class Primary {
   #sawPosition(lsn: Lsn): void {
     this.clock.add(performance.now(), lsn);
   }
-}
-
-/** Both are awaited before either's failure is thrown: the connection is free again, and no rejection goes unseen. */
-async function both<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
-  const [a, b] = await Promise.allSettled([first, second]);
-  if (a.status === 'rejected') throw a.reason;
-  if (b.status === 'rejected') throw b.reason;
-  return [a.value, b.value];
 }

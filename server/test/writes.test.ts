@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { connect, type Sql } from '../db/connect.ts';
+import { Writes } from '../replication/writes.ts';
+import { users } from '../store/users.ts';
+import { freshDatabases, type TestDatabases } from './databases.ts';
+
+const CONNECTIONS = 2;
+let databases: TestDatabases;
+let writer: Sql;
+let ids: string[];
+
+beforeAll(async () => {
+  databases = await freshDatabases();
+  writer = connect(databases.config.primary.url, {
+    role: 'readback_writer',
+    max: CONNECTIONS,
+    connectTimeoutMs: 5000,
+    applicationName: 'writes',
+  });
+  const rows = await databases.primary`
+    insert into users (username, email, password_hash) select 'user' || n, n || '@example.com', '-' from generate_series(1, 20) n returning id`;
+  ids = rows.map((row) => row['id']);
+});
+afterAll(async () => {
+  await writer.end();
+  await databases.drop();
+});
+
+/** The first rows cannot be written until the result is called. */
+async function holdRows(count: number): Promise<() => Promise<void>> {
+  const locked = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const transaction = databases.primary.begin(async (sql) => {
+    await sql`select from users where id in ${sql(ids.slice(0, count))} for update`;
+    locked.resolve();
+    await held.promise;
+  });
+  await Promise.race([locked.promise, transaction]);
+  return async () => {
+    held.resolve();
+    await transaction;
+  };
+}
+
+const rename = (writes: Writes, index: number, username: string) =>
+  writes.write((sql) => users.update(sql, ids[index]!, { username }));
+
+test('writes that wait for a connection go over it together, each with its own outcome, four at most', async () => {
+  const statements = databases.statements('primary', /^writes$/);
+  const writes = new Writes(writer, CONNECTIONS);
+  const release = await holdRows(CONNECTIONS);
+  const names = ids.map((_, index) => (index === 5 ? 'new0' : `new${index}`));
+  const write = (name: string, index: number) => rename(writes, index, name);
+  const first = names.slice(0, CONNECTIONS).map(write);
+  await expect.poll(() => statements().filter((text) => text.startsWith('update'))).toHaveLength(CONNECTIONS);
+  const rest = names.slice(CONNECTIONS).map((name, index) => write(name, CONNECTIONS + index));
+  const all = Promise.allSettled([...first, ...rest]);
+  await release();
+  for (const [index, outcome] of (await all).entries()) {
+    if (outcome.status === 'fulfilled') {
+      expect(outcome.value.rows).toMatchObject([{ id: ids[index], username: names[index] }]);
+      const [row] = await databases.primary`
+        select pg_current_wal_flush_lsn() >= ${outcome.value.flushed.toString()}::numeric + '0/0'::pg_lsn as is_past`;
+      expect(row).toEqual({ is_past: true });
+    } else expect([index, outcome.reason]).toMatchObject([5, { constraint_name: 'users_username_key' }]);
+  }
+  const sent = statements().map((text) => text.split(' ')[0]);
+  expect(sent.filter((word) => word === 'update')).toHaveLength(ids.length);
+  // One of each of the first two; 18 that waited are five times four, or less where two connections share the rest.
+  const positions = sent.filter((word) => word === 'select').length;
+  expect(positions).toBeGreaterThanOrEqual(CONNECTIONS + 5);
+  expect(positions).toBeLessThanOrEqual(CONNECTIONS + 7);
+});
+
+test('a write that waits for a row holds up no other while a connection is free', async () => {
+  const writes = new Writes(writer, CONNECTIONS);
+  const release = await holdRows(1);
+  const waits = rename(writes, 0, 'late');
+  for (let index = 10; index < 15; index++) {
+    const { rows } = await rename(writes, index, `newer${index}`);
+    expect(rows[0]!.username).toBe(`newer${index}`);
+  }
+  await release();
+  expect((await waits).rows[0]!.username).toBe('late');
+});
