@@ -1,8 +1,7 @@
-import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { pino, type DestinationStream } from 'pino';
 import { checkUrls } from './check-urls.ts';
 import type { Config, DatabaseConfig } from './config.ts';
+import { listenHttp, listenMetrics } from './listen.ts';
 import { openFeedSource, openPrimary, openReplica, openSlotWatch, Pools } from './pools.ts';
 import { Access } from './access/access.ts';
 import { SigningKeys } from './access/keys.ts';
@@ -13,22 +12,10 @@ import { Tokens } from './access/tokens.ts';
 import { Feed } from './feed/feed.ts';
 import { Pruner } from './feed/pruner.ts';
 import { describeFeed } from './feed/state.ts';
-import { createApp } from './http/app.ts';
-import { createMetricsApp, type Scrape } from './http/metrics.ts';
-import { Documents } from './http/documents.ts';
-import { Executor } from './http/execution.ts';
 import { FanOut } from './http/websocket/fan-out/fan-out.ts';
-import { Limits, type LimitOptions } from './http/limits/limits.ts';
-import { readTrustedDocuments } from './http/limits/trusted.ts';
-import { Operations } from './http/operation.ts';
-import { Pipeline } from './http/pipeline.ts';
-import { SetupError } from './lib/errors.ts';
 import type { Logger } from './lib/logger.ts';
-import type { Observer } from './lib/observer.ts';
 import { Hasher } from './lib/password.ts';
 import { Releasers } from './lib/releasers.ts';
-import { projectRoot } from './lib/root.ts';
-import { Stopping } from './lib/stopping.ts';
 import { withinMs } from './lib/within.ts';
 import { Arrivals } from './replication/arrivals.ts';
 import { Confirmer } from './replication/confirm.ts';
@@ -40,8 +27,6 @@ import type { SlotWatch } from './replication/slots.ts';
 import { ReplicationStatus } from './replication/status.ts';
 import { describeError, operationLog } from './observe/log.ts';
 import { Observation } from './observe/observer.ts';
-import type { Services } from './resolvers/context.ts';
-import { buildGraphQLSchema } from './resolvers/schema.ts';
 
 export interface Server {
   host: string;
@@ -187,65 +172,6 @@ function createAccess(config: Config, { writer }: Primary, hasher: Hasher, sessi
 
 const HOUR_MS = 3_600_000;
 
-interface HttpParts {
-  config: Config;
-  services: Services;
-  router: Router;
-  fanOut: FanOut;
-  observer: Observer;
-  scrape: Scrape | undefined;
-  log: Logger;
-}
-
-async function listenHttp(
-  { config, services, router, fanOut, observer, scrape, log }: HttpParts,
-  releasers: Releasers,
-): Promise<{ host: string; port: number }> {
-  const schema = buildGraphQLSchema();
-  const limits = new Limits(schema, limitsOf(config));
-  const trusted = config.TRUSTED_DOCUMENTS === undefined ? undefined : readTrustedDocuments(config.TRUSTED_DOCUMENTS);
-  const executor = new Executor(schema);
-  const pipeline = new Pipeline({
-    schema,
-    executor,
-    limits,
-    introspection: config.INTROSPECTION === 'on',
-    trusted,
-    observer,
-    log,
-  });
-  // It holds nothing that is to be released, and what nobody waits for any more may still run through it.
-  await pipeline.apollo.start();
-  const stopping = new Stopping(config.SHUTDOWN_GRACE_MS, config.SHUTDOWN_DRAIN_MS);
-  const corsOrigins =
-    config.CORS_ORIGINS === '*' ? ('*' as const) : config.CORS_ORIGINS.split(',').map((origin) => origin.trim());
-  const app = await createApp({
-    schema,
-    pipeline,
-    executor,
-    operations: new Operations(services, router, limits, observer),
-    documents: new Documents(schema, config.QUERY_TOKENS_MAX),
-    limits,
-    trusted,
-    fanOut,
-    access: services.access,
-    live: services.live,
-    status: services.status,
-    stopping,
-    pages: join(projectRoot, 'dist', 'pages'),
-    trustProxy: config.TRUST_PROXY ?? [],
-    observer,
-    scrape,
-    log,
-    bodyLimitBytes: config.BODY_LIMIT_BYTES,
-    corsOrigins,
-  });
-  releasers.add('http', () => closeHttp(app, stopping));
-  const port = await bind(app, { host: config.HOST, port: config.PORT }, ['HOST', 'PORT']);
-  releasers.add('drain', () => stopping.begin());
-  return { host: config.HOST, port };
-}
-
 /** What is on METRICS_PORT is for whoever reaches it: on the main port everybody is, so it is there in open mode alone. */
 const hasMetrics = ({ ACCESS, METRICS_PORT }: Config) => ACCESS === 'open' || METRICS_PORT !== undefined;
 
@@ -257,50 +183,6 @@ async function observe(config: Config, log: Logger, releasers: Releasers) {
   if (tracing) releasers.add('traces', () => tracing.stop());
   const observation = new Observation({ meter, log: operationLog(log, config.LOG_LEVEL), tracing });
   return { observation, meter };
-}
-
-async function listenMetrics(config: Config, scrape: Scrape, releasers: Releasers): Promise<number | undefined> {
-  if (config.METRICS_PORT === undefined) return undefined;
-  const app = createMetricsApp(scrape);
-  releasers.add('metrics', () => app.close());
-  return bind(app, { host: config.METRICS_HOST, port: config.METRICS_PORT }, ['METRICS_HOST', 'METRICS_PORT']);
-}
-
-/** Takes nothing new, and lets what runs end, as long as there is time. */
-async function closeHttp(app: Awaited<ReturnType<typeof createApp>>, { finishMs }: Stopping): Promise<void> {
-  const cut = setTimeout(() => app.server.closeAllConnections(), finishMs);
-  await app.close();
-  clearTimeout(cut);
-}
-
-const limitsOf = (config: Config): LimitOptions => ({
-  tokens: config.QUERY_TOKENS_MAX,
-  depth: config.QUERY_DEPTH_MAX,
-  aliases: config.QUERY_ALIASES_MAX,
-  cost: config.QUERY_COST_MAX,
-  requestsPerSecond: config.REQUESTS_PER_SECOND_MAX,
-  socketOperations: config.WS_OPERATIONS_MAX,
-  socketsPerAddress: config.SOCKETS_PER_ADDRESS_MAX || Infinity,
-  operationTimeoutMs: config.OPERATION_TIMEOUT_MS,
-});
-
-/** `names` are the variables that say where. Returns the port, which may have been left to the system. */
-async function bind(
-  app: Awaited<ReturnType<typeof createApp>>,
-  { host, port }: { host: string; port: number },
-  names: [host: string, port: string],
-): Promise<number> {
-  try {
-    await app.listen({ host, port });
-    return (app.server.address() as AddressInfo).port;
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'EADDRINUSE')
-      throw new SetupError(`Port ${port} is taken: stop what listens there, or set ${names[1]} to a free one.`);
-    throw new SetupError(
-      `Cannot listen on ${host}:${port}: ${message}. Set ${names.join(' and ')} to an address of this machine.`,
-    );
-  }
 }
 
 /** The feed, and what keeps its logs small. */

@@ -1,0 +1,126 @@
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { Config } from './config.ts';
+import { createApp } from './http/app.ts';
+import { Documents } from './http/documents.ts';
+import { Executor } from './http/execution.ts';
+import { Limits, type LimitOptions } from './http/limits/limits.ts';
+import { readTrustedDocuments } from './http/limits/trusted.ts';
+import { createMetricsApp, type Scrape } from './http/metrics.ts';
+import { Operations } from './http/operation.ts';
+import { Pipeline } from './http/pipeline.ts';
+import type { FanOut } from './http/websocket/fan-out/fan-out.ts';
+import { SetupError } from './lib/errors.ts';
+import type { Logger } from './lib/logger.ts';
+import type { Observer } from './lib/observer.ts';
+import type { Releasers } from './lib/releasers.ts';
+import { projectRoot } from './lib/root.ts';
+import { Stopping } from './lib/stopping.ts';
+import type { Router } from './replication/router.ts';
+import type { Services } from './resolvers/context.ts';
+import { buildGraphQLSchema } from './resolvers/schema.ts';
+
+interface HttpParts {
+  config: Config;
+  services: Services;
+  router: Router;
+  fanOut: FanOut;
+  observer: Observer;
+  scrape: Scrape | undefined;
+  log: Logger;
+}
+
+/** The part of the server that clients reach. `port` may have been left to the system. */
+export async function listenHttp(
+  { config, services, router, fanOut, observer, scrape, log }: HttpParts,
+  releasers: Releasers,
+): Promise<{ host: string; port: number }> {
+  const schema = buildGraphQLSchema();
+  const limits = new Limits(schema, limitsOf(config));
+  const trusted = config.TRUSTED_DOCUMENTS === undefined ? undefined : readTrustedDocuments(config.TRUSTED_DOCUMENTS);
+  const executor = new Executor(schema);
+  const pipeline = new Pipeline({
+    schema,
+    executor,
+    limits,
+    introspection: config.INTROSPECTION === 'on',
+    trusted,
+    observer,
+    log,
+  });
+  // It holds nothing that is to be released, and what nobody waits for any more may still run through it.
+  await pipeline.apollo.start();
+  const stopping = new Stopping(config.SHUTDOWN_GRACE_MS, config.SHUTDOWN_DRAIN_MS);
+  const corsOrigins =
+    config.CORS_ORIGINS === '*' ? ('*' as const) : config.CORS_ORIGINS.split(',').map((origin) => origin.trim());
+  const app = await createApp({
+    schema,
+    pipeline,
+    executor,
+    operations: new Operations(services, router, limits, observer),
+    documents: new Documents(schema, config.QUERY_TOKENS_MAX),
+    limits,
+    trusted,
+    fanOut,
+    access: services.access,
+    live: services.live,
+    status: services.status,
+    stopping,
+    pages: join(projectRoot, 'dist', 'pages'),
+    trustProxy: config.TRUST_PROXY ?? [],
+    observer,
+    scrape,
+    log,
+    bodyLimitBytes: config.BODY_LIMIT_BYTES,
+    corsOrigins,
+  });
+  releasers.add('http', () => closeHttp(app, stopping));
+  const port = await bind(app, { host: config.HOST, port: config.PORT }, ['HOST', 'PORT']);
+  releasers.add('drain', () => stopping.begin());
+  return { host: config.HOST, port };
+}
+
+/** Undefined: they are on the main port, or nowhere. */
+export async function listenMetrics(config: Config, scrape: Scrape, releasers: Releasers): Promise<number | undefined> {
+  if (config.METRICS_PORT === undefined) return undefined;
+  const app = createMetricsApp(scrape);
+  releasers.add('metrics', () => app.close());
+  return bind(app, { host: config.METRICS_HOST, port: config.METRICS_PORT }, ['METRICS_HOST', 'METRICS_PORT']);
+}
+
+/** Takes nothing new, and lets what runs end, as long as there is time. */
+async function closeHttp(app: Awaited<ReturnType<typeof createApp>>, { finishMs }: Stopping): Promise<void> {
+  const cut = setTimeout(() => app.server.closeAllConnections(), finishMs);
+  await app.close();
+  clearTimeout(cut);
+}
+
+const limitsOf = (config: Config): LimitOptions => ({
+  tokens: config.QUERY_TOKENS_MAX,
+  depth: config.QUERY_DEPTH_MAX,
+  aliases: config.QUERY_ALIASES_MAX,
+  cost: config.QUERY_COST_MAX,
+  requestsPerSecond: config.REQUESTS_PER_SECOND_MAX,
+  socketOperations: config.WS_OPERATIONS_MAX,
+  socketsPerAddress: config.SOCKETS_PER_ADDRESS_MAX || Infinity,
+  operationTimeoutMs: config.OPERATION_TIMEOUT_MS,
+});
+
+/** `names` are the variables that say where. Returns the port, which may have been left to the system. */
+async function bind(
+  app: Awaited<ReturnType<typeof createApp>>,
+  { host, port }: { host: string; port: number },
+  names: [host: string, port: string],
+): Promise<number> {
+  try {
+    await app.listen({ host, port });
+    return (app.server.address() as AddressInfo).port;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'EADDRINUSE')
+      throw new SetupError(`Port ${port} is taken: stop what listens there, or set ${names[1]} to a free one.`);
+    throw new SetupError(
+      `Cannot listen on ${host}:${port}: ${message}. Set ${names.join(' and ')} to an address of this machine.`,
+    );
+  }
+}
