@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect as dial, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connect, type Sql } from '../db/connect.ts';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
@@ -58,4 +59,28 @@ test('a statement that is sent while its connection breaks fails, and the next o
     await databases.primary`
       select pg_terminate_backend(pid, 5000) from pg_stat_activity where query = 'select pg_sleep(60)'`;
   }
+});
+
+const numberOf = (query: PromiseLike<readonly { n?: number }[]>) => query.then(([row]) => row!.n, codeOf);
+
+test('a statement that is cancelled while it waits behind another leaves the answers to those that they are of', async () => {
+  const ask = (n: number, seconds: number) => sql<{ n: number }[]>`select ${n}::int as n, pg_sleep(${seconds})`;
+  for (let round = 0; round < 5; round++) {
+    await ask(0, 0); // prepared: from now on several are sent at once
+    const first = ask(1, 0.2).execute();
+    const cancelled = ask(2, 0).execute();
+    const behind = ask(3, 0).execute();
+    const numbers = Promise.all([numberOf(first), numberOf(cancelled), numberOf(behind)]);
+    await setImmediate();
+    cancelled.cancel();
+    expect(await numbers).toEqual([1, 2, 3]);
+  }
+});
+
+test('a statement that cannot be sent fails itself, and not the one before it', async () => {
+  const ask = (n: number | undefined, seconds: number) =>
+    sql<{ n: number }[]>`select ${n!}::int as n, pg_sleep(${seconds})`;
+  await ask(0, 0);
+  const all = [ask(1, 0.1), ask(undefined, 0), ask(3, 0)].map((query) => numberOf(query.execute()));
+  expect(await Promise.all(all)).toEqual([1, 'UNDEFINED_VALUE', 3]);
 });
