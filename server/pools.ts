@@ -74,6 +74,17 @@ export class Pools {
     return made;
   }
 
+  /** It does not answer, and nothing that goes there will be answered. */
+  leaveReplica({ url, pooled }: DatabaseUrls): void {
+    for (const each of [url, pooled?.reads]) if (each !== undefined) this.connectionsTo(each).leaveAll();
+  }
+
+  /** Where it is the only host, there is no other to go to, and what waits for it may be answered yet. */
+  leavePrimary({ url }: DatabaseUrls): void {
+    const connections = this.connectionsTo(url);
+    if (connections instanceof Fence) connections.leaveAll();
+  }
+
   listener(name: string, url: string, rang: () => void): Listener {
     return new Listener({
       open: (hooks) => this.#connect(url, { role: 'readback_reader', max: 1, name: `listener of ${name}`, ...hooks }),
@@ -106,7 +117,7 @@ export function openPrimary(config: Config, pools: Pools, urls: DatabaseUrls): P
     {
       writers: config.PRIMARY_POOL_SIZE,
       lookTimeoutMs: config.DB_CONNECT_TIMEOUT_MS,
-      silent: () => pools.connectionsTo(urls.url).leaveAll(),
+      silent: () => pools.leavePrimary(urls),
     },
   );
   return primary;
@@ -128,7 +139,7 @@ export function openReplica(
     watch: pools.open(urls.url, { role: 'readback_reader', max: 1, name: `watch of ${name}`, closed }),
     lookTimeoutMs: config.REPLICA_LOOK_TIMEOUT_MS,
     silentMs: config.DB_CONNECT_TIMEOUT_MS,
-    silent: () => pools.connectionsTo(urls.url).leaveAll(),
+    silent: () => pools.leaveReplica(urls),
     maxLagMs: config.REPLICA_MAX_LAG_MS,
     lagOf: (applied) => primary.clock.lagOf(applied, performance.now()),
     isSlotLost,

@@ -8,13 +8,19 @@ export interface ReadDocument {
 }
 
 const MOST = 500;
-const LONGEST = 100_000;
+/** Characters of all texts. */
+const MOST_TEXT = 5_000_000;
 
 /** Parses and validates each text once, and keeps what it found. */
 export class Documents {
   readonly #schema: GraphQLSchema;
   readonly #maxTokens: number;
-  readonly #known = new LRUCache<string, ReadDocument>({ max: MOST });
+  readonly #known = new LRUCache<string, ReadDocument>({
+    max: MOST,
+    maxSize: MOST_TEXT,
+    maxEntrySize: MOST_TEXT / 50,
+    sizeCalculation: (_, text) => text.length + 1,
+  });
 
   constructor(schema: GraphQLSchema, maxTokens: number) {
     this.#schema = schema;
@@ -27,7 +33,7 @@ export class Documents {
     if (known) return known;
     const document = parseCoded(text, this.#maxTokens);
     const errors = validate(this.#schema, document).map((error) => coded(error, 'GRAPHQL_VALIDATION_FAILED'));
-    if (text.length <= LONGEST) this.#known.set(text, { document, errors });
+    this.#known.set(text, { document, errors });
     return { document, errors };
   }
 }

@@ -8,17 +8,22 @@ export interface KnownOperation {
 }
 
 const MOST = 500;
-/** Characters. */
-const LONGEST = 100_000;
+/** Characters of all texts. */
+const MOST_TEXT = 5_000_000;
 
 /** Documents that Apollo Server has found valid, by their text. */
 export class KnownDocuments {
-  readonly #documents = new LRUCache<string, DocumentNode>({ max: MOST });
+  readonly #documents = new LRUCache<string, DocumentNode>({
+    max: MOST,
+    maxSize: MOST_TEXT,
+    maxEntrySize: MOST_TEXT / 50,
+    sizeCalculation: (_, text) => text.length + 1,
+  });
 
   readonly plugin: ApolloServerPlugin = {
     requestDidStart: async () => ({
       didResolveOperation: async ({ source, document }) => {
-        if (source.length <= LONGEST) this.#documents.set(source, document);
+        this.#documents.set(source, document);
       },
     }),
   };

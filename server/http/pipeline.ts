@@ -12,7 +12,7 @@ import { executedBy, type Executor } from './execution.ts';
 import { KnownDocuments, type KnownOperation } from './known.ts';
 import type { Limits } from './limits/limits.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
-import { atStatus, codeIn, isInternal, maskError } from './masking.ts';
+import { atStatus, codeIn, codeOf, isInternal, maskError } from './masking.ts';
 import type { Operation } from './operation.ts';
 import { sandbox } from './sandbox.ts';
 
@@ -73,7 +73,12 @@ export class Pipeline {
 
   async run(request: GraphQLRequest, contextValue: Operation): Promise<Answer> {
     const known = this.#known.find(request);
-    const result = known && (await this.#runKnown(known, request, contextValue));
+    const result =
+      known &&
+      (await this.#runKnown(known, request, contextValue).catch((error: unknown) => {
+        report(contextValue, codeOf(error));
+        throw error;
+      }));
     if (result) {
       const { headers, extensions } = report(contextValue, 'ok');
       return { status: undefined, headers, result: { data: result.data, extensions } };

@@ -114,19 +114,22 @@ export class Replica {
 
   async #ask(): Promise<Observation> {
     try {
-      const [look] = await withinMs(
-        this.#options.watch<[Asked]>`
-          select subscribed, slot, coalesce(enabled, false) as enabled, worker is not null as working,
-                 coalesce(copying, 0) as copying, progress, applied
-          from readback.position()`,
-        this.#options.lookTimeoutMs,
-      );
-      this.#answeredAt = performance.now();
+      const [look] = await withinMs(this.#position(), this.#options.lookTimeoutMs);
       return { kind: 'looked', look: { ...look, lost: this.#isLost(look) } };
     } catch {
       this.#unanswered();
       return { kind: 'unreachable' };
     }
+  }
+
+  /** An answer that comes too late is a sign of life, too. */
+  async #position(): Promise<[Asked]> {
+    const answer = await this.#options.watch<[Asked]>`
+      select subscribed, slot, coalesce(enabled, false) as enabled, worker is not null as working,
+             coalesce(copying, 0) as copying, progress, applied
+      from readback.position()`;
+    this.#answeredAt = performance.now();
+    return answer;
   }
 
   /** A server that has vanished from the network keeps its connections open, and what is sent over them waits. */

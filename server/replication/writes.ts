@@ -9,20 +9,18 @@ export interface Written<Row> {
   timeline: string;
 }
 
-type Position = Omit<Written<object>, 'rows'>;
-
 interface Waiting {
-  send: (connection: Sql) => Promise<readonly object[]>;
-  resolve: (written: Written<object>) => void;
+  /** Two statements, sent at once: the write, and the position behind it. Never fails. */
+  send: (connection: Sql) => Promise<void>;
   reject: (error: unknown) => void;
 }
 
-/** So many go over one connection at once: behind one that waits for a lock, so many less one wait with it. */
+/** So many go over one connection at once: they wait for each other's locks. */
 const MOST_TOGETHER = 4;
 
 /**
  * Writing statements, each with the flushed position behind its commit. They are transactions of their own. Where all
- * connections are taken, those that wait for one go over it together, and share the position behind the last of them.
+ * connections are taken, those that wait for one go over it together, one after the other.
  */
 export class Writes {
   readonly #writer: Sql;
@@ -37,14 +35,12 @@ export class Writes {
   }
 
   write<Row extends object>(statement: (sql: Sql) => Statement<Row>): Promise<Written<Row>> {
-    return new Promise((resolve, reject) => {
-      // In the caller's context, which traces know it by.
-      const send = AsyncLocalStorage.bind(async (connection: Sql): Promise<readonly object[]> =>
-        statement(connection).execute(),
-      );
-      this.#waiting.push({ send, resolve: resolve as Waiting['resolve'], reject });
-      if (this.#coming < this.#connections) void this.#serve();
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<Written<Row>>();
+    // In the caller's context, which traces know it by.
+    const send = AsyncLocalStorage.bind((connection: Sql) => sendOne(connection, statement).then(resolve, reject));
+    this.#waiting.push({ send, reject });
+    if (this.#coming < this.#connections) void this.#serve();
+    return promise;
   }
 
   async #serve(): Promise<void> {
@@ -52,23 +48,30 @@ export class Writes {
     const [reserved] = await Promise.allSettled([this.#writer.reserve()]);
     const share = this.#waiting.splice(0, Math.min(MOST_TOGETHER, Math.ceil(this.#waiting.length / this.#coming)));
     this.#coming--;
-    if (this.#waiting.length > 0 && this.#coming === 0) void this.#serve();
+    while (this.#coming < Math.min(this.#connections, Math.ceil(this.#waiting.length / MOST_TOGETHER)))
+      void this.#serve();
     if (reserved.status === 'rejected') return share.forEach(({ reject }) => reject(reserved.reason));
-    if (share.length > 0) await sendAll(reserved.value as Sql, share);
+    await Promise.all(share.map(({ send }) => send(reserved.value as Sql)));
     reserved.value.release();
   }
 }
 
-/** All are sent at once, each with a Sync of its own: each runs when the one before it has committed. Never fails. */
-async function sendAll(connection: Sql, share: Waiting[]): Promise<void> {
-  const written = share.map(({ send }) => send(connection));
-  const position = connection<[Position]>`
-    select flushed, left(pg_walfile_name(flushed), 8) as timeline from pg_current_wal_flush_lsn() as flushed`.execute();
-  const [behind, ...outcomes] = await Promise.allSettled([position, ...written]);
-  for (const [index, outcome] of outcomes.entries()) {
-    const { resolve, reject } = share[index]!;
-    if (outcome.status === 'rejected') reject(outcome.reason);
-    else if (behind.status === 'rejected') reject(behind.reason);
-    else resolve({ rows: outcome.value, ...behind.value[0] });
-  }
+/** Each has a Sync of its own: the second runs when the first has committed, and fails or not by itself. */
+async function sendOne<Row extends object>(
+  connection: Sql,
+  write: (sql: Sql) => Statement<Row>,
+): Promise<Written<Row>> {
+  const statement = write(connection).execute();
+  const [written, behind] = await Promise.allSettled([statement, positionOn(connection)]);
+  if (written.status === 'rejected') throw written.reason;
+  if (behind.status === 'rejected') throw behind.reason;
+  const [position] = wasSentAgain(statement) ? await positionOn(connection) : behind.value;
+  return { rows: written.value, ...position };
 }
+
+const positionOn = (connection: Sql) =>
+  connection<[Omit<Written<object>, 'rows'>]>`
+    select flushed, left(pg_walfile_name(flushed), 8) as timeline from pg_current_wal_flush_lsn() as flushed`.execute();
+
+/** Its plan was no longer good: the driver has sent it once more, behind the question for the position. */
+const wasSentAgain = (statement: object) => (statement as { retried?: unknown }).retried != null;

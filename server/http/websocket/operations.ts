@@ -98,10 +98,11 @@ async function prepare(
   const { session, address } = connection;
   let begun: Operation | undefined;
   try {
-    if (session!.isOver) return [new ClientError('UNAUTHENTICATED', 'The token of this websocket is over.')];
+    checkSession(session!);
     limits.checkSocket(Object.keys(subscriptions).length);
     const contextValue = await operations.begin({ ...wishes(payload), address, socket: session! });
     begun = contextValue;
+    checkSession(session!); // it may have ended, or the server may have begun to stop, meanwhile
     const query = trusted ? trusted.admit(payload.query, hashOf(payload)) : payload.query;
     const { document, errors } = documents.read(query);
     const operation = getOperationAST(document, payload.operationName) ?? undefined;
@@ -124,6 +125,10 @@ async function prepare(
     if (error instanceof GraphQLError) return [error];
     throw error;
   }
+}
+
+function checkSession({ isOver }: SocketSession): void {
+  if (isOver) throw new ClientError('UNAUTHENTICATED', 'The token of this websocket is over.');
 }
 
 const wishes = ({ extensions }: SubscribePayload) => ({

@@ -74,9 +74,8 @@ function terminate(this: WebSocket): void {
 }
 
 async function closeWhenAnswered(connection: Connection): Promise<void> {
-  const { running } = connection;
-  while (running && running.size > 0) {
-    await Promise.allSettled(running.values());
+  while (connection.running && connection.running.size > 0) {
+    await Promise.allSettled(connection.running.values());
     await turn(); // it is sent within the turn that it is made in
   }
   void goAway(connection);
@@ -86,7 +85,7 @@ async function closeWhenAnswered(connection: Connection): Promise<void> {
 function goAway(connection: Connection): Promise<void> {
   const reason = 'The server is stopping: connect again';
   const { session } = connection;
-  if (!session) connection.end(SERVICE_RESTART, reason);
-  else if (!session.isOver) session.close(SERVICE_RESTART, reason);
+  if (session && !session.isOver) session.close(SERVICE_RESTART, reason);
+  else connection.end(SERVICE_RESTART, reason);
   return connection.closed();
 }
