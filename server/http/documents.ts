@@ -11,16 +11,20 @@ const MOST = 500;
 /** Characters of all texts. */
 const MOST_TEXT = 5_000_000;
 
-/** Parses and validates each text once, and keeps what it found. */
-export class Documents {
-  readonly #schema: GraphQLSchema;
-  readonly #maxTokens: number;
-  readonly #known = new LRUCache<string, ReadDocument>({
+/** What is known of texts that clients send: of the latest, bounded by their number and their size. */
+export const keptByText = <Value extends object>() =>
+  new LRUCache<string, Value>({
     max: MOST,
     maxSize: MOST_TEXT,
     maxEntrySize: MOST_TEXT / 50,
     sizeCalculation: (_, text) => text.length + 1,
   });
+
+/** Parses and validates each text once, and keeps what it found. */
+export class Documents {
+  readonly #schema: GraphQLSchema;
+  readonly #maxTokens: number;
+  readonly #known = keptByText<ReadDocument>();
 
   constructor(schema: GraphQLSchema, maxTokens: number) {
     this.#schema = schema;

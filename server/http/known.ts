@@ -1,24 +1,15 @@
 import type { ApolloServerPlugin, GraphQLRequest } from '@apollo/server';
 import { getOperationAST, type DocumentNode, type OperationDefinitionNode } from 'graphql';
-import { LRUCache } from 'lru-cache';
+import { keptByText } from './documents.ts';
 
 export interface KnownOperation {
   document: DocumentNode;
   operation: OperationDefinitionNode;
 }
 
-const MOST = 500;
-/** Characters of all texts. */
-const MOST_TEXT = 5_000_000;
-
 /** Documents that Apollo Server has found valid, by their text. */
 export class KnownDocuments {
-  readonly #documents = new LRUCache<string, DocumentNode>({
-    max: MOST,
-    maxSize: MOST_TEXT,
-    maxEntrySize: MOST_TEXT / 50,
-    sizeCalculation: (_, text) => text.length + 1,
-  });
+  readonly #documents = keptByText<DocumentNode>();
 
   readonly plugin: ApolloServerPlugin = {
     requestDidStart: async () => ({

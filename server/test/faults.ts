@@ -13,11 +13,22 @@ export const holdApply = (replica: postgres.Sql) => lockUsers(replica, 'exclusiv
 /** Rows can be neither written nor read. */
 export const holdTable = (server: postgres.Sql) => lockUsers(server, 'access exclusive');
 
-async function lockUsers(server: postgres.Sql, mode: 'exclusive' | 'access exclusive'): Promise<() => Promise<void>> {
+const lockUsers = (server: postgres.Sql, mode: 'exclusive' | 'access exclusive') =>
+  hold(server, (sql) => sql.unsafe(`lock table users in ${mode} mode`));
+
+/** These users cannot be written. */
+export const holdRows = (server: postgres.Sql, ids: readonly string[]) =>
+  hold(server, (sql) => sql`select from users where id in ${sql(ids)} for update`);
+
+/** Keeps the locks of a statement. */
+async function hold(
+  server: postgres.Sql,
+  lock: (sql: postgres.TransactionSql) => PromiseLike<unknown>,
+): Promise<() => Promise<void>> {
   const held = Promise.withResolvers<void>();
   const locked = Promise.withResolvers<void>();
   const transaction = server.begin(async (sql) => {
-    await sql.unsafe(`lock table users in ${mode} mode`);
+    await lock(sql);
     locked.resolve();
     await held.promise;
   });

@@ -3,6 +3,7 @@ import { connect, type Sql } from '../db/connect.ts';
 import { Writes } from '../replication/writes.ts';
 import { users } from '../store/users.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
+import { holdRows } from './faults.ts';
 
 const CONNECTIONS = 2;
 let databases: TestDatabases;
@@ -26,22 +27,6 @@ afterAll(async () => {
   await databases.drop();
 });
 
-/** The first rows cannot be written until the result is called. */
-async function holdRows(count: number): Promise<() => Promise<void>> {
-  const locked = Promise.withResolvers<void>();
-  const held = Promise.withResolvers<void>();
-  const transaction = databases.primary.begin(async (sql) => {
-    await sql`select from users where id in ${sql(ids.slice(0, count))} for update`;
-    locked.resolve();
-    await held.promise;
-  });
-  await Promise.race([locked.promise, transaction]);
-  return async () => {
-    held.resolve();
-    await transaction;
-  };
-}
-
 const rename = (writes: Writes, index: number, username: string) =>
   writes.write((sql) => users.update(sql, ids[index]!, { username }));
 
@@ -51,7 +36,7 @@ test('writes that wait for a connection go over it together, each with its own o
   const reserve = () => (reservations++, writer.reserve());
   const counted = new Proxy(writer, { get: (sql, name) => (name === 'reserve' ? reserve : Reflect.get(sql, name)) });
   const writes = new Writes(counted, CONNECTIONS);
-  const release = await holdRows(CONNECTIONS);
+  const release = await holdRows(databases.primary, ids.slice(0, CONNECTIONS));
   const names = ids.map((_, index) => (index === 5 ? 'new0' : `new${index}`));
   const write = (name: string, index: number) => rename(writes, index, name);
   const first = names.slice(0, CONNECTIONS).map(write);
@@ -75,7 +60,7 @@ test('writes that wait for a connection go over it together, each with its own o
 
 test('a write that waits for a row holds up no other while a connection is free', async () => {
   const writes = new Writes(writer, CONNECTIONS);
-  const release = await holdRows(1);
+  const release = await holdRows(databases.primary, ids.slice(0, 1));
   const waits = rename(writes, 0, 'late');
   for (let index = 10; index < 15; index++) {
     const { rows } = await rename(writes, index, `newer${index}`);
@@ -83,4 +68,24 @@ test('a write that waits for a row holds up no other while a connection is free'
   }
   await release();
   expect((await waits).rows[0]!.username).toBe('late');
+});
+
+test('a write that is sent again, as its plan is gone, has a position behind it all the same', async () => {
+  const writes = new Writes(writer, CONNECTIONS);
+  // Prepared on both connections, and forgotten there.
+  for (let round = 0; round < 2; round++)
+    await Promise.all([0, 1].map((index) => rename(writes, index, `old${index}`)));
+  const connections = await Promise.all([writer.reserve(), writer.reserve()]);
+  for (const connection of connections) {
+    const [row] = await connection`select name from pg_prepared_statements where statement like 'update%'`;
+    await connection.unsafe(`deallocate "${row!['name']}"`);
+    connection.release();
+  }
+  for (const index of [0, 1]) {
+    const [before] = await databases.primary<{ lsn: string }[]>`
+      select (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::text as lsn`;
+    const { rows, flushed } = await rename(writes, index, `again${index}`);
+    expect(rows[0]!.username).toBe(`again${index}`);
+    expect(flushed).toBeGreaterThan(BigInt(before!.lsn));
+  }
 });
