@@ -1,5 +1,5 @@
 import type postgres from 'postgres';
-import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { CreateUserDocument, ReplicationDocument, UserDocument } from '../../schema/generated/operations.ts';
 import { withServers } from '../operate/servers.ts';
 import { verify } from '../operate/verify/verify.ts';
@@ -14,9 +14,13 @@ import { subscribeTo } from './subscribe.ts';
 let cluster: OwnCluster;
 let databases: TestDatabases;
 let servers: TestServer[] = [];
+/** Of what a test has under way. They come first: a replica that is paused holds up all that follows. */
+let endings: (() => unknown)[] = [];
 beforeAll(async () => void (cluster = await startCluster()));
 afterAll(() => cluster.stop());
 afterEach(async () => {
+  for (const end of endings) await end();
+  endings = [];
   for (const server of servers) await server.stop();
   servers = [];
   await databases.primary`alter system reset all`;
@@ -85,7 +89,7 @@ function readBack(server: Started) {
       reads++;
     }
   })();
-  onTestFinished(() => void (isOver = true));
+  endings.push(() => ((isOver = true), work.catch(() => {})));
   return {
     end: async () => {
       isOver = true;
@@ -128,7 +132,7 @@ test(
     const { cursor } = await nextChange(events);
     const reading = readBack(one);
     const go = await pauseWorker(replica);
-    onTestFinished(go);
+    endings.push(go);
 
     await fillWal(databases.primary, 48);
     const slot = async (server: Started) => (await server.replicas())[0]!.slot;
@@ -141,7 +145,8 @@ test(
         advice: expect.stringMatching(/^The slot of replica-1 holds \d+ MB/),
       });
     expect((await one.rest('GET', '/health')).body).toMatchObject({ status: 'degraded' });
-    expect(one.logged('find out why the replica does not apply')).toBe(1);
+    // Once more if it had doubled meanwhile: the slot begins up to two segments before what was written here.
+    expect([1, 2]).toContain(one.logged('find out why the replica does not apply'));
 
     await fillWal(databases.primary, 64);
     await expect.poll(() => one.state(), WITHIN).toBe('LOST');
