@@ -3,6 +3,8 @@
  * `2026-01-31T12:00:00.123456Z`.
  */
 export function isoTimestamp(text: string): string {
+  // As sessions in UTC send it: a page has many.
+  if (text.endsWith('+00') && text[10] === ' ') return `${text.slice(0, 10)}T${text.slice(11, -3)}Z`;
   const iso = text.replace(' ', 'T').replace(/\+00(:00)?$/, 'Z');
   return iso.endsWith('Z') ? iso : toUtc(iso);
 }
