@@ -55,6 +55,7 @@ async function timed(variant, { primary, replica }, commits) {
     return { committed: performance.now(), event, bell };
   };
   await live(commit);
+  for (let n = 0; n < 2 * commits; n++) await (await commit(`Uncounted ${n}`)).event; // the server warms up
   const [events, bells] = [[], []];
   for (let n = 0; n < commits; n++) {
     const { committed, event, bell } = await commit(`Event ${n}`);
