@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --min-semi-space-size=16
+#!/usr/bin/env -S node --min-semi-space-size=32 --max-semi-space-size=32
 import 'dotenv/config';
 import 'reflect-metadata';
 import { enableCompileCache } from 'node:module';

@@ -9,9 +9,10 @@ export const modules = join(root, 'node_modules');
 export const node24 = join(modules, 'node/bin/node');
 /**
  * For Node, where it serves. Requests leave much behind that lives for milliseconds: from the start there is room for
- * it, which takes a tenth off the processor time of large answers, and 12 MB. The first line of server/main.ts has it, too.
+ * it, which takes a fifth off the processor time of large answers, and up to 50 MB under load. The first line of
+ * server/main.ts has it, too.
  */
-export const serverFlags = ['--min-semi-space-size=16'];
+export const serverFlags = ['--min-semi-space-size=32', '--max-semi-space-size=32'];
 
 const children = new Set();
 const received = new Set();
