@@ -11,16 +11,39 @@ const MOST = 100;
 /** The order where none is asked for. */
 export const NEWEST_FIRST = { field: 'CREATED_AT', direction: 'DESC' } as const;
 
-export interface Connection<Node> {
-  nodes: Node[];
-  readonly edges: { cursor: string; node: Node }[];
-  pageInfo: {
-    hasNextPage: boolean;
-    hasPreviousPage: boolean;
-    readonly startCursor: string | null;
-    readonly endCursor: string | null;
-  };
-  readonly totalCount: Promise<number>;
+/** A page as Relay has it. What is a getter is worked out only where it is selected. */
+export class Connection<Node> {
+  readonly nodes: readonly Node[];
+  readonly #cursorOf: (node: Node) => string;
+  readonly #neighbours: () => { hasNextPage: boolean; hasPreviousPage: boolean };
+  readonly #count: () => Promise<number>;
+
+  constructor(
+    nodes: readonly Node[],
+    cursorOf: (node: Node) => string,
+    neighbours: () => { hasNextPage: boolean; hasPreviousPage: boolean },
+    count: () => Promise<number>,
+  ) {
+    this.nodes = nodes;
+    this.#cursorOf = cursorOf;
+    this.#neighbours = neighbours;
+    this.#count = count;
+  }
+
+  get edges() {
+    return this.nodes.map((node) => ({ cursor: this.#cursorOf(node), node }));
+  }
+
+  get pageInfo() {
+    const [first, last] = [this.nodes[0], this.nodes.at(-1)];
+    const startCursor = first === undefined ? null : this.#cursorOf(first);
+    const endCursor = last === undefined ? null : this.#cursorOf(last);
+    return { ...this.#neighbours(), startCursor, endCursor };
+  }
+
+  get totalCount(): Promise<number> {
+    return this.#count();
+  }
 }
 
 /** One page of the rows in `scope`, in `order`. */
@@ -36,26 +59,12 @@ export async function connect<Scope, Row extends { id: string }, Field extends s
   const rows = await loaders.load(pages, { scope, page });
   const nodes = rows.slice(0, page.limit);
   if (page.backward) nodes.reverse();
-  const cursorOf = (node: Row | undefined) => node && encodeCursor(order, positionOf(node, column));
-  // What is a getter is worked out only where it is selected.
-  return {
+  return new Connection(
     nodes,
-    get edges() {
-      return nodes.map((node) => ({ cursor: cursorOf(node)!, node }));
-    },
-    pageInfo: {
-      ...neighbours(page, rows.length > page.limit),
-      get startCursor() {
-        return cursorOf(nodes[0]) ?? null;
-      },
-      get endCursor() {
-        return cursorOf(nodes.at(-1)) ?? null;
-      },
-    },
-    get totalCount() {
-      return loaders.load(counts, scope);
-    },
-  };
+    (node) => encodeCursor(order, positionOf(node, column)),
+    () => neighbours(page, rows.length > page.limit),
+    () => loaders.load(counts, scope),
+  );
 }
 
 /** Checks the arguments, and turns them into one keyset page. */
