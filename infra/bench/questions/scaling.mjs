@@ -1,7 +1,8 @@
 import { startBed } from '../bed/bed.mjs';
 import { cpuMs, databaseCpuMs } from '../bed/processes.mjs';
 import { startVariant } from '../bed/variants.mjs';
-import { measure, pressed } from './http.mjs';
+import { press } from '../load/press.mjs';
+import { measure, pressed, requestsFor } from './http.mjs';
 import { pointAsks } from './point.mjs';
 import { updateAsks } from './update.mjs';
 
@@ -43,16 +44,15 @@ async function spent({ bed, servers, seconds, name }, ask, as) {
   const started = [];
   try {
     for (let index = 0; index < servers; index++) started.push(await startVariant('readback', bed, { as }));
-    const press = () =>
-      Promise.all(started.map((each) => pressed(each, ask, { ...bed, connections: CONNECTIONS, seconds })));
-    await press();
+    const load = { connections: CONNECTIONS, seconds };
+    await Promise.all(started.map((variant) => pressed(variant, ask, { ...bed, ...load })));
     const before = cpuNow(started, bed.dir);
-    const rates = await press();
+    const rates = await Promise.all(
+      started.map((variant) => press(variant.url, requestsFor(variant, ask, bed.users), load)),
+    );
     const after = cpuNow(started, bed.dir);
     const perSecond = rates.reduce((sum, rate) => sum + rate.perSecond, 0);
-    // What is counted lasts as long as the load and the second that goes ahead of it.
-    const requests = perSecond * (seconds + 1);
-    const each = (part) => ((after[part] - before[part]) * 1000) / requests;
+    const each = (part) => ((after[part] - before[part]) * 1000) / (perSecond * seconds);
     return { name, perSecond, server: each('server'), primary: each('primary'), replicas: each('replicas') };
   } finally {
     for (const variant of started) await variant.stop();
