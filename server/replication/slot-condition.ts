@@ -61,7 +61,7 @@ export function adviceOf({ condition, isActive, replica, heldBytes, owedBytes, r
   const whose = replica ?? 'a replica that this server does not know';
   const holds = `holds ${megabytes(heldBytes ?? 0)} of the primary's WAL${isActive ? '' : ', and nobody reads it'}`;
   if ((condition === 'large' || condition === 'excessive') && (owedBytes ?? 0) < (heldBytes ?? 0) / 2)
-    return `The slot of ${whose} ${holds}, mostly for a transaction that is open there: end that (readback doctor names it).`;
+    return `The slot of ${whose} ${holds}, though the replica has most of it: the primary lets go of that within a minute, or when a transaction that is open there ends (readback doctor names it).`;
   switch (condition) {
     case 'well':
       return null;
