@@ -14,9 +14,12 @@ import { Primary } from './replication/primary.ts';
 import { Replica } from './replication/replica.ts';
 import { SlotWatch } from './replication/slots.ts';
 import type { ReplicaState, ReplicaView } from './replication/state.ts';
+import { WRITES_PIPELINE } from './replication/writes.ts';
 import { giveUpSlot } from './store/slots.ts';
 
-type PoolOptions = Pick<ConnectOptions, 'role' | 'max' | 'closed' | 'notified' | 'pooled'> & { name: string };
+type PoolOptions = Pick<ConnectOptions, 'role' | 'max' | 'pipeline' | 'closed' | 'notified' | 'pooled'> & {
+  name: string;
+};
 
 const END_TIMEOUT_S = 3;
 const OUTDATED =
@@ -110,12 +113,15 @@ export function openPrimary(config: Config, pools: Pools, urls: DatabaseUrls): P
   const closed = () => primary.lost();
   const primary: Primary = new Primary(
     {
-      writer: pools.openFor('writes', urls, { max: config.PRIMARY_POOL_SIZE, name: 'writes' }),
+      writer: pools.openFor('writes', urls, {
+        max: config.PRIMARY_POOL_SIZE,
+        pipeline: WRITES_PIPELINE,
+        name: 'writes',
+      }),
       reader: pools.openFor('reads', urls, { max: config.PRIMARY_READS_MAX, name: 'reads of the primary' }),
       watch: pools.open(urls.url, { role: 'readback_reader', max: 1, name: 'watch of the primary', closed }),
     },
     {
-      writers: config.PRIMARY_POOL_SIZE,
       lookTimeoutMs: config.DB_CONNECT_TIMEOUT_MS,
       silent: () => pools.leavePrimary(urls),
     },

@@ -25,6 +25,8 @@ export interface ConnectOptions {
   role?: 'readback_writer' | 'readback_reader' | 'readback_pruner';
   /** Connections at most. */
   max: number;
+  /** Statements that wait on a connection for the one that runs there, while all connections are taken, at most. Left out: 100. */
+  pipeline?: number;
   connectTimeoutMs: number;
   /** Left out: no limit. */
   statementTimeoutMs?: number;
@@ -53,6 +55,7 @@ export function connect(text: string, options: ConnectOptions): Sql {
     ...hostsOf(url, options.connections),
     ...(ssl !== undefined && { ssl }),
     max: options.max,
+    ...(options.pipeline !== undefined && { max_pipeline: options.pipeline }),
     connect_timeout: options.connectTimeoutMs / 1000,
     backoff: (attempt: number) => Math.min(0.05 * 2 ** attempt, 1),
     // Connections last: one that closes has a reason, which `closed` is told.

@@ -1,11 +1,12 @@
 import type { PoolObserver, Turn } from '../lib/observer.ts';
-import type { Sql } from './connect.ts';
+import type { Sql, Statement } from './connect.ts';
 
 /** The driver's query. A connection makes it active when its turn has come, and whoever settles it makes it inactive. */
 interface DriverQuery {
   strings: readonly string[];
   handler: (query: DriverQuery) => unknown;
   active: boolean;
+  executed: boolean;
   [ACTIVE]: boolean;
   [TURN]?: Turn;
 }
@@ -61,6 +62,24 @@ function follow(made: unknown, observer: PoolObserver, isReserved: boolean): unk
     return send(sent);
   };
   return made;
+}
+
+export interface DriverConnection {
+  execute: (query: unknown) => unknown;
+}
+
+/** Sends a statement over a connection of the pool that has one under way, rather than over any. */
+export function sendOn<Row extends object>(
+  connection: DriverConnection,
+  sql: Sql,
+  statement: Statement<Row>,
+): Statement<Row> {
+  const query = statement as unknown as DriverQuery;
+  query.executed = true;
+  const turn = observers.get(sql)?.statement(query.strings[0]!, true);
+  if (turn) query[TURN] = turn;
+  connection.execute(query);
+  return statement;
 }
 
 /** One accessor for all of the driver's queries: one on each would cost each query the shape that makes it quick. */

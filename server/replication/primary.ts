@@ -5,7 +5,7 @@ import { parseLsn, type Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
 import { slotRows } from '../store/slots.ts';
 import { LagClock } from './lag.ts';
-import { Writes } from './writes.ts';
+import { write } from './writes.ts';
 
 export interface PrimaryConnections {
   /** As readback_writer. */
@@ -25,8 +25,6 @@ interface IdentityRow {
 }
 
 export interface PrimaryOptions {
-  /** Connections of the writer. */
-  writers: number;
   /** An answer that takes longer says that the primary is away. */
   lookTimeoutMs: number;
   /** It did not answer in that time: connections to it are given up. */
@@ -38,7 +36,6 @@ export class Primary {
   readonly clock = new LagClock();
   readonly #connections: PrimaryConnections;
   readonly #options: PrimaryOptions;
-  readonly #writes: Writes;
   #history: History | undefined;
   /** The watch was lost since it was looked last: another server may be the primary by now. */
   #isDoubtful = true;
@@ -47,7 +44,6 @@ export class Primary {
   constructor(connections: PrimaryConnections, options: PrimaryOptions) {
     this.#connections = connections;
     this.#options = options;
-    this.#writes = new Writes(connections.writer, options.writers);
   }
 
   get writer(): Sql {
@@ -86,7 +82,8 @@ export class Primary {
     statement: (sql: Sql) => Statement<Row>,
   ): Promise<{ rows: readonly Row[]; lsn: Lsn }> {
     try {
-      const { rows, flushed, timeline } = await this.#writes.write(statement);
+      const { writer } = this.#connections;
+      const { rows, flushed, timeline } = await write(writer, statement(writer));
       await this.#expect(parseInt(timeline, 16));
       this.#sawPosition(flushed);
       return { rows, lsn: flushed };

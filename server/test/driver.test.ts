@@ -84,3 +84,40 @@ test('a statement that cannot be sent fails itself, and not the one before it', 
   const all = [ask(1, 0.1), ask(undefined, 0), ask(3, 0)].map((query) => numberOf(query.execute()));
   expect(await Promise.all(all)).toEqual([1, 'UNDEFINED_VALUE', 3]);
 });
+
+test('statements that are sent again, as their plans are gone, get their own answers', async () => {
+  const ask = (n: number) => sql<{ n: number }[]>`select ${n}::int as n`;
+  const other = (n: number) => sql<{ n: number }[]>`select ${n}::int + 1000 as n`;
+  for (let round = 0; round < 3; round++) {
+    await ask(0);
+    await sql`deallocate all`;
+    const all = [ask(1), ask(2), ask(3), other(4), ask(5)].map((query) => numberOf(query.execute()));
+    expect(await Promise.all(all)).toEqual([1, 2, 3, 1004, 5]);
+  }
+});
+
+test('a statement that waits to be sent again is cancelled alone', async () => {
+  const ask = (n: number, seconds: number) => sql<{ n: number }[]>`select ${n}::int as n, pg_sleep(${seconds}) as p`;
+  await ask(0, 0);
+  const [row] = await sql`select name from pg_prepared_statements where statement like '%as p'`;
+  const behind = (n: number) => sql<{ n: number }[]>`select ${n}::int as n, pg_sleep(0.3)`;
+  await behind(0);
+  await sql.unsafe(`deallocate "${row!['name']}"`);
+  const [gone, next] = [ask(1, 0).execute(), behind(2).execute()];
+  const numbers = Promise.all([numberOf(gone), numberOf(next)]);
+  await expect.poll(() => (gone as { retried?: unknown }).retried, { interval: 5 }).toBeDefined();
+  gone.cancel();
+  expect(await numbers).toEqual(['57014', 2]);
+});
+
+test('a statement that waits for a connection when its pool ends fails', async () => {
+  const own = connect(databases.config.primary.url, {
+    max: 1,
+    connectTimeoutMs: 2000,
+    applicationName: 'readback test',
+  });
+  const waits = numberOf(own<{ n: number }[]>`select 1 as n`.execute());
+  await setImmediate();
+  await own.end();
+  expect(await waits).toBe('CONNECTION_ENDED');
+});
