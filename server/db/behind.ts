@@ -1,10 +1,9 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Sql, Statement } from './connect.ts';
-import { sendOn, type DriverConnection } from './observed.ts';
+import { observedOnHeld } from './observed.ts';
 
 /** The driver's, as of `behind`: see infra/patches. */
 interface DriverStatement {
-  options: { behind?: (connection: DriverConnection) => void };
+  options: { behind?: (connection: { execute: (statement: unknown) => void }) => void };
 }
 
 /**
@@ -18,12 +17,15 @@ export async function withBehind<First extends object, Second extends object>(
   first: Statement<First>,
   second: (sql: Sql) => Statement<Second>,
 ): Promise<[readonly First[], readonly Second[]]> {
-  let sent: Promise<readonly Second[]> | undefined;
-  // In the caller's context, which traces know it by.
-  (first as unknown as DriverStatement).options.behind = AsyncLocalStorage.bind((connection: DriverConnection) => {
-    sent = sendOn(connection, sql, second(sql));
+  const make = () => observedOnHeld(sql, second(sql));
+  // Made here, in the caller's context, which traces know it by.
+  const made = make();
+  let sent: Statement<Second> | undefined;
+  (first as unknown as DriverStatement).options.behind = (connection) => {
+    sent = sent ? make() : made;
     void sent.catch(() => {}); // the first says why
-  });
+    connection.execute(sent);
+  };
   const rows = await first;
   return [rows, await sent!];
 }

@@ -64,21 +64,12 @@ function follow(made: unknown, observer: PoolObserver, isReserved: boolean): unk
   return made;
 }
 
-export interface DriverConnection {
-  execute: (query: unknown) => unknown;
-}
-
-/** Sends a statement over a connection of the pool that has one under way, rather than over any. */
-export function sendOn<Row extends object>(
-  connection: DriverConnection,
-  sql: Sql,
-  statement: Statement<Row>,
-): Statement<Row> {
+/** A statement that goes over a connection which is held already, by the driver's own means: awaiting it sends nothing. */
+export function observedOnHeld<Row extends object>(sql: Sql, statement: Statement<Row>): Statement<Row> {
   const query = statement as unknown as DriverQuery;
   query.executed = true;
   const turn = observers.get(sql)?.statement(query.strings[0]!, true);
   if (turn) query[TURN] = turn;
-  connection.execute(query);
   return statement;
 }
 

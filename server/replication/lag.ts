@@ -6,6 +6,8 @@ interface Sample {
 }
 
 const MOST_SAMPLES = 300;
+/** Samples of one moment: the latest stands for all. */
+const MOMENT_MS = 2;
 
 /** When the primary was where: tells how old a replica's state is. Times are milliseconds of one monotonic clock. */
 export class LagClock {
@@ -18,6 +20,8 @@ export class LagClock {
 
   add(at: number, lsn: Lsn): void {
     if (this.latest !== null && lsn <= this.latest) return;
+    const before = this.#samples.at(-2);
+    if (before && at - before.at < MOMENT_MS) this.#samples.pop();
     this.#samples.push({ at, lsn });
     if (this.#samples.length > MOST_SAMPLES) this.#samples.splice(this.#leastTelling(at), 1);
   }
