@@ -37,8 +37,6 @@ export async function* snapshot(
     const place = await placeOf(sql);
     for (const table of tables) {
       for (let after: string | null = null; ;) {
-        // What the driver sends after a loss goes out on a new connection: outside of the transaction.
-        if (losses() !== before) throw away();
         const rows: SnapshotImage[] = await rowsAfter(sql, table.table, table.keyColumn, after, BATCH);
         for (const { key, image } of rows) yield { table: table.table, key, image, place };
         if (rows.length < BATCH) break;
@@ -49,11 +47,9 @@ export async function* snapshot(
   } catch (error) {
     throw losses() === before ? error : away();
   } finally {
-    // A connection that was lost has left the transaction, and gone back to the pool, by itself.
-    if (losses() === before) {
-      await sql`rollback`.catch(() => undefined);
-      connection.release();
-    }
+    // Of a connection that was lost, both do nothing: it has left the transaction, and gone back to the pool, by itself.
+    await sql`rollback`.catch(() => undefined);
+    connection.release();
   }
 }
 

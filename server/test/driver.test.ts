@@ -138,3 +138,14 @@ test('when its pool ends, a statement has the connection that is opened for it, 
   await own.end();
   expect(await Promise.all(both)).toEqual([1, 'CONNECTION_ENDED']);
 });
+
+test('what is asked over a reserved connection that was lost fails, and goes over no other one', async () => {
+  const held = await sql.reserve();
+  const [row] = await held<{ pid: number }[]>`select pg_backend_pid() as pid`;
+  await databases.primary`select pg_terminate_backend(${row!.pid}, 5000)`;
+  await expect.poll(() => held`select 1`.then(() => 'answered', codeOf), { interval: 5 }).toBe('CONNECTION_CLOSED');
+  expect(await numberOf(sql<{ n: number }[]>`select 1 as n`)).toBe(1);
+  expect(await held`select 1`.then(() => 'answered', codeOf)).toBe('CONNECTION_CLOSED');
+  held.release();
+  expect(await numberOf(sql<{ n: number }[]>`select 2 as n`)).toBe(2);
+});
