@@ -127,6 +127,24 @@ test('a statement that waits to be sent again is cancelled alone', async () => {
   expect(await numbers).toEqual(['57014', 2]);
 });
 
+test('a transaction that begins while a statement waits to be sent again is one', async () => {
+  await sql`deallocate all`;
+  const ask = (n: number, seconds: number) => sql<{ n: number }[]>`select ${n}::int as n, pg_sleep(${seconds}) as q`;
+  const behind = (n: number) => sql<{ n: number }[]>`select ${n}::int as n, pg_sleep(0.3) as r`;
+  await Promise.all([ask(0, 0), behind(0)]);
+  const [row] = await sql`select name from pg_prepared_statements where statement like '%as q'`;
+  await sql.unsafe(`deallocate "${row!['name']}"`);
+  const [gone, next] = [ask(1, 0).execute(), behind(2).execute()];
+  const numbers = Promise.all([numberOf(gone), numberOf(next)]);
+  await expect.poll(() => (gone as { retried?: unknown }).retried, { interval: 5 }).toBeDefined();
+  const xids = await sql.begin(async (own) => {
+    const ask = async () => (await own`select pg_current_xact_id()::text as xid`)[0]!['xid'] as string;
+    return [await ask(), await ask()];
+  });
+  expect(xids[0]).toBe(xids[1]);
+  expect(await numbers).toEqual([1, 2]);
+});
+
 test('when its pool ends, a statement has the connection that is opened for it, and one without any fails', async () => {
   const own = connect(databases.config.primary.url, {
     max: 1,

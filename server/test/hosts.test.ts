@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CreateUserDocument } from '../../schema/generated/operations.ts';
 import { connect } from '../db/connect.ts';
@@ -17,6 +19,14 @@ const NOBODY = { host: '127.0.0.1', port: 1 };
 function withHosts(text: string, make: (port: number) => { host: string; port: number }[]): string {
   const url = parseDatabaseUrl(text);
   return formatDatabaseUrl({ ...url, hosts: make(url.hosts[0]!.port) });
+}
+
+/** Takes connections, and says nothing. */
+async function silentNetwork() {
+  const connections = new Set<Socket>();
+  const network = createServer((socket) => void connections.add(socket.on('error', () => {}))).listen(0, '127.0.0.1');
+  await once(network, 'listening');
+  return { network, connections };
 }
 
 const open = (url: string) => connect(url, { max: 2, connectTimeoutMs: 2000, applicationName: 'readback test' });
@@ -47,6 +57,23 @@ test('where no host answers, a statement fails at once, and so do those that wai
   expect(codes).toEqual(Array(5).fill('ECONNREFUSED'));
   expect(await sql.reserve().catch((error: { code: string }) => error.code)).toBe('ECONNREFUSED');
   await sql.end({ timeout: 1 });
+});
+
+test('a pool that ends while a host keeps silent tries no other', async () => {
+  const { network, connections } = await silentNetwork();
+  const silent = { host: '127.0.0.1', port: (network.address() as AddressInfo).port };
+  const url = withHosts(databases.config.primary.url, (port) => [silent, { host: '127.0.0.1', port }]);
+  const sql = connect(url, { max: 1, connectTimeoutMs: 5000, applicationName: 'ended' });
+  const asked = sql`select 1`.catch((error: { code: string }) => error.code);
+  await expect.poll(() => connections.size).toBe(1);
+  await sql.end({ timeout: 0 });
+  expect(await asked).toBe('CONNECTION_DESTROYED');
+  for (const socket of connections) socket.destroy();
+  network.close();
+  // Whoever went on to the other host began before this one.
+  const other = open(databases.config.primary.url);
+  expect(await other`select from pg_stat_activity where application_name = 'ended'`).toHaveLength(0);
+  await other.end({ timeout: 1 });
 });
 
 test('a primary that falls silent is left: its connections are closed, and writes go on over new ones', async () => {

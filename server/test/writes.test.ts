@@ -43,6 +43,8 @@ test('where all connections are taken, writes go over them together, each with i
   await prepareBoth();
   const release = await holdRows(databases.primary, ids.slice(0, 1));
   const names = ids.map((_, index) => (index === 5 ? 'new1' : `new${index}`));
+  const [before] = await databases.primary<{ lsn: string }[]>`
+    select (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::text as lsn`;
   let settled = 0;
   const writes = names.map((name, index) => rename(index, name).finally(() => settled++));
   const all = Promise.allSettled(writes);
@@ -55,6 +57,7 @@ test('where all connections are taken, writes go over them together, each with i
   for (const [index, outcome] of outcomes.entries()) {
     if (outcome.status === 'rejected') continue;
     expect(outcome.value.rows).toMatchObject([{ id: ids[index], username: names[index] }]);
+    expect(outcome.value.flushed).toBeGreaterThan(BigInt(before!.lsn));
     const [row] = await databases.primary`
       select pg_current_wal_flush_lsn() >= ${outcome.value.flushed.toString()}::numeric + '0/0'::pg_lsn as is_past`;
     expect(row).toEqual({ is_past: true });
