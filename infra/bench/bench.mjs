@@ -1,11 +1,7 @@
-/**
- * Readback beside other servers, on the same fresh databases: npm run bench. METHOD.md tells how, and why.
- *
- *   npm run bench -- [--only QUESTION,…] [--variants NAME,…] [--rounds N] [--seconds N] [--quick] [--draw] [--list]
- */
-import { parseArgs } from 'node:util';
+/** Readback beside other servers, on the same fresh databases: npm run bench. METHOD.md tells how, and why. */
 import { startBed, stopBeds } from './bed/bed.mjs';
 import { stopChildren } from './bed/processes.mjs';
+import { readOptions, usage } from './options.mjs';
 import { questions } from './questions/questions.mjs';
 import { draw } from './report/draw.mjs';
 import { describeMachine, plainMachine } from './report/machine.mjs';
@@ -13,30 +9,16 @@ import { readResults, saveAnswer } from './report/results.mjs';
 import { plainTable } from './report/table.mjs';
 import { plainTargets } from './report/targets.mjs';
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    variants: { type: 'string' },
-    rounds: { type: 'string' },
-    seconds: { type: 'string' },
-    users: { type: 'string' },
-    quick: { type: 'boolean', default: false },
-    draw: { type: 'boolean', default: false },
-    list: { type: 'boolean', default: false },
-  },
-});
+const options = optionsOrEnd();
+const { quick, rounds, seconds, users } = options;
 
-const { quick } = values;
-const rounds = number('rounds', quick ? 1 : 3);
-const seconds = number('seconds', quick ? 1 : 3);
-const users = number('users', quick ? 10_000 : 100_000);
-const ids = questions.map(({ id }) => id);
-
-function number(name, fallback) {
-  const value = Number(values[name] ?? fallback);
-  if (!Number.isInteger(value) || value < 1)
-    throw new Error(`--${name} ${values[name]}: expected a whole number from 1`);
-  return value;
+function optionsOrEnd() {
+  try {
+    return readOptions(process.argv.slice(2), questions);
+  } catch (error) {
+    console.error(`${error.message}\n\n${usage}`);
+    process.exit(2);
+  }
 }
 
 const started = performance.now();
@@ -45,18 +27,9 @@ const say = (line) => console.log(`${((performance.now() - started) / 1000).toFi
 let opened;
 const bed = async () => (opened ??= await startBed({ users, say }));
 
-function chosen() {
-  return (values.only?.split(',') ?? ids).map((id) => {
-    const question = questions.find((each) => each.id === id);
-    if (!question) throw new Error(`--only ${id}: expected some of ${ids.join(', ')}`);
-    return question;
-  });
-}
-
 function variantsOf({ id, variants }) {
-  const wanted = values.variants?.split(',');
-  const left = variants.filter((name) => !wanted || wanted.includes(name));
-  if (left.length === 0) say(`${id}: none of ${values.variants} answers it, only ${variants.join(', ')}`);
+  const left = variants.filter((name) => options.variants?.includes(name) ?? true);
+  if (left.length === 0) say(`${id}: none of ${options.variants} answers it, only ${variants.join(', ')}`);
   return left;
 }
 
@@ -74,7 +47,7 @@ async function ask(question) {
 /** One that fails leaves its last answer as it was, and the others their turn. */
 async function measureAll() {
   try {
-    for (const question of chosen()) await ask(question).catch((error) => failed(question, error));
+    for (const question of options.questions) await ask(question).catch((error) => failed(question, error));
     if (opened) console.log(`Measured on ${plainMachine(await describeMachine(opened))}.\n`);
   } finally {
     await stopAll();
@@ -99,11 +72,16 @@ async function stopAll() {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
   process.once(signal, () => void stopAll().finally(() => process.exit(1)));
 
-if (values.list) {
+if (options.help) {
+  console.log(usage);
+} else if (options.list) {
   for (const { id, title, variants } of questions) console.log(`${id.padEnd(20)} ${title} (${variants.join(', ')})`);
 } else {
-  if (!values.draw) await measureAll();
+  if (!options.draw) await measureAll();
   const results = readResults();
   console.log(plainTargets(results.questions));
-  await draw(results, ids);
+  await draw(
+    results,
+    questions.map(({ id }) => id),
+  );
 }
