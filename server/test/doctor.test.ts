@@ -2,7 +2,7 @@ import type postgres from 'postgres';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { freshDatabases, type TestDatabases } from './databases.ts';
 import { examine, faults, fixAll } from './doctor.ts';
-import { holdApply } from './faults.ts';
+import { dropSlot, holdApply } from './faults.ts';
 
 let databases: TestDatabases;
 let primary: postgres.Sql;
@@ -46,14 +46,6 @@ const disable = async () => {
   await slotIs(false);
 };
 
-/** The subscription loses its slot, and knows nothing of it. */
-const dropSlot = async () => {
-  const { slot } = await subscription();
-  await disable();
-  await primary`select pg_drop_replication_slot(${slot})`;
-  await replica`alter subscription readback enable`;
-};
-
 test('a pair that is well has no faults', async () => {
   expect(await examine(databases.config)).toEqual([]);
 });
@@ -88,7 +80,7 @@ const MENDED: Fault[] = [
   },
   {
     fault: 'the slot is gone',
-    plant: dropSlot,
+    plant: () => dropSlot(primary, replica),
     found: ['replica-1 slot-missing'],
   },
   {

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import postgres from 'postgres';
+import { expect } from 'vitest';
 import { exists, until } from '../../infra/cluster/processes.ts';
 import type { TestCluster } from './cluster.ts';
 
@@ -44,11 +45,27 @@ export async function disableSubscription(replica: postgres.Sql): Promise<() => 
   return async () => void (await replica`alter subscription readback enable`);
 }
 
-/** The connection over which changes stream breaks; the replica opens it again by itself. */
-export async function cutOff(primary: postgres.Sql, replica: postgres.Sql): Promise<() => void> {
+/** The name of the slot that the replica reads from. */
+export async function slotOf(replica: postgres.Sql): Promise<string> {
   const [row] =
     await replica`select subslotname from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`;
-  await primary`select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = ${row!['subslotname']} and active`;
+  return row!['subslotname'] as string;
+}
+
+/** The subscription loses its slot, and knows nothing of it. */
+export async function dropSlot(primary: postgres.Sql, replica: postgres.Sql): Promise<void> {
+  const slot = await slotOf(replica);
+  const enable = await disableSubscription(replica);
+  // The worker ends a moment after the statement; until then the slot is active, and cannot be dropped.
+  const dropIt = async () =>
+    (await primary`select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = ${slot}`).length;
+  await expect.poll(dropIt, { timeout: 10_000, interval: 20 }).toBe(1);
+  await enable();
+}
+
+/** The connection over which changes stream breaks; the replica opens it again by itself. */
+export async function cutOff(primary: postgres.Sql, replica: postgres.Sql): Promise<() => void> {
+  await primary`select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = ${await slotOf(replica)} and active`;
   return () => {};
 }
 

@@ -6,7 +6,7 @@ import { verify } from '../operate/verify/verify.ts';
 import { startCluster, type OwnCluster } from './cluster.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
 import { examine, faults, fixAll } from './doctor.ts';
-import { disableSubscription, pauseWorker } from './faults.ts';
+import { disableSubscription, dropSlot, pauseWorker, slotOf } from './faults.ts';
 import { startServer, type TestServer } from './server.ts';
 import { subscribeTo } from './subscribe.ts';
 
@@ -55,13 +55,6 @@ async function create(server: TestServer) {
   const { data, errors } = await server.query(CreateUserDocument, { input });
   expect(errors).toEqual([]);
   return data.createUser;
-}
-
-/** The slot's name; that of the first replica. */
-async function slotOf(replica: postgres.Sql): Promise<string> {
-  const [row] =
-    await replica`select subslotname from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`;
-  return row!['subslotname'] as string;
 }
 
 /** Segments of 16 MiB, mostly empty: what a slot keeps grows, and nothing is written. */
@@ -231,11 +224,7 @@ const losses: { by: string; check: string; lose: (slot: string) => Promise<void>
   {
     by: 'somebody who dropped it',
     check: 'slot-missing',
-    lose: async (slot) => {
-      const enable = await disableSubscription(databases.replicas[0]!);
-      await databases.primary`select pg_drop_replication_slot(${slot})`;
-      await enable();
-    },
+    lose: () => dropSlot(databases.primary, databases.replicas[0]!),
   },
 ];
 
