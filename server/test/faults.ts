@@ -58,7 +58,8 @@ export async function dropSlot(primary: postgres.Sql, replica: postgres.Sql): Pr
   const enable = await disableSubscription(replica);
   // The worker ends a moment after the statement; until then the slot is active, and cannot be dropped.
   const dropIt = async () =>
-    (await primary`select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = ${slot}`).length;
+    (await primary`select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = ${slot}`)
+      .length;
   await expect.poll(dropIt, { timeout: 10_000, interval: 20 }).toBe(1);
   await enable();
 }
