@@ -28,7 +28,7 @@ let opened;
 const bed = async () => (opened ??= await startBed({ users, say }));
 
 function variantsOf({ id, variants }) {
-  const left = variants.filter((name) => options.variants?.includes(name) ?? true);
+  const left = variants.filter((name) => options.variants.includes(name));
   if (left.length === 0) say(`${id}: none of ${options.variants} answers it, only ${variants.join(', ')}`);
   return left;
 }

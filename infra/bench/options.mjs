@@ -29,10 +29,11 @@ export const usage = `npm run bench -- [OPTION]…
 export function readOptions(args, questions) {
   const { values } = parseArgs({ args, options });
   const { quick } = values;
+  const ids = questions.map(({ id }) => id);
   return {
     ...values,
-    variants: values.variants?.split(','),
-    questions: chosen(questions, values.only),
+    variants: some('variants', values, [...new Set(questions.flatMap(({ variants }) => variants))]),
+    questions: some('only', values, ids).map((id) => questions[ids.indexOf(id)]),
     rounds: whole('rounds', values, quick ? 1 : 3),
     seconds: whole('seconds', values, quick ? 1 : 3),
     users: whole('users', values, quick ? 10_000 : 100_000),
@@ -45,11 +46,10 @@ function whole(name, values, fallback) {
   throw new Error(`--${name} ${values[name]}: expected a whole number from 1`);
 }
 
-function chosen(questions, only) {
-  if (only === undefined) return questions;
-  return only.split(',').map((id) => {
-    const question = questions.find((each) => each.id === id);
-    if (question) return question;
-    throw new Error(`--only ${id}: expected some of ${questions.map((each) => each.id).join(', ')}`);
-  });
+/** All of them, where the option is not given. */
+function some(name, values, known) {
+  const asked = values[name]?.split(',') ?? known;
+  const wrong = asked.find((each) => !known.includes(each));
+  if (wrong === undefined) return asked;
+  throw new Error(`--${name} ${wrong}: expected some of ${known.join(', ')}`);
 }

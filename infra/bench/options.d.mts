@@ -1,0 +1,7 @@
+interface Question {
+  id: string;
+  variants: string[];
+}
+
+export const usage: string;
+export function readOptions(args: string[], questions: Question[]): { questions: Question[]; variants: string[] };
