@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect as dial, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connect, type Sql } from '../db/connect.ts';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
@@ -156,6 +156,37 @@ test('when its pool ends, a statement has the connection that is opened for it, 
   await own.end();
   expect(await Promise.all(both)).toEqual([1, 'CONNECTION_ENDED']);
 });
+
+test('a pool that ends while it waits to connect again, or connects, opens nothing any more', async () => {
+  const url = parseDatabaseUrl(databases.config.primary.url);
+  const { port } = await freeAddress();
+  const own = connect(formatDatabaseUrl({ ...url, hosts: [{ host: '127.0.0.1', port }] }), {
+    max: 2,
+    connectTimeoutMs: 2000,
+    applicationName: 'readback test',
+  });
+  expect(await own`select 1`.catch(codeOf)).toBe('ECONNREFUSED');
+  // The one waits for 50 to 100 ms, the other one's turn comes now.
+  const both = [1, 2].map(() => own`select 1`.catch(codeOf));
+  const opened: Socket[] = [];
+  const late = createServer((socket) => void opened.push(socket)).listen(port, '127.0.0.1');
+  await once(late, 'listening');
+  await own.end({ timeout: 0 });
+  expect(await Promise.all(both)).toEqual(['CONNECTION_DESTROYED', 'CONNECTION_DESTROYED']);
+  await setTimeout(300);
+  expect(opened.filter((socket) => !socket.destroyed)).toEqual([]);
+  late.close();
+});
+
+/** Where nobody listens. */
+async function freeAddress(): Promise<AddressInfo> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return address;
+}
 
 test('what is asked over a reserved connection that was lost fails, and goes over no other one', async () => {
   const held = await sql.reserve();
