@@ -10,7 +10,7 @@ const lock = join(root, 'dist/.lock');
 const bundlers = ['infra/launch/program.mjs', 'infra/launch/pages.mjs'];
 
 /** Each resolves with an exit code, 0 also when there was nothing to do. */
-export const installMissing = () => locked(() => existsSync(node24) && isInstalled(root), install);
+export const installMissing = () => locked(() => existsSync(node24) && isInstalled(root) && isPatched(), install);
 export const buildChanged = () => locked(isBuilt, build);
 
 /** npm notes in node_modules what it put there: where that is what the lock file asks for, all is there. */
@@ -21,6 +21,16 @@ export function isInstalled(folder) {
   const same = ([path, { version, optional, devOptional }]) =>
     path === '' || (there[path] ? there[path].version === version : optional || devOptional);
   return Object.entries(wanted).every(same);
+}
+
+/** Packages keep their versions when a patch of one changes. npm's postinstall keeps those that it put in. */
+function isPatched() {
+  const read = (folder, name) => readFileSync(join(root, folder, name), 'utf8');
+  const isThere = (name) =>
+    existsSync(join(root, 'node_modules/.patches', name)) &&
+    read('node_modules/.patches', name) === read('infra/patches', name);
+  const patches = readdirSync(join(root, 'infra/patches')).filter((name) => name.endsWith('.patch'));
+  return patches.every(isThere);
 }
 
 async function install() {
@@ -42,7 +52,7 @@ export function sources() {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
       if (entry.name === 'node_modules') continue;
       if (entry.isDirectory()) walk(join(folder, entry.name));
-      else if (/\.(tsx?|css|html|svg)$/.test(entry.name)) add(join(folder, entry.name));
+      else if (/\.(tsx?|css|html|svg|patch)$/.test(entry.name)) add(join(folder, entry.name));
     }
   };
   ['server', 'schema', 'infra'].forEach((name) => walk(join(root, name)));
