@@ -10,6 +10,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 15_000,
     hookTimeout: 60_000,
+    expect: { poll: { timeout: 10_000 } },
     server: { deps: { inline: [/type-graphql/, /@as-integrations/, /graphql-jit/] } },
   },
 });

@@ -66,14 +66,20 @@ export class Reads {
     };
   }
 
-  /** Runs a read where this operation reads. Where the server breaks under it, once more where the choice then falls. */
+  /** Runs a read where this operation reads. Where a server breaks under it, again where the choice then falls. */
   async read<B extends Batch>(run: (place: Place) => Promise<B>): Promise<B> {
-    const place = await (this.#place ??= this.#choose());
-    try {
-      return this.#saw(await run(place));
-    } catch (error) {
-      if (!isUnavailable(error) || place.name === 'primary') throw this.#forClient(error, place);
-      return this.#again(place, run);
+    for (const broken = new Set<string>(); ; ) {
+      const chosen = (this.#place ??= this.#choose());
+      const place = await chosen;
+      try {
+        return this.#saw(await run(place));
+      } catch (error) {
+        if (!isUnavailable(error) || broken.has(place.name)) throw this.#forClient(error, place);
+        broken.add(place.name);
+        await place.failed();
+        place.release();
+        if (this.#place === chosen) this.#place = undefined;
+      }
     }
   }
 
@@ -94,16 +100,6 @@ export class Reads {
   release(): void {
     for (const release of this.#released) release();
     this.#released = [];
-  }
-
-  async #again<B extends Batch>(broken: Place, run: (place: Place) => Promise<B>): Promise<B> {
-    broken.failed();
-    const place = await (this.#place = this.#choose());
-    try {
-      return this.#saw(await run(place));
-    } catch (error) {
-      throw this.#forClient(error, place);
-    }
   }
 
   async #choose(): Promise<Place> {

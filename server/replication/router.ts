@@ -14,8 +14,8 @@ export interface Place {
   sql: Sql;
   waitedMs: number;
   fallback?: Fallback;
-  /** The replica broke while it was read from. */
-  failed: () => void;
+  /** The server broke while it was read from. Resolves when that counts in the next choice. */
+  failed: () => void | Promise<void>;
   release: () => void;
 }
 
@@ -105,7 +105,10 @@ export class Router {
       sql: this.#primary.reader,
       waitedMs,
       fallback,
-      failed: () => {},
+      failed: () => {
+        this.#primary.lost();
+        return this.#primary.settled();
+      },
       release: once(() => this.#primaryReads--),
     };
   }

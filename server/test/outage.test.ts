@@ -1,8 +1,10 @@
+import type postgres from 'postgres';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { CreateUserDocument, UpdateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
 import { startCluster, type OwnCluster } from './cluster.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
+import { disableSubscription } from './faults.ts';
 import { startServer, type TestServer } from './server.ts';
 import { subscribeTo } from './subscribe.ts';
 
@@ -81,6 +83,36 @@ test('with the primary down, reads go on from the replicas and writes are refuse
   await cluster.control.startServer('primary');
   await healthy();
   expect((await server.query(UpdateUserDocument, { id, input: { firstName: 'again' } })).errors).toEqual([]);
+});
+
+test('a read that fell on the primary as that went away goes on from a replica that has what it asks for', async () => {
+  const write = (firstName: string, to = server) => to.query(UpdateUserDocument, { id, input: { firstName } });
+  expect((await write('there')).errors).toEqual([]);
+  const there = async (replica: postgres.Sql) => (await replica`select first_name from users`)[0];
+  for (const replica of databases.replicas) await expect.poll(() => there(replica)).toEqual({ first_name: 'there' });
+  const enable = await Promise.all(databases.replicas.map(disableSubscription));
+  // It is not looked at meanwhile: the read finds out.
+  const unaware = await startServer({ ...settings, MONITOR_INTERVAL_MS: 60_000 }, databases);
+  const read = (headers = {}) => unaware.query(UserDocument, { id }, headers);
+  expect(await read()).toMatchObject({ readback: { source: 'primary', fallback: 'no replica is well' } });
+  const { data } = await write('not there', unaware);
+  await cluster.control.stopServer('primary');
+  expect((await unaware.rest('GET', '/health')).body.writes).toBe(true);
+  const answers = await Promise.all(Array.from({ length: 5 }, () => read({ 'readback-bookmark': bookmark })));
+  for (const answer of answers) {
+    expect(answer).toMatchObject({
+      data: { user: { firstName: 'there' } },
+      readback: { source: expect.stringMatching(/^replica-/), fallback: 'the primary is away' },
+    });
+  }
+  expect(await unaware.failure(UserDocument, { id }, { 'readback-bookmark': data.updateUser.bookmark })).toBe(
+    'REPLICA_UNAVAILABLE',
+  );
+  await cluster.control.startServer('primary');
+  for (const undo of enable) await undo();
+  await unaware.stop();
+  await healthy();
+  expect((await write('again')).errors).toEqual([]);
 });
 
 test('a server that starts while everything is down serves when it is back', async () => {
