@@ -8,7 +8,7 @@ export default defineConfig({
     globalSetup: ['server/test/cluster.ts'],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 15_000,
+    testTimeout: 60_000,
     hookTimeout: 60_000,
     expect: { poll: { timeout: 10_000 } },
     server: { deps: { inline: [/type-graphql/, /@as-integrations/, /graphql-jit/] } },

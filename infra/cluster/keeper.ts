@@ -43,13 +43,16 @@ async function start(request: StartRequest): Promise<void> {
   lock = await lockFolder(dir, shown, token, signal);
   removeLeftovers(dir);
   await stopOrphans(dir, say);
-  const specs = await settlePorts(request.servers);
-  const names = specs.map(({ name }) => name);
+  // What is taken is told before anything is made.
+  await settlePorts(request.servers);
+  const names = request.servers.map(({ name }) => name);
   const passwords = loadPasswords(dir, shown, names);
   const runAs = await chooseRunAs(dir, names, binaries, say);
   const durable = settings['fsync'] !== 'off';
   await initAll(names, { dir, shown, binaries, runAs, password: passwords.postgres, durable, say, signal });
   signal.throwIfAborted();
+  // Chosen late: until its server has it, a free port may become another's.
+  const specs = await settlePorts(request.servers);
   for (const { name, port } of specs) {
     servers.set(name, new PostgresServer({ name, port, dir, binaries, runAs, settings, ended }));
   }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { subscribe as onDiagnostics, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -217,7 +217,10 @@ describe.for(Object.keys(examples))('%s', { timeout: 60_000 }, (name) => {
   });
 
   test('a snapshot that breaks off is taken anew', async () => {
-    await write(100);
+    // More than the buffers of a socket's two ends take.
+    await databases.primary`
+      insert into users (username, email, password_hash)
+      select n, n || '@example.com', '-' from (select gen_random_uuid()::text as n from generate_series(1, 1000)) r`;
     await replicated();
     const { copy, stop } = await follow(({ rows, anew }) => {
       if (rows.size !== 10 || anew.length !== 1) return;
@@ -288,6 +291,7 @@ describe('mirror', { timeout: 120_000 }, () => {
     const before = (await logged()).length;
     let mirror = start();
     await expect.poll(mirror.said, patience).toMatch(/no cursor\n\d+ rows, up to /);
+    await expect.poll(() => existsSync(file), patience).toBe(true);
     const endWriting = keepWriting();
     const faults: Record<number, () => Promise<void>> = {
       2: () => server.stop().then(startAgain),

@@ -68,7 +68,7 @@ export class Reads {
 
   /** Runs a read where this operation reads. Where a server breaks under it, again where the choice then falls. */
   async read<B extends Batch>(run: (place: Place) => Promise<B>): Promise<B> {
-    for (const broken = new Set<string>(); ; ) {
+    for (const broken = new Set<string>(); ;) {
       const chosen = (this.#place ??= this.#choose());
       const place = await chosen;
       try {

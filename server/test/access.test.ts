@@ -77,20 +77,21 @@ describe('signing in', () => {
       { login: gone.username, password: PASSWORD },
     ];
     const answers: string[] = [];
-    const took: number[] = [];
-    for (const attempt of attempts) {
+    const ask = async (attempt: (typeof attempts)[number]) => {
       const started = performance.now();
       const { status, data, errors } = await server.query(SignInDocument, attempt);
-      took.push(performance.now() - started);
       answers.push(JSON.stringify({ status, data, errors }));
-    }
+      return performance.now() - started;
+    };
+    const took: number[] = [];
+    for (const attempt of attempts) took.push(Math.min(await ask(attempt), await ask(attempt), await ask(attempt)));
     expect(new Set(answers).size).toBe(1);
     expect(answers[0]).toContain('UNAUTHENTICATED');
     expect(Math.min(...took)).toBeGreaterThan(Math.max(...took) / 5);
   });
 
   test('wrong ones make the account wait at that address, and only there', async () => {
-    const own = await startProtected({ SIGN_IN_FAILURES_MAX: 3, TRUST_PROXY: ['127.0.0.1'] });
+    const own = await startProtected({ SIGN_IN_FAILURES_MAX: 3, TRUST_PROXY: ['127.0.0.1'] }, server.databases);
     try {
       const user = await addUser(own);
       const attempt = (password: string, from: string) =>
@@ -107,7 +108,7 @@ describe('signing in', () => {
   });
 
   test('too many passwords at once are refused at once', async () => {
-    const own = await startProtected({ HASH_CONCURRENCY: 1, HASH_QUEUE: 0 });
+    const own = await startProtected({ HASH_CONCURRENCY: 1, HASH_QUEUE: 0 }, server.databases);
     try {
       const logins = Array.from({ length: 6 }, (_, index) => ({ login: `nobody-${index}`, password: PASSWORD }));
       const codes = await Promise.all(logins.map((login) => own.failure(SignInDocument, login)));
@@ -137,7 +138,7 @@ describe('tokens', () => {
   });
 
   test('end after their time, and a socket with its token, unless it is renewed', async () => {
-    const own = await startProtected({ ACCESS_TOKEN_TTL_MS: 1000 }, server.databases);
+    const own = await startProtected({ ACCESS_TOKEN_TTL_MS: 3000 }, server.databases);
     try {
       const user = await addUser(own);
       const [left, kept] = [await signIn(own, user), await signIn(own, user)];
@@ -146,7 +147,7 @@ describe('tokens', () => {
       const started = performance.now();
       const renewing = setInterval(() => void sockets[1]!.run(print(RenewTokenDocument)), 300);
       expect(await sockets[0]!.closed).toBe(4401);
-      expect(performance.now() - started).toBeLessThan(1500);
+      expect(performance.now() - started).toBeLessThan(4500);
       expect(await me(left.token, own)).toBe('401 UNAUTHENTICATED');
       await new Promise((resolve) => setTimeout(resolve, 500));
       expect(await sockets[1]!.run(print(MeDocument))).toMatchObject({ payload: { data: { me: { id: user.id } } } });
@@ -164,18 +165,22 @@ describe('tokens', () => {
     expect(data.renewToken.expiresAt > new Date().toISOString()).toBe(true);
   });
 
-  test('a key that an operator deletes ends its tokens; other servers take what any of them has signed', async () => {
-    const own = await startProtected();
-    const user = await person(own);
-    const first = await startProtected({}, own.databases);
-    expect(await me(user.token, first)).toBe(user.username);
-    await first.stop();
-    await own.databases.primary`delete from readback.signing_keys`;
-    const second = await startProtected({}, own.databases);
-    expect(await me(user.token, second)).toBe('401 UNAUTHENTICATED');
-    await second.stop();
-    await own.stop();
-  });
+  test(
+    'a key that an operator deletes ends its tokens; other servers take what any of them has signed',
+    { timeout: 60_000 },
+    async () => {
+      const own = await startProtected();
+      const user = await person(own);
+      const first = await startProtected({}, own.databases);
+      expect(await me(user.token, first)).toBe(user.username);
+      await first.stop();
+      await own.databases.primary`delete from readback.signing_keys`;
+      const second = await startProtected({}, own.databases);
+      expect(await me(user.token, second)).toBe('401 UNAUTHENTICATED');
+      await second.stop();
+      await own.stop();
+    },
+  );
 });
 
 describe('tokens and sockets end as soon as the replica says so:', () => {

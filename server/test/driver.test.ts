@@ -38,8 +38,9 @@ const codeOf = (error: { code: string }) => error.code;
 
 async function isRunning() {
   const runs = async () =>
-    (await databases.primary`select from pg_stat_activity where query = 'select pg_sleep(60)' and state = 'active'`)
-      .length;
+    (
+      await databases.primary`select from pg_stat_activity where datname = current_database() and query = 'select pg_sleep(60)' and state = 'active'`
+    ).length;
   await expect.poll(runs).toBe(1);
 }
 
@@ -57,7 +58,7 @@ test('a statement that is sent while its connection breaks fails, and the next o
     expect(await first).toBe('ECONNRESET');
     expect(await next.promise).toEqual(['CONNECTION_CLOSED', 'CONNECTION_CLOSED']);
     await databases.primary`
-      select pg_terminate_backend(pid, 5000) from pg_stat_activity where query = 'select pg_sleep(60)'`;
+      select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and query = 'select pg_sleep(60)'`;
   }
 });
 
@@ -117,10 +118,10 @@ test('a statement that waits to be sent again is cancelled alone', async () => {
   const ask = (n: number, seconds: number) => sql<{ n: number }[]>`select ${n}::int as n, pg_sleep(${seconds}) as p`;
   await ask(0, 0);
   const [row] = await sql`select name from pg_prepared_statements where statement like '%as p'`;
-  const behind = (n: number) => sql<{ n: number }[]>`select ${n}::int as n, pg_sleep(1)`;
-  await behind(0);
+  const behind = (n: number, seconds: number) => sql<{ n: number }[]>`select ${n}::int as n, pg_sleep(${seconds})`;
+  await behind(0, 0);
   await sql.unsafe(`deallocate "${row!['name']}"`);
-  const [gone, next] = [ask(1, 0).execute(), behind(2).execute()];
+  const [gone, next] = [ask(1, 0).execute(), behind(2, 3).execute()];
   const numbers = Promise.all([numberOf(gone), numberOf(next)]);
   await expect.poll(() => (gone as { retried?: unknown }).retried, { interval: 5 }).toBeDefined();
   gone.cancel();

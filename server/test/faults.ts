@@ -77,28 +77,22 @@ export async function pauseWorker(replica: postgres.Sql): Promise<() => void> {
       where s.subname = 'readback' and relid is null and pid is not null
         and s.subdbid = (select oid from pg_database where datname = current_database())`;
   if (!row) return () => {};
-  process.kill(row['pid'], 'SIGSTOP');
-  return () => {
-    try {
-      process.kill(row['pid'], 'SIGCONT');
-    } catch {
-      // It ended meanwhile, with its server.
-    }
-  };
+  signal(row['pid'], 'SIGSTOP');
+  return () => signal(row['pid'], 'SIGCONT');
 }
 
 /** As when its machine goes: the postmaster and every process of it at once. */
 export async function killServer({ dir }: TestCluster, name: string): Promise<void> {
   const pid = readFileSync(join(dir, name, 'postmaster.pid'), 'utf8').split('\n')[0]!;
   const children = execFileSync('ps', ['-o', 'pid=', '--ppid', pid], { encoding: 'utf8' }).trim().split(/\s+/);
-  for (const each of [pid, ...children]) endProcess(Number(each));
+  for (const each of [pid, ...children]) signal(Number(each), 'SIGKILL');
   // A zombie until its parent, which starts it again, has noticed.
   if (!(await until(() => !exists(Number(pid)), 10_000))) throw new Error(`process ${pid} does not end`);
 }
 
-function endProcess(pid: number): void {
+function signal(pid: number, name: NodeJS.Signals): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, name);
   } catch {
     // It ended by itself meanwhile.
   }

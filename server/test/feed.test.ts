@@ -81,7 +81,7 @@ test('snapshot: every row, then all that came after it, with no gap and no doubl
       // The before-image is what the copy has: nothing was missed, and nothing came twice.
       expect(event.before).toEqual(copy.get(event.key) ?? null);
       apply(copy, event);
-      if (event.changedFields.includes('firstName') && writing && copy.size > 3000) writing = false;
+      if (event.changedFields.includes('firstName') && writing && copy.size > 2000) writing = false;
     }
     if (!writing) break;
   }
@@ -233,7 +233,7 @@ test('a log that cannot be trusted is not read: the feed goes on from the other 
 test('a slow client is closed with a code of its own, slows nobody, and misses nothing when it comes back', async () => {
   const slow = new WebSocket(`${server.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
   const query = `subscription ($after: Cursor) { changes(tables: ["posts"], after: $after) { ... on CaughtUp { cursor } ... on PostChange { cursor post { body } } } }`;
-  const cursors: string[] = [];
+  let [after, titles] = ['', 0];
   const got = Promise.withResolvers<void>();
   slow.on('open', () => slow.send('{"type":"connection_init"}'));
   slow.on('message', (data) => {
@@ -241,7 +241,9 @@ test('a slow client is closed with a code of its own, slows nobody, and misses n
     if (message.type === 'connection_ack')
       slow.send(JSON.stringify({ id: '1', type: 'subscribe', payload: { query } }));
     if (message.type !== 'next') return;
-    cursors.push(message.payload.data.changes.cursor);
+    const { cursor, post } = message.payload.data.changes;
+    after = cursor;
+    if (post) titles++;
     got.resolve();
   });
   await got.promise;
@@ -259,8 +261,7 @@ test('a slow client is closed with a code of its own, slows nobody, and misses n
   await expect.poll(() => server.slowClients(), { timeout: 10_000 }).toBe(1);
   slow.resume();
   expect(await closed).toBeOneOf([4411, 1006]);
-  const rest = subscribeTo<any>(server.websocket(), query, { after: cursors.at(-1) });
-  let titles = cursors.length - 1;
+  const rest = subscribeTo<any>(server.websocket(), query, { after });
   for (; titles < rounds * 20; titles++) expect((await rest.next()).changes.post.body).toBe(body);
   expect((await rest.next()).changes.post).toBeUndefined();
   await rest.end();

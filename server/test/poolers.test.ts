@@ -177,7 +177,7 @@ describe.each(['transaction', 'session'] as const)('behind PgBouncer in %s mode'
         } finally {
           await release();
         }
-        expect((await server.query(UserDocument, { id })).errors).toEqual([]);
+        await expect.poll(async () => (await server.query(UserDocument, { id })).errors).toEqual([]);
       },
       { OPERATION_TIMEOUT_MS: 500 },
       pooledConfig(own),

@@ -197,7 +197,10 @@ test('deleting a user deletes the posts, each a change of its own, and what is s
     object
   >(`mutation { deleteUser(id: "${id}") { bookmark user { posts { totalCount nodes { id } } } } }`);
   expect(data.deleteUser.user.posts).toEqual({ totalCount: 0, nodes: [] });
-  const logged = await server.databases.replicas[0]!`
-    select key from readback.change_log where table_name = 'posts' and operation = 'DELETE'`;
-  expect(logged.map(({ key }) => key as string).toSorted()).toEqual(theirs.toSorted());
+  const logged = async () => {
+    const deleted = await server.databases.replicas[0]!`
+      select key from readback.change_log where table_name = 'posts' and operation = 'DELETE'`;
+    return deleted.map(({ key }) => key as string).toSorted();
+  };
+  await expect.poll(logged).toEqual(theirs.toSorted());
 });

@@ -1,5 +1,5 @@
 import postgres from 'postgres';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { freshDatabases, type TestDatabases } from './databases.ts';
 
 /** What sql/ROLES.md says that roles may not, tried. */
@@ -135,9 +135,13 @@ const allowed: [Place, string, string][] = [
 
 test('a slot that holds little is not given up, whoever asks, nor one that is none of ours', async () => {
   const { primary } = databases;
-  const names = async () => (await primary`select slot_name from pg_replication_slots order by 1`).length;
-  const before = await names();
-  await primary`select pg_create_physical_replication_slot(${`other_${databases.name}`}, true)`;
+  const other = `other_${databases.name}`;
+  const slots = async () =>
+    (await primary`select from pg_replication_slots where database = current_database() or slot_name = ${other}`)
+      .length;
+  const before = await slots();
+  await primary`select pg_create_physical_replication_slot(${other}, true)`;
+  onTestFinished(async () => void (await primary`select pg_drop_replication_slot(${other})`));
   for (let n = 0; n < 5; n++) {
     await primary`select pg_logical_emit_message(true, 'fill', 'x')`;
     await primary`select pg_switch_wal()`;
@@ -147,9 +151,8 @@ test('a slot that holds little is not given up, whoever asks, nor one that is no
   const [own] = await primary`select slot_name from pg_replication_slots where database = current_database()`;
   expect(await giveUp(own!['slot_name'], 67_108_863)).toBe('22023');
   expect(await giveUp(own!['slot_name'], 2 ** 40)).toBe('allowed');
-  expect(await giveUp(`other_${databases.name}`, 67_108_864)).toBe('allowed');
-  expect(await names()).toBe(before + 1);
-  await primary`select pg_drop_replication_slot(${`other_${databases.name}`})`;
+  expect(await giveUp(other, 67_108_864)).toBe('allowed');
+  expect(await slots()).toBe(before + 1);
 });
 
 describe('allowed', () => {

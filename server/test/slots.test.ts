@@ -57,6 +57,26 @@ async function create(server: TestServer) {
   return data.createUser;
 }
 
+/** What the replica has yet to confirm, in bytes. */
+async function owed(slot: string): Promise<number> {
+  const [row] = await databases.primary`
+    select pg_wal_lsn_diff(pg_current_wal_flush_lsn(), confirmed_flush_lsn)::float as owed
+    from pg_replication_slots where slot_name = ${slot}`;
+  return row!['owed'] as number;
+}
+
+/** Where it waits for changes: anywhere else it may hold what the replica's reads need. */
+async function pauseAtRest(replica: postgres.Sql): Promise<() => void> {
+  for (;;) {
+    const go = await pauseWorker(replica);
+    const [row] = await replica`
+      select wait_event from pg_stat_activity a join pg_stat_subscription s using (pid)
+      where a.datname = current_database() and s.relid is null`;
+    if (row?.['wait_event'] === 'LogicalApplyMain') return go;
+    go();
+  }
+}
+
 /** Segments of 16 MiB, mostly empty: what a slot keeps grows, and nothing is written. */
 async function fillWal(primary: postgres.Sql, mib: number): Promise<void> {
   for (let n = 0; n < mib / 16; n++) {
@@ -127,7 +147,7 @@ test(
     const { cursor } = await nextChange(events);
     const name = await slotOf(replica);
     const reading = readBack(one);
-    const go = await pauseWorker(replica);
+    const go = await pauseAtRest(replica);
     endings.push(go);
 
     await fillWal(databases.primary, 48);
@@ -142,6 +162,8 @@ test(
       });
     expect((await one.rest('GET', '/health')).body).toMatchObject({ status: 'degraded' });
 
+    const keeps = await slotOf(databases.replicas[1]!);
+    await expect.poll(() => owed(keeps), WITHIN).toBeLessThan(8 * MIB);
     await fillWal(databases.primary, 64);
     await expect.poll(() => one.state(), WITHIN).toBe('LOST');
     await expect.poll(() => two.state(), WITHIN).toBe('LOST');
@@ -181,8 +203,9 @@ test('with SLOT_ACTION=warn a slot that holds too much is told, and stays', { ti
   const enable = await disableSubscription(databases.replicas[0]!);
   await fillWal(databases.primary, 112);
   await expect.poll(() => server.logged("before the primary's disk is full"), WITHIN).toBe(1);
-  const [replica] = await server.replicas();
-  expect(replica).toMatchObject({ state: 'DISABLED', slot: { condition: 'EXCESSIVE', isActive: false } });
+  await expect
+    .poll(async () => (await server.replicas())[0], WITHIN)
+    .toMatchObject({ state: 'DISABLED', slot: { condition: 'EXCESSIVE', isActive: false } });
   expect(
     await databases.primary`select from pg_replication_slots where slot_name = ${await slotOf(databases.replicas[0]!)}`,
   ).toHaveLength(1);

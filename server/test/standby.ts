@@ -43,7 +43,19 @@ export async function ownServers(names: string[], settings: Record<string, strin
 /** Puts the files of one server in the place of another's; both are stopped, or `from` is in backup mode. */
 export function copyFiles(from: string, to: string): void {
   rmSync(to, { recursive: true, force: true });
-  execFileSync('cp', ['-a', from, to]);
+  try {
+    execFileSync('cp', ['-a', from, to], { stdio: 'pipe', encoding: 'utf8' });
+  } catch (error) {
+    // A file that goes while it is copied is not missed: the WAL has what it held.
+    const { stderr } = error as { stderr: string };
+    if (
+      !stderr
+        .trim()
+        .split('\n')
+        .every((line) => line.endsWith('No such file or directory'))
+    )
+      throw error;
+  }
   for (const file of ['postmaster.pid', 'postmaster.opts']) rmSync(join(to, file), { force: true });
 }
 

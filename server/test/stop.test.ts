@@ -111,14 +111,14 @@ test('what runs is answered, over HTTP and websockets, and sockets are told to c
 });
 
 test('what takes too long is cut off, and stopping ends within its time', async () => {
-  const server = await startServer({ SHUTDOWN_GRACE_MS: 1500, STATEMENT_TIMEOUT_MS: 60_000 }, databases);
+  const server = await startServer({ SHUTDOWN_GRACE_MS: 5000, STATEMENT_TIMEOUT_MS: 60_000 }, databases);
   const release = await holdTable(databases.replicas[0]!);
   const client = overOne(server.url);
   const answer = client.ask('/graphql', { query: '{ users { totalCount } }' }).catch((error: Error) => error.message);
   await expect.poll(waiting).toBe(1);
   const started = performance.now();
   await server.stop();
-  expect(performance.now() - started).toBeLessThan(1500);
+  expect(performance.now() - started).toBeLessThan(5000);
   expect(await answer).toMatch(/hang up|ECONNRESET/);
   await release();
   client.end();

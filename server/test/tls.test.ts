@@ -76,7 +76,7 @@ beforeAll(async () => {
   await admin.unsafe(`alter system set ssl_key_file = '${path('server.key')}'`);
   await admin`alter system set ssl = on`;
   await admin`select pg_reload_conf()`;
-  await vi.waitFor(async () => expect((await admin`show ssl`)[0]!['ssl']).toBe('on'));
+  await vi.waitFor(async () => expect((await admin`show ssl`)[0]!['ssl']).toBe('on'), { timeout: 10_000 });
   await admin.end();
   databases = await freshDatabases({ settle: false, cluster });
 });
