@@ -82,7 +82,7 @@ export class Operations {
     const viewer = socket?.viewer ?? (await this.#viewer(authorization, address));
     await this.#limits.count(viewer, address);
     const level = parseLevel(consistency);
-    const positions = await readBookmarks(bookmarks, this.#services.primary);
+    const positions = await readBookmarks(bookmarks, this.#services.primary, this.#router);
     const position = positions.length > 0 ? positions.reduce(later) : null;
     const renewed = socket && ((of: Viewer) => socket.renewed?.(of));
     return { ...this.#make(requestId, level, position, observer), viewer, address, renewed, browser };
@@ -121,7 +121,7 @@ export class Operations {
       loaders: new Loaders(reads, deadline.signal, observer),
       services: this.#services,
       bookmark: token,
-      readBookmark: (text) => readBookmark(text, primary),
+      readBookmark: (text) => readBookmark(text, primary, this.#router),
       cursor: (place, isPartial = false) => encodeCursor({ ...place, ...(primary.history ?? UNKNOWN), isPartial }),
       readCursor: (text) => decodeCursor(text, primary.history),
       report: () => ({
@@ -146,17 +146,17 @@ function parseLevel(text = 'session'): Level {
 
 const MOST_BOOKMARKS = 10;
 
-async function readBookmarks(texts: readonly string[], primary: Primary): Promise<Lsn[]> {
+async function readBookmarks(texts: readonly string[], primary: Primary, router: Router): Promise<Lsn[]> {
   if (texts.length > MOST_BOOKMARKS) throw badBookmark(`list is longer than ${MOST_BOOKMARKS}`);
-  return Promise.all(texts.map((text) => readBookmark(text, primary)));
+  return Promise.all(texts.map((text) => readBookmark(text, primary, router)));
 }
 
 /** A position that the primary has not reached was never given out: nobody waits for it. */
-async function readBookmark(text: string, primary: Primary): Promise<Lsn> {
+async function readBookmark(text: string, primary: Primary, router: Router): Promise<Lsn> {
   if (!primary.history) await primary.flushedNow();
   const lsn = decodeBookmark(text, primary.history!);
   const known = primary.clock.latest;
-  if ((known === null || lsn > known) && lsn > (await primary.flushedNow()))
-    throw badBookmark("is beyond the end of the primary's log");
+  const isKnown = (known !== null && lsn <= known) || router.isApplied(lsn);
+  if (!isKnown && lsn > (await primary.flushedNow())) throw badBookmark("is beyond the end of the primary's log");
   return lsn;
 }

@@ -41,6 +41,11 @@ export class Router {
     this.#options = options;
   }
 
+  /** Some replica is known to be there: so the primary was. */
+  isApplied(lsn: Lsn): boolean {
+    return this.#replicas.some((replica) => replica.hasApplied(lsn));
+  }
+
   /** Any replica, at once. */
   any(): Place {
     const replica = chooseAny(this.#replicas);

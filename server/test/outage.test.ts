@@ -1,4 +1,3 @@
-import type postgres from 'postgres';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { CreateUserDocument, UpdateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
@@ -36,6 +35,12 @@ afterAll(async () => {
 
 const health = async () => (await server.rest('GET', '/health')).body;
 const healthy = () => expect.poll(async () => (await health()).status, { timeout: 15_000 }).toBe('healthy');
+
+/** On all replicas. */
+async function arrived(firstName: string): Promise<void> {
+  for (const replica of databases.replicas)
+    await expect.poll(() => replica`select first_name from users`).toEqual([{ first_name: firstName }]);
+}
 
 test('with every replica down, writes go on and reads fall back to the primary', async () => {
   for (const name of ['replica-1', 'replica-2']) await cluster.control.stopServer(name);
@@ -91,8 +96,7 @@ test('with the primary down, reads go on from the replicas and writes are refuse
 test('a read that fell on the primary as that went away goes on from a replica that has what it asks for', async () => {
   const write = (firstName: string, to = server) => to.query(UpdateUserDocument, { id, input: { firstName } });
   expect((await write('there')).errors).toEqual([]);
-  const there = async (replica: postgres.Sql) => (await replica`select first_name from users`)[0];
-  for (const replica of databases.replicas) await expect.poll(() => there(replica)).toEqual({ first_name: 'there' });
+  await arrived('there');
   const enable = await Promise.all(databases.replicas.map(disableSubscription));
   // It is not looked at meanwhile: the read finds out.
   const unaware = await startServer({ ...settings, MONITOR_INTERVAL_MS: 60_000 }, databases);
@@ -116,6 +120,25 @@ test('a read that fell on the primary as that went away goes on from a replica t
   await unaware.stop();
   await healthy();
   expect((await write('again')).errors).toEqual([]);
+});
+
+test('with the primary down, a bookmark that another server gave out right before is good where a replica has it', async () => {
+  const other = await startServer({ ...settings, MONITOR_INTERVAL_MS: 60_000 }, databases);
+  await expect.poll(async () => (await other.rest('GET', '/health')).body.status).toBe('healthy');
+  const { data } = await server.query(UpdateUserDocument, { id, input: { firstName: 'last' } });
+  await arrived('last');
+  await cluster.control.stopServer('primary');
+  expect(await server.failure(UpdateUserDocument, { id, input: { firstName: 'lost' } })).toBe('PRIMARY_UNAVAILABLE');
+  await expect
+    .poll(() => other.query(UserDocument, { id }, { 'readback-bookmark': data.updateUser.bookmark }))
+    .toMatchObject({
+      data: { user: { firstName: 'last' } },
+      readback: { source: expect.stringMatching(/^replica-/) },
+    });
+  await cluster.control.startServer('primary');
+  await other.stop();
+  await healthy();
+  expect((await server.query(UpdateUserDocument, { id, input: { firstName: 'again' } })).errors).toEqual([]);
 });
 
 test('a server that starts while everything is down serves when it is back', async () => {
