@@ -68,14 +68,15 @@ export class Reads {
 
   /** Runs a read where this operation reads. Where a server breaks under it, again where the choice then falls. */
   async read<B extends Batch>(run: (place: Place) => Promise<B>): Promise<B> {
-    for (const broken = new Set<string>(); ;) {
+    const broken: string[] = [];
+    for (;;) {
       const chosen = (this.#place ??= this.#choose());
       const place = await chosen;
       try {
         return this.#saw(await run(place));
       } catch (error) {
-        if (!isUnavailable(error) || broken.has(place.name)) throw this.#forClient(error, place);
-        broken.add(place.name);
+        if (!isUnavailable(error) || broken.includes(place.name)) throw this.#forClient(error, place);
+        broken.push(place.name);
         await place.failed();
         place.release();
         if (this.#place === chosen) this.#place = undefined;
