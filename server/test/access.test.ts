@@ -165,22 +165,18 @@ describe('tokens', () => {
     expect(data.renewToken.expiresAt > new Date().toISOString()).toBe(true);
   });
 
-  test(
-    'a key that an operator deletes ends its tokens; other servers take what any of them has signed',
-    { timeout: 60_000 },
-    async () => {
-      const own = await startProtected();
-      const user = await person(own);
-      const first = await startProtected({}, own.databases);
-      expect(await me(user.token, first)).toBe(user.username);
-      await first.stop();
-      await own.databases.primary`delete from readback.signing_keys`;
-      const second = await startProtected({}, own.databases);
-      expect(await me(user.token, second)).toBe('401 UNAUTHENTICATED');
-      await second.stop();
-      await own.stop();
-    },
-  );
+  test('a key that an operator deletes ends its tokens; other servers take what any of them has signed', async () => {
+    const own = await startProtected();
+    const user = await person(own);
+    const first = await startProtected({}, own.databases);
+    expect(await me(user.token, first)).toBe(user.username);
+    await first.stop();
+    await own.databases.primary`delete from readback.signing_keys`;
+    const second = await startProtected({}, own.databases);
+    expect(await me(user.token, second)).toBe('401 UNAUTHENTICATED');
+    await second.stop();
+    await own.stop();
+  });
 });
 
 describe('tokens and sockets end as soon as the replica says so:', () => {
