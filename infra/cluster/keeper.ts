@@ -50,9 +50,9 @@ async function start(request: StartRequest): Promise<void> {
   const runAs = await chooseRunAs(dir, names, binaries, say);
   const durable = settings['fsync'] !== 'off';
   await initAll(names, { dir, shown, binaries, runAs, password: passwords.postgres, durable, say, signal });
-  signal.throwIfAborted();
   // Chosen late: until its server has it, a free port may become another's.
   const specs = await settlePorts(request.servers);
+  signal.throwIfAborted();
   for (const { name, port } of specs) {
     servers.set(name, new PostgresServer({ name, port, dir, binaries, runAs, settings, ended }));
   }

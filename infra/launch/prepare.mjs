@@ -24,13 +24,13 @@ export function isInstalled(folder) {
 }
 
 /** Packages keep their versions when a patch of one changes. npm's postinstall keeps those that it put in. */
-function isPatched() {
-  const read = (folder, name) => readFileSync(join(root, folder, name), 'utf8');
-  const isThere = (name) =>
-    existsSync(join(root, 'node_modules/.patches', name)) &&
-    read('node_modules/.patches', name) === read('infra/patches', name);
-  const patches = readdirSync(join(root, 'infra/patches')).filter((name) => name.endsWith('.patch'));
-  return patches.every(isThere);
+const isPatched = () => patchesIn('infra/patches') === patchesIn('node_modules/.patches');
+
+function patchesIn(path) {
+  const folder = join(root, path);
+  if (!existsSync(folder)) return '';
+  const names = readdirSync(folder).filter((name) => name.endsWith('.patch'));
+  return JSON.stringify(names.sort().map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
 }
 
 async function install() {

@@ -3,6 +3,7 @@ import { forClient } from '../db/errors.ts';
 import type { History } from '../lib/history.ts';
 import { parseLsn, type Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
+import { withinMs } from '../lib/within.ts';
 import { slotRows } from '../store/slots.ts';
 import { LagClock } from './lag.ts';
 import { write } from './writes.ts';
@@ -25,7 +26,7 @@ interface IdentityRow {
 }
 
 export interface PrimaryOptions {
-  /** An answer that takes longer says that the primary is away. */
+  /** An answer that takes longer says that the primary is away, as long as it has not come. */
   lookTimeoutMs: number;
   /** It did not answer in that time: connections to it are given up. */
   silent: () => void;
@@ -37,7 +38,7 @@ export class Primary {
   readonly #connections: PrimaryConnections;
   readonly #options: PrimaryOptions;
   #history: History | undefined;
-  /** The watch was lost since it was looked last: another server may be the primary by now. */
+  /** A connection broke since it was looked last: another server may be the primary by now. */
   #isDoubtful = true;
   #reachable = false;
 
@@ -63,7 +64,7 @@ export class Primary {
     return this.#history;
   }
 
-  /** The connection of the watch closed. */
+  /** A connection to it broke. */
   lost(): void {
     this.#isDoubtful = true;
   }
@@ -95,7 +96,7 @@ export class Primary {
   /** The flushed position, asked for after this call: shared by all who call within one turn. */
   readonly flushedNow = shared(async (): Promise<Lsn> => {
     try {
-      return await this.#look();
+      return await withinMs(this.#look(), this.#options.lookTimeoutMs);
     } catch (error) {
       this.#reachable = false;
       throw forClient(error, 'PRIMARY');

@@ -18,6 +18,9 @@ interface Batch {
   seen: Lsn;
 }
 
+/** The server that was chosen, one more, and where the primary is away, another one that would not do before. */
+const MOST_TRIES = 3;
+
 /**
  * The reads of one operation: one place for all of them, chosen when the first is needed. A write moves the position
  * on, so that what is read after it sees it, and chooses anew.
@@ -28,7 +31,8 @@ export class Reads {
   readonly #level: Level;
   readonly #observer: OperationObserver | undefined;
   #place: Promise<Place> | undefined;
-  #released: (() => void)[] = [];
+  readonly #released: (() => void)[] = [];
+  #isReleased = false;
   /** What the operation must see: the client's bookmark, then its own writes and reads. */
   #position: Lsn | null;
   #source: Pick<Report, 'source' | 'fallback'> | undefined;
@@ -66,17 +70,15 @@ export class Reads {
     };
   }
 
-  /** Runs a read where this operation reads. Where a server breaks under it, again where the choice then falls. */
+  /** Runs a read where this operation reads. Where a server breaks under it, again where the choice then falls, twice. */
   async read<B extends Batch>(run: (place: Place) => Promise<B>): Promise<B> {
-    const broken: string[] = [];
-    for (;;) {
+    for (let tries = 1; ; tries++) {
       const chosen = (this.#place ??= this.#choose());
       const place = await chosen;
       try {
         return this.#saw(await run(place));
       } catch (error) {
-        if (!isUnavailable(error) || broken.includes(place.name)) throw this.#forClient(error, place);
-        broken.push(place.name);
+        if (!isUnavailable(error) || tries === MOST_TRIES) throw this.#forClient(error, place);
         await place.failed();
         place.release();
         if (this.#place === chosen) this.#place = undefined;
@@ -98,14 +100,16 @@ export class Reads {
     this.#place = undefined;
   }
 
+  /** The operation has ended. Fields that nobody waits for may still read, and choose. */
   release(): void {
+    this.#isReleased = true;
     for (const release of this.#released) release();
-    this.#released = [];
   }
 
   async #choose(): Promise<Place> {
     const place = await this.#chooseByLevel();
-    this.#released.push(place.release);
+    if (this.#isReleased) place.release();
+    else this.#released.push(place.release);
     this.#waitedMs += place.waitedMs;
     this.#observer?.chose(place);
     this.#source = { source: place.name, ...(place.fallback && { fallback: place.fallback }) };

@@ -41,7 +41,7 @@ export class Router {
     this.#options = options;
   }
 
-  /** Some replica is known to be there: so the primary was. */
+  /** Some replica is known to have applied that: nobody waits for it in vain. */
   isApplied(lsn: Lsn): boolean {
     return this.#replicas.some((replica) => replica.hasApplied(lsn));
   }
@@ -49,7 +49,7 @@ export class Router {
   /** Any replica, at once. */
   any(): Place {
     const replica = chooseAny(this.#replicas);
-    return replica ? onReplica(replica, 0) : this.#onPrimary('no replica is well', 0);
+    return replica ? onReplica(replica, 0) : this.#withoutReplica(null, 'no replica is well', 0);
   }
 
   /**

@@ -179,6 +179,25 @@ test('replicas that fall silent are left: their connections are given up, and th
   await events.end();
 }, 30_000);
 
+test('a primary that falls silent is known to be away in time: strong reads are refused, others go on', async () => {
+  await healthy();
+  const rows = await databases.primary`
+    select pid from pg_stat_activity where datname = current_database() and application_name = 'readback watch of the primary'`;
+  expect(rows).toHaveLength(1);
+  const { pid } = rows[0] as { pid: number };
+  process.kill(pid, 'SIGSTOP');
+  try {
+    const strong = await server.failure(UserDocument, { id }, { 'readback-consistency': 'strong' });
+    expect(strong).toBe('PRIMARY_UNAVAILABLE');
+    expect((await health()).writes).toBe(false);
+    const { data, readback } = await server.query(UserDocument, { id }, { 'readback-bookmark': bookmark });
+    expect([data.user?.id, readback.source]).toEqual([id, expect.stringMatching(/^replica-/)]);
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+  await healthy();
+});
+
 test('a replica that goes away under a snapshot ends the snapshot, and nothing else', async () => {
   await healthy();
   // More than the buffers of a socket's two ends take.
