@@ -9,7 +9,9 @@ import type { Server } from './requirements.ts';
 import { publishedTables, subscribedOn } from './shapes.ts';
 
 const RELEASE_TIMEOUT_MS = 10_000;
+const LOGIN_TIMEOUT_MS = 10_000;
 const OBJECT_IN_USE = '55006';
+const CONNECTION_FAILURE = '08006';
 
 /** Subscribes a replica to the primary, or mends what differs in the subscription it has. Running it again changes nothing. */
 export async function subscribe(primary: Server, replica: Server, primaryUrl: string): Promise<void> {
@@ -53,15 +55,18 @@ async function withLogin(primary: Sql, slot: string, wanted: Conninfo): Promise<
 async function create(primary: Server, replica: Server, slot: string, conninfo: Conninfo): Promise<void> {
   await dropLeftover(primary.admin, slot);
   await startAnew(primary.admin, replica.admin);
-  try {
-    await runFormatted(
+  const failover = (await keepsSlots(primary.admin, replica.admin)) ? ', failover = true' : '';
+  const make = () =>
+    runFormatted(
       replica.admin,
-      `create subscription readback connection %L publication readback with (slot_name = %L, streaming = on${
-        (await keepsSlots(primary.admin, replica.admin)) ? ', failover = true' : ''
-      })`,
+      `create subscription readback connection %L publication readback with (slot_name = %L, streaming = on${failover})`,
       format({ ...conninfo, application_name: slot }),
       slot,
     );
+  // Of several hosts a standby may be asked first, which does not have the login of a moment ago yet.
+  const patienceMs = conninfo.host?.includes(',') ? LOGIN_TIMEOUT_MS : 0;
+  try {
+    await againWhile(CONNECTION_FAILURE, patienceMs, make);
   } catch (error) {
     const reason = (error as Error).message.replace(/\s+/g, ' ');
     throw new SetupError(
@@ -93,12 +98,16 @@ export async function keepSlot({ admin }: Server): Promise<void> {
 }
 
 /** PostgreSQL refuses it until the worker has let go of the slot. */
-async function setFailover(admin: Sql): Promise<void> {
-  for (const deadline = Date.now() + RELEASE_TIMEOUT_MS; ; await sleep(50)) {
+const setFailover = (admin: Sql): Promise<unknown> =>
+  againWhile(OBJECT_IN_USE, RELEASE_TIMEOUT_MS, () => admin`alter subscription readback set (failover = true)`);
+
+/** Tried again where it fails with this SQLSTATE, for so long. */
+async function againWhile(code: string, forMs: number, work: () => PromiseLike<unknown>): Promise<void> {
+  for (const deadline = Date.now() + forMs; ; await sleep(50)) {
     try {
-      return void (await admin`alter subscription readback set (failover = true)`);
+      return void (await work());
     } catch (error) {
-      if ((error as { code?: string }).code !== OBJECT_IN_USE || Date.now() > deadline) throw error;
+      if ((error as { code?: string }).code !== code || Date.now() > deadline) throw error;
     }
   }
 }

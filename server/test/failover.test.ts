@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { CreatePostDocument, CreateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
 import { encodeCursor } from '../feed/cursor.ts';
 import { parseLsn } from '../lib/lsn.ts';
@@ -25,7 +27,8 @@ beforeAll(async () => {
     replicas: [servers.servers['replica-1']!],
     replicationUrl: undefined,
   };
-  await setUp(config, testConfig(), () => {});
+  await servers.admin('db-2')`select pg_wal_replay_pause()`;
+  await Promise.all([setUp(config, testConfig(), () => {}), replayOnceRefused()]);
   server = await startServer({ MONITOR_INTERVAL_MS: 100 }, { config } as TestDatabases);
   const input = { username: 'author', email: 'author@example.com', password: 'correct horse' };
   const { data } = await server.query(CreateUserDocument, { input, confirm: 'REPLICATED' });
@@ -37,6 +40,13 @@ afterAll(async () => {
   await server?.stop();
   await servers?.end();
 }, 60_000);
+
+/** The standby is asked first, and does not have the replica's login yet: it refuses it, and is asked again. */
+async function replayOnceRefused(): Promise<void> {
+  const log = () => readFileSync(join(servers.dir, 'db-2.log'), 'utf8');
+  await vi.waitFor(() => expect(log()).toContain('password authentication failed for user "readback_'), 30_000);
+  await servers.admin('db-2')`select pg_wal_replay_resume()`;
+}
 
 const CHANGES = `subscription ($after: Cursor) { changes(tables: ["posts"], after: $after) {
   __typename ... on CaughtUp { cursor } ... on PostChange { cursor post { title } } } }`;
