@@ -124,6 +124,7 @@ export function openPrimary(config: Config, pools: Pools, urls: DatabaseUrls): P
     {
       lookTimeoutMs: config.DB_CONNECT_TIMEOUT_MS,
       silent: () => pools.leavePrimary(urls),
+      answerTimeoutMs: config.OPERATION_TIMEOUT_MS,
     },
   );
   return primary;

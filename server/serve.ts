@@ -153,12 +153,14 @@ async function build(
 
 const FEED_START_MS = 1000;
 
-function createAccess(config: Config, { writer }: Primary, hasher: Hasher, sessions: Sessions): Access {
+function createAccess(config: Config, primary: Primary, hasher: Hasher, sessions: Sessions): Access {
+  const { writer } = primary;
   const tokenTtlMs = config.ACCESS_TOKEN_TTL_MS;
   const keys = new SigningKeys({ writer, rotationMs: config.ACCESS_KEY_ROTATION_HOURS * HOUR_MS, tokenTtlMs });
   return new Access({
     isOpen: config.ACCESS === 'open',
     writer,
+    answer: (work) => primary.answer(work),
     hasher,
     sessions,
     tokens: new Tokens(keys, tokenTtlMs, config.ACCESS_SESSION_HOURS * HOUR_MS),

@@ -1,5 +1,4 @@
 import type { Sql } from '../db/connect.ts';
-import { forClient } from '../db/errors.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { Hasher } from '../lib/password.ts';
 import { credentials, credentialsOf, type Credentials } from '../store/access.ts';
@@ -12,6 +11,8 @@ export interface AccessOptions {
   isOpen: boolean;
   /** Of the primary, as readback_writer: the one role that reaches a hash. */
   writer: Sql;
+  /** What was asked of it, in time. @throws ClientError PRIMARY_UNAVAILABLE */
+  answer: <T>(work: Promise<T>) => Promise<T>;
   hasher: Hasher;
   tokens: Tokens;
   sessions: Sessions;
@@ -82,8 +83,9 @@ export class Access {
   }
 
   async #check(found: Promise<Credentials | undefined>, password: string): Promise<Credentials | undefined> {
-    const user = await found.catch((error: unknown) => Promise.reject(forClient(error, 'PRIMARY') as Error));
-    const isRight = await this.#options.hasher.verify(user?.passwordHash, password);
+    const { answer, hasher } = this.#options;
+    const user = await answer(found);
+    const isRight = await hasher.verify(user?.passwordHash, password);
     return user && isRight && user.isActive ? user : undefined;
   }
 

@@ -30,6 +30,8 @@ export interface PrimaryOptions {
   lookTimeoutMs: number;
   /** It did not answer in that time: connections to it are given up. */
   silent: () => void;
+  /** A client waits for an answer of the primary for so long. */
+  answerTimeoutMs: number;
 }
 
 /** The primary: writes, what is known of its position, and the heartbeat that moves the replicas along. */
@@ -82,12 +84,20 @@ export class Primary {
   async write<Row extends object>(
     statement: (sql: Sql) => Statement<Row>,
   ): Promise<{ rows: readonly Row[]; lsn: Lsn }> {
+    const { writer } = this.#connections;
+    const { rows, flushed, timeline } = await this.answer(write(writer, statement(writer)));
+    await this.#expect(parseInt(timeline, 16));
+    this.#sawPosition(flushed);
+    return { rows, lsn: flushed };
+  }
+
+  /**
+   * What was asked of the primary for a client. One that has vanished from the network may never answer.
+   * @throws ClientError PRIMARY_UNAVAILABLE, also where it has not answered in time: it may do what was asked yet.
+   */
+  async answer<T>(work: PromiseLike<T>): Promise<T> {
     try {
-      const { writer } = this.#connections;
-      const { rows, flushed, timeline } = await write(writer, statement(writer));
-      await this.#expect(parseInt(timeline, 16));
-      this.#sawPosition(flushed);
-      return { rows, lsn: flushed };
+      return await withinMs(work, this.#options.answerTimeoutMs);
     } catch (error) {
       throw forClient(error, 'PRIMARY');
     }

@@ -1,7 +1,6 @@
 import type { Sql, Statement } from '../db/connect.ts';
 import { assertOwns, visible } from '../access/rights.ts';
 import { mayAll } from '../access/viewer.ts';
-import { forClient } from '../db/errors.ts';
 import { badInput, notFound } from '../lib/errors.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import type { Confirmed } from '../replication/confirm.ts';
@@ -57,9 +56,8 @@ async function assertMayWrite<Row extends { id: string }>(
   id: string,
 ): Promise<void> {
   if (mayAll(viewer)) return;
-  const { rows } = await table.byIds(services.primary.reader, [id]).catch((error: unknown) => {
-    throw forClient(error, 'PRIMARY');
-  });
+  const { primary } = services;
+  const { rows } = await primary.answer(table.byIds(primary.reader, [id]));
   const row = visible(viewer, table.name, rows[0] ?? null);
   if (!row) throw notFound(table.one, id);
   assertOwns(viewer, table.name, row);

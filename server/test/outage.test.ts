@@ -198,6 +198,23 @@ test('a primary that falls silent is known to be away in time: strong reads are 
   await healthy();
 });
 
+test('a write that a silent primary does not answer fails in time; what became of it is seen when it is back', async () => {
+  const own = await startServer({ ...settings, OPERATION_TIMEOUT_MS: 500 }, databases);
+  const write = (firstName: string) => own.query(UpdateUserDocument, { id, input: { firstName } });
+  expect((await write('before')).errors).toEqual([]);
+  const rows = await databases.primary`
+    select pid from pg_stat_activity where datname = current_database() and application_name = 'readback writes'`;
+  for (const { pid } of rows) process.kill(pid, 'SIGSTOP');
+  try {
+    expect((await write('silent')).errors).toMatchObject([{ extensions: { code: 'PRIMARY_UNAVAILABLE' } }]);
+  } finally {
+    for (const { pid } of rows) process.kill(pid, 'SIGCONT');
+  }
+  await arrived('silent');
+  expect((await write('after')).errors).toEqual([]);
+  await own.stop();
+});
+
 test('a replica that goes away under a snapshot ends the snapshot, and nothing else', async () => {
   await healthy();
   // More than the buffers of a socket's two ends take.
