@@ -163,7 +163,7 @@ test(
       resumes: clients.map(({ resumes }) => resumes),
       caughtUpMs: Math.round(performance.now() - ended),
     });
-    for (const { told } of clients) expect(firstDifference(told, truth)).toBeUndefined();
+    expect(clients.map(({ told }) => firstDifference(told, truth))).toEqual(clients.map(() => undefined));
     expect(truth.length).toBeGreaterThan(CHANGES * 0.9);
     const [{ count }] = await databases.primary<[{ count: number }]>`select count(*)::int from users`;
     for (const replica of databases.replicas)
@@ -177,7 +177,10 @@ function firstDifference(told: Told[], truth: Told[]): object | undefined {
   const at = truth.findIndex((change, index) => told[index] !== change);
   const index = at === -1 && told.length > truth.length ? truth.length : at;
   if (index === -1) return undefined;
-  return { index, of: truth.length, told: told.slice(index - 2, index + 4), truth: truth.slice(index - 2, index + 4) };
+  const [toldThere, truthThere] = [told, truth].map((changes) => changes.slice(index - 2, index + 4));
+  // -1: never.
+  const [toldAt, trueAt] = [told.indexOf(truth[index]!), truth.indexOf(told[index]!)];
+  return { index, of: [told.length, truth.length], told: toldThere, truth: truthThere, toldAt, trueAt };
 }
 
 function mirror(told: Told[]): Map<string, string> {
