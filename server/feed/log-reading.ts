@@ -2,7 +2,7 @@ import { type Sql } from '../db/connect.ts';
 import { withinMs } from '../lib/within.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import type { Position } from '../lib/position.ts';
-import { appliedPosition, changesAfter, seqAt, type ChangeRow } from '../store/change-log.ts';
+import { changesAfter, seqAt, settledPosition, type ChangeRow } from '../store/change-log.ts';
 import { cursorExpired } from './cursor.ts';
 import type { FeedChange } from './recent.ts';
 
@@ -45,12 +45,16 @@ export class LogReading {
     return rows.map((row) => this.#placed(row, seen));
   }
 
-  /** A replica that is past the position without the change there has another history: nothing can follow for certain. */
+  /**
+   * A replica that has applied the transaction at the position, and has no such change, has another history: nothing can
+   * follow for certain. Only the end of a transaction past the position says that it has; a keepalive may lie right
+   * before that transaction, on a replica that lags by it. It is read before the row, so that it cannot be the newer one.
+   */
   async #anchor(): Promise<string | undefined> {
     if (this.#position.place === 0) return '0';
-    const applied = await appliedPosition(this.#sql);
+    const settled = await settledPosition(this.#sql);
     const seq = await seqAt(this.#sql, this.#position);
-    if (seq === undefined && applied !== null && applied > this.#position.lsn) {
+    if (seq === undefined && settled !== null && settled > this.#position.lsn) {
       throw cursorExpired('names a change that the change log does not hold');
     }
     return seq;

@@ -63,10 +63,10 @@ export async function seqAt(sql: Sql, { lsn, place }: Position): Promise<string 
   return row?.seq;
 }
 
-/** How far the replica has applied for certain; null: not known. */
-export async function appliedPosition(sql: Sql): Promise<Lsn | null> {
-  const [row] = await sql<[{ applied: Lsn | null }]>`select applied from readback.position()`;
-  return row.applied;
+/** Where the replica's latest transaction ended, once it can be read; null: it is inside one, or has applied none. */
+export async function settledPosition(sql: Sql): Promise<Lsn | null> {
+  const [row] = await sql<[{ settled: Lsn | null }]>`select readback.settled() as settled`;
+  return row.settled;
 }
 
 /** The last change in the log that can be read; undefined where it is empty. */
