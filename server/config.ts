@@ -76,6 +76,7 @@ const variables = z.object({
   REPLICA_ADMIN_URLS: urlList.optional(),
   PRIMARY_REPLICATION_URL: postgresUrl.optional(),
   SUBSCRIPTIONS: z.enum(['made', 'awaited']).default('made'),
+  REPLICA_SYNCHRONOUS_COMMIT: z.enum(['local', 'off']).default('local'),
   PRIMARY_POOLED_URL: postgresUrl.optional(),
   PRIMARY_POOLED_READS_URL: postgresUrl.optional(),
   REPLICA_POOLED_URLS: urlList.optional(),

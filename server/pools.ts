@@ -8,8 +8,10 @@ import { PooledGate, POOLED_ROLES } from './db/pooled.ts';
 import type { FeedSource } from './feed/source.ts';
 import { describeUrl, parseDatabaseUrl } from './lib/database-url.ts';
 import type { Logger } from './lib/logger.ts';
+import { formatLsn } from './lib/lsn.ts';
 import type { Observer } from './lib/observer.ts';
 import type { Releasers } from './lib/releasers.ts';
+import { withinMs } from './lib/within.ts';
 import { Primary } from './replication/primary.ts';
 import { Replica } from './replication/replica.ts';
 import { SlotWatch } from './replication/slots.ts';
@@ -24,6 +26,8 @@ type PoolOptions = Pick<ConnectOptions, 'role' | 'max' | 'pipeline' | 'closed' |
 const END_TIMEOUT_S = 3;
 const OUTDATED =
   'a server that was the primary before, and was replaced, takes writes: it is not used. Stop it, or make it a standby.';
+const TRANSACTIONS_LOST =
+  'a crash of the replica has taken a transaction that it had confirmed, so it never gets that again, and is passed over: run readback doctor --fix, which copies it anew.';
 
 /** Opens connection pools, and closes them with the server. */
 export class Pools {
@@ -138,6 +142,7 @@ export function openReplica(
   urls: DatabaseUrls,
   primary: Primary,
   isSlotLost: (slot: string) => boolean,
+  log: Logger,
 ): Replica {
   const closed = () => replica.lost();
   const replica: Replica = new Replica({
@@ -150,6 +155,12 @@ export function openReplica(
     maxLagMs: config.REPLICA_MAX_LAG_MS,
     lagOf: (applied) => primary.clock.lagOf(applied, performance.now()),
     isSlotLost,
+    seen: {
+      noted: (slot) => withinMs(primary.noted(slot), config.REPLICA_LOOK_TIMEOUT_MS / 2),
+      note: primary.note,
+      lost: (missing) => log.error({ replica: name, missing: formatLsn(missing) }, TRANSACTIONS_LOST),
+    },
+    isPrimaryReachable: () => primary.reachable,
   });
   return replica;
 }
@@ -195,7 +206,7 @@ export function openFeedSource(
     reader: open(1, 'feed'),
     replay: open(REPLAY_CONNECTIONS, 'replay'),
     losses: () => losses,
-    fitness: () => FITNESS[view().state],
+    fitness: () => (view().proven ? FITNESS[view().state] : 'away'),
     settled: () => settledOf(view()),
   };
 }

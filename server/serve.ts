@@ -74,7 +74,7 @@ async function build(
   const primary = openPrimary(config, pools, databases.primary);
   const isSlotLost = (slot: string) => slots.isLost(slot);
   const replicas = databases.replicas.map((urls, index) =>
-    openReplica(config, pools, `replica-${index + 1}`, urls, primary, isSlotLost),
+    openReplica(config, pools, `replica-${index + 1}`, urls, primary, isSlotLost, log),
   );
   const slots: SlotWatch = openSlotWatch(config, pools, databases.primary.url, primary, replicas, log);
   const monitor = new Monitor(primary, replicas, config.MONITOR_INTERVAL_MS);

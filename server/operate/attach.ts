@@ -24,7 +24,7 @@ export async function lockSetup({ admin }: OperatedServer): Promise<void> {
 
 /** Subscribes the replica, or mends its subscription, and returns when all that it takes is copied. */
 export async function attach(replica: OperatedServer, { servers, databases, config, say }: Attaching): Promise<void> {
-  await subscribe(servers.primary, replica, replicationUrl(databases));
+  await subscribe(servers.primary, replica, replicationUrl(databases), config.REPLICA_SYNCHRONOUS_COMMIT);
   await completeLogs({ servers, databases, config, say });
 }
 

@@ -1,8 +1,9 @@
-import type { Config, DatabaseConfig, DatabaseUrls } from '../config.ts';
+import type { DatabaseConfig, DatabaseUrls } from '../config.ts';
 import { connect } from '../db/connect.ts';
 import { describeUrl } from '../lib/database-url.ts';
 import { withinMs } from '../lib/within.ts';
 import type { Server } from '../setup/requirements.ts';
+import type { SetupConfig } from '../setup/setup.ts';
 
 /** A server as its operator sees it: a connection that may look at everything, and the URLs that are configured. */
 export interface OperatedServer extends Server {
@@ -15,10 +16,7 @@ export interface Servers {
   replicas: OperatedServer[];
 }
 
-export type OperateConfig = Pick<
-  Config,
-  'DB_CONNECT_TIMEOUT_MS' | 'STATEMENT_TIMEOUT_MS' | 'INITIAL_COPY_TIMEOUT_MS' | 'SUBSCRIPTIONS'
->;
+export type OperateConfig = SetupConfig;
 
 /** Opens one connection to each server for `work`; whatever it leaves undone on them ends with it. */
 export async function withServers<T>(

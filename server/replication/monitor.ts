@@ -1,6 +1,10 @@
 import type { Lsn } from '../lib/lsn.ts';
+import { withinMs } from '../lib/within.ts';
 import type { Primary } from './primary.ts';
 import type { Replica } from './replica.ts';
+
+/** A primary that falls silent holds up no round for longer. */
+const WRITE_MS = 1000;
 
 /** Keeps what is known of all servers fresh, so that no request has to find out. */
 export class Monitor {
@@ -59,17 +63,22 @@ export class Monitor {
   async #look(): Promise<void> {
     await this.#primary.flushedNow().catch(() => undefined);
     await Promise.all(this.#replicas.map((replica) => replica.look()));
-    await this.#beatWhereBehind();
+    if (this.#primary.reachable) await withinMs(this.#write(), WRITE_MS).catch(() => undefined);
     this.#previous = this.#primary.clock.latest;
   }
 
-  /** Behind where the primary was a round ago: maybe late, maybe that WAL was of no published table. A beat tells. */
-  async #beatWhereBehind(): Promise<void> {
-    const previous = this.#previous;
-    if (!this.#primary.reachable || previous === null) return;
-    const behind = this.#replicas.some(
-      ({ view }) => view.state !== 'down' && view.applied !== null && view.applied < previous,
-    );
-    if (behind) await this.#primary.beat().catch(() => undefined);
+  /** What does not arrive in time is made good by the next round. */
+  async #write(): Promise<void> {
+    if (this.#replicas.some((replica) => this.#needsBeat(replica))) await this.#primary.beat();
+    await Promise.all(this.#replicas.map((replica) => replica.note()));
+  }
+
+  /**
+   * Where the primary was a round ago it may be late, or that WAL was of no published table: a beat tells. So it does of
+   * one that is not proven: the first transaction after a crash shows whether others are missing before it.
+   */
+  #needsBeat({ view: { state, applied, proven } }: Replica): boolean {
+    if (state === 'down' || state === 'lost') return false;
+    return proven ? applied !== null && this.#previous !== null && applied < this.#previous : true;
   }
 }

@@ -4,6 +4,7 @@ import type { History } from '../lib/history.ts';
 import { parseLsn, type Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
 import { withinMs } from '../lib/within.ts';
+import { notedOf, noteSeen, type Noted } from '../store/positions.ts';
 import { slotRows } from '../store/slots.ts';
 import { LagClock } from './lag.ts';
 import { write } from './writes.ts';
@@ -117,6 +118,14 @@ export class Primary {
   readonly beat = shared(async (): Promise<void> => {
     await this.#connections.writer`update readback.heartbeat set beat_at = clock_timestamp()`;
   });
+
+  /** What servers have noted of the replica that reads from the slot. */
+  noted(slot: string): Promise<Noted | undefined> {
+    return notedOf(this.#connections.watch, slot);
+  }
+
+  readonly note = (slot: string, logId: bigint, at: Lsn, isLost: boolean): Promise<void> =>
+    noteSeen(this.#connections.writer, slot, logId, at, isLost);
 
   /** The replication slots, asked for after this call; shared like the position. */
   readonly slots = shared(() => slotRows(this.#connections.watch));

@@ -2,7 +2,9 @@ import type { Sql } from '../db/connect.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
 import { withinMs } from '../lib/within.ts';
+import { proofOf } from '../store/positions.ts';
 import { observe, UNKNOWN, type Look, type Observation, type ReplicaView } from './state.ts';
+import { Trust, type TrustOptions } from './trust.ts';
 
 export interface ReplicaOptions {
   name: string;
@@ -20,9 +22,12 @@ export interface ReplicaOptions {
   lagOf: (applied: Lsn) => number | null;
   /** The primary has that slot no more, or keeps nothing by it. */
   isSlotLost: (slot: string) => boolean;
+  /** What servers tell each other of what they saw there, by way of the primary. */
+  seen: Omit<TrustOptions, 'prove'>;
+  isPrimaryReachable: () => boolean;
 }
 
-interface Asked extends Omit<Look, 'lost'> {
+interface Asked extends Omit<Look, 'lost' | 'proven'> {
   subscribed: boolean;
 }
 
@@ -43,6 +48,7 @@ export class Replica {
   /** Requests that read here now. */
   inFlight = 0;
   readonly #options: ReplicaOptions;
+  readonly #trust: Trust;
   #view: ReplicaView = UNKNOWN;
   #waiters = new Set<Waiter>();
   #timer: NodeJS.Timeout | undefined;
@@ -53,6 +59,7 @@ export class Replica {
     this.name = options.name;
     this.reader = options.reader;
     this.#options = options;
+    this.#trust = new Trust({ ...options.seen, prove: (positions) => proofOf(options.watch, positions) });
   }
 
   get view(): ReplicaView {
@@ -114,12 +121,26 @@ export class Replica {
 
   async #ask(): Promise<Observation> {
     try {
-      const [look] = await withinMs(this.#position(), this.#options.lookTimeoutMs);
-      return { kind: 'looked', look: { ...look, lost: this.#isLost(look) } };
+      return { kind: 'looked', look: await withinMs(this.#looked(), this.#options.lookTimeoutMs) };
     } catch {
       this.#unanswered();
       return { kind: 'unreachable' };
     }
+  }
+
+  async #looked(): Promise<Look> {
+    const [look] = await this.#position();
+    const { slot, progress, applied, copying } = look;
+    const trust = this.#trust;
+    trust.copies(copying > 0);
+    if (slot !== null) await trust.settle(slot, this.#options.isPrimaryReachable());
+    if (progress !== null && applied !== null && applied >= progress) trust.saw(progress);
+    return { ...look, lost: this.#isLost(look), proven: trust.isProven };
+  }
+
+  /** Tells other servers what was seen here. */
+  async note(): Promise<void> {
+    if (this.#view.slot !== null) await this.#trust.note(this.#view.slot);
   }
 
   /** An answer that comes too late is a sign of life, too. */
@@ -142,11 +163,12 @@ export class Replica {
 
   /** Its worker says nothing of that: it comes up again and again, and finds each time that there is no slot. */
   #isLost({ subscribed, slot }: Asked): boolean {
-    return !subscribed || (slot !== null && this.#options.isSlotLost(slot));
+    return !subscribed || this.#trust.isLost || (slot !== null && this.#options.isSlotLost(slot));
   }
 
   #observe(observation: Observation): void {
     const { lagOf, maxLagMs } = this.#options;
+    if (observation.kind === 'unreachable') this.#trust.doubt();
     this.#view = observe(this.#view, observation, lagOf, maxLagMs);
     for (const waiter of this.#waiters) if (this.hasApplied(waiter.lsn)) waiter.resolve();
   }

@@ -3,6 +3,7 @@ import { observe, UNKNOWN, type Look, type ReplicaState, type ReplicaView } from
 
 const well: Look = {
   lost: false,
+  proven: true,
   slot: 'readback_1',
   enabled: true,
   working: true,
@@ -38,7 +39,7 @@ for (const [enabled, lost] of [
     for (const copying of [0, 2]) {
       for (const applied of [null, 100n]) {
         for (const lag of [0, MAX_LAG_MS, MAX_LAG_MS + 1]) {
-          const look = { lost, slot: null, enabled, working, copying, applied, progress: applied };
+          const look = { lost, proven: true, slot: null, enabled, working, copying, applied, progress: applied };
           const expected = rules.find(([fits]) => fits(look, lag))![1];
           test(`lost ${lost}, enabled ${enabled}, working ${working}, copying ${copying}, applied ${applied}, lag ${lag}: ${expected}, whatever it was`, () => {
             for (const view of previous) {
@@ -51,6 +52,12 @@ for (const [enabled, lost] of [
   }
 }
 
+test('not proven to have what was seen there: nothing is believed', () => {
+  const before = observe(UNKNOWN, { kind: 'looked', look: well }, current, MAX_LAG_MS);
+  const after = observe(before, { kind: 'looked', look: { ...well, proven: false } }, current, MAX_LAG_MS);
+  expect(after).toMatchObject({ state: 'reachable', applied: null, proven: false });
+});
+
 test('unreachable: down, and nothing is believed any more', () => {
   const before = observe(UNKNOWN, { kind: 'looked', look: well }, current, MAX_LAG_MS);
   expect(before).toEqual({
@@ -60,6 +67,7 @@ test('unreachable: down, and nothing is believed any more', () => {
     slot: 'readback_1',
     copying: 0,
     lagMs: 0,
+    proven: true,
   });
   expect(observe(before, { kind: 'unreachable' }, current, MAX_LAG_MS)).toEqual(UNKNOWN);
 });

@@ -11,8 +11,13 @@ export type ReplicaState = 'down' | 'reachable' | 'disabled' | 'lost' | 'copying
 
 /** What one look at the replica found. */
 export interface Look {
-  /** There is no subscription, or the slot that it needs is gone: nothing arrives any more, whatever is done but a copy. */
+  /**
+   * There is no subscription, or the slot that it needs is gone, or a transaction that the slot does not send again:
+   * whatever arrives, only a copy makes it whole.
+   */
   lost: boolean;
+  /** It has what was seen there before a connection broke. */
+  proven: boolean;
   /** The slot that its subscription names. */
   slot: string | null;
   enabled: boolean;
@@ -36,6 +41,8 @@ export interface ReplicaView {
   slot: string | null;
   copying: number;
   lagMs: number | null;
+  /** False: it may have lost what was seen there, so neither its positions nor its log are believed. */
+  proven: boolean;
 }
 
 export const UNKNOWN: ReplicaView = {
@@ -45,11 +52,12 @@ export const UNKNOWN: ReplicaView = {
   slot: null,
   copying: 0,
   lagMs: null,
+  proven: false,
 };
 
 /**
  * The view after an observation. Positions go back to unknown when the replica could not be reached: after a crash it
- * may have forgotten its latest transactions, and applies them again.
+ * may have forgotten its latest transactions, and applies them again, or never gets them again (docs/positions.md).
  */
 export function observe(
   view: ReplicaView,
@@ -59,7 +67,7 @@ export function observe(
 ): ReplicaView {
   if (observation.kind === 'unreachable') return UNKNOWN;
   const { look } = observation;
-  const applied = believe(view, look);
+  const applied = look.proven ? believe(view, look) : null;
   const lagMs = applied === null ? null : lagOf(applied);
   return {
     state: classify(look, applied, lagMs, maxLagMs),
@@ -68,6 +76,7 @@ export function observe(
     slot: look.slot,
     copying: look.copying,
     lagMs,
+    proven: look.proven,
   };
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SetupError } from '../lib/errors.ts';
 import { fromUrl } from './conninfo.ts';
 import { allowCopy } from './logins.ts';
-import { follow } from './replicate.ts';
+import { follow, type ReplicaCommit } from './replicate.ts';
 import type { Server } from './requirements.ts';
 import { subscribedOn } from './shapes.ts';
 
@@ -11,13 +11,15 @@ const MOST_WAIT_MS = 300_000;
 
 /**
  * Where somebody else makes the subscriptions, such as an operator of Kubernetes: lets their login copy, waits until they
- * have, and follows what is published. Their connection, slot and options are theirs to keep.
+ * have, and follows what is published. Their connection, slot and options are theirs to keep, but for the one by which a
+ * replica could lose what it has confirmed.
  * @throws SetupError where none appears within five minutes.
  */
 export async function awaitSubscription(
   primary: Server,
   replica: Server,
   primaryUrl: string,
+  commit: ReplicaCommit,
   say: (line: string) => void,
 ): Promise<void> {
   const { user } = fromUrl(primaryUrl);
@@ -29,7 +31,7 @@ export async function awaitSubscription(
     if (Date.now() > deadline) throw new SetupError(missing(replica));
     await sleep(POLL_MS);
   }
-  await follow(primary, replica);
+  await follow(primary, replica, commit);
 }
 
 const NO_LOGIN =

@@ -8,7 +8,7 @@ const NOT_SET_UP = 0xffff_ffff_ffff_ffffn;
 /** Without a subscription the log is of an earlier one: the next begins with an identity of its own. */
 export async function startLogAnew(replica: Sql): Promise<void> {
   await replica.begin((sql) => [
-    sql`truncate readback.change_log`,
+    sql`truncate readback.change_log, readback.worker_lives`,
     sql`update readback.log_state set log_id = default, pruned_to = default, complete_since = default`,
   ]);
 }

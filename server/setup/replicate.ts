@@ -13,18 +13,29 @@ const LOGIN_TIMEOUT_MS = 10_000;
 const OBJECT_IN_USE = '55006';
 const CONNECTION_FAILURE = '08006';
 
+/** When an apply worker's commit is on the disk: `local` before it is told to the primary, `off` some time later. */
+export type ReplicaCommit = 'local' | 'off';
+
 /** Subscribes a replica to the primary, or mends what differs in the subscription it has. Running it again changes nothing. */
-export async function subscribe(primary: Server, replica: Server, primaryUrl: string): Promise<void> {
+export async function subscribe(
+  primary: Server,
+  replica: Server,
+  primaryUrl: string,
+  commit: ReplicaCommit,
+): Promise<void> {
   const slot = await slotName(replica.admin);
   const current = await readSubscription(replica.admin);
   const wanted = fromUrl(primaryUrl);
-  if (current) await mend(primary, replica, current, wanted);
-  else await create(primary, replica, slot, await withLogin(primary.admin, slot, wanted));
+  await noteCommit(replica.admin, commit);
+  if (current) await mend(primary, replica, current, wanted, commit);
+  else await create(primary, replica, slot, await withLogin(primary.admin, slot, wanted), commit);
 }
 
 interface Subscription {
   conninfo: string;
   streaming: string;
+  /** Its synchronous_commit, as PostgreSQL has it. */
+  commit: string;
   enabled: boolean;
   /** Its slot is kept on standbys, too. null: this version knows no such slots. */
   failover: boolean | null;
@@ -39,7 +50,7 @@ async function slotName(replica: Sql): Promise<string> {
 
 async function readSubscription(replica: Sql): Promise<Subscription | undefined> {
   const [subscription] = await replica<Subscription[]>`
-    select subconninfo as conninfo, substream::text as streaming, subenabled as enabled,
+    select subconninfo as conninfo, substream::text as streaming, subsynccommit as commit, subenabled as enabled,
            (to_jsonb(s) ->> 'subfailover')::boolean as failover from pg_subscription s
     where subname = 'readback' and subdbid = (select oid from pg_database where datname = current_database())`;
   return subscription;
@@ -52,14 +63,20 @@ async function withLogin(primary: Sql, slot: string, wanted: Conninfo): Promise<
   return { ...wanted, ...login };
 }
 
-async function create(primary: Server, replica: Server, slot: string, conninfo: Conninfo): Promise<void> {
+async function create(
+  primary: Server,
+  replica: Server,
+  slot: string,
+  conninfo: Conninfo,
+  commit: ReplicaCommit,
+): Promise<void> {
   await dropLeftover(primary.admin, slot);
   await startAnew(primary.admin, replica.admin);
   const failover = (await keepsSlots(primary.admin, replica.admin)) ? ', failover = true' : '';
   const make = () =>
     runFormatted(
       replica.admin,
-      `create subscription readback connection %L publication readback with (slot_name = %L, streaming = on${failover})`,
+      `create subscription readback connection %L publication readback with (slot_name = %L, streaming = on, synchronous_commit = ${commit}${failover})`,
       format({ ...conninfo, application_name: slot }),
       slot,
     );
@@ -127,7 +144,33 @@ async function emptyTables(replica: Sql, tables: string[]): Promise<void> {
   if (tables.length > 0) await replica.unsafe(`truncate ${tables.join(', ')}`);
 }
 
-async function mend(primary: Server, replica: Server, current: Subscription, wanted: Conninfo): Promise<void> {
+/** Whoever has chosen `off` is not told of it as a fault. */
+async function noteCommit(replica: Sql, commit: ReplicaCommit): Promise<void> {
+  await replica`
+    update readback.log_state set may_lose = ${commit === 'off'} where may_lose <> ${commit === 'off'}`;
+}
+
+/**
+ * The statement restarts the worker, and the new one confirms what the old one has committed and not flushed: with the
+ * message's commit it is on the disk.
+ */
+export async function setCommit(replica: Sql, commit: ReplicaCommit): Promise<void> {
+  await replica.unsafe(`alter subscription readback set (synchronous_commit = ${commit})`);
+  await replica`select pg_logical_emit_message(true, 'readback', '')`;
+}
+
+/** Any but `off` waits for the disk. */
+async function mendCommit(replica: Sql, { commit }: Subscription, wanted: ReplicaCommit): Promise<void> {
+  if ((commit === 'off') !== (wanted === 'off')) await setCommit(replica, wanted);
+}
+
+async function mend(
+  primary: Server,
+  replica: Server,
+  current: Subscription,
+  wanted: Conninfo,
+  commit: ReplicaCommit,
+): Promise<void> {
   const conninfo = parse(current.conninfo);
   const { admin } = replica;
   if (Object.entries(wanted).some(([key, value]) => conninfo[key] !== value)) {
@@ -137,13 +180,17 @@ async function mend(primary: Server, replica: Server, current: Subscription, wan
     await keepSlot(replica);
   // Parallel streaming applies in several workers, out of commit order.
   if (current.streaming === 'p') await admin`alter subscription readback set (streaming = on)`;
+  await mendCommit(admin, current, commit);
   await followTables(primary, replica, current, conninfo['user']);
 }
 
-/** Of a subscription that somebody else makes and keeps, only the tables are followed. */
-export async function follow(primary: Server, replica: Server): Promise<void> {
+/** Of a subscription that somebody else makes and keeps, the tables are followed, and nothing may be lost. */
+export async function follow(primary: Server, replica: Server, commit: ReplicaCommit): Promise<void> {
   const current = await readSubscription(replica.admin);
-  if (current) await followTables(primary, replica, current, parse(current.conninfo)['user']);
+  if (!current) return;
+  await noteCommit(replica.admin, commit);
+  await mendCommit(replica.admin, current, commit);
+  await followTables(primary, replica, current, parse(current.conninfo)['user']);
 }
 
 /** Begins to copy tables that are published since, and lets go of those that no longer are. */

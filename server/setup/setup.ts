@@ -13,12 +13,18 @@ import { subscribe } from './replicate.ts';
 import { checkRequirements, type Server } from './requirements.ts';
 
 type Say = (line: string) => void;
-type SetupConfig = Pick<
+export type SetupConfig = Pick<
   Config,
-  'DB_CONNECT_TIMEOUT_MS' | 'STATEMENT_TIMEOUT_MS' | 'INITIAL_COPY_TIMEOUT_MS' | 'SUBSCRIPTIONS'
+  | 'DB_CONNECT_TIMEOUT_MS'
+  | 'STATEMENT_TIMEOUT_MS'
+  | 'INITIAL_COPY_TIMEOUT_MS'
+  | 'SUBSCRIPTIONS'
+  | 'REPLICA_SYNCHRONOUS_COMMIT'
 >;
 
 const FIRST_BEAT_TIMEOUT_MS = 30_000;
+const MAY_LOSE =
+  'REPLICA_SYNCHRONOUS_COMMIT is off: a replica that crashes may lose transactions which it has confirmed, and the primary does not send them again (docs/durability.md).';
 
 /**
  * Makes the servers ready: checked, migrated, replicating and copied. Running it again changes nothing, and so does
@@ -42,6 +48,7 @@ export async function setUp(
     await awaitInitialCopy(primary, replicas, config.INITIAL_COPY_TIMEOUT_MS, say);
     await awaitFirstBeat(primary, replicas);
     await noteCompleteness(replicas);
+    if (config.REPLICA_SYNCHRONOUS_COMMIT === 'off') say(MAY_LOSE);
   } finally {
     await Promise.all([primary, ...replicas].map(({ admin }) => admin.end({ timeout: 5 })));
   }
@@ -63,15 +70,15 @@ async function replicate(
   primary: Server,
   replicas: Server[],
   databases: DatabaseConfig,
-  { SUBSCRIPTIONS }: SetupConfig,
+  { SUBSCRIPTIONS, REPLICA_SYNCHRONOUS_COMMIT: commit }: SetupConfig,
   say: Say,
 ): Promise<void> {
   const url = replicationUrl(databases);
   await allowLogin(primary, databases.primary.url, ['readback_writer', 'readback_reader', 'readback_pruner']);
   for (const [index, replica] of replicas.entries()) {
     await allowLogin(replica, databases.replicas[index]!.url, ['readback_reader', 'readback_pruner']);
-    if (SUBSCRIPTIONS === 'awaited') await awaitSubscription(primary, replica, url, say);
-    else await subscribe(primary, replica, url);
+    if (SUBSCRIPTIONS === 'awaited') await awaitSubscription(primary, replica, url, commit, say);
+    else await subscribe(primary, replica, url, commit);
   }
 }
 

@@ -99,6 +99,7 @@ const replicaDetails = (changes: Partial<ReplicaDetails> = {}): ReplicaDetails =
   subscription: {
     isEnabled: true,
     streaming: 't',
+    commit: 'local',
     slot: 'readback_1',
     publications: ['readback'],
     connectsAs: null,
@@ -113,6 +114,8 @@ const replicaDetails = (changes: Partial<ReplicaDetails> = {}): ReplicaDetails =
   writers: [],
   isLogReady: true,
   feedFaults: [],
+  mayLose: false,
+  missing: null,
   probe: { ...probe, worker: { pid: 1, blockers: [] } },
   ...changes,
 });
@@ -122,6 +125,14 @@ const both = (primary: Partial<PrimaryDetails>, replica: Partial<ReplicaDetails>
 
 test('details that are well make no findings', () => {
   expect(both({}, {})).toEqual([]);
+});
+
+test('a commit that is not on the disk, unless it was chosen; what it has taken already', () => {
+  const off = { ...replicaDetails().subscription!, commit: 'off' };
+  const found = (replica: Partial<ReplicaDetails>) => both({}, replica).map((text) => text.split(':')[0]);
+  expect(found({ subscription: off })).toEqual(['error replica-1 asynchronous-commit']);
+  expect(found({ subscription: off, mayLose: true })).toEqual(['advice replica-1 asynchronous-commit']);
+  expect(found({ missing: 0x1_0000_0000n })).toEqual(['error replica-1 transactions-lost']);
 });
 
 test('a slot that is about to be given up', () => {

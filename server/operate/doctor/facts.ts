@@ -1,3 +1,4 @@
+import type { Lsn } from '../../lib/lsn.ts';
 import type { TableShape } from '../../setup/shapes.ts';
 
 /** What the doctor has asked the servers; the checks are pure functions of it. */
@@ -150,6 +151,10 @@ export interface ReplicaDetails {
   isLogReady: boolean;
   /** What the feed itself refuses to go on with. */
   feedFaults: string[];
+  /** Set-up was told that synchronous_commit may be off. */
+  mayLose: boolean;
+  /** The end of a transaction that was seen here, and is not here any more; null: none is known. */
+  missing: Lsn | null;
   /** It has applied so much more than the primary has, or has for certain, on its timeline. */
   aheadBytes?: number;
   /** Only where a heartbeat could be sent. */
@@ -159,6 +164,8 @@ export interface ReplicaDetails {
 export interface SubscriptionFacts {
   isEnabled: boolean;
   streaming: string;
+  /** Its synchronous_commit. */
+  commit: string;
   slot: string | null;
   publications: string[];
   /** The login and address that it connects with; null: not ours to see. */

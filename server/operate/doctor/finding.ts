@@ -34,6 +34,8 @@ export type Check =
   | 'subscription-publication'
   | 'other-subscription'
   | 'streaming-parallel'
+  | 'asynchronous-commit'
+  | 'transactions-lost'
   | 'table-not-subscribed'
   | 'copying'
   | 'copy-stuck'
@@ -65,6 +67,7 @@ export interface Fix {
   name:
     | 'enable-subscription'
     | 'stop-parallel'
+    | 'commit-locally'
     | 'watch-table'
     | 'ring-always'
     | 'grant'

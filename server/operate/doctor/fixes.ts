@@ -3,7 +3,7 @@ import { format, fromUrl, parse } from '../../setup/conninfo.ts';
 import { startLogAnew } from '../../setup/log-state.ts';
 import { allowCopy, allowLogin, makeReplicator, runFormatted } from '../../setup/logins.ts';
 import { replicationUrl } from '../../setup/setup.ts';
-import { keepSlot } from '../../setup/replicate.ts';
+import { keepSlot, setCommit } from '../../setup/replicate.ts';
 import { shapesOf } from '../../setup/shapes.ts';
 import { attach, completeLogs, type Attaching } from '../attach.ts';
 import { dropSlot, dropSubscription } from '../detach.ts';
@@ -23,6 +23,10 @@ const FIXES: Record<Fix['name'], { does: (subject: string) => string; mend: Mend
   'stop-parallel': {
     does: () => 'set its streaming to on',
     mend: async ({ admin }) => void (await admin`alter subscription readback set (streaming = on)`),
+  },
+  'commit-locally': {
+    does: () => 'set its synchronous_commit to local',
+    mend: ({ admin }) => setCommit(admin, 'local'),
   },
   'watch-table': {
     does: (table) =>
@@ -84,6 +88,7 @@ export function planFixes(fixes: Fix[]): Fix[] {
   const idle = new Set([
     'enable-subscription',
     'stop-parallel',
+    'commit-locally',
     'refresh-publication',
     'renew-login',
     'complete-log',
@@ -103,6 +108,7 @@ const PRECEDENCE: Fix['name'][] = [
   'keep-slot',
   'enable-subscription',
   'stop-parallel',
+  'commit-locally',
   'ring-always',
   'refresh-publication',
   'watch-table',

@@ -77,7 +77,8 @@ const silent = (server: string): Finding => ({
 
 /** `feedFaults` is what the feed goes by: something there that no check above has told must not go unsaid. */
 function checkLog(server: string, { isLogReady, subscription, feedFaults }: ReplicaDetails): Finding[] {
-  const known = /another subscription|streaming is parallel|the trigger|may write into the change log/;
+  const known =
+    /another subscription|streaming is parallel|synchronous_commit|track_commit_timestamp|the trigger|may write into the change log/;
   const others = feedFaults.filter((fault) => !known.test(fault)).map((fault) => logFault(server, fault));
   return isLogReady || !subscription ? others : [...others, notReady(server)];
 }

@@ -1,3 +1,4 @@
+import { formatLsn } from '../../../lib/lsn.ts';
 import type { Facts, Probe, ReplicaDetails, ReplicaFacts, SubscriptionFacts } from '../facts.ts';
 import type { Finding } from '../finding.ts';
 
@@ -17,6 +18,7 @@ function checkOne({ name, basics, details }: ReplicaFacts, published: string[], 
   if (!subscription) return [missing(name), ...strangers];
   return [
     ...checkSettings(name, subscription),
+    ...checkCommit(name, subscription, details),
     ...strangers,
     ...checkTables(name, details, published),
     // Without its slot nothing arrives, and its worker comes and goes: that is told already.
@@ -87,6 +89,37 @@ function checkSettings(server: string, { isEnabled, streaming, publications }: S
       found: `it takes the publications ${publications.join(', ')}`,
       expected: 'readback alone',
       remedy: 'Run there: alter subscription readback set publication readback;',
+    });
+  }
+  return findings;
+}
+
+/** Whether what it confirms is on its disk, and whether something is gone already that was not. */
+function checkCommit(server: string, { commit }: SubscriptionFacts, { mayLose, missing }: ReplicaDetails): Finding[] {
+  const findings: Finding[] = [];
+  if (missing !== null) {
+    findings.push({
+      check: 'transactions-lost',
+      severity: 'error',
+      server,
+      found: `the transaction that ended at ${formatLsn(missing)} was here, and is gone: a crash took it after it was confirmed`,
+      expected: 'everything that was seen here; the primary does not send it again',
+      remedy: 'Run readback doctor --fix, which copies the replica anew. Its synchronous_commit should be local.',
+      fix: { name: 'copy-anew', server },
+    });
+  }
+  if (commit === 'off') {
+    findings.push({
+      check: 'asynchronous-commit',
+      severity: mayLose ? 'advice' : 'error',
+      server,
+      found:
+        'synchronous_commit of the subscription is off: a crash right after a restart of the apply worker may take transactions that it has confirmed, and the primary does not send them again',
+      expected: 'synchronous_commit = local: what is confirmed is on the disk',
+      remedy: mayLose
+        ? 'It was chosen with REPLICA_SYNCHRONOUS_COMMIT=off. Set that to local and run readback migrate where nothing may be lost.'
+        : 'Run there: alter subscription readback set (synchronous_commit = local); then readback verify.',
+      ...(!mayLose && { fix: { name: 'commit-locally', server } }),
     });
   }
   return findings;

@@ -1,6 +1,7 @@
 import { connect } from '../../../db/connect.ts';
 import { describeUrl, formatDatabaseUrl, parseDatabaseUrl } from '../../../lib/database-url.ts';
 import type { Lsn } from '../../../lib/lsn.ts';
+import { notedOf, proofOf } from '../../../store/positions.ts';
 import type { OperatedServer } from '../../servers.ts';
 import type { HostFacts, ReplicaFacts } from '../facts.ts';
 
@@ -33,6 +34,22 @@ async function lookAtHost(url: string, timeoutMs: number): Promise<HostFacts> {
     return { at, unreachable: message || code || 'no reason given' };
   } finally {
     await sql.end({ timeout: 1 });
+  }
+}
+
+/** What servers saw on a replica, and it has no more. Where its schema is older than that, nothing is known. */
+export async function noteMissing(primary: OperatedServer, replicas: OperatedServer[], facts: ReplicaFacts[]) {
+  const [known] = await primary.admin<
+    [{ is: boolean }]
+  >`select to_regclass('readback.seen_positions') is not null as is`;
+  if (!known.is) return;
+  for (const [index, { details }] of facts.entries()) {
+    const slot = details?.subscription?.slot;
+    if (!details || slot == null) continue;
+    const noted = await notedOf(primary.admin, slot);
+    if (!noted) continue;
+    const proof = await proofOf(replicas[index]!.admin, noted.positions);
+    if (proof.logId === noted.logId) details.missing = noted.lost ?? proof.missing;
   }
 }
 

@@ -52,6 +52,8 @@ export function grantsOfPrimary(published: TableShape[]): Grant[] {
     ...PRIMARY_ROLES.map(schema),
     ...users,
     on('readback_writer', 'UPDATE', HEARTBEAT, null),
+    execute('readback_writer', 'note_seen(text, bigint, pg_lsn, boolean)'),
+    on('readback_reader', 'SELECT', 'readback.seen_positions', null),
     execute('readback_pruner', 'give_up_slot(text, bigint)'),
   ];
 }
@@ -61,7 +63,7 @@ export function grantsOfReplica(tables: TableShape[]): Grant[] {
   const reader = 'readback_reader';
   return [
     ...REPLICA_ROLES.map(schema),
-    ...['position()', 'seen()', 'feed_faults()'].map((name) => execute(reader, name)),
+    ...['position()', 'seen()', 'settled()', 'missing(pg_lsn[])', 'feed_faults()'].map((name) => execute(reader, name)),
     ...tables.map(({ table }) => on(reader, 'SELECT', table, null)),
     on(reader, 'SELECT', 'readback.change_log', null),
     on(reader, 'SELECT', 'readback.log_state', null),

@@ -12,7 +12,7 @@ import {
   REPLICA_ROLES,
 } from './logins.ts';
 import { lookAtPoolers } from './poolers.ts';
-import { lookAtHosts, noteAhead } from './hosts.ts';
+import { lookAtHosts, noteAhead, noteMissing } from './hosts.ts';
 import { lookAtPrimary } from './primary.ts';
 import { probe } from './probe.ts';
 import { lookAtReplica } from './replica.ts';
@@ -41,6 +41,7 @@ export async function look({ primary, replicas }: Servers, options: LookOptions)
   );
   if (one.basics?.isSetUp) {
     await noteAhead(primary, replicas, others);
+    await noteMissing(primary, replicas, others);
     await probeAll(primary, replicas, others, options.waitMs);
   }
   return { primary: { ...one, ...(hosts && { hosts }) }, replicas: others };

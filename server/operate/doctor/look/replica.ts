@@ -8,8 +8,9 @@ export async function lookAtReplica(sql: Sql, published: string[], timeoutMs: nu
   const subscribed = await subscribedTables(sql);
   const watched = await watchedTables(sql);
   const tables = [...new Set([...published, ...subscribed.map(({ table }) => table), ...watched])];
-  const [log] = await sql<[{ isReady: boolean }?]>`
-    select complete_since < 'FFFFFFFF/FFFFFFFF' as is_ready from readback.log_state`;
+  const [log] = await sql<[{ isReady: boolean; mayLose: boolean }?]>`
+    select complete_since < 'FFFFFFFF/FFFFFFFF' as is_ready, coalesce((to_jsonb(l) ->> 'may_lose')::boolean, false) as may_lose
+    from readback.log_state l`;
   const faults = await sql<{ fault: string }[]>`select fault from readback.feed_faults() as fault`;
   return {
     subscription: await lookAtSubscription(sql, timeoutMs),
@@ -20,6 +21,8 @@ export async function lookAtReplica(sql: Sql, published: string[], timeoutMs: nu
     triggers: await triggersOf(sql, tables),
     writers: await writersInto(sql, [...tables, 'readback.change_log', 'readback.log_state']),
     isLogReady: log?.isReady ?? false,
+    mayLose: log?.mayLose ?? false,
+    missing: null,
     feedFaults: faults.map(({ fault }) => fault),
   };
 }
