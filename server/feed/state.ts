@@ -39,8 +39,12 @@ function read(state: FeedState, owes: boolean): FeedState {
   return state.phase === 'catchingUp' && !owes ? { phase: 'live', source: state.source } : state;
 }
 
-/** For people: the phase in capitals, and the replica that is read. */
-export function describeFeed(state: FeedState): { phase: string; source: string | null } {
+/** For people: the phase in capitals, the replica that is read, and why none is. */
+export function describeFeed(state: FeedState): { phase: string; source: string | null; reason: string | null } {
   const phase = state.phase === 'catchingUp' ? 'CATCHING_UP' : state.phase.toUpperCase();
-  return { phase, source: 'source' in state ? state.source : null };
+  return {
+    phase,
+    source: 'source' in state ? state.source : null,
+    reason: 'reason' in state ? state.reason : null,
+  };
 }

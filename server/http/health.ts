@@ -16,6 +16,7 @@ export function addHealth(app: FastifyInstance, status: ReplicationStatus, isSto
       reads: canRead(now),
       primary: now.primary,
       replicas: now.replicas,
+      feed: now.feed,
     };
   });
   app.get('/health/live', async () => ({ status: 'live' }));
@@ -38,6 +39,8 @@ function whyNotReady(now: Status, isStopping: boolean): string | undefined {
   return undefined;
 }
 
+const STANDS = 'the change feed stands still (feed.reason says why): run readback doctor';
+
 const isWell = ({ state }: Status['replicas'][number]) => state === 'STREAMING';
 const canRead = ({ replicas }: Status) => replicas.some(({ state }) => !UNREADABLE.has(state));
 const UNREADABLE: ReadonlySet<string> = new Set(['DOWN', 'COPYING', 'LOST']);
@@ -56,6 +59,7 @@ function judge(now: Status): { status: 'healthy' | 'degraded' | 'unhealthy'; mes
     };
   }
   if (ill.length > 0) return { status: 'degraded', message: `Reads and writes work, but ${states}` };
+  if (now.feed.phase === 'DEGRADED') return { status: 'degraded', message: `Reads and writes work, but ${STANDS}` };
   const advice = now.replicas.flatMap(({ slot }) => slot?.advice ?? []);
   if (advice.length > 0) return { status: 'degraded', message: `Reads and writes work, but: ${advice.join(' ')}` };
   return { status: 'healthy', message: 'Both read and write databases are connected' };

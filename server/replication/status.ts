@@ -27,7 +27,7 @@ export interface Status {
     copyingTables: number;
     slot: SlotStatus | null;
   }[];
-  feed: { phase: string; source: string | null };
+  feed: { phase: string; source: string | null; reason: string | null };
 }
 
 /** All servers, as last seen by the monitor: asking costs them nothing. */

@@ -81,6 +81,25 @@ export async function pauseWorker(replica: postgres.Sql): Promise<() => void> {
   return () => signal(row['pid'], 'SIGCONT');
 }
 
+/** What is committed and not flushed stays so: nobody but a commit that waits for the disk writes it there. */
+export async function pauseWalWriter(server: postgres.Sql): Promise<() => void> {
+  const [row] = await server`select pid from pg_stat_activity where backend_type = 'walwriter'`;
+  signal(row!['pid'], 'SIGSTOP');
+  return () => signal(row!['pid'], 'SIGCONT');
+}
+
+/** The apply worker ends, and another one takes its place: returns when that streams. */
+export async function restartWorker(replica: postgres.Sql): Promise<void> {
+  const worker = async () =>
+    (
+      await replica`select pid from pg_stat_subscription where subname = 'readback' and relid is null and pid is not null`
+    )[0]?.['pid'];
+  const before = await worker();
+  await replica`select pg_terminate_backend(pid) from pg_stat_subscription where subname = 'readback' and relid is null`;
+  await expect.poll(worker, { timeout: 10_000, interval: 20 }).not.toBe(before);
+  await expect.poll(worker, { timeout: 10_000, interval: 20 }).toBeDefined();
+}
+
 /** As when its machine goes: the postmaster and every process of it at once. */
 export async function killServer({ dir }: TestCluster, name: string): Promise<void> {
   const pid = readFileSync(join(dir, name, 'postmaster.pid'), 'utf8').split('\n')[0]!;
