@@ -17,6 +17,7 @@ import { Replica } from './replication/replica.ts';
 import { SlotWatch } from './replication/slots.ts';
 import type { ReplicaState, ReplicaView } from './replication/state.ts';
 import { WRITES_PIPELINE } from './replication/writes.ts';
+import { flush } from './store/positions.ts';
 import { giveUpSlot } from './store/slots.ts';
 
 type PoolOptions = Pick<ConnectOptions, 'role' | 'max' | 'pipeline' | 'closed' | 'notified' | 'pooled'> & {
@@ -161,8 +162,15 @@ export function openReplica(
       lost: (missing) => log.error({ replica: name, missing: formatLsn(missing) }, TRANSACTIONS_LOST),
     },
     isPrimaryReachable: () => primary.reachable,
+    ...(config.REPLICA_SYNCHRONOUS_COMMIT === 'off' && { restarted: openFlusher(pools, name, urls.url, log) }),
   });
   return replica;
+}
+
+/** A new worker confirms what its predecessor has committed: the sooner that is on the disk, the less a crash can take. */
+function openFlusher(pools: Pools, name: string, url: string, log: Logger): () => void {
+  const flusher = pools.open(url, { role: 'readback_pruner', max: 1, name: `flush of ${name}` });
+  return () => void flush(flusher).catch((error: unknown) => log.warn({ err: error }, `${name} was not flushed`));
 }
 
 /** The watch of what the primary keeps for its replicas: it needs a connection of its own only to give a slot up. */

@@ -25,10 +25,14 @@ export interface ReplicaOptions {
   /** What servers tell each other of what they saw there, by way of the primary. */
   seen: Omit<TrustOptions, 'prove'>;
   isPrimaryReachable: () => boolean;
+  /** Another apply worker has begun. Left out: nobody wants to know. */
+  restarted?: () => void;
 }
 
-interface Asked extends Omit<Look, 'lost' | 'proven'> {
+interface Asked extends Omit<Look, 'lost' | 'proven' | 'working'> {
   subscribed: boolean;
+  /** Process id of the apply worker. */
+  worker: number | null;
 }
 
 interface Waiter {
@@ -51,6 +55,7 @@ export class Replica {
   readonly #trust: Trust;
   #view: ReplicaView = UNKNOWN;
   #waiters = new Set<Waiter>();
+  #worker: number | null = null;
   #timer: NodeJS.Timeout | undefined;
   #answeredAt = performance.now();
   #rung: NodeJS.Timeout | undefined;
@@ -130,12 +135,14 @@ export class Replica {
 
   async #looked(): Promise<Look> {
     const [look] = await this.#position();
-    const { slot, progress, applied, copying } = look;
+    const { slot, progress, applied, copying, worker } = look;
+    if (worker !== null && worker !== this.#worker) this.#options.restarted?.();
+    this.#worker = worker ?? this.#worker;
     const trust = this.#trust;
     trust.copies(copying > 0);
     if (slot !== null) await trust.settle(slot, this.#options.isPrimaryReachable());
     if (progress !== null && applied !== null && applied >= progress) trust.saw(progress);
-    return { ...look, lost: this.#isLost(look), proven: trust.isProven };
+    return { ...look, working: worker !== null, lost: this.#isLost(look), proven: trust.isProven };
   }
 
   /** Tells other servers what was seen here. */
@@ -146,7 +153,7 @@ export class Replica {
   /** An answer that comes too late is a sign of life, too. */
   async #position(): Promise<[Asked]> {
     const answer = await this.#options.watch<[Asked]>`
-      select subscribed, slot, coalesce(enabled, false) as enabled, worker is not null as working,
+      select subscribed, slot, coalesce(enabled, false) as enabled, worker,
              coalesce(copying, 0) as copying, progress, applied
       from readback.position()`;
     this.#answeredAt = performance.now();

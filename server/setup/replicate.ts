@@ -151,12 +151,12 @@ async function noteCommit(replica: Sql, commit: ReplicaCommit): Promise<void> {
 }
 
 /**
- * The statement restarts the worker, and the new one confirms what the old one has committed and not flushed: with the
- * message's commit it is on the disk.
+ * The statement restarts the worker, and the new one confirms what the old one has committed and not flushed: afterwards
+ * that is on the disk.
  */
 export async function setCommit(replica: Sql, commit: ReplicaCommit): Promise<void> {
   await replica.unsafe(`alter subscription readback set (synchronous_commit = ${commit})`);
-  await replica`select pg_logical_emit_message(true, 'readback', '')`;
+  await replica`select readback.flush()`;
 }
 
 /** Any but `off` waits for the disk. */

@@ -38,3 +38,8 @@ export async function notedOf(primary: Sql, slot: string): Promise<Noted | undef
 export async function noteSeen(primary: Sql, slot: string, logId: bigint, at: Lsn, isLost: boolean): Promise<void> {
   await primary`select readback.note_seen(${slot}, ${String(logId)}, ${primary.typed.lsn(at)}, ${isLost})`;
 }
+
+/** On a replica, as readback_pruner: what is committed there is on its disk. */
+export async function flush(replica: Sql): Promise<void> {
+  await replica`select readback.flush()`;
+}

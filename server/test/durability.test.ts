@@ -6,7 +6,8 @@ import { connect } from '../db/connect.ts';
 import { LogReading } from '../feed/log-reading.ts';
 import { parseLsn } from '../lib/lsn.ts';
 import { startCluster, type OwnCluster } from './cluster.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
+import { setUp } from '../setup/setup.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
 import { examine, faults, fixAll } from './doctor.ts';
 import { holdApply, killServer, pauseWalWriter, restartWorker, slotOf } from './faults.ts';
 import { startServer, type TestServer } from './server.ts';
@@ -148,6 +149,28 @@ test('with synchronous_commit off a crash loses a transaction: the replica is LO
   await stateIs('STREAMING');
   expect(await names(replica)).toEqual(await names(primary));
   expect(await faults(databases.config)).toEqual([]);
+});
+
+test('where off was chosen, it is no fault, and a new worker has its predecessor flushed', async () => {
+  const config = { ...databases.config, replicas: databases.config.replicas.slice(0, 1) };
+  const chosen = testConfig({ REPLICA_SYNCHRONOUS_COMMIT: 'off' });
+  const said: string[] = [];
+  await setUp(config, chosen, (line) => void said.push(line));
+  expect(said.join()).toContain('REPLICA_SYNCHRONOUS_COMMIT is off');
+  expect(await faults(config)).toEqual([]);
+  server = await startServer({ MONITOR_INTERVAL_MS: 100, REPLICA_SYNCHRONOUS_COMMIT: 'off' }, { ...databases, config });
+  await stateIs('STREAMING');
+  await pauseWalWriter(replica);
+  const before = await insert('before');
+  await isThere(replica, before);
+  const [{ written }] = (await replica`select pg_current_wal_insert_lsn()::text as written`) as [{ written: string }];
+  await restartWorker(replica);
+  const flushed = async () =>
+    (await replica`select pg_current_wal_flush_lsn() >= ${written}::text::pg_lsn as is`)[0]!['is'];
+  await expect.poll(flushed, WITHIN).toBe(true);
+  await crash('replica-1');
+  await answers(replica);
+  expect(await names(replica)).toEqual(['before']);
 });
 
 test('a server that has just started knows what others saw on the replica', async () => {

@@ -64,6 +64,12 @@ language sql volatile security definer set search_path = pg_catalog as $$
   select min(s) from unnest(seen) s join lives on lives.after_lsn < s and s < lives.next_lsn
   where lives.after_lsn >= (select complete_since from readback.log_state)
 $$;
+-- Whoever commits this waits until everything that was committed before is on the disk.
+create function readback.flush() returns void language sql volatile as $$
+  select pg_logical_emit_message(true, 'readback', '') $$;
+revoke execute on function readback.flush() from public;
+grant execute on function readback.flush() to readback_pruner;
+
 revoke execute on function readback.note_life(), readback.missing(pg_lsn[]) from public;
 grant execute on function readback.missing(pg_lsn[]) to readback_reader;
 

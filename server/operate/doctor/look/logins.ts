@@ -68,6 +68,7 @@ export function grantsOfReplica(tables: TableShape[]): Grant[] {
     on(reader, 'SELECT', 'readback.change_log', null),
     on(reader, 'SELECT', 'readback.log_state', null),
     execute('readback_pruner', 'prune_log(float, bigint, int)'),
+    execute('readback_pruner', 'flush()'),
   ];
 }
 
