@@ -29,7 +29,8 @@ export async function noteCompleteness(replicas: Server[]): Promise<void> {
   const states = await Promise.all(replicas.map(({ admin }) => readState(admin)));
   const copiedTo = states.map((state) => state.copiedTo).reduce(later);
   if (states.every(({ completeSince }) => completeSince >= copiedTo && completeSince < NOT_SET_UP)) return;
-  const since = states.map(({ seen }) => seen).reduce(later);
+  // One that was copied just now may have applied nothing yet.
+  const since = states.map(({ seen }) => seen).reduce(later, copiedTo);
   await Promise.all(replicas.map(({ admin }) => noteOn(admin, since)));
 }
 
