@@ -2,11 +2,8 @@ import type { Config, DatabaseConfig } from '../config.ts';
 import { connect } from '../db/connect.ts';
 import { POOLED_ROLES } from '../db/pooled.ts';
 import { describeUrl, formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
-import { SetupError } from '../lib/errors.ts';
 import { awaitSubscription } from './await-subscription.ts';
-import { arrival, beat } from './beat.ts';
-import { awaitInitialCopy } from './copy.ts';
-import { noteCompleteness } from './log-state.ts';
+import { completeLogs } from './log-state.ts';
 import { allowLogin, allowPooled } from './logins.ts';
 import { migrate } from './migrate.ts';
 import { subscribe } from './replicate.ts';
@@ -22,7 +19,6 @@ export type SetupConfig = Pick<
   | 'REPLICA_SYNCHRONOUS_COMMIT'
 >;
 
-const FIRST_BEAT_TIMEOUT_MS = 30_000;
 const MAY_LOSE =
   'REPLICA_SYNCHRONOUS_COMMIT is off: a replica that crashes may lose transactions which it has confirmed, and the primary does not send them again (docs/durability.md).';
 
@@ -45,9 +41,7 @@ export async function setUp(
     await migrate(primary, replicas, say, sqlFolder);
     await replicate(primary, replicas, databases, config, say);
     await makePooledLogins([primary, ...replicas], databases, config.STATEMENT_TIMEOUT_MS);
-    await awaitInitialCopy(primary, replicas, config.INITIAL_COPY_TIMEOUT_MS, say);
-    await awaitFirstBeat(primary, replicas);
-    await noteCompleteness(replicas);
+    await completeLogs(primary, replicas, config.INITIAL_COPY_TIMEOUT_MS, say);
     if (config.REPLICA_SYNCHRONOUS_COMMIT === 'off') say(MAY_LOSE);
   } finally {
     await Promise.all([primary, ...replicas].map(({ admin }) => admin.end({ timeout: 5 })));
@@ -95,17 +89,3 @@ export function replicationUrl({ primary, replicationUrl }: DatabaseConfig): str
   if (replicationUrl !== undefined) return replicationUrl;
   return formatDatabaseUrl({ ...parseDatabaseUrl(primary.adminUrl), user: undefined });
 }
-
-/**
- * Each replica has applied one transaction before anyone reads positions from it: none is unknown later. One whose
- * subscription somebody disabled is served as such, and named by health.
- */
-async function awaitFirstBeat(primary: Server, replicas: Server[]): Promise<void> {
-  const target = await beat(primary);
-  const arrivals = await Promise.all(replicas.map((replica) => arrival(replica, target, FIRST_BEAT_TIMEOUT_MS)));
-  const late = replicas.filter((_, index) => arrivals[index] === 'late');
-  if (late.length > 0) throw new SetupError(late.map(behind).join('\n'));
-}
-
-const behind = ({ name, at }: Server) =>
-  `${name} (${at}): a heartbeat written on the primary did not arrive within ${FIRST_BEAT_TIMEOUT_MS} ms. Its log says why the apply worker does not get on.`;
