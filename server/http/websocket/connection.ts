@@ -84,11 +84,12 @@ export class Connection {
 
   /** The text of each message; a failure is the end of the connection. */
   onMessage(take: (text: string) => Promise<void>): void {
-    this.#socket.on('message', (data) => void take(String(data as Buffer)).catch((error) => this.#fail(error)));
+    this.#socket.on('message', (data) => void take(String(data as Buffer)).catch((error) => this.fail(error)));
   }
 
-  #fail(error: unknown): void {
-    this.#log.error({ err: error }, 'a websocket is closed: what its client sent could not be handled');
+  /** What its client sent, or its end, could not be handled. */
+  fail(error: unknown): void {
+    this.#log.error({ err: error }, 'a websocket is closed: what its client did could not be handled');
     this.close(BROKEN, 'Internal server error');
   }
 

@@ -71,7 +71,8 @@ function open(
   source: AsyncIterable<unknown>,
 ): AsyncGenerator<ExecutionResult, void> {
   const { viewer, address } = args.contextValue;
-  const end = () => void events.return();
+  // What it fails with comes out of `next`, too.
+  const end = () => void events.return().catch(() => undefined);
   const close = options.live.open(viewer, address, args.operationName ?? args.operation?.name?.value ?? null, end);
   const events =
     source instanceof FeedStream ? fanOut(options, args, source, close) : whenEnded(each(options, args, source), close);
@@ -94,9 +95,20 @@ function fanOut(
   return options.fanOut.open(key, source, channel, ended, async (event, audience) => {
     const seen = event.kind === 'change' ? event.change.seen : null;
     const viewer = audienceViewer(contextValue.viewer, audience);
-    const result = await executeOn(options, args, source.toRoot(event), seen, viewer);
-    return JSON.stringify(present(args, result, options.log));
+    try {
+      const result = await executeOn(options, args, source.toRoot(event), seen, viewer);
+      return JSON.stringify(present(args, result, options.log));
+    } catch (error) {
+      return JSON.stringify({ errors: [maskLogged(asGraphqlError(error), contextValue.requestId, options.log)] });
+    }
   });
+}
+
+/** Of an event that could not even be executed: it is told as one with an error, and the next one comes. */
+function asGraphqlError(error: unknown): GraphQLError {
+  if (error instanceof GraphQLError) return error;
+  const originalError = error instanceof Error ? error : new Error(String(error));
+  return new GraphQLError(originalError.message, { originalError });
 }
 
 /** One event, with loaders of its own, that read at or behind it. */
@@ -126,7 +138,14 @@ export function present(
   return { ...result, errors: result.errors.map((error) => maskLogged(error, contextValue.requestId, log)) };
 }
 
+/** What ends many subscriptions at once is logged once. */
+const logged = new WeakSet<Error>();
+
 export function maskLogged(error: GraphQLError, requestId: string, log: Logger): GraphQLFormattedError {
-  if (isInternal(error)) log.error({ err: error.originalError ?? error, requestId }, 'subscription failed');
+  const err = error.originalError ?? error;
+  if (isInternal(error) && !logged.has(err)) {
+    logged.add(err);
+    log.error({ err, requestId }, 'subscription failed');
+  }
   return maskError(error.toJSON(), error);
 }

@@ -64,7 +64,7 @@ function accept(graphql: GraphqlServer, heartbeat: Heartbeat, socket: WebSocket,
   const closed = graphql.opened(connection, connection);
   socket.on('close', (code, reason) => {
     heartbeat.delete(connection);
-    void closed(code, String(reason));
+    closed(code, String(reason)).catch((error: unknown) => connection.fail(error));
   });
 }
 

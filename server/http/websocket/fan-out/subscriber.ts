@@ -92,6 +92,12 @@ export class Subscriber implements Member {
     this.#outlet.send([tail]);
   }
 
+  fail(error: unknown): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#ended(error);
+  }
+
   part(): void {
     this.group.part(this);
     void this.#follow(() => this.#outlet.drained());
