@@ -63,8 +63,17 @@ function lineOf({ method, path, headers, body = '' }) {
 async function byAutocannon(url, requests, { connections, seconds, checks }) {
   let refused = 0;
   const onResponse = (_, body) => body.includes('"errors":') && refused++;
-  const sent = checks ? requests.map((request) => ({ ...request, onResponse })) : requests;
-  const result = await autocannon({ url, requests: sent, connections, duration: seconds, timeout: 10 });
+  const sent = requests.map((request) => ({ ...request, ...(checks && { onResponse }) }));
+  let opened = 0;
+  const result = await autocannon({
+    url,
+    // Each connection goes through requests of its own. It would make all of them, and all would ask the same at a time.
+    requests: sent.slice(0, 1),
+    setupClient: (client) => client.setRequests(share(sent, opened++, connections)),
+    connections,
+    duration: seconds,
+    timeout: 10,
+  });
   return {
     requests: result.requests.total,
     seconds: result.duration,
@@ -75,3 +84,6 @@ async function byAutocannon(url, requests, { connections, seconds, checks }) {
     p99: result.latency.p99,
   };
 }
+
+const share = (requests, connection, connections) =>
+  requests.filter((_, place) => place % connections === connection % connections);

@@ -56,6 +56,15 @@ async function watched(variant, audience, { primary, users }) {
   const memoryBefore = rssMb(variant.pid);
   let memory = memoryBefore;
   const watch = setInterval(() => (memory = Math.max(memory, rssMb(variant.pid))), 50);
+  const { seconds, busy, cpu } = await meanwhile(variant, audience, { primary, users }).finally(() =>
+    clearInterval(watch),
+  );
+  const [p99Before, p99] = [quiet, busy].map((times) => quantile(times, 0.99));
+  return { memoryBefore, memory, p99Before, p99, events: users / seconds, cpu };
+}
+
+/** Reads one after the other, from the commit until everybody was told of all that it changed. */
+async function meanwhile(variant, audience, { primary, users }) {
   const { total } = await audience.heard();
   await primary`update users set first_name = ${`Big ${crypto.randomUUID().slice(0, 8)}`} where username like 'user%'`;
   const committed = performance.now();
@@ -66,15 +75,7 @@ async function watched(variant, audience, { primary, users }) {
     readsUntil(variant, async () => seconds !== undefined),
     until(over, `${users} events`).finally(() => (seconds = (performance.now() - committed) / 1000)),
   ]);
-  clearInterval(watch);
-  return {
-    memoryBefore,
-    memory,
-    p99Before: quantile(quiet, 0.99),
-    p99: quantile(busy, 0.99),
-    events: users / seconds,
-    cpu: used() / users,
-  };
+  return { seconds, busy, cpu: used() / users };
 }
 
 async function readsUntil({ url, headers }, isOver) {

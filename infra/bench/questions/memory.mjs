@@ -76,7 +76,10 @@ async function rested(audience, many, { pid }) {
 async function most(variant, { users }, seconds) {
   let highest = 0;
   const watch = setInterval(() => (highest = Math.max(highest, rssMb(variant.pid))), 50);
-  await pressed(variant, pointAsks[kindOf(variant.name)], { users, connections: CONNECTIONS, seconds });
-  clearInterval(watch);
-  return highest;
+  try {
+    await pressed(variant, pointAsks[kindOf(variant.name)], { users, connections: CONNECTIONS, seconds });
+    return highest;
+  } finally {
+    clearInterval(watch);
+  }
 }
