@@ -30,6 +30,9 @@ export class Connection {
   running: Map<Operation, Promise<unknown>> | undefined;
   /** It has answered the last ping. */
   isAlive = true;
+  /** How often somebody has asked whether the client has read what was sent. */
+  #questions = 0;
+  #unanswered: { question: number; answered: () => void }[] | undefined;
   readonly #socket: WebSocket;
   readonly #stream: Duplex;
   readonly #unsentMost: number;
@@ -127,7 +130,31 @@ export class Connection {
     this.#socket.terminate();
   }
 
+  /** Its pong says that everything sent before was read. */
   ping(): void {
-    if (this.isOpen) this.#socket.ping();
+    if (this.isOpen) this.#socket.ping(`${this.#questions}`);
+  }
+
+  /** Resolves when the client has read all that was sent before, or is gone. */
+  async read(): Promise<void> {
+    if (!this.isOpen) return;
+    const question = ++this.#questions;
+    this.ping();
+    await new Promise<void>((answered) => (this.#unanswered ??= []).push({ question, answered }));
+  }
+
+  /** Clients answer in order, and may answer the last of several pings alone. */
+  ponged(data: Buffer): void {
+    this.isAlive = true;
+    this.#answerUpTo(Number(data));
+  }
+
+  gone(): void {
+    this.#answerUpTo(Infinity);
+  }
+
+  #answerUpTo(last: number): void {
+    while (this.#unanswered?.[0] && this.#unanswered[0].question <= last) this.#unanswered.shift()!.answered();
+    if (this.#unanswered?.length === 0) this.#unanswered = undefined;
   }
 }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { Connection } from './connection.ts';
 import { Conversation, type Begun } from './conversation.ts';
 
-test('what was completed while it was being opened counts until it has ended, and is not run', async () => {
+test('completed while it is opened, an operation counts until it has ended', async () => {
   const { take, sent, opening } = await converse();
   take({ id: 'a', type: 'subscribe' });
   take({ id: 'a', type: 'complete' });
@@ -22,7 +22,7 @@ test('what was completed while it was being opened counts until it has ended, an
   expect(sent()).toHaveLength(2);
 });
 
-test('a subscription that was completed while it was being opened is ended as soon as it is open', async () => {
+test('completed while it is opened, a subscription is ended as soon as it is open', async () => {
   const { take, sent, opening } = await converse();
   take({ id: 'a', type: 'subscribe' });
   const open = Promise.withResolvers<AsyncGenerator<never, void>>();

@@ -33,7 +33,7 @@ async function serve(heartbeat: Heartbeat): Promise<string> {
         log: pino(),
       });
       connection.greeted();
-      socket.on('pong', () => (connection.isAlive = true));
+      socket.on('pong', (data) => connection.ponged(data));
       heartbeat.add(connection);
     }),
   );

@@ -60,12 +60,13 @@ function refuse(stream: Duplex, status: string): void {
 function accept(served: Handlers, heartbeat: Heartbeat, socket: WebSocket, connection: Connection): void {
   heartbeat.add(connection);
   socket.on('error', terminate);
-  socket.on('pong', () => (connection.isAlive = true));
+  socket.on('pong', (data) => connection.ponged(data));
   const conversation = new Conversation(connection, served);
   socket.on('close', () => {
     heartbeat.delete(connection);
     connection.session?.release();
     conversation.closed();
+    connection.gone();
   });
 }
 
