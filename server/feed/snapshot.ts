@@ -1,6 +1,6 @@
 import type { Image } from '../store/change-log.ts';
 import type { FeedPlace } from './cursor.ts';
-import type { View } from './view.ts';
+import type { SnapshotTable, View } from './view.ts';
 
 export interface SnapshotRow {
   table: string;
@@ -8,11 +8,6 @@ export interface SnapshotRow {
   image: Image;
   /** Where the feed goes on once the snapshot is complete. */
   place: FeedPlace;
-}
-
-export interface SnapshotTable {
-  table: string;
-  keyColumn: string;
 }
 
 /** Sends rows, and says how many of them the client took for now. */

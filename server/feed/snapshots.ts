@@ -1,7 +1,7 @@
 import type { Sql } from '../db/connect.ts';
 import type { Lsn } from '../lib/lsn.ts';
-import { Snapshot, type SnapshotTable } from './snapshot.ts';
-import { tookTooLong, View } from './view.ts';
+import { Snapshot } from './snapshot.ts';
+import { tookTooLong, View, type SnapshotTable } from './view.ts';
 
 /** Transactions that are open at once on a replica for snapshots, each on a connection of its own. */
 export const VIEWS_MAX = 2;

@@ -4,8 +4,9 @@ import type { Position } from '../lib/position.ts';
 import { feedFaults, lastPosition, logState, type LogState } from '../store/change-log.ts';
 import { cursorExpired, type FeedPlace } from './cursor.ts';
 import { LogReading } from './log-reading.ts';
-import type { Snapshot, SnapshotTable } from './snapshot.ts';
+import type { Snapshot } from './snapshot.ts';
 import type { Snapshots } from './snapshots.ts';
+import type { SnapshotTable } from './view.ts';
 
 /** A replica, as the feed sees it. */
 export interface FeedSource {

@@ -5,10 +5,14 @@ import type { Lsn } from '../lib/lsn.ts';
 import { withinMs } from '../lib/within.ts';
 import { lastPosition, logState, rowsAfter, type SnapshotImage } from '../store/change-log.ts';
 import type { FeedPlace } from './cursor.ts';
-import type { SnapshotTable } from './snapshot.ts';
 
 /** A half-open connection answers nothing: then the view is given up. */
 const READ_TIMEOUT_MS = 10_000;
+
+export interface SnapshotTable {
+  table: string;
+  keyColumn: string;
+}
 
 interface Opened {
   sql: Sql;

@@ -40,7 +40,7 @@ export class SlowClient {
     this.#socket = socket;
     socket.on('open', () => socket.send('{"type":"connection_init"}'));
     socket.on('message', (data) => {
-      if (String(data as Buffer) === '{"type":"connection_ack"}')
+      if ((data as Buffer).toString() === '{"type":"connection_ack"}')
         return socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload: { query: this.#query } }));
       this.#first.resolve();
       if (socket.isPaused) return; // of the same read

@@ -97,7 +97,10 @@ export class Conversation {
         return this.#subscribe(message.id, message.payload);
       case MessageType.Complete:
         return this.#complete(message.id);
-      default:
+      case MessageType.ConnectionAck:
+      case MessageType.Next:
+      case MessageType.Error:
+      case undefined:
         this.#connection.close(CloseCode.BadRequest, 'Invalid message received');
     }
   }

@@ -55,10 +55,10 @@ export class Subscriber implements Member {
     const { feed } = this.group;
     const { from } = request;
     this.#place = from === 'now' || from === 'snapshot' ? feed.end : from;
-    void this.#follow(async (closed) => {
-      await Promise.race([feed.opened(), closed]);
+    void this.#follow(async () => {
+      await this.#until(feed.opened());
       this.#place ??= feed.end;
-      if (from === 'snapshot' && !this.#isClosed) await this.#sendSnapshot(request, closed);
+      if (from === 'snapshot' && !this.#isClosed) await this.#sendSnapshot(request);
     });
   }
 
@@ -100,13 +100,12 @@ export class Subscriber implements Member {
   }
 
   /** By itself, until it has joined the group, or is closed. */
-  async #follow(first: (closed: Promise<void>) => Promise<void>): Promise<void> {
-    const { promise: closed, resolve } = Promise.withResolvers<void>();
-    this.#wake = resolve;
+  async #follow(first: () => Promise<void>): Promise<void> {
+    this.#wake = () => {};
     this.#outlet.paced(true);
     try {
-      await first(closed);
-      if (await this.#catchUp(closed)) return;
+      await first();
+      if (await this.#catchUp()) return;
       this.#ended();
     } catch (error) {
       this.#isClosed = true;
@@ -115,43 +114,43 @@ export class Subscriber implements Member {
   }
 
   /** True: it is live. Nothing is awaited between that and the group's next look, so the group's next change finds it so. */
-  async #catchUp(closed: Promise<void>): Promise<boolean> {
+  async #catchUp(): Promise<boolean> {
     const follower = this.group.feed.follow(this.#place);
     for (let taken = 1; !this.#isClosed; taken++) {
       const change = follower.take();
       this.#place = follower.place;
       if (change) await this.#send({ kind: 'change', change });
-      await this.#room(closed, () => follower.letGo());
+      await this.#room(() => follower.letGo());
       if (this.#isClosed) break;
       if (this.group.join(this, this.#place)) {
         this.#wake = undefined;
         this.#outlet.paced(false);
         return true;
       }
-      if (!change) await Promise.race([follower.wait(), closed]);
+      if (!change) await this.#until(follower.wait());
       if (taken % OTHERS_TURN === 0) await turn();
     }
     return false;
   }
 
-  async #sendSnapshot({ tables }: FeedRequest, closed: Promise<void>): Promise<void> {
+  async #sendSnapshot({ tables }: FeedRequest): Promise<void> {
     const { open } = this.group.feed;
     if (!open)
       throw new ClientError('REPLICA_UNAVAILABLE', 'No replica can be read for a snapshot now: try again soon.');
     const snapshot = open.snapshot(tables);
     try {
-      while (!this.#isClosed && (await snapshot.next((rows) => this.#sendRows(rows)))) await this.#room(closed);
+      while (!this.#isClosed && (await snapshot.next((rows) => this.#sendRows(rows)))) await this.#room();
       this.#place = snapshot.place;
     } finally {
       snapshot.end();
     }
-    await this.#room(closed);
+    await this.#room();
   }
 
   /** Returns how many were sent. */
   async #sendRows(rows: readonly SnapshotRow[]): Promise<number> {
     if (this.#isClosed) return rows.length;
-    const rendered = await Promise.all(rows.map((row) => this.group.render({ kind: 'row', row }, this.own)));
+    const rendered = await Promise.all(rows.map(async (row) => this.group.render({ kind: 'row', row }, this.own)));
     // Without those that are not for them; each with the rows up to it.
     const messages = rendered.flatMap((tail, n) => (tail ? [{ tail, rows: n + 1 }] : []));
     if (messages.length === 0 || this.#isClosed) return rows.length;
@@ -165,10 +164,19 @@ export class Subscriber implements Member {
   }
 
   /** Waits while the socket is full, and holds little meanwhile. */
-  async #room(closed: Promise<void>, letGo?: () => void): Promise<void> {
+  async #room(letGo?: () => void): Promise<void> {
     if (!this.#outlet.isFull) return;
     const timer = letGo && setTimeout(letGo, PATIENCE_MS);
-    await Promise.race([this.#outlet.drained(), closed]);
+    await this.#until(this.#outlet.drained());
     clearTimeout(timer);
+  }
+
+  /** Resolves also when it is closed. No race with a promise of that: such a promise would hold each wait until then. */
+  async #until(work: Promise<void>): Promise<void> {
+    if (this.#isClosed) return;
+    await new Promise<void>((resolve, reject) => {
+      this.#wake = resolve;
+      work.then(resolve, reject);
+    });
   }
 }
