@@ -86,7 +86,7 @@ describe('an event that cannot be told ends its subscribers, each with an error;
         isOpen: true,
         unsent: 0,
         write: (frames: Buffer) => void heard.push(...frames.toString().match(/(?<="key":")\w+/g)!),
-    read: () => Promise.resolve(),
+        read: () => Promise.resolve(),
         end() {},
       };
       const stream = new FeedStream({ ...request, sight: sight(see) }, () => ({}));
