@@ -162,7 +162,10 @@ test('what is held for a snapshot has an end: the transaction is closed, and the
       socket.pause();
       first.resolve();
     }
-    if (type === 'error') error.resolve(payload);
+    if (type === 'error') {
+      first.reject(new Error(JSON.stringify(payload)));
+      error.resolve(payload);
+    }
   });
   await first.promise;
   await expect.poll(openTransactions).toBe(1);
