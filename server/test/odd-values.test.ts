@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import {
   ChangesDocument,
   PostDocument,
@@ -9,8 +9,8 @@ import {
 } from '../../schema/generated/operations.ts';
 import { isMoment } from '../../schema/rules.ts';
 import { connect, type Sql } from '../db/connect.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { disableSubscription } from './faults.ts';
+import { setUp } from '../setup/setup.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
 import { startServer, type TestServer } from './server.ts';
 import { subscribeTo } from './subscribe.ts';
 
@@ -21,20 +21,21 @@ let author: string;
 let post: string;
 
 beforeAll(async () => {
-  databases = await freshDatabases();
+  databases = await freshDatabases({ settle: false });
   const [replica] = databases.replicas as [TestDatabases['primary']];
   // What the apply worker writes into the log is in its own zone, which had seconds long ago.
   await replica.unsafe(`alter database ${databases.name} set timezone = 'Europe/Amsterdam'`);
-  await (
-    await disableSubscription(replica)
-  )();
-  server = await startServer({ MONITOR_INTERVAL_MS: 100, FEED_WINDOW_CHANGES: 1 }, databases);
+  await setUp(databases.config, testConfig(), () => {});
   sql = connect(databases.config.primary.adminUrl, { max: 1, connectTimeoutMs: 10_000, applicationName: 'test' });
   [{ author, post }] = (await databases.primary`
     with author as (insert into users (username, email, password_hash) values ('ada', 'ada@example.com', '-') returning id)
     insert into posts (author_id, title, body) select id, 'Notes', '' from author returning author_id as author, id as post`) as unknown as [
     { author: string; post: string },
   ];
+  const isThere = async () => (await replica`select from posts where id = ${post}`).length === 1;
+  await vi.waitUntil(isThere, { timeout: 10_000, interval: 20 });
+  // After it, so that its feed begins there.
+  server = await startServer({ MONITOR_INTERVAL_MS: 100, FEED_WINDOW_CHANGES: 1 }, databases);
 });
 afterAll(async () => {
   await server.stop();
