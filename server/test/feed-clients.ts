@@ -14,7 +14,7 @@ export class ResumingClient {
   /** Of each change; undefined with an error. */
   readonly cursors: (string | undefined)[] = [];
   readonly times: number[] = [];
-  /** Sockets that closed, and subscriptions that went on behind a cursor. */
+  /** Sockets that closed; the client comes back after each. */
   resumes = 0;
   readonly #url: string;
   readonly #note: Note;
@@ -82,7 +82,7 @@ export class ResumingClient {
     if (socket !== this.#socket) return;
     if (type === 'connection_ack') {
       const variables = this.#cursor === undefined ? {} : { after: this.#cursor };
-      this.#note('subscribes behind', this.#cursor);
+      this.#note('subscribes after', this.#cursor);
       socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload: { query: QUERY, variables } }));
     } else if (type === 'next') this.#take(payload);
     else if (type === 'error') this.#fail(payload);
@@ -98,7 +98,7 @@ export class ResumingClient {
 
   #fail(errors: unknown): void {
     const text = `ERROR ${JSON.stringify(errors)}`;
-    this.#note(`is told ${text}, behind`, this.#cursor);
+    this.#note(`is told ${text}, after`, this.#cursor);
     this.#tell(text, undefined);
   }
 

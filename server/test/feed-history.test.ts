@@ -8,7 +8,7 @@ import { Journal } from './checker/journal.ts';
 import { Killer, ROUND } from './checker/kills.ts';
 import { recordPrimary } from './checker/primary-history.ts';
 import { logIndexOf, movesOf, shownCursor, toldTo, type LogNames } from './checker/cursors.ts';
-import { write } from './checker/writers.ts';
+import { newWriter, write } from './checker/writers.ts';
 import { startCluster } from './cluster.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
 import { ResumingClient } from './feed-clients.ts';
@@ -16,8 +16,8 @@ import { randomFrom } from './history.ts';
 import { ownProcess } from './own-process.ts';
 
 /** A longer run: FEED_CHANGES=2000000 FEED_KILLS=500. A run again: FEED_SEED=<the seed it printed>, FEED_FSYNC=<on or off>. */
-const CHANGES = Number(process.env['FEED_CHANGES'] ?? 50_000);
-const KILLS = Number(process.env['FEED_KILLS'] ?? 16);
+const CHANGES = Number(process.env['FEED_CHANGES'] ?? 30_000);
+const KILLS = Number(process.env['FEED_KILLS'] ?? 13);
 const SEED = Number(process.env['FEED_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const CLIENTS = 3;
 const CATCH_UP_MS = 180_000;
@@ -25,7 +25,7 @@ const CATCH_UP_MS = 180_000;
 /** The defaults are a run without fsync, and a small one with it. */
 const RUNS = [
   { fsync: 'off', changes: CHANGES, kills: KILLS },
-  { fsync: 'on', changes: CHANGES / 8, kills: Math.ceil(KILLS / 4) },
+  { fsync: 'on', changes: Math.ceil(CHANGES / 8), kills: Math.ceil(KILLS / 6) },
 ];
 const chosen = process.env['FEED_FSYNC'];
 
@@ -53,9 +53,9 @@ async function start(fsync: string) {
   onTestFinished(() => databases.drop().catch(() => undefined), 60_000);
   for (const sql of [databases.primary, ...databases.replicas])
     await sql.unsafe(`alter database ${databases.name} reset log_statement`);
-  // The logs are compared in the end: they keep all.
+  // A small window: clients read the logs more often. These are compared in the end, so they keep all.
   const keep = { CHANGE_LOG_RETENTION_HOURS: '1000', CHANGE_LOG_MAX_BYTES: String(2 ** 40) };
-  const server = await ownProcess(databases.config, { LOG_LEVEL: 'silent', FEED_WINDOW_CHANGES: '1000', ...keep });
+  const server = await ownProcess(databases.config, { LOG_LEVEL: 'silent', FEED_WINDOW_CHANGES: '100', ...keep });
   await server.start();
   onTestFinished(() => server.stop(), 60_000);
   return { cluster, databases, server };
@@ -103,26 +103,28 @@ async function follow({ server }: Run, journal: Journal, logs: LogNames): Promis
 /** Resolves when all is written and everything that was killed is back; earlier where a client is told an error. */
 async function writeUnderKills(run: Run, { clients, journal, logs }: Followed, changes: number, kills: number) {
   const { primary } = run.databases;
-  const progress = { written: 0, due: 0, stopped: false };
+  const progress = { written: 0, due: 0, held: false, busy: 0, stopped: false };
   const stop = () => void (progress.stopped = true);
   onTestFinished(stop);
-  const writers = [0, 1, 2, 3].map((writer) => write(primary, writer, randomFrom(SEED + writer), progress));
+  const writers = await Promise.all([0, 1, 2, 3].map((n) => newWriter(primary, n, randomFrom(SEED + n))));
   const elsewhere = writeElsewhere(primary, randomFrom(SEED + 200), () => progress.stopped);
+  const work = Promise.all([...writers.map((writer) => write(writer, progress)), elsewhere]);
+  work.catch(stop); // awaited below: whatever is waited for meanwhile would not come
   const random = randomFrom(SEED + 100);
   const readFrom = () => logIndexOf(clients[0]!.cursor, logs);
-  const killer = new Killer({ ...run, clients, readFrom, random, journal });
-  const hasFailed = () => clients.some((client) => client.hasFailed);
-  for (let killed = 0; killed < kills && !hasFailed(); killed++) {
+  const killer = new Killer({ ...run, clients, readFrom, progress, random, journal });
+  const isOver = () => progress.stopped || clients.some((client) => client.hasFailed);
+  for (let killed = 0; killed < kills && !isOver(); killed++) {
     progress.due = ((killed + 1) * changes) / kills;
-    const isTime = () => progress.written >= (killed * changes) / kills || hasFailed();
+    const isTime = () => progress.written >= (killed * changes) / kills || isOver();
     await expect.poll(isTime, { timeout: 120_000, message: `${killed} kills of ${kills} were due` }).toBe(true);
     await sleep(random() * 200);
     await killer.kill();
   }
-  const isEnough = () => progress.written >= changes || hasFailed();
+  const isEnough = () => progress.written >= changes || isOver();
   await expect.poll(isEnough, { timeout: 120_000, message: `${changes} changes were written` }).toBe(true);
   stop();
-  await Promise.all([...writers, elsewhere]);
+  await work;
   return killer.counts;
 }
 

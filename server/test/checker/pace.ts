@@ -2,19 +2,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type postgres from 'postgres';
 import type { Random } from '../history.ts';
 
-/** In bytes of write-ahead log; drawn for each step of a writer. */
-const ALLOWED = [0, 20_000, 200_000, 2_000_000];
 const MOST_MS = 1000;
 const LOOK_MS = 10;
 
 /**
- * Waits until no connected replica is further behind the primary than a drawn distance, a second at most: kills then
- * find replicas that have everything, that lack one transaction, and that lack many.
+ * Waits until no connected replica is further behind the primary than so many bytes of write-ahead log, a second at most.
  */
-export async function waitForReplicas(primary: postgres.Sql, random: Random): Promise<void> {
-  const allowed = ALLOWED[Math.floor(random() * ALLOWED.length)]!;
+export async function waitForReplicas(primary: postgres.Sql, allowed: number): Promise<void> {
   for (const deadline = Date.now() + MOST_MS; (await distance(primary)) > allowed; await sleep(LOOK_MS))
     if (Date.now() > deadline) return;
+}
+
+/** Drawn for each step: kills then find replicas that have everything, that lack one transaction, and that lack many. */
+export function drawDistance(random: Random): number {
+  const distances = [0, 20_000, 200_000, 2_000_000];
+  return distances[Math.floor(random() * distances.length)]!;
 }
 
 /** Elsewhere something is always written: what a keepalive has not told of yet is no distance. */

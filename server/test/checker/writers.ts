@@ -2,13 +2,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type postgres from 'postgres';
 import type { Random } from '../history.ts';
 import { despiteOutages } from './outage.ts';
-import { waitForReplicas } from './pace.ts';
+import { drawDistance, waitForReplicas } from './pace.ts';
 
 /** Of all writers together, in changes. */
 export interface Progress {
   written: number;
   /** How far they are to get by now; past it they make small steps alone, so that something is written until the end. */
   due: number;
+  /** No step begins. */
+  held: boolean;
+  /** Steps under way. */
+  busy: number;
   /** Nothing more is to be written. */
   stopped: boolean;
 }
@@ -16,7 +20,7 @@ export interface Progress {
 const FIRST_ROWS = 2000;
 
 /** One writer, whose rows no other touches. */
-interface Writer {
+export interface Writer {
   sql: postgres.Sql;
   random: Random;
   prefix: string;
@@ -50,21 +54,31 @@ const KINDS: Kind[] = [
 
 const SMALL = KINDS.filter(({ changes }) => changes <= 5);
 const MOST_PAUSE_MS = 20;
+const HELD_MS = 5;
+
+/** With the rows that it begins with. */
+export async function newWriter(sql: postgres.Sql, n: number, random: Random): Promise<Writer> {
+  const writer: Writer = { sql, random, prefix: `w${n}-`, rows: FIRST_ROWS, posts: [] };
+  await addUsers(writer, 0, FIRST_ROWS, 'first-');
+  return writer;
+}
 
 /** Writes until it is stopped. */
-export async function write(sql: postgres.Sql, writer: number, random: Random, progress: Progress): Promise<void> {
-  const own: Writer = { sql, random, prefix: `w${writer}-`, rows: FIRST_ROWS, posts: [] };
+export async function write(writer: Writer, progress: Progress): Promise<void> {
+  const { sql, random } = writer;
   progress.written += FIRST_ROWS;
-  await addUsers(own, 0, FIRST_ROWS, 'first-');
   for (let step = 0; !progress.stopped; step++) {
     const isAhead = progress.written >= progress.due;
     const kind = draw(isAhead ? SMALL : KINDS, random);
     progress.written += kind.changes;
     if (isAhead) await sleep(random() * MOST_PAUSE_MS);
+    while (progress.held && !progress.stopped) await sleep(HELD_MS);
+    progress.busy++;
     await despiteOutages(sql, async () => {
-      await waitForReplicas(sql, random);
-      await kind.run(own, step);
+      await waitForReplicas(sql, drawDistance(random));
+      await kind.run(writer, step);
     });
+    progress.busy--;
   }
 }
 
