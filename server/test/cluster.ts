@@ -23,14 +23,14 @@ export interface OwnCluster extends TestCluster {
   stop: () => Promise<void>;
 }
 
-/** Servers of one's own, for tests that stop them. `own`: settings of PostgreSQL beyond those of all tests. */
-export async function startCluster(own: Record<string, string> = {}): Promise<OwnCluster> {
+/** Servers of one's own, for tests that stop them; with settings of their own, such as `fsync: 'on'`. */
+export async function startCluster(settings: Record<string, string> = {}): Promise<OwnCluster> {
   const dir = mkdtempSync(join(tmpdir(), 'readback-test-'));
   const control = await startEmbeddedServers({
     dir,
     servers: ['primary', 'replica-1', 'replica-2'].map((name) => ({ name, port: 0 })),
     say: () => {},
-    settings: { fsync: 'off', log_line_prefix: '%d|%a|', wal_retrieve_retry_interval: '200ms', ...own },
+    settings: { fsync: 'off', log_line_prefix: '%d|%a|', wal_retrieve_retry_interval: '200ms', ...settings },
   });
   const { primary, ...replicas } = control.servers;
   // Roles belong to the whole cluster: made once, before test files that run side by side could make them at the same time.

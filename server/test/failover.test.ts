@@ -115,7 +115,7 @@ async function fork(): Promise<{ cluster: bigint; end: bigint }> {
 
 test(
   'GUARANTEE the primary dies under load and its standby is promoted: no acknowledged write is lost, each change is told once',
-  { timeout: 90_000, retry: 0 },
+  { timeout: 90_000 },
   async () => {
     const load = startLoad('load');
     await expect.poll(isSlotKept, { timeout: 30_000, interval: 200 }).toBe(true);

@@ -103,6 +103,9 @@ export async function restartWorker(replica: postgres.Sql): Promise<void> {
 /** As when its machine goes: the postmaster and every process of it at once. */
 export async function killServer({ dir }: TestCluster, name: string): Promise<void> {
   const pid = readFileSync(join(dir, name, 'postmaster.pid'), 'utf8').split('\n')[0]!;
+  // Stopped, it forks no more: a child that is not in the list could wait for ever for a lock of one that is killed, and
+  // the server could not start beside it.
+  signal(Number(pid), 'SIGSTOP');
   const children = execFileSync('ps', ['-o', 'pid=', '--ppid', pid], { encoding: 'utf8' }).trim().split(/\s+/);
   for (const each of [pid, ...children]) signal(Number(each), 'SIGKILL');
   // A zombie until its parent, which starts it again, has noticed.

@@ -1,26 +1,32 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
+import { changeOf, markerOf } from './checker/told.ts';
 
-/** One change, as short as it can be told: operation, key and the marker that its writer gave it. */
-export type Told = string;
-
-const QUERY = `subscription ($after: Cursor) { changes(tables: ["users"], after: $after) {
+const QUERY = `subscription ($after: Cursor) { changes(tables: ["users", "posts"], after: $after) {
   ... on CaughtUp { cursor }
-  ... on UserChange { cursor operation key user { firstName } } } }`;
+  ... on UserChange { cursor operation key user { firstName } }
+  ... on PostChange { cursor operation key post { title body } } } }`;
 
 /** A client that holds nothing but its last cursor, and comes back with it whatever happens to its socket. */
 export class ResumingClient {
-  readonly told: Told[] = [];
+  /** Each change as `operation key marker`, or the error that a subscription ended with. */
+  readonly told: string[] = [];
+  /** Of each change; undefined with an error. */
+  readonly cursors: (string | undefined)[] = [];
+  readonly times: number[] = [];
+  /** Sockets that closed; the client comes back after each. */
+  resumes = 0;
   readonly #url: string;
+  readonly #note: Note;
   #socket: WebSocket | undefined;
   #cursor: string | undefined;
   #stopped = false;
-  resumes = 0;
   readonly #ready = Promise.withResolvers<void>();
   #until: { text: string; resolve: () => void } | undefined;
 
-  constructor(url: string) {
+  constructor(url: string, note: Note = () => {}) {
     this.#url = `${url.replace('http', 'ws')}/graphql`;
+    this.#note = note;
     void this.#run();
   }
 
@@ -29,10 +35,20 @@ export class ResumingClient {
     return this.#ready.promise;
   }
 
-  /** Resolves when a change whose text ends so was told. */
+  /** The last one that was handed out. */
+  get cursor(): string | undefined {
+    return this.#cursor;
+  }
+
+  /** Whether it was told an error: none is expected of a client that comes back with its last cursor. */
+  get hasFailed(): boolean {
+    return this.told.at(-1)?.startsWith('ERROR') ?? false;
+  }
+
+  /** Resolves when a change whose text ends so was told, or an error. */
   reached(text: string): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    if (this.told.at(-1)?.endsWith(text)) resolve();
+    if (this.told.at(-1)?.endsWith(text) || this.hasFailed) resolve();
     this.#until = { text, resolve };
     return promise;
   }
@@ -66,18 +82,38 @@ export class ResumingClient {
     if (socket !== this.#socket) return;
     if (type === 'connection_ack') {
       const variables = this.#cursor === undefined ? {} : { after: this.#cursor };
+      this.#note('subscribes after', this.#cursor);
       socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload: { query: QUERY, variables } }));
     } else if (type === 'next') this.#take(payload);
-    else if (type === 'error') this.told.push(`ERROR ${JSON.stringify(payload)}`);
+    else if (type === 'error') this.#fail(payload);
   }
 
   #take({ data, errors }: any): void {
-    if (errors) this.told.push(`ERROR ${JSON.stringify(errors)}`);
+    if (errors) return this.#fail(errors);
     const event = data.changes;
     this.#cursor = event.cursor;
     if (!event.operation) return this.#ready.resolve();
-    const text = `${event.operation} ${event.key} ${event.user?.firstName ?? ''}`;
-    this.told.push(text);
-    if (this.#until && text.endsWith(this.#until.text)) this.#until.resolve();
+    this.#tell(changeOf(event.operation, event.key, markerIn(event)), event.cursor);
   }
+
+  #fail(errors: unknown): void {
+    const text = `ERROR ${JSON.stringify(errors)}`;
+    this.#note(`is told ${text}, after`, this.#cursor);
+    this.#tell(text, undefined);
+  }
+
+  #tell(text: string, cursor: string | undefined): void {
+    this.told.push(text);
+    this.cursors.push(cursor);
+    this.times.push(Date.now());
+    if (this.#until && (text.endsWith(this.#until.text) || cursor === undefined)) this.#until.resolve();
+  }
+}
+
+/** Takes note of a moment, with the cursor that it is about. */
+type Note = (what: string, cursor?: string) => void;
+
+function markerIn({ user, post }: any): string {
+  if (user) return markerOf('users', { first_name: user.firstName });
+  return post ? markerOf('posts', post) : '';
 }
