@@ -37,6 +37,31 @@ export async function setUp(
   say: Say,
   sqlFolder?: string,
 ): Promise<void> {
+  const stuck = await makeReady(databases, config, say, FIRST_BEAT_TIMEOUT_MS, sqlFolder);
+  if (stuck.length > 0) throw new SetupError(stuck.join('\n'));
+}
+
+/**
+ * The same for a server that is to run. A replica where nothing arrives is named, and no reason not to serve: the server
+ * passes it over, and whoever repairs it needs the databases, which may be this process's own.
+ */
+export async function setUpToServe(
+  databases: DatabaseConfig,
+  config: SetupConfig,
+  say: Say,
+  beatTimeoutMs = FIRST_BEAT_TIMEOUT_MS,
+): Promise<void> {
+  for (const line of await makeReady(databases, config, say, beatTimeoutMs)) say(`${line} ${PASSED_OVER}`);
+}
+
+/** Returns a line for each replica where nothing arrives, though all is set up. */
+async function makeReady(
+  databases: DatabaseConfig,
+  config: SetupConfig,
+  say: Say,
+  beatTimeoutMs: number,
+  sqlFolder?: string,
+): Promise<string[]> {
   const { primary, replicas } = openServers(databases, config);
   try {
     await checkRequirements(primary, replicas);
@@ -46,9 +71,11 @@ export async function setUp(
     await replicate(primary, replicas, databases, config, say);
     await makePooledLogins([primary, ...replicas], databases, config.STATEMENT_TIMEOUT_MS);
     await awaitInitialCopy(primary, replicas, config.INITIAL_COPY_TIMEOUT_MS, say);
-    await awaitFirstBeat(primary, replicas);
-    await noteCompleteness(replicas);
+    const stuck = await awaitFirstBeat(primary, replicas, beatTimeoutMs);
+    // Only past the beat is a replica past its copies, for certain: otherwise a later set-up notes it.
+    if (stuck.length === 0) await noteCompleteness(replicas);
     if (config.REPLICA_SYNCHRONOUS_COMMIT === 'off') say(MAY_LOSE);
+    return stuck.map((replica) => nothingArrives(replica, beatTimeoutMs));
   } finally {
     await Promise.all([primary, ...replicas].map(({ admin }) => admin.end({ timeout: 5 })));
   }
@@ -98,14 +125,15 @@ export function replicationUrl({ primary, replicationUrl }: DatabaseConfig): str
 
 /**
  * Each replica has applied one transaction before anyone reads positions from it: none is unknown later. One whose
- * subscription somebody disabled is served as such, and named by health.
+ * subscription somebody disabled is served as such, and named by health. Returns those where it did not arrive in time.
  */
-async function awaitFirstBeat(primary: Server, replicas: Server[]): Promise<void> {
+async function awaitFirstBeat(primary: Server, replicas: Server[], timeoutMs: number): Promise<Server[]> {
   const target = await beat(primary);
-  const arrivals = await Promise.all(replicas.map((replica) => arrival(replica, target, FIRST_BEAT_TIMEOUT_MS)));
-  const late = replicas.filter((_, index) => arrivals[index] === 'late');
-  if (late.length > 0) throw new SetupError(late.map(behind).join('\n'));
+  const arrivals = await Promise.all(replicas.map((replica) => arrival(replica, target, timeoutMs)));
+  return replicas.filter((_, index) => arrivals[index] === 'late');
 }
 
-const behind = ({ name, at }: Server) =>
-  `${name} (${at}): a heartbeat written on the primary did not arrive within ${FIRST_BEAT_TIMEOUT_MS} ms. Its log says why the apply worker does not get on.`;
+const nothingArrives = ({ name, at }: Server, timeoutMs: number) =>
+  `${name} (${at}): a heartbeat written on the primary did not arrive within ${timeoutMs} ms. Its log says why the apply worker does not get on.`;
+
+const PASSED_OVER = 'Reads go to the other servers until it does; readback doctor names the cause and the remedy.';
