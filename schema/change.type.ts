@@ -13,7 +13,9 @@ export abstract class Change {
   @Field(() => Cursor, { description: 'Hand it to `after` to go on behind this change' })
   cursor!: string;
 
-  @Field(() => Operation)
+  @Field(() => Operation, {
+    description: 'An update of the key is a DELETE of the old one, then an INSERT of the new one: two changes',
+  })
   operation!: Operation;
 
   @Field(() => String)
@@ -31,7 +33,9 @@ export abstract class Change {
   @Field(() => DateTime, { description: 'On the replica' })
   appliedAt!: string;
 
-  @Field(() => Float, { description: 'appliedAt − committedAt, in milliseconds' })
+  @Field(() => Float, {
+    description: 'appliedAt − committedAt, in milliseconds; 0 where the clock of the replica is late by more',
+  })
   lagMs!: number;
 
   @Field(() => Bookmark, { description: 'A read that carries it sees this change' })

@@ -7,11 +7,30 @@ export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 export const isStorable = (text: string) => text.isWellFormed() && !text.includes('\0');
 
 const TIMESTAMP = /^(?!0000)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$/;
+/** What ISO 8601 has no form for, as PostgreSQL has it: before the year 1 and after 9999. */
+const BEYOND = /^(?:(?!0000)(\d{4})|([1-9]\d{4,5}))-(\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.\d{1,6})?\+00(?<era> BC)?$/;
+/** PostgreSQL's calendar begins on 24 November 4714 BC, and ends with this year. */
+const LAST_YEAR = 294_276;
+
+/** Every timestamptz that PostgreSQL has, in the form in which it is answered, and nothing else. */
+export function isMoment(text: string): boolean {
+  if (text === 'infinity' || text === '-infinity') return true;
+  return TIMESTAMP.test(text) ? isThere(text.slice(0, 19)) : isBeyond(text);
+}
 
 /** 30 February is read as 2 March, so it comes back as another date. */
-export function isMoment(text: string): boolean {
-  const date = TIMESTAMP.test(text) ? new Date(text) : undefined;
-  return date !== undefined && !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text.slice(0, 19));
+function isThere(text: string): boolean {
+  const date = new Date(`${text}Z`);
+  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text);
+}
+
+/** The calendar comes again after 400 years; the year before 1 is 1 BC. */
+function isBeyond(text: string): boolean {
+  const [, early, late, day, time, era] = BEYOND.exec(text) ?? [];
+  if ((early === undefined) === (era !== undefined)) return false;
+  const year = early === undefined ? Number(late) : 1 - Number(early);
+  if (year > LAST_YEAR || year < -4713 || (year === -4713 && day! < '11-24')) return false;
+  return isThere(`${(((year % 400) + 400) % 400) + 2000}-${day}T${time}`);
 }
 
 /** Checks run where a value is given, null included. */
@@ -40,7 +59,7 @@ export function IsText(least: number, most: number, message?: string): PropertyD
 export const IsId = () =>
   Matches(UUID, { message: '$property must be a UUID such as 3fa85f64-5717-4562-b3fc-2c963f66afa6' });
 
-/** A DateTime, in the form in which they are answered. */
+/** A DateTime, in the form in which they are answered: infinity is one. */
 export const IsMoment = () =>
   ValidateBy({
     name: 'isMoment',

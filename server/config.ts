@@ -116,6 +116,8 @@ const variables = z.object({
   CHANGE_LOG_MAX_BYTES: whole(1_073_741_824, 1_048_576, 2 ** 50),
   CHANGE_LOG_PRUNE_MS: whole(60_000, 100, 86_400_000),
   FEED_WINDOW_CHANGES: whole(5000, 100, 1_000_000),
+  // A client has half of it at least: what takes less than the pause between two tries is no use.
+  SNAPSHOT_MAX_MS: whole(3_600_000, 1000, 604_800_000),
   WS_BUFFER_BYTES: whole(1_048_576, 1024, 1_073_741_824),
   WS_SLOW_CLIENT_TIMEOUT_MS: whole(30_000, 100, 3_600_000),
 });

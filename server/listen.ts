@@ -103,6 +103,8 @@ const limitsOf = (config: Config): LimitOptions => ({
   requestsPerSecond: config.REQUESTS_PER_SECOND_MAX,
   socketOperations: config.WS_OPERATIONS_MAX,
   socketsPerAddress: config.SOCKETS_PER_ADDRESS_MAX || Infinity,
+  // The fan-out fills a socket up to the half of it, and a client that reads as it can is heard meanwhile.
+  socketUnsentBytes: 2 * config.WS_BUFFER_BYTES,
   operationTimeoutMs: config.OPERATION_TIMEOUT_MS,
 });
 

@@ -5,6 +5,7 @@ import { Fence } from './db/fence.ts';
 import { Listener } from './db/listener.ts';
 import { observed } from './db/observed.ts';
 import { PooledGate, POOLED_ROLES } from './db/pooled.ts';
+import { Snapshots, VIEWS_MAX } from './feed/snapshots.ts';
 import type { FeedSource } from './feed/source.ts';
 import { describeUrl, parseDatabaseUrl } from './lib/database-url.ts';
 import type { Logger } from './lib/logger.ts';
@@ -197,23 +198,19 @@ export function openSlotWatch(
 
 /** The replica's change log, as the feed reads it. */
 export function openFeedSource(
+  config: Config,
   pools: Pools,
   url: string,
   { name, view }: ViewOf,
   closed: (name: string) => void,
 ): FeedSource {
-  let losses = 0;
-  const lost = () => {
-    losses++;
-    closed(name);
-  };
   const open = (max: number, what: string) =>
-    pools.open(url, { role: 'readback_reader', max, name: `${what} of ${name}`, closed: lost });
+    pools.open(url, { role: 'readback_reader', max, name: `${what} of ${name}`, closed: () => closed(name) });
   return {
     name,
     reader: open(1, 'feed'),
     replay: open(REPLAY_CONNECTIONS, 'replay'),
-    losses: () => losses,
+    snapshots: new Snapshots(open(VIEWS_MAX, 'snapshots'), config.SNAPSHOT_MAX_MS),
     fitness: () => (view().proven ? FITNESS[view().state] : 'away'),
     settled: () => settledOf(view()),
   };
@@ -224,8 +221,8 @@ interface ViewOf {
   view: () => ReplicaView;
 }
 
-/** Snapshots and clients that come from behind: past this many at once they take turns. */
-const REPLAY_CONNECTIONS = 4;
+/** For clients that come from earlier places in the log. Each reads some changes, and sends them without a connection. */
+const REPLAY_CONNECTIONS = 2;
 
 const FITNESS: Record<ReplicaState, ReturnType<FeedSource['fitness']>> = {
   streaming: 'growing',

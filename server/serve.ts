@@ -199,7 +199,7 @@ function openFeed(
 ): Feed {
   const closed = (name: string) => feed.closed(name);
   const sources = replicas.map((replica, index) =>
-    openFeedSource(pools, urls[index]!.url, { name: replica.name, view: () => replica.view }, closed),
+    openFeedSource(config, pools, urls[index]!.url, { name: replica.name, view: () => replica.view }, closed),
   );
   const feed: Feed = new Feed({
     sources,

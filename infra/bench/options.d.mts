@@ -1,6 +1,7 @@
 interface Question {
   id: string;
   variants: string[];
+  compared?: Record<string, string>;
 }
 
 export const usage: string;

@@ -5,9 +5,11 @@ const boolean = { type: 'boolean', default: false };
 const options = {
   only: string,
   variants: string,
+  before: string,
   rounds: string,
   seconds: string,
   users: string,
+  fsync: boolean,
   quick: boolean,
   draw: boolean,
   list: boolean,
@@ -18,9 +20,11 @@ export const usage = `npm run bench -- [OPTION]…
 
   --only QUESTION,…   these questions alone; all others keep the figures that they have
   --variants NAME,…   these servers alone
-  --rounds N          rounds of each question: 3
+  --before COMMIT     compare Readback with that commit of itself, round by round; changes no published figure
+  --rounds N          rounds of each question: 3, with --before 15
   --seconds N         load in each round: 3
   --users N           rows of users to begin with: 100000
+  --fsync             databases that wait for the disk; they do not where this is left out
   --quick             one round of one second over 10000 users, to see that all runs
   --draw              measure nothing, and draw RESULTS.md anew from results.json
   --list              the questions, with the servers that answer each`;
@@ -29,15 +33,32 @@ export const usage = `npm run bench -- [OPTION]…
 export function readOptions(args, questions) {
   const { values } = parseArgs({ args, options });
   const { quick } = values;
-  const ids = questions.map(({ id }) => id);
+  refuseTogether(values);
+  const comparing = values.before !== undefined;
+  const known = comparing ? questions.filter(({ compared }) => compared) : questions;
+  const ids = known.map(({ id }) => id);
+  const chosen = some('only', values, ids, comparing ? ' with --before' : '');
+  const names = [...new Set(questions.flatMap(({ variants }) => variants))];
   return {
     ...values,
-    variants: some('variants', values, [...new Set(questions.flatMap(({ variants }) => variants))]),
-    questions: some('only', values, ids).map((id) => questions[ids.indexOf(id)]),
-    rounds: whole('rounds', values, quick ? 1 : 3),
+    variants: comparing ? ['readback', 'before'] : some('variants', values, names),
+    // In their own order: what comes later may leave rows that two databases do not share.
+    questions: known.filter(({ id }) => chosen.includes(id)),
+    rounds: whole('rounds', values, quick ? 1 : comparing ? 15 : 3),
     seconds: whole('seconds', values, quick ? 1 : 3),
     users: whole('users', values, quick ? 10_000 : 100_000),
   };
+}
+
+const APART = [
+  ['before', 'variants', 'a commit is compared with Readback as it is now, and with nothing else'],
+  ['before', 'draw', 'a comparison is printed, and never drawn'],
+  ['fsync', 'draw', 'databases are not started to draw'],
+];
+
+function refuseTogether(values) {
+  for (const [one, other, why] of APART)
+    if (values[one] && values[other]) throw new Error(`--${one} and --${other}: ${why}; leave out one of the two`);
 }
 
 function whole(name, values, fallback) {
@@ -47,9 +68,9 @@ function whole(name, values, fallback) {
 }
 
 /** All of them, where the option is not given. */
-function some(name, values, known) {
+function some(name, values, known, when = '') {
   const asked = values[name]?.split(',') ?? known;
   const wrong = asked.find((each) => !known.includes(each));
   if (wrong === undefined) return asked;
-  throw new Error(`--${name} ${wrong}: expected some of ${known.join(', ')}`);
+  throw new Error(`--${name} ${wrong}: expected${when} some of ${known.join(', ')}`);
 }

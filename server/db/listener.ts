@@ -38,9 +38,11 @@ export class Listener {
 
   async #listen(): Promise<void> {
     const { open, channel, rang, heartbeatMs } = this.#options;
-    const sql = open({ closed: () => this.#again(sql), notified: rang });
-    this.#sql = sql;
+    let sql: Sql | undefined;
     try {
+      // A file that it needs may be away for a moment, such as a certificate that is replaced.
+      const opened = open({ closed: () => this.#again(opened), notified: rang });
+      sql = this.#sql = opened;
       await withinMs(sql`listen ${sql(channel)}`, heartbeatMs);
       this.#failures = 0;
       rang();
@@ -51,11 +53,11 @@ export class Listener {
   }
 
   /** Once for each lost connection: what closes later is of a session given up already. */
-  #again(lost: Sql): void {
+  #again(lost: Sql | undefined): void {
     if (this.#stopped || this.#sql !== lost) return;
     this.#sql = undefined;
     clearTimeout(this.#timer);
-    void lost.end({ timeout: 0 }).catch(() => undefined);
+    void lost?.end({ timeout: 0 }).catch(() => undefined);
     this.#timer = setTimeout(() => void this.#listen(), Math.min(50 * 2 ** this.#failures++, MOST_WAIT_MS));
   }
 

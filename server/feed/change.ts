@@ -21,7 +21,8 @@ export function changedFields(before: Image | null, after: Image | null): string
 
 const same = (a: unknown, b: unknown) => a === b || JSON.stringify(a) === JSON.stringify(b);
 
-/** Milliseconds from the commit on the primary to the row on the replica. */
-export function lagMs({ committedAt, appliedAt }: ChangeRow): number {
-  return committedAt === null ? 0 : (toMicroseconds(appliedAt) - toMicroseconds(committedAt)) / 1000;
+/** Milliseconds from the commit on the primary to the row on the replica; 0 where the two clocks say less, or nothing. */
+export function lagMs({ committedAt, appliedAt }: Pick<ChangeRow, 'committedAt' | 'appliedAt'>): number {
+  const ms = committedAt === null ? 0 : (toMicroseconds(appliedAt) - toMicroseconds(committedAt)) / 1000;
+  return ms > 0 ? ms : 0;
 }

@@ -77,10 +77,15 @@ export class Follower {
     await moved;
   }
 
-  /** Goes on from the feed's end, whatever lies between. */
-  restart(): void {
+  /** Holds nothing of what it has read ahead: it is read again when it is wanted. */
+  letGo(): void {
     this.#replay = undefined;
     this.#read = [];
+  }
+
+  /** Goes on from the feed's end, whatever lies between. */
+  restart(): void {
+    this.letGo();
     this.#place = this.#feed.end;
   }
 

@@ -1,8 +1,8 @@
 import { type Sql } from '../db/connect.ts';
 import { withinMs } from '../lib/within.ts';
 import type { Lsn } from '../lib/lsn.ts';
-import type { Position } from '../lib/position.ts';
-import { changesAfter, seqAt, settledPosition, type ChangeRow } from '../store/change-log.ts';
+import { comparePositions, type Position } from '../lib/position.ts';
+import { changesAfter, rowEndAt, settledPosition, type ChangeRow, type RowEnd } from '../store/change-log.ts';
 import { cursorExpired } from './cursor.ts';
 import type { FeedChange } from './recent.ts';
 
@@ -14,8 +14,8 @@ export class LogReading {
   readonly #sql: Sql;
   readonly #logId: bigint;
   #position: Position;
-  /** Of the change at the position; undefined until the replica has it. */
-  #seq: string | undefined;
+  /** The row before those that come next; undefined until the replica has the change at the position. */
+  #last: RowEnd | undefined;
 
   constructor(sql: Sql, logId: bigint, position: Position) {
     this.#sql = sql;
@@ -28,7 +28,7 @@ export class LogReading {
   }
 
   /**
-   * The next changes, `limit` at most; empty where there are none yet.
+   * The next changes, of `limit` rows at most; empty where there are none yet.
    * @throws ClientError CURSOR_EXPIRED where the log does not hold what follows.
    */
   next(limit: number): Promise<FeedChange[]> {
@@ -36,13 +36,16 @@ export class LogReading {
   }
 
   async #next(limit: number): Promise<FeedChange[]> {
-    this.#seq ??= await this.#anchor();
-    if (this.#seq === undefined) return [];
-    const { rows, seen, logId, prunedTo } = await changesAfter(this.#sql, this.#position.lsn, this.#seq, limit);
+    this.#last ??= await this.#anchor();
+    if (this.#last === undefined) return [];
+    const { rows, seen, logId, prunedTo } = await changesAfter(this.#sql, this.#position.lsn, this.#last.seq, limit);
     // Its replica is copied anew: what follows here does not follow what was read.
     if (BigInt(logId) !== this.#logId) throw cursorExpired('is of a change log that has ended');
     if (this.#position.lsn < prunedTo) throw cursorExpired('is older than what the change log keeps');
-    return rows.map((row) => this.#placed(row, seen));
+    const from = this.#position;
+    const changes = rows.flatMap((row) => this.#placed(row, seen));
+    // Of a row that counts as two changes, the first may lie at the position.
+    return changes.filter(({ position }) => comparePositions(position, from) > 0);
   }
 
   /**
@@ -50,20 +53,37 @@ export class LogReading {
    * follow for certain. Only the end of a transaction past the position says that it has; a keepalive may lie right
    * before that transaction, on a replica that lags by it. It is read before the row, so that it cannot be the newer one.
    */
-  async #anchor(): Promise<string | undefined> {
-    if (this.#position.place === 0) return '0';
+  async #anchor(): Promise<RowEnd | undefined> {
+    if (this.#position.place === 0) return { seq: '0', place: 0 };
     const settled = await settledPosition(this.#sql);
-    const seq = await seqAt(this.#sql, this.#position);
-    if (seq === undefined && settled !== null && settled > this.#position.lsn) {
+    const end = await rowEndAt(this.#sql, this.#position);
+    if (end === undefined && settled !== null && settled > this.#position.lsn) {
       throw cursorExpired('names a change that the change log does not hold');
     }
-    return seq;
+    return end;
   }
 
-  #placed(row: ChangeRow, seen: Lsn): FeedChange {
-    const place = row.afterLsn === this.#position.lsn ? this.#position.place + 1 : 1;
-    this.#position = { lsn: row.afterLsn, place };
-    this.#seq = row.seq;
-    return { ...row, position: this.#position, logId: this.#logId, seen };
+  #placed(row: ChangeRow, seen: Lsn): FeedChange[] {
+    const { afterLsn: lsn, seq } = row;
+    const before = lsn === this.#position.lsn ? this.#last!.place : 0;
+    const changes = changesOf(row).map((change, index): FeedChange => {
+      return { ...change, position: { lsn, place: before + index + 1 }, logId: this.#logId, seen };
+    });
+    this.#position = changes.at(-1)!.position;
+    this.#last = { seq, place: this.#position.place };
+    return changes;
   }
+}
+
+/**
+ * An update of a key is told as what it is to whoever keeps rows by key: a DELETE of the old one, then an INSERT of the
+ * new one. The log has it as one row, which counts two places wherever places are counted: so a place names the same
+ * change on every replica, whatever wrote its log.
+ */
+function changesOf({ formerKey, ...row }: ChangeRow): Omit<ChangeRow, 'formerKey'>[] {
+  if (formerKey === null) return [row];
+  return [
+    { ...row, operation: 'DELETE', key: formerKey, after: null },
+    { ...row, operation: 'INSERT', before: null },
+  ];
 }

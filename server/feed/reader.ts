@@ -20,6 +20,7 @@ export interface ReaderOptions {
   moved: () => void;
 }
 
+/** Rows of the log: at times they are more changes. */
 const BATCH = 500;
 /** The doorbell wakes at once; this is for one that was not heard. */
 const POLL_MS = 1000;
@@ -148,7 +149,7 @@ export class FeedReader {
     const { recent, moved } = this.#options;
     recent.push(batch);
     if (batch.length === 0 && settled !== null) recent.advance({ lsn: settled, place: 0 });
-    if (source.fitness() === 'growing') this.#step({ kind: 'read', owes: batch.length === BATCH });
+    if (source.fitness() === 'growing') this.#step({ kind: 'read', owes: batch.length >= BATCH });
     else this.#step({ kind: 'opened', source: source.name }); // it stands still: what the primary has more is owed
     if (batch.length > 0) moved();
   }
@@ -165,7 +166,7 @@ export class FeedReader {
 
   /** A full batch is followed by the next one, when others have had their turn. */
   async #pause(read: number): Promise<void> {
-    if (read === BATCH) await turn();
+    if (read >= BATCH) await turn();
     else await this.#woken(POLL_MS);
   }
 

@@ -3,7 +3,7 @@ import { comparePositions, latest, type Position } from '../lib/position.ts';
 import type { ChangeRow } from '../store/change-log.ts';
 
 /** A change as it was read back from a replica. */
-export interface FeedChange extends ChangeRow {
+export interface FeedChange extends Omit<ChangeRow, 'formerKey'> {
   position: Position;
   /** The log that it was read from. */
   logId: bigint;

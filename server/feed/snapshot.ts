@@ -1,8 +1,6 @@
-import type { Sql } from '../db/connect.ts';
-import { ClientError } from '../lib/errors.ts';
-import { lastPosition, logState, rowsAfter, type Image, type SnapshotImage } from '../store/change-log.ts';
+import type { Image } from '../store/change-log.ts';
 import type { FeedPlace } from './cursor.ts';
-import type { OpenSource } from './source.ts';
+import type { SnapshotTable, View } from './view.ts';
 
 export interface SnapshotRow {
   table: string;
@@ -12,52 +10,63 @@ export interface SnapshotRow {
   place: FeedPlace;
 }
 
-export interface SnapshotTable {
-  table: string;
-  keyColumn: string;
-}
+/** Sends rows, and says how many of them the client took for now. */
+export type SendRows = (rows: SnapshotRow[]) => Promise<number>;
 
-const BATCH = 500;
+/** Rows that are read in a turn. */
+const [LEAST, FIRST, MOST] = [16, 32, 500];
+/** A turn that takes longer is made shorter the next time: others wait for it. */
+const TURN_MS = 50;
 
 /**
- * Every row of the tables as one transaction sees them; returns the place in the feed where that transaction stands. A
- * log row is written with its data row, so the last one that the transaction sees says exactly what it has seen.
- * @throws ClientError REPLICA_UNAVAILABLE where the replica goes away meanwhile.
+ * Every row of the tables as one view has them, for one client. It holds its place in them, and no row while the client is
+ * waited for: what was not taken is read again.
  */
-export async function* snapshot(
-  open: OpenSource,
-  tables: readonly SnapshotTable[],
-): AsyncGenerator<SnapshotRow, FeedPlace> {
-  const { replay, losses } = open.source;
-  const connection = await replay.reserve();
-  const sql = connection as Sql;
-  const before = losses();
-  try {
-    await sql`begin transaction isolation level repeatable read read only`;
-    const place = await placeOf(sql);
-    for (const table of tables) {
-      for (let after: string | null = null; ;) {
-        const rows: SnapshotImage[] = await rowsAfter(sql, table.table, table.keyColumn, after, BATCH);
-        for (const { key, image } of rows) yield { table: table.table, key, image, place };
-        if (rows.length < BATCH) break;
-        after = rows.at(-1)!.key;
-      }
-    }
-    return place;
-  } catch (error) {
-    throw losses() === before ? error : away();
-  } finally {
-    // Of a connection that was lost, both do nothing: it has left the transaction, and gone back to the pool, by itself.
-    await sql`rollback`.catch(() => undefined);
-    connection.release();
+export class Snapshot {
+  readonly #view: View;
+  readonly #tables: readonly SnapshotTable[];
+  #table = 0;
+  #after: string | null = null;
+  #limit = FIRST;
+  #place: FeedPlace | undefined;
+
+  constructor(view: View, tables: readonly SnapshotTable[]) {
+    this.#view = view;
+    this.#tables = tables;
+    view.enter();
   }
-}
 
-const away = () =>
-  new ClientError('REPLICA_UNAVAILABLE', 'The replica went away before the snapshot was complete: take it anew.');
+  /** Where the feed goes on after it; known once some of it was sent. */
+  get place(): FeedPlace | undefined {
+    return this.#place;
+  }
 
-async function placeOf(sql: Sql): Promise<FeedPlace> {
-  const { logId, completeSince } = await logState(sql);
-  const position = (await lastPosition(sql)) ?? { lsn: completeSince, place: 0 };
-  return { ...position, logId: BigInt(logId) };
+  /** Sends the next rows when it has the turn. False: there are no more. */
+  next(send: SendRows): Promise<boolean> {
+    return this.#view.turn(async () => {
+      const started = performance.now();
+      const place = (this.#place = await this.#view.place());
+      const table = this.#tables[this.#table];
+      if (!table) return false;
+      const images = await this.#view.rows(table, this.#after, this.#limit);
+      const rows = images.map(({ key, image }) => ({ table: table.table, key, image, place }));
+      this.#took(images, rows.length === 0 ? 0 : await send(rows), performance.now() - started);
+      return this.#table < this.#tables.length;
+    });
+  }
+
+  /** As often as it was made. */
+  end(): void {
+    this.#view.leave();
+  }
+
+  #took(rows: readonly { key: string }[], count: number, ms: number): void {
+    if (count > 0) this.#after = rows[count - 1]!.key;
+    if (count === rows.length && rows.length < this.#limit) {
+      this.#table++;
+      this.#after = null;
+    }
+    const isShort = count === rows.length && ms <= TURN_MS;
+    this.#limit = isShort ? Math.min(MOST, 2 * this.#limit) : Math.max(LEAST, this.#limit >> 1);
+  }
 }

@@ -4,18 +4,20 @@ import type { Position } from '../lib/position.ts';
 import { feedFaults, lastPosition, logState, type LogState } from '../store/change-log.ts';
 import { cursorExpired, type FeedPlace } from './cursor.ts';
 import { LogReading } from './log-reading.ts';
+import type { Snapshot } from './snapshot.ts';
+import type { Snapshots } from './snapshots.ts';
+import type { SnapshotTable } from './view.ts';
 
 /** A replica, as the feed sees it. */
 export interface FeedSource {
   name: string;
   /** One connection for the reader. */
   reader: Sql;
-  /** A few for those who come from behind, and for snapshots. */
+  /** A few for those who come from earlier places in the log. */
   replay: Sql;
+  snapshots: Snapshots;
   /** `growing`: it applies what the primary writes; `standing`: it can be read, but nothing new arrives now. */
   fitness: () => 'growing' | 'standing' | 'away';
-  /** How many of these connections have closed so far. */
-  losses: () => number;
   /** The end of a transaction that can be read, with everything before it; null: not known. */
   settled: () => Lsn | null;
 }
@@ -44,6 +46,11 @@ export class OpenSource {
   async check(): Promise<void> {
     await checkFaults(this.source);
     this.#state = await logState(this.source.reader);
+  }
+
+  /** To be ended. */
+  snapshot(tables: readonly SnapshotTable[]): Snapshot {
+    return this.source.snapshots.begin(tables, this.#state.prunedTo);
   }
 
   /**

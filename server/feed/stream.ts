@@ -1,6 +1,7 @@
 import type { FeedChange } from './recent.ts';
 import type { FeedCursor, FeedPlace } from './cursor.ts';
-import type { SnapshotRow, SnapshotTable } from './snapshot.ts';
+import type { SnapshotRow } from './snapshot.ts';
+import type { SnapshotTable } from './view.ts';
 
 /** What a subscription asks of the feed. */
 export interface FeedRequest {

@@ -1,21 +1,40 @@
+/** A timestamptz as sessions send it, and as jsonb has it; offsets of long ago have seconds. */
+const FORM =
+  /^(\d{4,6})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(\.\d{1,6})?([+-])(\d\d)(?::(\d\d)(?::(\d\d))?)?(?: (BC))?$/;
+
 /**
  * PostgreSQL's `2026-01-31 12:00:00.123456+00`, or jsonb's form of it in whatever time zone its session had, as
- * `2026-01-31T12:00:00.123456Z`.
+ * `2026-01-31T12:00:00.123456Z`. What ISO 8601 has no form for is as a session in UTC has it: `infinity`, `-infinity`,
+ * `0044-03-15 00:00:00+00 BC`, `10000-01-01 00:00:00+00`. Never throws: what it does not know stays as it is.
  */
 export function isoTimestamp(text: string): string {
   // As sessions in UTC send it: a page has many.
   if (text.endsWith('+00') && text[10] === ' ') return `${text.slice(0, 10)}T${text.slice(11, -3)}Z`;
-  const iso = text.replace(' ', 'T').replace(/\+00(:00)?$/, 'Z');
-  return iso.endsWith('Z') ? iso : toUtc(iso);
+  if (text.endsWith('+00:00') && text[10] === 'T') return `${text.slice(0, -6)}Z`;
+  const parts = FORM.exec(text);
+  return parts ? inUtc(parts) : text;
 }
 
-/** Date has milliseconds alone: the fraction is carried over as it is. */
-function toUtc(iso: string): string {
-  const fraction = /\.\d+/.exec(iso)?.[0] ?? '';
-  return `${new Date(iso.replace(fraction, '')).toISOString().slice(0, 19)}${fraction}Z`;
+/** The calendar comes again after 400 years: the date is worked out in the years that Date surely has, and moved back. */
+function inUtc([, digits, month, day, hours, minutes, seconds, fraction = '', sign, ...rest]: RegExpExecArray): string {
+  const [offsetHours, offsetMinutes = 0, offsetSeconds = 0, era] = rest;
+  const offset = (Number(offsetHours) * 60 + Number(offsetMinutes)) * 60 + Number(offsetSeconds);
+  // Before the year 1 there is the year 1 BC, which is 0 here.
+  const year = era === undefined ? Number(digits) : 1 - Number(digits);
+  const moved = (Math.floor(year / 400) - 5) * 400;
+  const local = Date.UTC(year - moved, Number(month) - 1, Number(day), Number(hours), Number(minutes), Number(seconds));
+  const utc = new Date(local - (sign === '-' ? -offset : offset) * 1000);
+  const [date, time] = utc.toISOString().slice(5, 19).split('T');
+  return render(utc.getUTCFullYear() + moved, date!, `${time}${fraction}`);
 }
 
-/** Microseconds since 1970 of an ISO timestamp in UTC, which Date would cut to milliseconds. */
+function render(year: number, date: string, time: string): string {
+  const day = `${String(year > 0 ? year : 1 - year).padStart(4, '0')}-${date}`;
+  if (year >= 1 && year <= 9999) return `${day}T${time}Z`;
+  return `${day} ${time}+00${year < 1 ? ' BC' : ''}`;
+}
+
+/** Microseconds since 1970 of an ISO timestamp in UTC, which Date would cut to milliseconds; NaN of what is none, such as `infinity`. */
 export function toMicroseconds(iso: string): number {
   const fraction = /\.(\d+)Z$/.exec(iso)?.[1] ?? '';
   const seconds = Math.floor(Date.parse(iso) / 1000);

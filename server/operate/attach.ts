@@ -1,7 +1,6 @@
 import type { DatabaseConfig } from '../config.ts';
 import { SetupError } from '../lib/errors.ts';
-import { awaitInitialCopy } from '../setup/copy.ts';
-import { noteCompleteness } from '../setup/log-state.ts';
+import { completeLogs as complete } from '../setup/log-state.ts';
 import { subscribe } from '../setup/replicate.ts';
 import { replicationUrl } from '../setup/setup.ts';
 import { reachableOf, type OperateConfig, type OperatedServer, type Servers } from './servers.ts';
@@ -31,8 +30,7 @@ export async function attach(replica: OperatedServer, { servers, databases, conf
 /** A log begins to be good when all copies have ended; a replica that is away has its log noted by the next set-up. */
 export async function completeLogs({ servers, config, say }: Attaching): Promise<void> {
   const replicas = await subscribedOf(await reachableOf(servers.replicas, config.DB_CONNECT_TIMEOUT_MS));
-  await awaitInitialCopy(servers.primary, replicas, config.INITIAL_COPY_TIMEOUT_MS, say);
-  await noteCompleteness(replicas);
+  await complete(servers.primary, replicas, config.INITIAL_COPY_TIMEOUT_MS, say);
 }
 
 async function subscribedOf(replicas: OperatedServer[]): Promise<OperatedServer[]> {

@@ -2,11 +2,8 @@ import type { Config, DatabaseConfig } from '../config.ts';
 import { connect } from '../db/connect.ts';
 import { POOLED_ROLES } from '../db/pooled.ts';
 import { describeUrl, formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
-import { SetupError } from '../lib/errors.ts';
 import { awaitSubscription } from './await-subscription.ts';
-import { arrival, beat } from './beat.ts';
-import { awaitInitialCopy } from './copy.ts';
-import { noteCompleteness } from './log-state.ts';
+import { completeLogs, NothingArrives } from './log-state.ts';
 import { allowLogin, allowPooled } from './logins.ts';
 import { migrate } from './migrate.ts';
 import { subscribe } from './replicate.ts';
@@ -22,7 +19,6 @@ export type SetupConfig = Pick<
   | 'REPLICA_SYNCHRONOUS_COMMIT'
 >;
 
-const FIRST_BEAT_TIMEOUT_MS = 30_000;
 const MAY_LOSE =
   'REPLICA_SYNCHRONOUS_COMMIT is off: a replica that crashes may lose transactions which it has confirmed, and the primary does not send them again (docs/durability.md).';
 
@@ -36,9 +32,21 @@ export async function setUp(
   config: SetupConfig,
   say: Say,
   sqlFolder?: string,
+  beatTimeoutMs?: number,
 ): Promise<void> {
-  const stuck = await makeReady(databases, config, say, FIRST_BEAT_TIMEOUT_MS, sqlFolder);
-  if (stuck.length > 0) throw new SetupError(stuck.join('\n'));
+  const { primary, replicas } = openServers(databases, config);
+  try {
+    await checkRequirements(primary, replicas);
+    // Two that set up at once take turns: the lock is the session's, and goes with it.
+    await primary.admin`select pg_advisory_lock(hashtextextended('readback.setup', 0))`;
+    await migrate(primary, replicas, say, sqlFolder);
+    await replicate(primary, replicas, databases, config, say);
+    await makePooledLogins([primary, ...replicas], databases, config.STATEMENT_TIMEOUT_MS);
+    if (config.REPLICA_SYNCHRONOUS_COMMIT === 'off') say(MAY_LOSE);
+    await completeLogs(primary, replicas, config.INITIAL_COPY_TIMEOUT_MS, say, beatTimeoutMs);
+  } finally {
+    await Promise.all([primary, ...replicas].map(({ admin }) => admin.end({ timeout: 5 })));
+  }
 }
 
 /**
@@ -49,37 +57,17 @@ export async function setUpToServe(
   databases: DatabaseConfig,
   config: SetupConfig,
   say: Say,
-  beatTimeoutMs = FIRST_BEAT_TIMEOUT_MS,
+  beatTimeoutMs?: number,
 ): Promise<void> {
-  for (const line of await makeReady(databases, config, say, beatTimeoutMs)) say(`${line} ${PASSED_OVER}`);
-}
-
-/** Returns a line for each replica where nothing arrives, though all is set up. */
-async function makeReady(
-  databases: DatabaseConfig,
-  config: SetupConfig,
-  say: Say,
-  beatTimeoutMs: number,
-  sqlFolder?: string,
-): Promise<string[]> {
-  const { primary, replicas } = openServers(databases, config);
   try {
-    await checkRequirements(primary, replicas);
-    // Two that set up at once take turns: the lock is the session's, and goes with it.
-    await primary.admin`select pg_advisory_lock(hashtextextended('readback.setup', 0))`;
-    await migrate(primary, replicas, say, sqlFolder);
-    await replicate(primary, replicas, databases, config, say);
-    await makePooledLogins([primary, ...replicas], databases, config.STATEMENT_TIMEOUT_MS);
-    await awaitInitialCopy(primary, replicas, config.INITIAL_COPY_TIMEOUT_MS, say);
-    const stuck = await awaitFirstBeat(primary, replicas, beatTimeoutMs);
-    // Only past the beat is a replica past its copies, for certain: otherwise a later set-up notes it.
-    if (stuck.length === 0) await noteCompleteness(replicas);
-    if (config.REPLICA_SYNCHRONOUS_COMMIT === 'off') say(MAY_LOSE);
-    return stuck.map((replica) => nothingArrives(replica, beatTimeoutMs));
-  } finally {
-    await Promise.all([primary, ...replicas].map(({ admin }) => admin.end({ timeout: 5 })));
+    await setUp(databases, config, say, undefined, beatTimeoutMs);
+  } catch (error) {
+    if (!(error instanceof NothingArrives)) throw error;
+    say(`${error.message}\n${PASSED_OVER}`);
   }
 }
+
+const PASSED_OVER = 'Reads go to the other servers until it does; readback doctor names the cause and the remedy.';
 
 function openServers(databases: DatabaseConfig, config: SetupConfig) {
   const open = (name: string, url: string): Server => ({
@@ -122,18 +110,3 @@ export function replicationUrl({ primary, replicationUrl }: DatabaseConfig): str
   if (replicationUrl !== undefined) return replicationUrl;
   return formatDatabaseUrl({ ...parseDatabaseUrl(primary.adminUrl), user: undefined });
 }
-
-/**
- * Each replica has applied one transaction before anyone reads positions from it: none is unknown later. One whose
- * subscription somebody disabled is served as such, and named by health. Returns those where it did not arrive in time.
- */
-async function awaitFirstBeat(primary: Server, replicas: Server[], timeoutMs: number): Promise<Server[]> {
-  const target = await beat(primary);
-  const arrivals = await Promise.all(replicas.map((replica) => arrival(replica, target, timeoutMs)));
-  return replicas.filter((_, index) => arrivals[index] === 'late');
-}
-
-const nothingArrives = ({ name, at }: Server, timeoutMs: number) =>
-  `${name} (${at}): a heartbeat written on the primary did not arrive within ${timeoutMs} ms. Its log says why the apply worker does not get on.`;
-
-const PASSED_OVER = 'Reads go to the other servers until it does; readback doctor names the cause and the remedy.';

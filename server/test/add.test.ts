@@ -46,9 +46,10 @@ test(
       cost numeric not null default 0, created_at timestamptz not null default now());
     insert into order_items (buyer_id, name, api_token) select id, 'engine', 's3cret' from users`);
     const root = projectCopy();
-    expect((await add(root, 'order_items', ['cost'])).slice(0, -1)).toEqual([
-      'wrote    sql/primary/0018.do.order-items.sql',
-      'wrote    sql/replica/0018.do.order-items.sql',
+    const said = await add(root, 'order_items', ['cost']);
+    expect(said.slice(0, -1).map((line) => line.replace(/\d{4}/, 'NEXT'))).toEqual([
+      'wrote    sql/primary/NEXT.do.order-items.sql',
+      'wrote    sql/replica/NEXT.do.order-items.sql',
       'wrote    schema/order-items/order-item.type.ts',
       'wrote    server/store/order-items.ts',
       'wrote    server/loaders/order-items.ts',
@@ -83,6 +84,25 @@ test(
       buyer: { username: 'ada' },
       orderNotes: { totalCount: 0 },
     });
+    for (const odd of [
+      { weight: 'NaN', dueAt: 'infinity' },
+      { weight: '-Infinity', dueAt: '0044-03-15 00:00:00+00 BC' },
+    ]) {
+      const input = `{ weight: "${odd.weight}", dueAt: "${odd.dueAt}" }`;
+      const { updateOrderItem } = await query(
+        `mutation { updateOrderItem(id: "${id}", input: ${input}) { orderItem { weight dueAt } } }`,
+      );
+      expect(updateOrderItem.orderItem).toEqual(odd);
+      expect(await query(`{ orderItem(id: "${id}") { weight dueAt } }`)).toEqual({ orderItem: odd });
+      const [row] = await primary`
+        select weight::text, due_at = ${odd.dueAt}::text::timestamptz as is_due from order_items where id = ${id}`;
+      expect(row).toEqual({ weight: odd.weight, is_due: true });
+    }
+    await query(`mutation { updateOrderItem(id: "${id}", input: { weight: 2.5e-3 }) { orderItem { weight } } }`);
+    expect(await primary`select weight from order_items where id = ${id}`).toEqual([{ weight: 0.0025 }]);
+    expect(await query(`mutation { updateOrderItem(id: "${id}", input: { weight: "2" }) { bookmark } }`)).toEqual([
+      { code: 'GRAPHQL_VALIDATION_FAILED' },
+    ]);
     const update = (input: string) =>
       query(`mutation { updateOrderItem(id: "${id}", input: { ${input} }) { orderItem { quantity note } } }`);
     expect(await update('quantity: 2, note: null')).toEqual({
@@ -103,6 +123,9 @@ test(
       .poll(() => changes(`table_name like 'order%'`), { timeout: 20_000 })
       .toEqual([
         'INSERT order_items',
+        'UPDATE order_items',
+        'UPDATE order_items',
+        'UPDATE order_items',
         'UPDATE order_items',
         'INSERT order_notes',
         'DELETE order_items',

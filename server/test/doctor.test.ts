@@ -259,6 +259,17 @@ const NAMED: (Fault & { remedy: RegExp })[] = [
     remedy: /readback verify names the rows/,
   },
   {
+    fault: "a replica's clock that is 45 s slow",
+    // In this database alone.
+    plant: () =>
+      replica.unsafe(`
+        alter function pg_catalog.clock_timestamp() rename to right_clock_timestamp;
+        create function pg_catalog.clock_timestamp() returns timestamptz language sql volatile
+          as $$ select pg_catalog.right_clock_timestamp() - interval '45 s' $$`),
+    found: ['replica-1 clock-skew'],
+    remedy: /chronyc tracking/,
+  },
+  {
     fault: 'somebody may write on the replica',
     plant: () => replica`grant insert, update on users to public`,
     found: ['replica-1 table-writers'],

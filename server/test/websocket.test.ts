@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { print } from 'graphql';
 import { WebSocket } from 'ws';
 import {
   CreateUserDocument,
   DeleteUserDocument,
   ReplicationChangedDocument,
+  SubscriptionsDocument,
   UpdateUserDocument,
   UserChangedDocument,
   type UserChangedSubscription,
@@ -149,3 +150,124 @@ test('a socket on another path is refused', async () => {
   const error = await new Promise<Error>((resolve) => socket.on('error', resolve));
   expect(error.message).toContain('404');
 });
+
+describe('what a client does with an id while its operation is being opened', () => {
+  test('subscribe, complete, subscribe with one id: each event comes once, and nothing stays', async () => {
+    const before = server.subscribers();
+    const socket = await raw();
+    for (let n = 0; n < 20; n++) {
+      if (n > 0) socket.send({ id: 'a', type: 'complete' });
+      socket.send({ id: 'a', type: 'subscribe', payload: { query: 'subscription { userChanged { key } }' } });
+    }
+    await socket.answer('{ __typename }');
+    await expect.poll(() => server.subscribers()).toBe(before + 1);
+    const { user } = await create();
+    // Events leave in order: what this one was doubled by would have come before the next one.
+    const { user: next } = await create();
+    const keys = () => socket.heard.flatMap(({ id, payload }) => (id === 'a' ? [payload.data.userChanged.key] : []));
+    await expect.poll(keys).toContain(next.id);
+    expect(keys()).toEqual([user.id, next.id]);
+    await socket.close();
+    await expect.poll(() => server.subscribers()).toBe(before);
+    expect(await live()).toBe(0);
+  });
+
+  test('completed at once, it leaves nothing', async () => {
+    const before = server.subscribers();
+    const socket = await raw();
+    for (let n = 0; n < 20; n++) {
+      socket.send({ id: `${n}`, type: 'subscribe', payload: { query: 'subscription { userChanged { key } }' } });
+      socket.send({ id: `${n}`, type: 'complete' });
+    }
+    await socket.answer('{ __typename }');
+    await expect.poll(() => server.subscribers()).toBe(before);
+    expect(await live()).toBe(0);
+    await socket.close();
+  });
+
+  test('the socket closed at once, it leaves nothing', async () => {
+    const before = server.subscribers();
+    for (let n = 0; n < 20; n++) {
+      const socket = await raw();
+      socket.send({ id: 'a', type: 'subscribe', payload: { query: 'subscription { userChanged { key } }' } });
+      await socket.close();
+    }
+    await create();
+    await expect.poll(() => server.subscribers()).toBe(before);
+    expect(await live()).toBe(0);
+  });
+
+  test('used twice, the socket is closed with 4409', async () => {
+    const socket = await raw();
+    for (const query of ['{ __typename }', 'subscription { userChanged { key } }'])
+      socket.send({ id: 'a', type: 'subscribe', payload: { query } });
+    expect(await socket.closed).toBe(4409);
+  });
+
+  test('the answer of an operation that was completed goes to nobody, and ends nothing of the next one', async () => {
+    const socket = await raw();
+    socket.send({ id: 'a', type: 'subscribe', payload: { query: '{ users { totalCount } }' } });
+    socket.send({ id: 'a', type: 'complete' });
+    socket.send({ id: 'a', type: 'subscribe', payload: { query: 'subscription { userChanged { key } }' } });
+    await socket.answer('{ users { totalCount } }');
+    const { user } = await create();
+    await expect.poll(() => socket.heard.filter(({ id }) => id === 'a').length).toBe(1);
+    expect(socket.heard.find(({ id }) => id === 'a')).toMatchObject({
+      type: 'next',
+      payload: { data: { userChanged: { key: user.id } } },
+    });
+    await socket.close();
+  });
+});
+
+test('messages that no client sends close the socket as its own fault', async () => {
+  for (const text of [
+    'nonsense',
+    '{"type":"next","id":"1","payload":{}}',
+    '{"type":"connection_ack"}',
+    '{"type":"?"}',
+  ]) {
+    const socket = await raw();
+    socket.sendText(text);
+    expect(await socket.closed).toBe(4400);
+  }
+  const twice = await raw();
+  twice.send({ type: 'connection_init' });
+  expect(await twice.closed).toBe(4429);
+});
+
+const live = async () => (await server.query(SubscriptionsDocument)).data.subscriptions.length;
+
+/** A socket whose messages are sent as they are, all at once where they are sent in one turn. */
+async function raw() {
+  const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
+  const heard: { id?: string; type: string; payload: any }[] = [];
+  const acknowledged = Promise.withResolvers<void>();
+  const send = (message: object) => socket.send(JSON.stringify(message));
+  socket.on('open', () => send({ type: 'connection_init' }));
+  socket.on('message', (data) => {
+    const message = JSON.parse((data as Buffer).toString());
+    if (message.type === 'connection_ack') acknowledged.resolve();
+    else heard.push(message);
+  });
+  const closed = new Promise<number>((resolve) => socket.on('close', resolve));
+  await acknowledged.promise;
+  return {
+    heard,
+    closed,
+    send,
+    sendText: (text: string) => socket.send(text),
+    /** The first message of an operation of its own. */
+    answer: async (query: string) => {
+      const own = crypto.randomUUID();
+      send({ id: own, type: 'subscribe', payload: { query } });
+      let found: (typeof heard)[number] | undefined;
+      await expect.poll(() => (found = heard.find(({ id }) => id === own))).toBeDefined();
+      return found!;
+    },
+    close: async () => {
+      socket.close();
+      await closed;
+    },
+  };
+}

@@ -1,15 +1,17 @@
+import { execFile } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { hash } from 'argon2';
 import postgres from 'postgres';
+import { root } from '../../launch/child.mjs';
 
-const dist = new URL('../../../dist/', import.meta.url);
+const run = promisify(execFile);
 
-/** Postings of the disk are no part of any question: fsync is off for all variants alike. */
-const SETTINGS = { fsync: 'off', max_wal_size: '4GB', shared_buffers: '256MB', max_connections: '300' };
+const SETTINGS = { max_wal_size: '4GB', shared_buffers: '256MB', max_connections: '300' };
 const PASSWORD = 'correct horse battery';
 
 const open = new Set();
@@ -17,11 +19,14 @@ const open = new Set();
 /** For whoever is stopped in the middle. */
 export const stopBeds = () => Promise.all([...open].map((stop) => stop()));
 
-/** A fresh primary and its replicas, set up and filled; `stop` undoes all of it. */
-export async function startBed({ users, replicas = 1, postsPerUser = 5, say = () => {} }) {
+/**
+ * A fresh primary and its replicas, set up by the Readback that is built in `home`, and filled; `stop` undoes all of it.
+ * The servers themselves are started by today's code in any case, with the same settings.
+ */
+export async function startBed({ users, fsync, home = root, replicas = 1, postsPerUser = 5, say = () => {} }) {
   const dir = mkdtempSync(join(tmpdir(), 'readback-bench-'));
   const names = Array.from({ length: replicas }, (_, index) => `replica-${index + 1}`);
-  const control = await startServers(dir, ['primary', ...names]);
+  const control = await startServers(dir, ['primary', ...names], fsync);
   const urls = { primary: control.servers.primary, replicas: names.map((name) => control.servers[name]) };
   const [primary, ...replicaSqls] = [urls.primary, ...urls.replicas].map(({ adminUrl }) =>
     postgres(adminUrl, { max: 4, onnotice() {} }),
@@ -34,9 +39,9 @@ export async function startBed({ users, replicas = 1, postsPerUser = 5, say = ()
   let closed;
   const stop = () => (closed ??= close());
   open.add(stop);
-  const bed = { dir, urls, primary, replica: replicaSqls[0], replicas: replicaSqls, users: 0, stop };
+  const bed = { dir, home, urls, primary, replica: replicaSqls[0], replicas: replicaSqls, users: 0, stop };
   try {
-    await setUp(urls);
+    await setUp(home, urls);
     await addAccounts(primary);
     await grow(bed, users, { postsPerUser, say });
   } catch (error) {
@@ -46,16 +51,27 @@ export async function startBed({ users, replicas = 1, postsPerUser = 5, say = ()
   return bed;
 }
 
-async function startServers(dir, names) {
-  const { startEmbeddedServers } = await import(new URL('infra/cluster/embedded.js', dist));
+async function startServers(dir, names, fsync) {
+  const { startEmbeddedServers } = await import(join(root, 'dist/infra/cluster/embedded.js'));
   const servers = names.map((name) => ({ name, port: 0 }));
-  return startEmbeddedServers({ dir, servers, say() {}, settings: SETTINGS });
+  const settings = { ...SETTINGS, fsync: fsync ? 'on' : 'off' };
+  return startEmbeddedServers({ dir, servers, say() {}, settings });
 }
 
-async function setUp({ primary, replicas }) {
-  const { setUp: set } = await import(new URL('server/setup/setup.js', dist));
-  const { readConfig } = await import(new URL('server/config.js', dist));
-  await set({ primary, replicas, replicationUrl: undefined }, readConfig({}), () => {});
+export const programOf = (home) => join(home, 'dist/readback/main.js');
+
+async function setUp(home, { primary, replicas }) {
+  const databases = {
+    PRIMARY_URL: primary.url,
+    PRIMARY_ADMIN_URL: primary.adminUrl,
+    REPLICA_URLS: replicas.map(({ url }) => url).join(','),
+    REPLICA_ADMIN_URLS: replicas.map(({ adminUrl }) => adminUrl).join(','),
+  };
+  await run(process.execPath, [programOf(home), 'migrate'], { env: { ...process.env, ...databases } }).catch(
+    (error) => {
+      throw new Error(`readback migrate, of ${home}, ended with ${error.code}: ${error.stderr.trim()}`);
+    },
+  );
 }
 
 /** Who reads is a user like any other, so that each answer passes the access checks; who writes is an administrator. */

@@ -2,14 +2,15 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { start } from '../../launch/child.mjs';
 
 const running = new Map();
 
 /** For whoever is stopped in the middle. */
 export const stopChildren = () => Promise.all([...running.values()].map((stop) => stop()));
 
-/** Node with these arguments, once it has said `ready`. */
-export async function startNode(args, env, ready) {
+/** Node with these arguments, once it has said `ready`, and what `spawned` does with its id meanwhile is done. */
+export async function startNode(args, env, ready, spawned) {
   const child = spawn(process.execPath, args, {
     env: { ...process.env, NODE_ENV: 'production', GRAPHILE_ENV: 'production', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -20,8 +21,10 @@ export async function startNode(args, env, ready) {
     await exit;
   };
   running.set(child.pid, stop);
+  const watching = spawned?.(child.pid);
   await said(child, ready, args);
   child.stdout.resume();
+  await watching;
   return { pid: child.pid, stop };
 }
 
@@ -44,6 +47,17 @@ export async function runNode(args, input) {
   return JSON.parse(text);
 }
 
+/** A command whose output goes to an open file. Resolves with its exit code, or with what else ended it. */
+export async function runToEnd([file, ...args], { cwd, output }) {
+  const { child, exit } = start(file, args, { cwd, stdio: ['ignore', output, output], packages: false });
+  const stop = async () => {
+    child.kill('SIGTERM');
+    await exit;
+  };
+  running.set(child.pid, stop);
+  return exit.finally(() => running.delete(child.pid));
+}
+
 export async function freePort() {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -59,6 +73,12 @@ export function cpuMs(pid) {
     readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8'),
   );
   return times.reduce((sum, text) => sum + Number(text.split(' ')[0]), 0) / 1e6;
+}
+
+/** What a process takes from now until it is asked, in microseconds. */
+export function cpuFromNow(pid) {
+  const before = cpuMs(pid);
+  return () => (cpuMs(pid) - before) * 1000;
 }
 
 /** Of all PostgreSQL processes whose data are in a folder of this name within `dir`, as far as they still run. */

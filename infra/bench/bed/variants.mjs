@@ -1,9 +1,8 @@
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { serverFlags } from '../../launch/child.mjs';
-import { ACCOUNTS } from './bed.mjs';
+import { ACCOUNTS, programOf } from './bed.mjs';
 import { freePort, startNode } from './processes.mjs';
 
-const readback = fileURLToPath(new URL('../../../dist/readback/main.js', import.meta.url));
 const peer = (name) => fileURLToPath(new URL(`../peers/${name}.mjs`, import.meta.url));
 
 export const POOL_SIZE = 10;
@@ -20,23 +19,23 @@ const READBACK = {
   SUBSCRIPTIONS_PER_ADDRESS_MAX: '1000000',
 };
 
+/** What is asked of an earlier commit, and how, is what is asked of today's Readback. */
+export const kindOf = (name) => (name === 'before' ? 'readback' : name);
+
 /**
  * A variant in a fresh process; `headers` are those of a client that may do what is asked. `watched` is told the address
- * while the process starts; `flags` are for Node.
+ * and the process's id while it starts; `flags` are for Node.
  */
 export async function startVariant(name, bed, { as = 'reader', settings = {}, watched, flags = [] } = {}) {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const watching = watched?.(url);
-  const variant =
-    name === 'readback'
-      ? await startReadback(url, bed, { as, settings, flags })
-      : await startPeer(name, url, bed, { settings, flags });
-  await watching;
-  return { name, url, ...variant };
+  const started = kindOf(name) === 'readback' ? startReadback : startPeer;
+  const spawned = (pid) => watched?.(url, pid);
+  return { name, url, ...(await started(url, bed, { name, as, settings, flags, spawned })) };
 }
 
-async function startReadback(url, { urls }, { as, settings, flags }) {
+/** Of the code that has set up these databases, with the flags that its own launcher gives it. */
+async function startReadback(url, { home, urls }, { as, settings, flags, spawned }) {
   const replicas = urls.replicas.map(({ url }) => url).join(',');
   const env = {
     ...READBACK,
@@ -45,7 +44,13 @@ async function startReadback(url, { urls }, { as, settings, flags }) {
     REPLICA_URLS: replicas,
     ...settings,
   };
-  const child = await startNode([...serverFlags, ...flags, readback, 'serve'], env, 'Readback is ready');
+  const { serverFlags = [] } = await import(join(home, 'infra/launch/child.mjs'));
+  const child = await startNode(
+    [...serverFlags, ...flags, programOf(home), 'serve'],
+    env,
+    'Readback is ready',
+    spawned,
+  );
   return { headers: { authorization: `Bearer ${await signIn(url, as)}` }, ...child };
 }
 
@@ -62,7 +67,7 @@ async function signIn(url, login) {
   return data.signIn.token;
 }
 
-async function startPeer(name, url, { urls }, { settings, flags }) {
+async function startPeer(url, { urls }, { name, settings, flags, spawned }) {
   const env = {
     PORT: new URL(url).port,
     PRIMARY_URL: urls.primary.adminUrl,
@@ -70,5 +75,5 @@ async function startPeer(name, url, { urls }, { settings, flags }) {
     POOL_SIZE: String(POOL_SIZE),
     ...settings,
   };
-  return { headers: {}, ...(await startNode([...flags, peer(name)], env, 'listening')) };
+  return { headers: {}, ...(await startNode([...flags, peer(name)], env, 'listening', spawned)) };
 }

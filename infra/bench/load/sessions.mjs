@@ -37,4 +37,5 @@ const started = performance.now();
 await Promise.all(asks.map(session));
 const took = (performance.now() - started) / 1000;
 await pool.close();
-console.log(JSON.stringify({ perSecond: counts.requests / took, stale: (100 * counts.stale) / counts.afterWrite }));
+const { requests, stale, afterWrite } = counts;
+console.log(JSON.stringify({ answered: requests, perSecond: requests / took, stale: (100 * stale) / afterWrite }));

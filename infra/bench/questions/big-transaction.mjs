@@ -1,7 +1,7 @@
-import { rssMb } from '../bed/processes.mjs';
+import { cpuFromNow, rssMb } from '../bed/processes.mjs';
 import { startVariant } from '../bed/variants.mjs';
 import { gather, until } from '../load/audience.mjs';
-import { quantile } from '../report/rounds.mjs';
+import { quantile, turns } from '../report/rounds.mjs';
 import { send } from './ask.mjs';
 import { subscriptionOf } from './changes.mjs';
 import { measure } from './http.mjs';
@@ -12,55 +12,70 @@ export const bigTransaction = {
   id: 'big-transaction',
   title: 'One transaction that changes every user',
   variants: ['readback'],
-  async run({ bed, say }) {
-    const variant = await startVariant('readback', await bed());
-    const audience = await gather(variant, subscriptionOf('readback'));
-    try {
-      const figures = await watched(variant, audience, await bed());
+  mostRounds: 1,
+  compared: {
+    cpu: 'processor time per event, with the reads meanwhile',
+    events: 'events a second',
+    memory: 'memory at most',
+  },
+  async run({ bed, variants, rounds, say }) {
+    const results = [];
+    for (const { round, name } of turns(variants, rounds)) {
+      const result = { name, ...(await changedAll(name, await bed(name))) };
       say(
-        `big transaction: ${JSON.stringify(figures, (_, value) => (typeof value === 'number' ? Math.round(value) : value))}`,
+        `big transaction round ${round}: ${JSON.stringify(result, (_, value) => (typeof value === 'number' ? Math.round(value) : value))}`,
       );
-      const of = (key, before, during) => [
-        { name: 'before', [key]: before },
-        { name: 'meanwhile', [key]: during },
-      ];
-      return [
-        measure('memory', 'resident memory, at most, MB', 'less', of('memory', figures.before, figures.most)),
-        measure(
-          'p99',
-          'reads one after the other, 99th percentile, ms',
-          'less',
-          of('p99', figures.quiet, figures.busy),
-        ),
-        measure('events', 'events per second from the commit on', 'more', [
-          { name: 'readback', events: figures.events },
-        ]),
-      ];
-    } finally {
-      audience.close();
-      await variant.stop();
+      results.push(result);
     }
+    return [
+      measure('memoryBefore', 'resident memory before it, MB', 'less', results),
+      measure('memory', 'resident memory meanwhile, at most, MB', 'less', results),
+      measure('p99Before', 'reads one after the other before it, 99th percentile, ms', 'less', results),
+      measure('p99', 'reads one after the other meanwhile, 99th percentile, ms', 'less', results),
+      measure('events', 'events per second from the commit on', 'more', results),
+      measure('cpu', 'processor time of the server an event, with the reads meanwhile, µs', 'less', results),
+    ];
   },
 };
+
+async function changedAll(name, bed) {
+  const variant = await startVariant(name, bed);
+  const audience = await gather(variant, subscriptionOf(name));
+  try {
+    return await watched(variant, audience, bed);
+  } finally {
+    audience.close();
+    await variant.stop();
+  }
+}
 
 async function watched(variant, audience, { primary, users }) {
   await audience.open(1);
   const pause = performance.now() + 2000;
   const quiet = await readsUntil(variant, async () => performance.now() > pause);
-  const before = rssMb(variant.pid);
-  let most = before;
-  const watch = setInterval(() => (most = Math.max(most, rssMb(variant.pid))), 50);
+  const memoryBefore = rssMb(variant.pid);
+  let memory = memoryBefore;
+  const watch = setInterval(() => (memory = Math.max(memory, rssMb(variant.pid))), 50);
+  const { seconds, busy, cpu } = await meanwhile(variant, audience, { primary, users }).finally(() =>
+    clearInterval(watch),
+  );
+  const [p99Before, p99] = [quiet, busy].map((times) => quantile(times, 0.99));
+  return { memoryBefore, memory, p99Before, p99, events: users / seconds, cpu };
+}
+
+/** Reads one after the other, from the commit until everybody was told of all that it changed. */
+async function meanwhile(variant, audience, { primary, users }) {
   const { total } = await audience.heard();
   await primary`update users set first_name = ${`Big ${crypto.randomUUID().slice(0, 8)}`} where username like 'user%'`;
   const committed = performance.now();
+  const used = cpuFromNow(variant.pid);
   let seconds;
   const over = async () => (await audience.heard()).total >= total + users;
   const [busy] = await Promise.all([
     readsUntil(variant, async () => seconds !== undefined),
     until(over, `${users} events`).finally(() => (seconds = (performance.now() - committed) / 1000)),
   ]);
-  clearInterval(watch);
-  return { before, most, quiet: quantile(quiet, 0.99), busy: quantile(busy, 0.99), events: users / seconds };
+  return { seconds, busy, cpu: used() / users };
 }
 
 async function readsUntil({ url, headers }, isOver) {

@@ -1,6 +1,6 @@
 import { userId } from '../bed/bed.mjs';
 import { tellNobody, tellPeers } from '../bed/notify.mjs';
-import { startVariant } from '../bed/variants.mjs';
+import { kindOf, startVariant } from '../bed/variants.mjs';
 
 const USER = 'username firstName lastName createdAt';
 const document = (id) => `subscription { userChanged { operation key user { ${id} ${USER} } } }`;
@@ -12,7 +12,7 @@ const inMemory = (name) => name === 'pubsub' || name === 'broadcast';
 
 /** A variant that tells of changes, in a fresh process, with what it needs on the replica. */
 export async function withChanges(name, bed, work) {
-  if (name !== 'readback' && !inMemory(name)) await tellPeers(bed.replica);
+  if (kindOf(name) !== 'readback' && !inMemory(name)) await tellPeers(bed.replica);
   const variant = await startVariant(name, bed);
   try {
     return await work(variant);

@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { startVariant } from '../bed/variants.mjs';
+import { cpuFromNow } from '../bed/processes.mjs';
+import { kindOf, startVariant } from '../bed/variants.mjs';
 import { press } from '../load/press.mjs';
-import { turned } from '../report/rounds.mjs';
+import { turns } from '../report/rounds.mjs';
 import { graphql, rest } from './ask.mjs';
 import { measure } from './http.mjs';
 
@@ -33,34 +34,38 @@ export const create = {
   id: 'create',
   title: 'Creating a user with a password',
   variants: ['readback', 'argon2', 'seed'],
+  compared: { cpu: 'processor time per user created', perSecond: 'users a second' },
   async run({ bed, variants, rounds, seconds, say }) {
     const results = [];
-    for (let round = 0; round < rounds; round++) {
-      for (const name of turned(variants, round, rounds)) {
-        const perSecond = name === 'argon2' ? await bare(seconds) : await created(name, await bed(), seconds);
-        say(`create round ${round + 1}: ${name} ${perSecond.toFixed(1)} a second`);
-        results.push({ name, perSecond });
-      }
+    for (const { round, name } of turns(variants, rounds)) {
+      const result = name === 'argon2' ? await bare(seconds) : await created(name, await bed(name), seconds);
+      say(`create round ${round}: ${name} ${result.perSecond.toFixed(1)} a second`);
+      results.push({ name, ...result });
     }
-    return [measure('perSecond', 'users per second (of argon2: hashes)', 'more', results)];
+    return [
+      measure('perSecond', 'users per second (of argon2: hashes)', 'more', results),
+      measure('cpu', 'processor time of the server a user, µs', 'less', results),
+    ];
   },
 };
 
 async function bare(seconds) {
   const { stdout } = await run(process.execPath, [program, String(seconds), String(HASHES_AT_ONCE)]);
-  return JSON.parse(stdout);
+  return { perSecond: JSON.parse(stdout) };
 }
 
 async function created(name, bed, seconds) {
   const variant = await startVariant(name, bed);
   const prefix = `new${crypto.randomUUID().slice(0, 8)}`;
-  const requests = Array.from({ length: MANY }, (_, n) => asks[name].request(`${prefix}-${n}`));
+  const requests = Array.from({ length: MANY }, (_, n) => asks[kindOf(name)].request(`${prefix}-${n}`));
   try {
     const signed = requests.map((request) => ({ ...request, headers: { ...variant.headers, ...request.headers } }));
-    const { perSecond } = await press(variant.url, signed, { connections: CONNECTIONS, seconds });
+    const used = cpuFromNow(variant.pid);
+    const { answered, perSecond } = await press(variant.url, signed, { connections: CONNECTIONS, seconds });
+    const cpu = used() / answered;
     const [{ count }] = await bed.primary`select count(*)::int as count from users where username like ${`${prefix}%`}`;
-    if (count < perSecond * seconds * 0.9) throw new Error(`${name} created ${count} users, and answered as if more`);
-    return perSecond;
+    if (count < answered * 0.9) throw new Error(`${name} created ${count} users, and answered as if more`);
+    return { perSecond, cpu };
   } finally {
     await variant.stop();
     await bed.primary`delete from users where username like ${`${prefix}%`}`;

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { userId } from '../bed/bed.mjs';
+import { cpuFromNow } from '../bed/processes.mjs';
 import { openSocket } from '../load/socket.mjs';
-import { quantile, turned } from '../report/rounds.mjs';
+import { quantile, turns } from '../report/rounds.mjs';
 import { subscriptionOf, withChanges } from './changes.mjs';
 import { measure } from './http.mjs';
 
@@ -15,23 +16,22 @@ export const events = {
   id: 'events',
   title: 'From commit to event',
   variants: ['readback', 'apollo-express', 'postgraphile'],
+  compared: { cpu: 'processor time per event', p50: 'median from commit to event' },
   async run({ bed, variants, rounds, quick, say }) {
     const results = [];
-    for (let round = 0; round < rounds; round++) {
-      for (const name of turned(variants, round, rounds)) {
-        const result = await withChanges(name, await bed(), async (variant) =>
-          timed(variant, await bed(), quick ? 100 : 500),
-        );
-        say(
-          `events round ${round + 1}: ${name} p50 ${result.p50.toFixed(2)} ms, bare LISTEN ${result.listen50.toFixed(2)} ms`,
-        );
-        results.push({ name, ...result });
-      }
+    for (const { round, name } of turns(variants, rounds)) {
+      const own = await bed(name);
+      const result = await withChanges(name, own, (variant) => timed(variant, own, quick ? 100 : 500));
+      say(
+        `events round ${round}: ${name} p50 ${result.p50.toFixed(2)} ms, bare LISTEN ${result.listen50.toFixed(2)} ms, ${Math.round(result.cpu)} µs of the processor each`,
+      );
+      results.push({ name, ...result });
     }
     return [
       measure('above', 'median above a bare LISTEN client that heard of the same commits, ms', 'less', results),
       measure('p50', 'median, ms', 'less', [...results, ...bare(results, 'listen50', 'p50')]),
       measure('p99', '99th percentile, ms', 'less', [...results, ...bare(results, 'listen99', 'p99')]),
+      measure('cpu', 'processor time of the server an event, µs', 'less', results),
     ];
   },
 };
@@ -57,11 +57,13 @@ async function timed(variant, { primary, replica }, commits) {
   await live(commit);
   for (let n = 0; n < 2 * commits; n++) await (await commit(`Uncounted ${n}`)).event; // the server warms up
   const [events, bells] = [[], []];
+  const used = cpuFromNow(variant.pid);
   for (let n = 0; n < commits; n++) {
     const { committed, event, bell } = await commit(`Event ${n}`);
     events.push((await event) - committed);
     bells.push((await bell) - committed);
   }
+  const cpu = used() / commits;
   socket.close();
   await listener.unlisten();
   const above = quantile(
@@ -74,6 +76,7 @@ async function timed(variant, { primary, replica }, commits) {
     p99: quantile(events, 0.99),
     listen50: quantile(bells, 0.5),
     listen99: quantile(bells, 0.99),
+    cpu,
   };
 }
 

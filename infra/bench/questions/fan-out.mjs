@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cpuMs } from '../bed/processes.mjs';
+import { cpuFromNow } from '../bed/processes.mjs';
 import { gather, until } from '../load/audience.mjs';
-import { turned } from '../report/rounds.mjs';
+import { turns } from '../report/rounds.mjs';
 import { change, subscriptionOf, withChanges } from './changes.mjs';
 import { measure } from './http.mjs';
 
@@ -16,20 +16,25 @@ export const fanOut = {
   id: 'fan-out',
   title: 'Each event to many subscribers of the same operation',
   variants: ['readback', 'apollo-express', 'postgraphile', 'pubsub', 'broadcast'],
-  async run({ bed, variants, rounds, seconds, quick, say }) {
+  mostRounds: 2,
+  compared: {
+    'cpu-1000': 'processor time per message to 1,000',
+    'cpu-100': 'to 100',
+    'cpu-1': 'to 1',
+    'messages-1000': 'messages a second to 1,000',
+  },
+  async run({ bed, variants, rounds, seconds, say }) {
     const results = SIZES.map(() => []);
-    const most = quick ? 1 : Math.min(rounds, 2);
-    for (let round = 0; round < most; round++) {
-      for (const name of turned(variants, round, most)) {
-        await withChanges(name, await bed(), async (variant) => {
-          for (const [place, result] of (await sized(variant, await bed(), seconds)).entries()) {
-            say(
-              `fan-out round ${round + 1}: ${name} to ${SIZES[place].subscribers}: ${result.cpu.toFixed(1)} µs a message, ${Math.round(result.messages)} messages/s`,
-            );
-            results[place].push({ name, ...result });
-          }
-        });
-      }
+    for (const { round, name } of turns(variants, rounds)) {
+      const own = await bed(name);
+      await withChanges(name, own, async (variant) => {
+        for (const [place, result] of (await sized(variant, own, seconds)).entries()) {
+          say(
+            `fan-out round ${round}: ${name} to ${SIZES[place].subscribers}: ${result.cpu.toFixed(1)} µs a message, ${Math.round(result.messages)} messages/s`,
+          );
+          results[place].push({ name, ...result });
+        }
+      });
     }
     return SIZES.flatMap(({ subscribers }, place) => {
       const to = subscribers.toLocaleString('en');
@@ -87,7 +92,7 @@ async function settled(variant, bed, audience) {
 
 async function pacedOut(variant, bed, audience, before, { subscribers, perSecond }, seconds) {
   const changes = perSecond * seconds;
-  const cpu = cpuMs(variant.pid);
+  const used = cpuFromNow(variant.pid);
   const started = performance.now();
   for (let n = 0; n < changes; n++) {
     const due = started + (n * 1000) / perSecond;
@@ -96,7 +101,7 @@ async function pacedOut(variant, bed, audience, before, { subscribers, perSecond
   }
   const total = before + changes * subscribers;
   await until(async () => (await audience.heard()).total >= total, `${total} messages`);
-  return { cpu: ((cpuMs(variant.pid) - cpu) * 1000) / (changes * subscribers) };
+  return { cpu: used() / (changes * subscribers) };
 }
 
 async function burst(variant, bed, audience, { subscribers, burst: many }) {

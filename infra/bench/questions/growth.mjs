@@ -21,8 +21,8 @@ export const growthRows = {
   id: 'growth-rows',
   title: 'As the table grows',
   variants: ['readback', 'floor'],
-  async run({ variants, seconds, quick, say }) {
-    const bed = await startBed({ users: 0, postsPerUser: 0 });
+  async run({ variants, fsync, seconds, quick, say }) {
+    const bed = await startBed({ users: 0, fsync, postsPerUser: 0 });
     try {
       const measures = [];
       for (const users of quick ? [1e3, 1e4, 1e5] : [1e4, 1e5, 1e6]) {
@@ -57,7 +57,7 @@ export const growthConnections = {
     for (const connections of [1, 10, 100, 1000]) {
       const results = [];
       for (const name of variants)
-        results.push({ name, ...(await cell(name, await bed(), pointAsks[name], { seconds, connections })) });
+        results.push({ name, ...(await cell(name, await bed(name), pointAsks[name], { seconds, connections })) });
       say(`${connections} connections: ${results.map((r) => `${r.name} ${Math.round(r.perSecond)}/s`).join(', ')}`);
       measures.push(measure(RATE[0], `${shown(connections)} connections: ${RATE[1]}`, 'more', results, connections));
       measures.push(

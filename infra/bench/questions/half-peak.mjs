@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { runNode } from '../bed/processes.mjs';
 import { startVariant } from '../bed/variants.mjs';
-import { turned } from '../report/rounds.mjs';
+import { turns } from '../report/rounds.mjs';
 import { CONNECTIONS, measure, pressed, requestsFor } from './http.mjs';
 import { pointAsks } from './point.mjs';
 
@@ -14,14 +14,12 @@ export const halfPeak = {
   variants: Object.keys(pointAsks),
   async run({ bed, variants, rounds, seconds, say }) {
     const results = [];
-    for (let round = 0; round < rounds; round++) {
-      for (const name of turned(variants, round, rounds)) {
-        const result = await halved(name, await bed(), seconds);
-        say(
-          `half-peak round ${round + 1}: ${name} at ${Math.round(result.rate)}/s p50 ${result.p50.toFixed(1)}, p99 ${result.p99.toFixed(1)} ms`,
-        );
-        results.push({ name, ...result });
-      }
+    for (const { round, name } of turns(variants, rounds)) {
+      const result = await halved(name, await bed(name), seconds);
+      say(
+        `half-peak round ${round}: ${name} at ${Math.round(result.rate)}/s p50 ${result.p50.toFixed(1)}, p99 ${result.p99.toFixed(1)} ms`,
+      );
+      results.push({ name, ...result });
     }
     return [
       measure('p99', '99th percentile, from when each request was due, ms', 'less', results),

@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { sampleOf } from '../bed/bed.mjs';
-import { startVariant } from '../bed/variants.mjs';
+import { cpuFromNow } from '../bed/processes.mjs';
+import { kindOf, startVariant } from '../bed/variants.mjs';
 import { press } from '../load/press.mjs';
-import { turned } from '../report/rounds.mjs';
+import { turns } from '../report/rounds.mjs';
 import { canonical, send } from './ask.mjs';
 
 const SAMPLE = 5000;
@@ -15,29 +16,31 @@ export function httpQuestion({ id, title, asks, as, settingsOf = () => ({}), con
     id,
     title,
     variants: Object.keys(asks),
+    compared: { cpu: 'processor time per request', perSecond: 'requests a second' },
     async run({ bed, variants, rounds, seconds, say }) {
-      const { users } = await bed();
       const results = [];
       let expected;
-      for (let round = 0; round < rounds; round++) {
-        for (const name of turned(variants, round, rounds)) {
-          const variant = await startVariant(name, await bed(), { as, settings: settingsOf(name, await bed()) });
-          try {
-            expected = await checked(variant, asks[name], users, expected);
-            const result = await pressed(variant, asks[name], { users, connections, seconds });
-            say(
-              `${id} round ${round + 1}: ${name} ${Math.round(result.perSecond)} requests/s, p99 ${result.p99.toFixed(1)} ms`,
-            );
-            results.push({ name, ...result });
-          } finally {
-            await variant.stop();
-          }
+      for (const { round, name } of turns(variants, rounds)) {
+        const ask = asks[kindOf(name)];
+        const own = await bed(name);
+        const { users } = own;
+        const variant = await startVariant(name, own, { as, settings: settingsOf(name, own) });
+        try {
+          expected = await checked(variant, ask, users, expected);
+          const result = await pressed(variant, ask, { users, connections, seconds });
+          say(
+            `${id} round ${round}: ${name} ${Math.round(result.perSecond)} requests/s, p99 ${result.p99.toFixed(1)} ms, ${Math.round(result.cpu)} µs of the processor each`,
+          );
+          results.push({ name, ...result });
+        } finally {
+          await variant.stop();
         }
       }
       return [
         measure('perSecond', 'requests per second', 'more', results),
         measure('p50', 'median, ms', 'less', results),
         measure('p99', '99th percentile, ms', 'less', results),
+        measure('cpu', 'processor time of the server a request, µs', 'less', results),
       ];
     },
   };
@@ -69,9 +72,10 @@ const WARM_UP_S = 5;
 export async function pressed(variant, ask, { users, connections, seconds }) {
   const requests = requestsFor(variant, ask, users);
   await press(variant.url, requests, { connections, seconds: Math.min(WARM_UP_S, 2 * seconds), checks: true });
+  const used = cpuFromNow(variant.pid);
   const result = await press(variant.url, requests, { connections, seconds });
-  if (result.perSecond === 0) throw new Error(`${variant.name} answered nothing within ${seconds} s`);
-  return result;
+  if (result.answered === 0) throw new Error(`${variant.name} answered nothing within ${seconds} s`);
+  return { ...result, cpu: used() / result.answered };
 }
 
 export const requestsFor = ({ headers }, ask, users) =>

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { rssMb } from '../bed/processes.mjs';
-import { startVariant } from '../bed/variants.mjs';
+import { kindOf, startVariant } from '../bed/variants.mjs';
 import { gather } from '../load/audience.mjs';
+import { turns } from '../report/rounds.mjs';
 import { subscriptionOf } from './changes.mjs';
 import { CONNECTIONS, measure, pressed } from './http.mjs';
 import { pointAsks } from './point.mjs';
@@ -20,11 +21,15 @@ export const memory = {
   id: 'memory',
   title: 'Resident memory',
   variants: [...new Set([...Object.keys(pointAsks), ...SUBSCRIBED])],
-  async run({ bed, variants, seconds, say }) {
+  mostRounds: 1,
+  compared: { idle: 'memory idle', loaded: 'under load', subscriber: 'of a subscriber' },
+  async run({ bed, variants, rounds, seconds, say }) {
     const results = [];
-    for (const name of variants) {
-      const result = { name, ...(await looked(name, await bed(), seconds)) };
-      say(`memory: ${JSON.stringify(result, (_, value) => (typeof value === 'number' ? Math.round(value) : value))}`);
+    for (const { round, name } of turns(variants, rounds)) {
+      const result = { name, ...(await looked(name, await bed(name), seconds)) };
+      say(
+        `memory round ${round}: ${JSON.stringify(result, (_, value) => (typeof value === 'number' ? Math.round(value) : value))}`,
+      );
       results.push(result);
     }
     return [
@@ -40,8 +45,8 @@ async function looked(name, bed, seconds) {
   try {
     await sleep(REST_MS);
     const idle = rssMb(variant.pid);
-    const subscriber = SUBSCRIBED.has(name) ? await subscribers(variant) : undefined;
-    const loaded = pointAsks[name] ? await most(variant, bed, seconds) : undefined;
+    const subscriber = SUBSCRIBED.has(kindOf(name)) ? await subscribers(variant) : undefined;
+    const loaded = pointAsks[kindOf(name)] ? await most(variant, bed, seconds) : undefined;
     return { idle, ...(loaded && { loaded }), ...(subscriber && { subscriber }) };
   } finally {
     await variant.stop();
@@ -71,7 +76,10 @@ async function rested(audience, many, { pid }) {
 async function most(variant, { users }, seconds) {
   let highest = 0;
   const watch = setInterval(() => (highest = Math.max(highest, rssMb(variant.pid))), 50);
-  await pressed(variant, pointAsks[variant.name], { users, connections: CONNECTIONS, seconds });
-  clearInterval(watch);
-  return highest;
+  try {
+    await pressed(variant, pointAsks[kindOf(variant.name)], { users, connections: CONNECTIONS, seconds });
+    return highest;
+  } finally {
+    clearInterval(watch);
+  }
 }

@@ -12,6 +12,7 @@ import { mixed } from './mixed.mjs';
 import { nested } from './nested.mjs';
 import { page } from './page.mjs';
 import { point } from './point.mjs';
+import { replicaCommit } from './replica-commit.mjs';
 import { scaling } from './scaling.mjs';
 import { start } from './start.mjs';
 import { update } from './update.mjs';
@@ -36,4 +37,5 @@ export const questions = [
   scaling,
   bigTransaction,
   logCost,
+  replicaCommit,
 ];

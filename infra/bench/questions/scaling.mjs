@@ -16,8 +16,8 @@ export const scaling = {
   id: 'scaling',
   title: 'With 1 to 3 replicas and 1 to 2 servers',
   variants: ['readback'],
-  async run({ seconds, quick, say }) {
-    const bed = await startBed({ users: quick ? 1e3 : 1e4, replicas: 3, say });
+  async run({ fsync, seconds, quick, say }) {
+    const bed = await startBed({ users: quick ? 1e3 : 1e4, fsync, replicas: 3, say });
     try {
       const [reads, writes] = [[], []];
       for (const servers of [1, 2])

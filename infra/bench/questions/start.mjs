@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startVariant } from '../bed/variants.mjs';
-import { turned } from '../report/rounds.mjs';
+import { cpuMs } from '../bed/processes.mjs';
+import { kindOf, startVariant } from '../bed/variants.mjs';
+import { turns } from '../report/rounds.mjs';
 import { measure } from './http.mjs';
 import { pointAsks } from './point.mjs';
 
@@ -11,24 +12,26 @@ export const start = {
   id: 'start',
   title: 'From the start of the process to the first answer',
   variants: Object.keys(pointAsks),
+  compared: { cpu: 'processor time per start', ms: 'time to the first answer' },
   async run({ bed, variants, rounds, say }) {
     const results = [];
-    for (let round = 0; round < rounds; round++) {
-      for (const name of turned(variants, round, rounds)) {
-        const ms = await started(name, await bed());
-        say(`start round ${round + 1}: ${name} ${Math.round(ms)} ms`);
-        results.push({ name, ms });
-      }
+    for (const { round, name } of turns(variants, rounds)) {
+      const result = await started(name, await bed(name));
+      say(`start round ${round}: ${name} ${Math.round(result.ms)} ms, ${Math.round(result.cpu)} ms of the processor`);
+      results.push({ name, ...result });
     }
-    return [measure('ms', 'ms', 'less', results)];
+    return [
+      measure('ms', 'ms', 'less', results),
+      measure('cpu', 'processor time of the server until then, ms', 'less', results),
+    ];
   },
 };
 
 async function started(name, bed) {
-  const first = { ms: undefined };
+  let first;
   const began = performance.now();
-  const watched = async (url) => {
-    const { path, ...request } = name === 'readback' ? { path: '/health/ready' } : pointAsks[name].request(1);
+  const watched = async (url, pid) => {
+    const { path, ...request } = kindOf(name) === 'readback' ? { path: '/health/ready' } : pointAsks[name].request(1);
     while (
       !(await fetch(url + path, request).then(
         ({ ok }) => ok,
@@ -36,9 +39,9 @@ async function started(name, bed) {
       ))
     )
       await sleep(EVERY_MS);
-    first.ms = performance.now() - began;
+    first = { ms: performance.now() - began, cpu: cpuMs(pid) };
   };
   const variant = await startVariant(name, bed, { watched });
   await variant.stop();
-  return first.ms;
+  return first;
 }

@@ -37,8 +37,9 @@ function targets(questions) {
   return ['| what | to reach | reached | |', '| --- | --- | --- | --- |', ...rows].join('\n');
 }
 
-function section({ id, title, at, rounds, seconds, measures }) {
-  const taken = `${at.slice(0, 10)}, ${rounds} round${rounds > 1 ? 's' : ''} of ${seconds} s at most.`;
+function section({ id, title, at, rounds, seconds, machine, measures }) {
+  const durable = machine.fsync === 'on' ? ', with fsync on' : '';
+  const taken = `${at.slice(0, 10)}, ${rounds} round${rounds > 1 ? 's' : ''} of ${seconds} s at most${durable}.`;
   return [`## ${title}`, `![${title}](pictures/${id}.svg)`, taken, ...measures.map(table)].join('\n\n');
 }
 

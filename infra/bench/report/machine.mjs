@@ -6,19 +6,21 @@ const { dependencies } = JSON.parse(readFileSync(new URL('../package.json', impo
 
 /** What the figures were taken on. */
 export async function describeMachine({ primary }) {
-  const [{ version }] = await primary`select split_part(version(), ' ', 2) as version`;
+  const [{ version, fsync }] = await primary`
+    select split_part(version(), ' ', 2) as version, current_setting('fsync') as fsync`;
   return {
     processor: cpus()[0].model,
     cores: availableParallelism(),
     memoryGb: Math.round(totalmem() / 2 ** 30),
     node: process.version,
     postgresql: version,
+    fsync,
     generator,
     versions: dependencies,
   };
 }
 
-export function plainMachine({ processor, cores, memoryGb, node, postgresql, generator, versions }) {
+export function plainMachine({ processor, cores, memoryGb, node, postgresql, fsync = 'off', generator, versions }) {
   const packages = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
-  return `${cores} cores of ${processor}, ${memoryGb} GB, which load, databases and server share; Node ${node}, PostgreSQL ${postgresql}, load by ${generator}; ${packages.join(', ')}`;
+  return `${cores} cores of ${processor}, ${memoryGb} GB, which load, databases and server share; Node ${node}, PostgreSQL ${postgresql} with fsync ${fsync}, load by ${generator}; ${packages.join(', ')}`;
 }

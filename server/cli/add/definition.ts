@@ -49,7 +49,11 @@ const KINDS: Record<string, Kind> = {
   text: { graphql: 'String', type: 'string', rule: 'IsText(0, 20_000)' },
   boolean: { graphql: 'Boolean', type: 'boolean', rule: 'IsBoolean()' },
   integer: { graphql: 'Int', type: 'number', rule: 'IsInt()' },
-  'double precision': { graphql: 'Float', type: 'number', rule: 'IsNumber()' },
+  'double precision': {
+    graphql: 'Double',
+    type: 'number',
+    rule: 'IsNumber({ allowNaN: true, allowInfinity: true })',
+  },
   'timestamp with time zone': { graphql: 'DateTime', type: 'string', rule: 'IsMoment()' },
 };
 

@@ -70,12 +70,12 @@ const isRequired = ({ isNullable, hasDefault }: Column) => !isNullable && !hasDe
 
 const IMPORTS = {
   'class-validator': ['IsBoolean', 'IsInt', 'IsNumber'],
-  'type-graphql': ['Field', 'Float', 'ID', 'InputType', 'Int', 'ObjectType'],
+  'type-graphql': ['Field', 'ID', 'InputType', 'Int', 'ObjectType'],
   '../change.type.ts': ['Change'],
   '../page.type.ts': ['connectionOf', 'edgeOf'],
   '../rows.type.ts': ['changeOf', 'payloadOf'],
   '../rules.ts': ['IsId', 'IsMoment', 'IsText', 'WhereGiven', 'WhereNotNull'],
-  '../scalars.ts': ['DateTime'],
+  '../scalars.ts': ['DateTime', 'Double'],
 };
 
 function typesFile(definition: Definition): string {

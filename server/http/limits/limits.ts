@@ -16,6 +16,8 @@ export interface LimitOptions {
   /** At once on one socket. */
   socketOperations: number;
   socketsPerAddress: number;
+  /** With more than this waiting to leave on a websocket, nothing more is read from it. */
+  socketUnsentBytes: number;
   operationTimeoutMs: number;
 }
 

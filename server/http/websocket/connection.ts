@@ -13,11 +13,13 @@ interface Origin {
   address: string;
   /** The header of the request that it began with. */
   authorization: string | undefined;
+  /** With more than this waiting to leave, nothing more is read from it, in bytes. */
+  unsentMost: number;
   log: Logger;
 }
 
 /**
- * A client's websocket, as graphql-ws, the fan-out and the session know it. There are many, mostly idle: it holds what an
+ * A client's websocket, as its conversation, the fan-out and the session know it. There are many, mostly idle: it holds what an
  * open socket needs, and nothing of the request that it began with.
  */
 export class Connection {
@@ -28,15 +30,20 @@ export class Connection {
   running: Map<Operation, Promise<unknown>> | undefined;
   /** It has answered the last ping. */
   isAlive = true;
+  /** How often somebody has asked whether the client has read what was sent. */
+  #questions = 0;
+  #unanswered: { question: number; answered: () => void }[] | undefined;
   readonly #socket: WebSocket;
   readonly #stream: Duplex;
+  readonly #unsentMost: number;
   readonly #log: Logger;
   #authorization: string | undefined;
   #hello: NodeJS.Timeout | undefined;
 
-  constructor(socket: WebSocket, stream: Duplex, { address, authorization, log }: Origin) {
+  constructor(socket: WebSocket, stream: Duplex, { address, authorization, unsentMost, log }: Origin) {
     this.#socket = socket;
     this.#stream = stream;
+    this.#unsentMost = unsentMost;
     this.#log = log;
     this.address = address;
     this.#authorization = authorization;
@@ -84,11 +91,23 @@ export class Connection {
 
   /** The text of each message; a failure is the end of the connection. */
   onMessage(take: (text: string) => Promise<void>): void {
-    this.#socket.on('message', (data) => void take(String(data as Buffer)).catch((error) => this.#fail(error)));
+    this.#socket.on('ping', () => this.#holdOff());
+    this.#socket.on('message', (data) => {
+      this.#holdOff();
+      void take(String(data as Buffer)).catch((error) => this.fail(error));
+    });
   }
 
-  #fail(error: unknown): void {
-    this.#log.error({ err: error }, 'a websocket is closed: what its client sent could not be handled');
+  /** A client that asks and does not read: its answers would pile up here, so it is heard again when they have left. */
+  #holdOff(): void {
+    if (this.#socket.isPaused || this.unsent <= this.#unsentMost) return;
+    this.#socket.pause();
+    this.#stream.once('drain', () => this.#socket.resume());
+  }
+
+  /** What its client sent, or its end, could not be handled. */
+  fail(error: unknown): void {
+    this.#log.error({ err: error }, 'a websocket is closed: what its client did could not be handled');
     this.close(BROKEN, 'Internal server error');
   }
 
@@ -112,7 +131,31 @@ export class Connection {
     this.#socket.terminate();
   }
 
+  /** Its pong says that everything sent before was read. */
   ping(): void {
-    if (this.isOpen) this.#socket.ping();
+    if (this.isOpen) this.#socket.ping(`${this.#questions}`);
+  }
+
+  /** Resolves when the client has read all that was sent before, or is gone. */
+  async read(): Promise<void> {
+    if (!this.isOpen) return;
+    const question = ++this.#questions;
+    this.ping();
+    await new Promise<void>((answered) => (this.#unanswered ??= []).push({ question, answered }));
+  }
+
+  /** Clients answer in order, and may answer the last of several pings alone. */
+  ponged(data: Buffer): void {
+    this.isAlive = true;
+    this.#answerUpTo(Number(data));
+  }
+
+  gone(): void {
+    this.#answerUpTo(Infinity);
+  }
+
+  #answerUpTo(last: number): void {
+    while (this.#unanswered?.[0] && this.#unanswered[0].question <= last) this.#unanswered.shift()!.answered();
+    if (this.#unanswered?.length === 0) this.#unanswered = undefined;
   }
 }

@@ -26,9 +26,14 @@ async function serve(heartbeat: Heartbeat): Promise<string> {
   const sockets = new WebSocketServer({ noServer: true, clientTracking: false });
   http.on('upgrade', (request, stream, head) =>
     sockets.handleUpgrade(request, stream, head, (socket) => {
-      const connection = new Connection(socket, stream, { address: '', authorization: undefined, log: pino() });
+      const connection = new Connection(socket, stream, {
+        address: '',
+        authorization: undefined,
+        unsentMost: 1e6,
+        log: pino(),
+      });
       connection.greeted();
-      socket.on('pong', () => (connection.isAlive = true));
+      socket.on('pong', (data) => connection.ponged(data));
       heartbeat.add(connection);
     }),
   );

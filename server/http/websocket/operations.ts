@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { GraphQLError, getOperationAST, type ExecutionArgs, type ExecutionResult } from 'graphql';
-import type { Context as GraphqlContext, SubscribePayload } from 'graphql-ws';
+import { GraphQLError, getOperationAST, type FormattedExecutionResult } from 'graphql';
+import type { SubscribePayload } from 'graphql-ws';
 import { bearerOf, type Access } from '../../access/access.ts';
 import { asClientError, ClientError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/logger.ts';
@@ -12,8 +12,9 @@ import { codeOf } from '../masking.ts';
 import type { Operation } from '../operation.ts';
 import type { Pipeline } from '../pipeline.ts';
 import type { Connection } from './connection.ts';
+import type { Begun, Channel, Handlers } from './conversation.ts';
 import { SocketSession, UNAUTHORIZED } from './session.ts';
-import { maskLogged, present, subscribe, type Args, type SubscriptionOptions } from './subscriptions.ts';
+import { maskLogged, subscribe, type Args, type SubscriptionOptions } from './subscriptions.ts';
 
 export interface SocketOptions extends SubscriptionOptions {
   pipeline: Pipeline;
@@ -26,52 +27,48 @@ export interface SocketOptions extends SubscriptionOptions {
 
 const TRY_AGAIN_LATER = 1013;
 
-/**
- * What graphql-ws is handed for an operation, and holds as long as a subscription is open: `args` are dropped once they
- * are not needed, and with them all that an operation is executed with.
- */
-interface Job extends ExecutionArgs {
-  args: Args | undefined;
-}
-
-type SocketContext = GraphqlContext<Record<string, unknown>, Connection>;
-
-/** The server's part of graphql-transport-ws, for graphql-ws to call. */
-export function handlers(options: SocketOptions) {
+/** The server's part of graphql-transport-ws, for conversations to call. */
+export function handlers(options: SocketOptions): Handlers {
   return {
-    // `Connection` has it: graphql-ws holds its timer for as long as the socket is open.
-    connectionInitWaitTimeout: 0,
-    onConnect: (context: SocketContext) => connect(options, context),
-    onClose: ({ extra }: SocketContext) => {
-      extra.session?.release();
-      for (const operation of extra.running?.keys() ?? []) operation.abandon();
+    connect: (connection, parameters) => connect(options, connection, parameters),
+    begin: async (channel, payload, underWay) => {
+      const args = await prepare(options, payload, channel, underWay);
+      return 'contextValue' in args ? begun(options, args) : args;
     },
-    onSubscribe: (context: SocketContext, id: string, payload: SubscribePayload) =>
-      prepare(options, payload, id, context),
-    execute: (job: ExecutionArgs) => within((job as Job).args!, (args) => execute(options.pipeline, args)),
-    subscribe: async (job: ExecutionArgs) => {
-      const { isSentApart, result } = await within((job as Job).args!, (args) => subscribe(options, args));
-      if (isSentApart) (job as Job).args = undefined;
-      return result;
-    },
-    onNext: (_: unknown, _id: string, _payload: unknown, job: ExecutionArgs, result: ExecutionResult) =>
-      present((job as Job).args!, result, options.log),
-    onError: (_: unknown, _id: string, _payload: unknown, errors: readonly GraphQLError[]) =>
-      errors.map((error) => maskLogged(error, randomUUID(), options.log)),
+    told: (errors) => errors.map((error) => maskLogged(asGraphqlError(error), randomUUID(), options.log)),
   };
 }
 
-const within = <T>(args: Args, work: (args: Args) => T): T => {
-  const { observer } = args.contextValue;
-  return observer ? observer.within(() => work(args)) : work(args);
-};
+function begun(options: SocketOptions, args: Args): Begun {
+  let isRunning = false;
+  return {
+    run: () => {
+      isRunning = true;
+      const work = args.operation?.operation === 'subscription' ? subscribe : execute;
+      return within(args, () => work(options, args));
+    },
+    abandon: () => {
+      args.contextValue.abandon();
+      if (!isRunning) args.contextValue.observer?.ended('TIMEOUT');
+    },
+  };
+}
+
+function asGraphqlError(error: unknown): GraphQLError {
+  if (error instanceof GraphQLError) return error;
+  const originalError = error instanceof Error ? error : new Error(String(error));
+  return new GraphQLError(originalError.message, { originalError });
+}
+
+const within = <T>({ contextValue: { observer } }: Args, work: () => T): T =>
+  observer ? observer.within(work) : work();
 
 /** False: the socket is refused. Without a token it is nobody's: who is not signed in may sign in or up on it. */
 async function connect(
   { access }: SocketOptions,
-  { extra: connection, connectionParams = {} }: SocketContext,
+  connection: Connection,
+  { authorization, token }: Record<string, unknown>,
 ): Promise<boolean> {
-  const { authorization, token } = connectionParams;
   const header = connection.greeted();
   const sent = textOf(token) ?? bearerOf(textOf(authorization) ?? header);
   try {
@@ -91,15 +88,15 @@ async function connect(
 async function prepare(
   options: SocketOptions,
   payload: SubscribePayload,
-  id: string,
-  { extra: connection, subscriptions }: SocketContext,
-): Promise<Job | GraphQLError[]> {
+  channel: Channel,
+  underWay: number,
+): Promise<Args | readonly GraphQLError[]> {
   const { schema, operations, documents, limits, trusted } = options;
-  const { session, address } = connection;
+  const { session, address } = channel.connection;
   let begun: Operation | undefined;
   try {
     checkSession(session!);
-    limits.checkSocket(Object.keys(subscriptions).length);
+    limits.checkSocket(underWay);
     const contextValue = await operations.begin({ ...wishes(payload), address, socket: session! });
     begun = contextValue;
     checkSession(session!); // it may have ended, or the server may have begun to stop, meanwhile
@@ -115,11 +112,8 @@ async function prepare(
       limits.check(document, operation, payload.variables ?? {});
     }
     const { operationName, variables: variableValues } = payload;
-    const channel = { connection, id };
     payload = { ...payload, query };
-    const args = { schema, document, operation, operationName, variableValues, contextValue, payload, channel };
-    // These two graphql-ws would add.
-    return { schema, document, operationName, rootValue: undefined, contextValue: undefined, args };
+    return { schema, document, operation, operationName, variableValues, contextValue, payload, channel };
   } catch (error) {
     begun?.observer?.ended(codeOf(error));
     if (error instanceof GraphQLError) return [error];
@@ -145,9 +139,9 @@ const hashOf = ({ extensions }: SubscribePayload) =>
 const textOf = (value: unknown) => (typeof value === 'string' ? value : undefined);
 
 async function execute(
-  pipeline: Pipeline,
+  { pipeline }: SocketOptions,
   { payload, contextValue, channel: { connection } }: Args,
-): Promise<ExecutionResult> {
+): Promise<FormattedExecutionResult> {
   const request = {
     query: payload.query,
     variables: payload.variables ?? undefined,
@@ -157,5 +151,5 @@ async function execute(
   const answer = pipeline.run(request, contextValue);
   running.set(contextValue, answer);
   const { result } = await answer.finally(() => running.delete(contextValue));
-  return result as ExecutionResult;
+  return result;
 }

@@ -21,7 +21,7 @@ import type { FanOut } from './fan-out/fan-out.ts';
 import { groupKey } from './fan-out/key.ts';
 import { codeOf, isInternal, maskError } from '../masking.ts';
 import type { Operation, Operations } from '../operation.ts';
-import type { Connection } from './connection.ts';
+import type { Channel } from './conversation.ts';
 
 export interface SubscriptionOptions {
   schema: GraphQLSchema;
@@ -37,30 +37,27 @@ export interface Args extends ExecutionArgs {
   operation: OperationDefinitionNode | undefined;
   payload: SubscribePayload;
   contextValue: Operation;
-  channel: { connection: Connection; id: string };
+  channel: Channel;
 }
 
-interface Opened {
-  result: AsyncIterableIterator<ExecutionResult> | ExecutionResult;
-  /** Nothing comes out but its end: the fan-out sends its events. */
-  isSentApart: boolean;
-}
-
-/** The feed's events are sent by the fan-out, once executed for all who want the same; others as they come. */
-export async function subscribe(options: SubscriptionOptions, args: Args): Promise<Opened> {
+/** The feed's events are sent by the fan-out, once executed for all who want the same: of those, only the end comes out. */
+export async function subscribe(
+  options: SubscriptionOptions,
+  args: Args,
+): Promise<AsyncGenerator<FormattedExecutionResult, void> | FormattedExecutionResult> {
   const { observer } = args.contextValue;
   const source = await createSourceEventStream(args);
   if (!(Symbol.asyncIterator in source)) {
     observer?.ended(codeOf(source.errors?.[0]));
-    return { result: source, isSentApart: false };
+    return present(args, source, options.log);
   }
   try {
     const result = open(options, args, source);
     observer?.ended('ok');
-    return { result, isSentApart: source instanceof FeedStream };
+    return result;
   } catch (error) {
     observer?.ended(codeOf(error));
-    if (error instanceof GraphQLError) return { result: { errors: [error] }, isSentApart: false };
+    if (error instanceof GraphQLError) return present(args, { errors: [error] }, options.log);
     throw error;
   }
 }
@@ -69,9 +66,10 @@ function open(
   options: SubscriptionOptions,
   args: Args,
   source: AsyncIterable<unknown>,
-): AsyncGenerator<ExecutionResult, void> {
+): AsyncGenerator<FormattedExecutionResult, void> {
   const { viewer, address } = args.contextValue;
-  const end = () => void events.return();
+  // What it fails with comes out of `next`, too.
+  const end = () => void events.return().catch(() => undefined);
   const close = options.live.open(viewer, address, args.operationName ?? args.operation?.name?.value ?? null, end);
   const events =
     source instanceof FeedStream ? fanOut(options, args, source, close) : whenEnded(each(options, args, source), close);
@@ -79,7 +77,10 @@ function open(
 }
 
 function each(options: SubscriptionOptions, args: Args, source: AsyncIterable<unknown>) {
-  return mapAsync(source, (root) => executeOn(options, args, root, null, args.contextValue.viewer));
+  const { viewer } = args.contextValue;
+  return mapAsync(source, async (root) =>
+    present(args, await executeOn(options, args, root, null, viewer), options.log),
+  );
 }
 
 function fanOut(
@@ -87,16 +88,27 @@ function fanOut(
   args: Args,
   source: FeedStream,
   ended: () => void,
-): AsyncGenerator<ExecutionResult, void> {
+): AsyncGenerator<FormattedExecutionResult, void> {
   const { payload, operation, document, channel, contextValue } = args;
   const rights = source.request.sight.key;
   const key = groupKey(payload.query, operation!, document, payload.variables ?? {}, rights);
   return options.fanOut.open(key, source, channel, ended, async (event, audience) => {
     const seen = event.kind === 'change' ? event.change.seen : null;
     const viewer = audienceViewer(contextValue.viewer, audience);
-    const result = await executeOn(options, args, source.toRoot(event), seen, viewer);
-    return JSON.stringify(present(args, result, options.log));
+    try {
+      const result = await executeOn(options, args, source.toRoot(event), seen, viewer);
+      return JSON.stringify(present(args, result, options.log));
+    } catch (error) {
+      return JSON.stringify({ errors: [maskLogged(asGraphqlError(error), contextValue.requestId, options.log)] });
+    }
   });
+}
+
+/** Of an event that could not even be executed: it is told as one with an error, and the next one comes. */
+function asGraphqlError(error: unknown): GraphQLError {
+  if (error instanceof GraphQLError) return error;
+  const originalError = error instanceof Error ? error : new Error(String(error));
+  return new GraphQLError(originalError.message, { originalError });
 }
 
 /** One event, with loaders of its own, that read at or behind it. */
@@ -116,17 +128,20 @@ async function executeOn(
   }
 }
 
-/** What the pipeline made goes out as it is; a subscription's result gets its errors logged and masked here. */
-export function present(
-  { operation, contextValue }: Args,
-  result: ExecutionResult,
-  log: Logger,
-): FormattedExecutionResult {
-  if (operation?.operation !== 'subscription' || !result.errors) return result;
+/** A subscription's result gets its errors logged and masked here; those of all else, in the pipeline. */
+function present({ contextValue }: Args, result: ExecutionResult, log: Logger): FormattedExecutionResult {
+  if (!result.errors) return result;
   return { ...result, errors: result.errors.map((error) => maskLogged(error, contextValue.requestId, log)) };
 }
 
+/** What ends many subscriptions at once is logged once. */
+const logged = new WeakSet<Error>();
+
 export function maskLogged(error: GraphQLError, requestId: string, log: Logger): GraphQLFormattedError {
-  if (isInternal(error)) log.error({ err: error.originalError ?? error, requestId }, 'subscription failed');
+  const err = error.originalError ?? error;
+  if (isInternal(error) && !logged.has(err)) {
+    logged.add(err);
+    log.error({ err, requestId }, 'subscription failed');
+  }
   return maskError(error.toJSON(), error);
 }

@@ -1,11 +1,12 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { handleProtocols, makeServer } from 'graphql-ws';
+import { handleProtocols } from 'graphql-ws';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { withinMs } from '../../lib/within.ts';
 import { SocketRoom } from '../limits/socket-room.ts';
 import { Connection } from './connection.ts';
+import { Conversation, type Handlers } from './conversation.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { handlers, type SocketOptions } from './operations.ts';
 import type { Stopping } from '../../lib/stopping.ts';
@@ -28,18 +29,19 @@ const SERVICE_RESTART = 1012;
 export function attachWebsockets(http: Server, options: WebsocketOptions): () => Promise<void> {
   const maxPayload = options.maxPayloadBytes;
   const sockets = new WebSocketServer({ noServer: true, clientTracking: false, maxPayload, handleProtocols });
-  const graphql = makeServer(handlers(options));
+  const served = handlers(options);
   const heartbeat = new Heartbeat();
   let isClosing = false;
-  const room = new SocketRoom(options.limits.options.socketsPerAddress);
+  const { socketsPerAddress, socketUnsentBytes: unsentMost } = options.limits.options;
+  const room = new SocketRoom(socketsPerAddress);
   http.on('upgrade', (request, stream, head) => {
     if (request.url?.split('?')[0] !== options.path) return refuse(stream, '404 Not Found');
     if (isClosing) return refuse(stream, '503 Service Unavailable');
     const address = options.addressOf(request);
     if (!room.take(address, stream)) return refuse(stream, '429 Too Many Requests');
-    const origin = { address, authorization: request.headers.authorization, log: options.log };
+    const origin = { address, authorization: request.headers.authorization, unsentMost, log: options.log };
     sockets.handleUpgrade(request, stream, head, (socket) =>
-      accept(graphql, heartbeat, socket, new Connection(socket, stream, origin)),
+      accept(served, heartbeat, socket, new Connection(socket, stream, origin)),
     );
   });
   return async () => {
@@ -55,16 +57,16 @@ function refuse(stream: Duplex, status: string): void {
   stream.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
 }
 
-type GraphqlServer = ReturnType<typeof makeServer<Record<string, unknown>, Connection>>;
-
-function accept(graphql: GraphqlServer, heartbeat: Heartbeat, socket: WebSocket, connection: Connection): void {
+function accept(served: Handlers, heartbeat: Heartbeat, socket: WebSocket, connection: Connection): void {
   heartbeat.add(connection);
   socket.on('error', terminate);
-  socket.on('pong', () => (connection.isAlive = true));
-  const closed = graphql.opened(connection, connection);
-  socket.on('close', (code, reason) => {
+  socket.on('pong', (data) => connection.ponged(data));
+  const conversation = new Conversation(connection, served);
+  socket.on('close', () => {
     heartbeat.delete(connection);
-    void closed(code, String(reason));
+    connection.session?.release();
+    conversation.closed();
+    connection.gone();
   });
 }
 

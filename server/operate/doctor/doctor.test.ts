@@ -39,6 +39,23 @@ test('a standby, and a setting of the wrong side', () => {
   ]);
 });
 
+test('clocks: what the way there and back may have taken is no skew', () => {
+  const clocks = (primary: [number, number], replica: [number, number]) => {
+    const [one, other] = [primary, replica].map(([least, most]) => ({ clock: { least, most } }));
+    return named(one!, other!);
+  };
+  expect(clocks([0, 10], [5, 15])).toEqual([]);
+  expect(clocks([0, 3000], [3500, 4000])).toEqual([]);
+  expect(clocks([0, 10], [1005, 1015])).toEqual([]);
+  expect(clocks([0, 10], [2010, 2020])).toEqual([
+    "warning replica-1 clock-skew: its clock is 2.0 s fast, measured by the primary's",
+  ]);
+  expect(clocks([0, 10], [-45_020, -45_000])).toEqual([
+    "warning replica-1 clock-skew: its clock is 45.0 s slow, measured by the primary's",
+  ]);
+  expect(named({ clock: { least: 0, most: 0 } }, {})).toEqual([]);
+});
+
 test('limits: one left is a warning, none an error, two are enough', () => {
   const limits = [
     { setting: 'a', most: 10, used: 8 },

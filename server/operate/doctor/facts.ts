@@ -13,6 +13,7 @@ export interface ServerFacts {
   /** Why it cannot be used; then nothing else is known. */
   unreachable?: string;
   basics?: Basics;
+  clock?: Clock;
   /** Undefined where the version is too old to be asked, or the login may not look. */
   login?: LoginFacts;
   /** The URL leads to a connection pooler. */
@@ -36,6 +37,12 @@ export interface Basics {
   identity: string;
   /** The schema readback is there, with what the first migration makes. */
   isSetUp: boolean;
+}
+
+/** How far its clock is ahead of this machine's, in milliseconds: the truth lies between the two. */
+export interface Clock {
+  least: number;
+  most: number;
 }
 
 /** The login that the server runs as. */

@@ -13,6 +13,7 @@ export type Check =
   | 'admin-rights'
   | 'standby'
   | 'same-database'
+  | 'clock-skew'
   | 'not-set-up'
   | 'role-missing'
   | 'login'

@@ -1,6 +1,6 @@
 const DONE = { done: true, value: undefined } as const;
 
-/** What graphql-ws reads of a feed subscription. Events go to the socket directly: only the end comes out, or a failure. */
+/** What a conversation reads of a feed subscription. Events go to the socket directly: only the end comes out, or a failure. */
 export class Ending implements AsyncGenerator<never, void> {
   readonly #close: () => void;
   readonly #ended = Promise.withResolvers<IteratorReturnResult<void>>();

@@ -38,7 +38,8 @@ export class FanOut {
 
   /** Starts at once. The result ends with the subscription, and ends it when it is returned; then `ended` is called. */
   open(key: string, stream: FeedStream, channel: Channel, ended: () => void, render: Render): Ending {
-    const group = this.#groups.get(key) ?? this.#newGroup(key, stream, render);
+    const known = this.#groups.get(key);
+    const group = known && !known.hasFailed ? known : this.#newGroup(key, stream, render);
     const ending = new Ending(() => subscriber.close());
     const over = (error: unknown) => {
       this.#leave(subscriber);
@@ -55,7 +56,7 @@ export class FanOut {
   #leave(subscriber: Subscriber): void {
     const { group } = subscriber;
     this.#subscribers.delete(subscriber);
-    if (group.leave(subscriber)) this.#groups.delete(group.key);
+    if (group.leave(subscriber) && this.#groups.get(group.key) === group) this.#groups.delete(group.key);
   }
 
   #newGroup(key: string, stream: FeedStream, render: Render): Group {

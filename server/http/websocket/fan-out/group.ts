@@ -8,7 +8,7 @@ import { Wake } from '../../../feed/wake.ts';
 import { comparePositions } from '../../../lib/position.ts';
 import { RenderedChange } from './rendered-change.ts';
 
-/** Executes the group's operation on an event, for an audience; the result as JSON. Never fails: a failure is a result, too. */
+/** Executes the group's operation on an event, for an audience; the result as JSON. A failure is a result, too. */
 export type Render = (event: FeedEvent, audience: string) => Promise<string>;
 
 /** A subscriber, as its group sees it. */
@@ -22,6 +22,8 @@ export interface Member {
   mark: (tail: Buffer, gaps: number) => void;
   /** It is live no more, and follows by itself. */
   part: () => void;
+  /** It gets nothing more, and its client is told why. */
+  fail: (error: unknown) => void;
 }
 
 /** Changes that are rendered at once: their relations are read together. */
@@ -51,6 +53,7 @@ export class Group {
   #sent: FeedPlace | undefined;
   #members = 0;
   #isOver = false;
+  #failure: { error: unknown } | undefined;
 
   constructor(key: string, feed: Feed, stream: FeedStream, render: Render) {
     this.key = key;
@@ -58,7 +61,12 @@ export class Group {
     this.#stream = stream;
     this.#render = render;
     this.#follower = feed.follow();
-    void this.#run();
+    this.#run().catch((error: unknown) => this.#fail(error));
+  }
+
+  /** Nobody can join it any more. */
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
   }
 
   enter(): void {
@@ -77,8 +85,10 @@ export class Group {
   /**
    * Takes in whoever has everything that was sent so far. Nothing is awaited between that look and the next change, which
    * skips those who have it already: each change reaches each of them once.
+   * @throws what the group has failed with.
    */
   join(subscriber: Member, at: FeedPlace | undefined): boolean {
+    if (this.#failure) throw this.#failure.error;
     if (!at || !this.#sent || comparePositions(at, this.#sent) < 0) return false;
     this.#live.add(subscriber);
     this.#count(subscriber.own, 1);
@@ -115,7 +125,16 @@ export class Group {
     if (this.#rendered.size > KEPT) this.#rendered.delete(this.#rendered.keys().next().value!);
   }
 
-  /** @throws never: a group whose place is not kept any more waits, while its subscribers find out for themselves. */
+  /**
+   * What no event should bring about: its subscribers are ended with it, and may subscribe again. Those who follow by
+   * themselves hear of it when they want to join.
+   */
+  #fail(error: unknown): void {
+    this.#failure = { error };
+    for (const subscriber of this.#live) subscriber.fail(error);
+  }
+
+  /** A group whose place is not kept any more goes on, while its subscribers find out for themselves. */
   async #run(): Promise<void> {
     await this.feed.opened();
     this.#sent = this.#follower.place ?? this.feed.end;

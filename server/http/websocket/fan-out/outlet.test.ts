@@ -46,7 +46,7 @@ async function join() {
     writes++;
     stream.write(frames, left);
   };
-  const sink: Sink = { isOpen: true, unsent: 0, write, end() {} };
+  const sink: Sink = { isOpen: true, unsent: 0, write, read: async () => {}, end() {} };
   new WebSocketServer({ noServer: true }).handleUpgrade(request, stream, head, () => {});
   return { sink, heard, writes: () => writes };
 }

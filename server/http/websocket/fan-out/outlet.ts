@@ -1,4 +1,5 @@
 import { frameBytes, writeFrameHead } from './frame.ts';
+import { Pace } from './pace.ts';
 
 /** A subscription's socket. */
 export interface Sink {
@@ -7,6 +8,8 @@ export interface Sink {
   readonly unsent: number;
   /** Whole frames. `left` is called when they have, or when they never will. */
   write: (frames: Buffer, left?: () => void) => void;
+  /** Resolves when the client has read all that was sent before, or is gone. */
+  read: () => Promise<void>;
   /** Closes it behind all that was sent. */
   end: (code: number, reason: string) => void;
 }
@@ -30,6 +33,8 @@ export class Outlet {
   readonly #headBytes: number;
   readonly #options: OutletOptions;
   #drained: Promise<void> | undefined;
+  /** While it is sent as fast as the client reads. */
+  #pace: Pace | undefined;
 
   constructor(sink: Sink, id: string, options: OutletOptions) {
     this.#sink = sink;
@@ -38,16 +43,22 @@ export class Outlet {
     this.#options = options;
   }
 
+  /** True: what is sent is much, and comes as fast as the client reads. False: as it happens. */
+  paced(isPaced: boolean): void {
+    this.#pace = isPaced ? new Pace(this.#sink, this.#options.bufferBytes) : undefined;
+  }
+
   /** Messages that end with these, one at least, in one write: the one that fills the socket is the last. Returns how many. */
   send(tails: readonly Buffer[]): number {
     if (!this.#sink.isOpen) return tails.length;
-    const room = this.#options.bufferBytes - this.#sink.unsent;
+    const room = Math.min(this.#options.bufferBytes - this.#sink.unsent, this.#pace?.room ?? Infinity);
     let [count, bytes] = [0, 0];
     do bytes += frameBytes(this.#headBytes + tails[count++]!.length);
     while (count < tails.length && bytes <= room);
     const frames = this.#frames(tails, count, bytes);
     if (bytes <= room) this.#sink.write(frames);
     else this.#drained = this.#sendLast(frames);
+    this.#pace?.sent(bytes);
     return count;
   }
 
@@ -56,7 +67,7 @@ export class Outlet {
     return this.#drained !== undefined;
   }
 
-  /** Resolves when everything sent so far has left, or the socket is closed. */
+  /** Resolves when everything sent so far has left, or was read where it is paced, or the socket is closed. */
   async drained(): Promise<void> {
     await this.#drained;
     this.#drained = undefined;
@@ -77,7 +88,9 @@ export class Outlet {
   /** Messages leave in order: when this one has, all have. */
   async #sendLast(frames: Buffer): Promise<void> {
     const timer = setTimeout(() => this.#giveUp(), this.#options.slowClientTimeoutMs);
+    const pace = this.#pace;
     await new Promise<void>((resolve) => this.#sink.write(frames, () => resolve()));
+    await pace?.more();
     clearTimeout(timer);
   }
 

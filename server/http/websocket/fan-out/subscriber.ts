@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FeedPlace } from '../../../feed/cursor.ts';
-import { snapshot } from '../../../feed/snapshot.ts';
+import type { SnapshotRow } from '../../../feed/snapshot.ts';
 import type { FeedEvent, FeedRequest } from '../../../feed/stream.ts';
 import { ClientError } from '../../../lib/errors.ts';
 import { comparePositions } from '../../../lib/position.ts';
@@ -16,6 +16,8 @@ export interface Channel {
 
 /** After so many changes others have their turn. */
 const OTHERS_TURN = 64;
+/** A client that is waited for longer is slow: what was read for it ahead is let go. */
+const PATIENCE_MS = 100;
 
 /**
  * One subscription on one socket. It holds its place in the feed, and never a queue: what it misses it reads again. While
@@ -53,8 +55,8 @@ export class Subscriber implements Member {
     const { feed } = this.group;
     const { from } = request;
     this.#place = from === 'now' || from === 'snapshot' ? feed.end : from;
-    void this.#follow(async (closed) => {
-      await Promise.race([feed.opened(), closed]);
+    void this.#follow(async () => {
+      await this.#until(feed.opened());
       this.#place ??= feed.end;
       if (from === 'snapshot' && !this.#isClosed) await this.#sendSnapshot(request);
     });
@@ -92,18 +94,24 @@ export class Subscriber implements Member {
     this.#outlet.send([tail]);
   }
 
+  fail(error: unknown): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#ended(error);
+  }
+
   part(): void {
     this.group.part(this);
     void this.#follow(() => this.#outlet.drained());
   }
 
   /** By itself, until it has joined the group, or is closed. */
-  async #follow(first: (closed: Promise<void>) => Promise<void>): Promise<void> {
-    const { promise: closed, resolve } = Promise.withResolvers<void>();
-    this.#wake = resolve;
+  async #follow(first: () => Promise<void>): Promise<void> {
+    this.#wake = () => {};
+    this.#outlet.paced(true);
     try {
-      await first(closed);
-      if (await this.#catchUp(closed)) return;
+      await first();
+      if (await this.#catchUp()) return;
       this.#ended();
     } catch (error) {
       this.#isClosed = true;
@@ -112,18 +120,20 @@ export class Subscriber implements Member {
   }
 
   /** True: it is live. Nothing is awaited between that and the group's next look, so the group's next change finds it so. */
-  async #catchUp(closed: Promise<void>): Promise<boolean> {
+  async #catchUp(): Promise<boolean> {
     const follower = this.group.feed.follow(this.#place);
     for (let taken = 1; !this.#isClosed; taken++) {
       const change = follower.take();
       this.#place = follower.place;
       if (change) await this.#send({ kind: 'change', change });
+      await this.#room(() => follower.letGo());
       if (this.#isClosed) break;
       if (this.group.join(this, this.#place)) {
         this.#wake = undefined;
+        this.#outlet.paced(false);
         return true;
       }
-      if (!change) await Promise.race([follower.wait(), closed]);
+      if (!change) await this.#until(follower.wait());
       if (taken % OTHERS_TURN === 0) await turn();
     }
     return false;
@@ -133,17 +143,46 @@ export class Subscriber implements Member {
     const { open } = this.group.feed;
     if (!open)
       throw new ClientError('REPLICA_UNAVAILABLE', 'No replica can be read for a snapshot now: try again soon.');
-    const rows = snapshot(open, tables);
-    let next = await rows.next();
-    for (; !next.done && !this.#isClosed; next = await rows.next()) await this.#send({ kind: 'row', row: next.value });
-    if (next.done) this.#place = next.value;
-    else await rows.return(next.value.place);
+    const snapshot = open.snapshot(tables);
+    try {
+      while (!this.#isClosed && (await snapshot.next((rows) => this.#sendRows(rows)))) await this.#room();
+      this.#place = snapshot.place;
+    } finally {
+      snapshot.end();
+    }
+    await this.#room();
+  }
+
+  /** Returns how many were sent. */
+  async #sendRows(rows: readonly SnapshotRow[]): Promise<number> {
+    if (this.#isClosed) return rows.length;
+    const rendered = await Promise.all(rows.map(async (row) => this.group.render({ kind: 'row', row }, this.own)));
+    // Without those that are not for them; each with the rows up to it.
+    const messages = rendered.flatMap((tail, n) => (tail ? [{ tail, rows: n + 1 }] : []));
+    if (messages.length === 0 || this.#isClosed) return rows.length;
+    const count = this.#outlet.send(messages.map(({ tail }) => tail));
+    return count === messages.length ? rows.length : messages[count - 1]!.rows;
   }
 
   async #send(event: FeedEvent): Promise<void> {
     const tail = await this.group.render(event, this.own);
-    if (tail === null || this.#isClosed) return;
-    this.#outlet.send([tail]);
-    if (this.#outlet.isFull) await this.#outlet.drained();
+    if (tail !== null && !this.#isClosed) this.#outlet.send([tail]);
+  }
+
+  /** Waits while the socket is full, and holds little meanwhile. */
+  async #room(letGo?: () => void): Promise<void> {
+    if (!this.#outlet.isFull) return;
+    const timer = letGo && setTimeout(letGo, PATIENCE_MS);
+    await this.#until(this.#outlet.drained());
+    clearTimeout(timer);
+  }
+
+  /** Resolves also when it is closed. No race with a promise of that: such a promise would hold each wait until then. */
+  async #until(work: Promise<void>): Promise<void> {
+    if (this.#isClosed) return;
+    await new Promise<void>((resolve, reject) => {
+      this.#wake = resolve;
+      work.then(resolve, reject);
+    });
   }
 }

@@ -11,6 +11,7 @@ export function checkServers({ primary, replicas }: Facts): Finding[] {
     ...on(primary.name, checkOne(primary, 'PRIMARY', primarySettings)),
     ...replicas.flatMap((replica) => on(replica.name, checkOne(replica, 'REPLICA', replicaSettings))),
     ...replicas.flatMap((replica) => on(replica.name, checkIdentity(replica, primary))),
+    ...replicas.flatMap((replica) => on(replica.name, checkClock(replica, primary))),
   ];
 }
 
@@ -95,6 +96,26 @@ function checkIdentity({ basics }: ServerFacts, primary: ServerFacts): Partial[]
       found: 'the same database as the primary',
       expected: 'another server, or another database',
       remedy: 'Correct REPLICA_URLS.',
+    },
+  ];
+}
+
+const MOST_SKEW_MS = 1000;
+
+/** Only what is certain counts: the way there and back may have taken the rest. */
+function checkClock({ clock }: ServerFacts, { clock: primary }: ServerFacts): Partial[] {
+  if (!clock || !primary) return [];
+  const [fast, slow] = [clock.least - primary.most, primary.least - clock.most];
+  if (Math.max(fast, slow) <= MOST_SKEW_MS) return [];
+  const seconds = (Math.max(fast, slow) / 1000).toFixed(1);
+  return [
+    {
+      check: 'clock-skew',
+      severity: 'warning',
+      found: `its clock is ${seconds} s ${fast > slow ? 'fast' : 'slow'}, measured by the primary's`,
+      expected: `clocks that agree to within ${MOST_SKEW_MS / 1000} s: an event's appliedAt is of the one, its committedAt of the other, and lagMs is the difference`,
+      remedy:
+        'Let both machines take their time from one source, by chrony or systemd-timesyncd: chronyc tracking, run on each, says which of the two is wrong.',
     },
   ];
 }

@@ -1,5 +1,5 @@
 import type { Sql } from '../../../db/connect.ts';
-import type { Basics, Limit } from '../facts.ts';
+import type { Basics, Clock, Limit } from '../facts.ts';
 
 /** Made by the first migration of one side, and not of the other. */
 const MARKS = { primary: 'readback.slots', replica: 'readback.prune_log' };
@@ -14,6 +14,22 @@ export async function lookAtBasics(sql: Sql, side: keyof typeof MARKS): Promise<
            (select system_identifier from pg_control_system()) || '/' || current_database() as identity,
            to_regproc(${MARKS[side]}) is not null as is_set_up`;
   return basics;
+}
+
+const ROUNDS = 3;
+/** By this machine's clock, which does not jump meanwhile. */
+const now = () => performance.timeOrigin + performance.now();
+
+/** It was read somewhere between question and answer: the quickest round trip tells it best. */
+export async function lookAtClock(sql: Sql): Promise<Clock> {
+  let best: Clock = { least: -Infinity, most: Infinity };
+  for (let round = 0; round < ROUNDS; round++) {
+    const asked = now();
+    const [{ at }] = await sql<[{ at: number }]>`select extract(epoch from clock_timestamp())::float * 1000 as at`;
+    const found = { least: at - now(), most: at - asked };
+    if (found.most - found.least < best.most - best.least) best = found;
+  }
+  return best;
 }
 
 /** Of the primary: what each replica takes one of. */

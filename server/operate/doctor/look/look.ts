@@ -1,7 +1,7 @@
 import type { TableShape } from '../../../setup/shapes.ts';
 import { unreachable, type OperateConfig, type OperatedServer, type Servers } from '../../servers.ts';
 import type { Facts, PrimaryFacts, ReplicaFacts, ServerFacts } from '../facts.ts';
-import { lookAtBasics, lookAtSenders, lookAtWorkers } from './basics.ts';
+import { lookAtBasics, lookAtClock, lookAtSenders, lookAtWorkers } from './basics.ts';
 import {
   grantsOfPrimary,
   grantsOfReplica,
@@ -47,7 +47,7 @@ export async function look({ primary, replicas }: Servers, options: LookOptions)
   return { primary: { ...one, ...(hosts && { hosts }) }, replicas: others };
 }
 
-type Details<T extends ServerFacts> = Partial<Omit<T, keyof Pick<ServerFacts, 'name' | 'at' | 'basics'>>>;
+type Details<T extends ServerFacts> = Partial<Omit<T, keyof Pick<ServerFacts, 'name' | 'at' | 'basics' | 'clock'>>>;
 
 async function lookAtOne<T extends ServerFacts>(
   server: OperatedServer,
@@ -59,8 +59,9 @@ async function lookAtOne<T extends ServerFacts>(
   const reason = await unreachable(server, options.DB_CONNECT_TIMEOUT_MS);
   if (reason !== undefined) return { name, at, unreachable: reason } as T;
   const basics = await lookAtBasics(admin, side);
+  const clock = await lookAtClock(admin);
   const canLook = basics.version >= KNOWN_VERSION && basics.isSuperuser && !basics.isStandby;
-  return { name, at, basics, ...(canLook && (await details(basics))) } as T;
+  return { name, at, basics, clock, ...(canLook && (await details(basics))) } as T;
 }
 
 async function primaryDetails(primary: OperatedServer, options: LookOptions): Promise<Details<PrimaryFacts>> {
