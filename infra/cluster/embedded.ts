@@ -17,6 +17,8 @@ export interface EmbeddedServersOptions {
   say: (line: string) => void;
   /** Further PostgreSQL settings for all servers; `fsync: 'off'` also makes the first start quicker. Default: none. */
   settings?: Record<string, string>;
+  /** The folder of a platform package, to run its version of PostgreSQL. Default: the one that is installed. */
+  home?: string;
 }
 
 export interface EmbeddedServers {
@@ -83,7 +85,7 @@ class KeeperLink {
   #lastId = 0;
   #stopped: Promise<void> | undefined;
 
-  constructor({ dir, servers, say, settings = {} }: EmbeddedServersOptions) {
+  constructor({ dir, servers, say, settings = {}, home }: EmbeddedServersOptions) {
     this.ready = this.#ready.promise;
     this.failed = this.#failed.promise;
     this.#dir = resolve(dir);
@@ -92,7 +94,7 @@ class KeeperLink {
     this.#exit = exitOf(this.#keeper);
     this.#keeper.on('message', (report) => this.#hear(report as Report));
     void this.#exit.then((how) => this.#lost(how));
-    this.#send({ type: 'start', shown: dir, servers, settings });
+    this.#send({ type: 'start', shown: dir, servers, settings, ...(home !== undefined && { home }) });
   }
 
   #send(request: Request): void {

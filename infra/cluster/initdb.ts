@@ -80,17 +80,22 @@ async function init(name: string, passwordFile: string, options: InitOptions): P
   renameSync(fresh, join(dir, name));
 }
 
-function initFlags(data: string, passwordFile: string, { durable }: InitOptions): string[] {
+/** PostgreSQL's own locale, the same everywhere, is there from 17 on; before, it is the machine's. */
+const localeFlags = (major: number) =>
+  major >= 17 ? ['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : ['--locale=C.UTF-8'];
+
+/** Earlier versions run in tests alone, where no replica stays away: not all of them know the limits, or --set. */
+const limitFlags = (major: number) => (major >= 18 ? SLOT_LIMITS.map((setting) => `--set=${setting}`) : []);
+
+function initFlags(data: string, passwordFile: string, { durable, binaries }: InitOptions): string[] {
   return [
     `--pgdata=${data}`,
     '--username=postgres',
     `--pwfile=${passwordFile}`,
     '--auth=scram-sha-256',
     '--encoding=UTF8',
-    '--locale=C',
-    '--locale-provider=builtin',
-    '--builtin-locale=C.UTF-8',
-    ...SLOT_LIMITS.map((setting) => `--set=${setting}`),
+    ...localeFlags(binaries.major),
+    ...limitFlags(binaries.major),
     ...(durable ? [] : ['--no-sync']),
   ];
 }

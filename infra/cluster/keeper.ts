@@ -3,7 +3,7 @@
  * first; and it stops the servers when its channel closes, whatever ended Readback. Started by embedded.ts as
  * `node keeper.ts FOLDER TOKEN`; the token tells it from others that got its process id later.
  */
-import { findBinaries } from './binaries.ts';
+import { binariesIn, findHome } from './binaries.ts';
 import { loadPasswords, openFolder, removeLeftovers, stopOrphans, urlsOf } from './folder.ts';
 import { initAll } from './initdb.ts';
 import { lockFolder, type FolderLock } from './lock.ts';
@@ -36,10 +36,10 @@ function tell(report: Report): Promise<void> {
 const say = (line: string): void => void tell({ type: 'say', line });
 
 async function start(request: StartRequest): Promise<void> {
-  const { shown, settings } = request;
+  const { shown, settings, home = findHome() } = request;
   const { signal } = ending;
   const dir = openFolder(folder, shown);
-  const binaries = await findBinaries();
+  const binaries = await binariesIn(home);
   lock = await lockFolder(dir, shown, token, signal);
   removeLeftovers(dir);
   await stopOrphans(dir, say);

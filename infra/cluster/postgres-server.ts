@@ -26,7 +26,6 @@ const SETTINGS: Record<string, string> = {
   max_connections: '200',
   max_wal_senders: '40',
   max_replication_slots: '40',
-  max_active_replication_origins: '40',
   max_logical_replication_workers: '40',
   max_worker_processes: '60',
   max_sync_workers_per_subscription: '2',
@@ -37,6 +36,11 @@ const SETTINGS: Record<string, string> = {
   timezone: 'UTC',
   log_timezone: 'UTC',
 };
+
+/** What a version knows, and earlier ones refuse. Before it, max_replication_slots was the limit of origins, too. */
+const SETTINGS_SINCE: [major: number, settings: Record<string, string>][] = [
+  [18, { max_active_replication_origins: '40' }],
+];
 
 const READY_MS = 120_000;
 /** `standby`: it takes reads. */
@@ -106,7 +110,9 @@ export class PostgresServer {
   }
 
   #flags(): string[] {
-    const settings = { ...SETTINGS, ...this.options.settings, port: String(this.options.port) };
+    const { binaries, settings: own, port } = this.options;
+    const later = SETTINGS_SINCE.filter(([major]) => binaries.major >= major).map(([, settings]) => settings);
+    const settings = Object.assign({}, SETTINGS, ...later, own, { port: String(port) }) as Record<string, string>;
     return ['-D', this.#data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
   }
 

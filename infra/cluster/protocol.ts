@@ -18,6 +18,8 @@ export interface StartRequest {
   /** The folder as the user wrote it, for messages. */
   shown: string;
   servers: ServerSpec[];
+  /** The folder of the platform package whose PostgreSQL runs; undefined: the one that is installed. */
+  home?: string;
   settings: Record<string, string>;
 }
 

@@ -16,23 +16,27 @@ export const serverFlags = ['--min-semi-space-size=32', '--max-semi-space-size=3
 
 const children = new Set();
 const received = new Set();
+const passedOn = new Set();
 
 /** The code of the signal that asked this process to end, if one did. */
 export const stopCode = () => (received.size > 0 ? codeOf([...received][0]) : undefined);
 
 /**
- * Ctrl-C reaches the whole group, so a child has its own: this process just waits for it. The other two may come to
- * this process alone; each is passed on once, as a second one would cut the child's graceful end short.
+ * Each may come to this process alone, from a process manager or an editor, so it is passed on, once: a second one would
+ * cut the child's graceful end short. Ctrl-C reaches the whole group, so a child may have its own SIGINT already: from
+ * here it gets SIGTERM, which is no second one.
  */
 export function listen() {
-  process.on('SIGINT', () => received.add('SIGINT'));
-  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => passOn(signal));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => passOn(signal));
   if (process.env.npm_lifecycle_event !== undefined) watchParent(process.ppid);
 }
 
 function passOn(signal) {
-  if (!received.has(signal)) for (const child of children) child.kill(signal);
   received.add(signal);
+  const sent = signal === 'SIGINT' ? 'SIGTERM' : signal;
+  if (passedOn.has(sent)) return;
+  passedOn.add(sent);
+  for (const child of children) child.kill(sent);
 }
 
 /** npm passes SIGTERM to the shell between it and us, which ends without telling us. */

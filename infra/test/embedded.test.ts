@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { findBinaries } from '../cluster/binaries.ts';
+import { findHome } from '../cluster/binaries.ts';
 import { startEmbedded, startEmbeddedServers, type EmbeddedOptions, type EmbeddedPair } from '../cluster/embedded.ts';
 import { argumentsOf, isPostmasterOf, until } from '../cluster/processes.ts';
 
@@ -184,7 +184,7 @@ describe('embedded servers refuse in one line', { timeout: 60_000 }, () => {
   });
 
   it('a platform without binaries', async () => {
-    await expect(findBinaries('win32', 'x64')).rejects.toThrow('No embedded PostgreSQL for win32-x64');
+    expect(() => findHome('win32', 'x64')).toThrow('No embedded PostgreSQL for win32-x64');
   });
 });
 

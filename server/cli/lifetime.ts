@@ -9,7 +9,7 @@ export interface Stopping {
 
 /**
  * Runs `start`, then waits for a reason to stop: a signal, a launcher that is gone, or `stopping.because`. Releases
- * everything last-in-first-out, within `graceMs`, and ends the process. A second signal ends it at once.
+ * everything last-in-first-out, within `graceMs`, and ends the process. The same signal a second time ends it at once.
  */
 export async function runUntilStopped(
   graceMs: number,
@@ -33,11 +33,12 @@ export async function runUntilStopped(
   process.exit();
 }
 
+/** Ctrl-C arrives as SIGINT from the terminal and as SIGTERM from the launcher: these two are one wish. */
 function onStopSignals(stop: () => void): void {
-  let asked = false;
-  const ask = () => {
-    if (asked) process.exit(1);
-    asked = true;
+  const asked = new Set<NodeJS.Signals>();
+  const ask = (signal: NodeJS.Signals) => {
+    if (asked.has(signal)) process.exit(1);
+    asked.add(signal);
     stop();
   };
   process.on('SIGINT', ask);

@@ -3,7 +3,7 @@ import { describeUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
 import { Releasers } from '../lib/releasers.ts';
 import { serve, type Server } from '../serve.ts';
-import { setUp } from '../setup/setup.ts';
+import { setUpToServe } from '../setup/setup.ts';
 import { asConfig, startPair } from './databases.ts';
 import { runUntilStopped, type Stopping } from './lifetime.ts';
 
@@ -13,7 +13,7 @@ type Say = (line: string) => void;
 export async function upCommand(config: Config, say: Say): Promise<void> {
   await runUntilStopped(config.SHUTDOWN_GRACE_MS, say, async (releasers, stopping) => {
     const databases = config.databases ?? (await runPair(config, releasers, stopping, say));
-    await setUp(databases, config, say);
+    await setUpToServe(databases, config, say);
     await start(config, databases, releasers, say);
   });
 }

@@ -7,6 +7,9 @@ import type { Server } from './requirements.ts';
 
 const FIRST_BEAT_TIMEOUT_MS = 30_000;
 
+/** All is set up, and a replica does not apply what the primary sends. */
+export class NothingArrives extends SetupError {}
+
 /** The default of complete_since: set-up has not ended. */
 const NOT_SET_UP = 0xffff_ffff_ffff_ffffn;
 
@@ -20,16 +23,17 @@ export async function startLogAnew(replica: Sql): Promise<void> {
 
 /**
  * Waits for the copies to end, and notes from where on the logs are complete: to be called wherever tables were copied.
- * @throws SetupError where a copy, or a heartbeat after it, takes too long.
+ * @throws SetupError where a copy takes too long, NothingArrives where a heartbeat after it does.
  */
 export async function completeLogs(
   primary: Server,
   replicas: Server[],
   copyTimeoutMs: number,
   say: (line: string) => void,
+  beatTimeoutMs = FIRST_BEAT_TIMEOUT_MS,
 ): Promise<void> {
   await awaitInitialCopy(primary, replicas, copyTimeoutMs, say);
-  await awaitFirstBeat(primary, replicas);
+  await awaitFirstBeat(primary, replicas, beatTimeoutMs);
   await noteCompleteness(replicas);
 }
 
@@ -37,15 +41,15 @@ export async function completeLogs(
  * Each replica has applied a transaction that came after its copies, so its position is known, and past them. One whose
  * subscription somebody disabled is served as such, and named by health.
  */
-async function awaitFirstBeat(primary: Server, replicas: Server[]): Promise<void> {
+async function awaitFirstBeat(primary: Server, replicas: Server[], timeoutMs: number): Promise<void> {
   const target = await beat(primary);
-  const arrivals = await Promise.all(replicas.map((replica) => arrival(replica, target, FIRST_BEAT_TIMEOUT_MS)));
+  const arrivals = await Promise.all(replicas.map((replica) => arrival(replica, target, timeoutMs)));
   const late = replicas.filter((_, index) => arrivals[index] === 'late');
-  if (late.length > 0) throw new SetupError(late.map(tooLate).join('\n'));
+  if (late.length > 0) throw new NothingArrives(late.map((replica) => tooLate(replica, timeoutMs)).join('\n'));
 }
 
-const tooLate = ({ name, at }: Server) =>
-  `${name} (${at}): a heartbeat written on the primary did not arrive within ${FIRST_BEAT_TIMEOUT_MS} ms. Its log says why the apply worker does not get on.`;
+const tooLate = ({ name, at }: Server, timeoutMs: number) =>
+  `${name} (${at}): a heartbeat written on the primary did not arrive within ${timeoutMs} ms. Its log says why the apply worker does not get on.`;
 
 interface LogState {
   seen: Lsn;

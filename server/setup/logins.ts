@@ -3,6 +3,7 @@ import type { Sql } from '../db/connect.ts';
 import { pooledSettings, type PooledRole } from '../db/pooled.ts';
 import { parseDatabaseUrl } from '../lib/database-url.ts';
 import type { Server } from './requirements.ts';
+import { sentColumns } from './shapes.ts';
 
 type Role = 'readback_writer' | 'readback_reader' | 'readback_pruner';
 
@@ -45,7 +46,8 @@ export async function makeReplicator(admin: Sql, name: string): Promise<{ user: 
 /** The published columns and no others: not the password hash. */
 export async function allowCopy(admin: Sql, login: string): Promise<void> {
   const tables = await admin<{ schema: string; name: string; columns: string[] }[]>`
-    select schemaname as schema, tablename as name, to_json(attnames) as columns from pg_publication_tables where pubname = 'readback'`;
+    select p.schemaname as schema, p.tablename as name, ${sentColumns(admin)} as columns
+    from pg_publication_tables p where p.pubname = 'readback'`;
   for (const { schema, name, columns } of tables) {
     const list = columns.map(() => '%I').join(', ');
     await runFormatted(admin, 'grant usage on schema %I to %I', schema, login);

@@ -3,7 +3,7 @@ import { connect } from '../db/connect.ts';
 import { POOLED_ROLES } from '../db/pooled.ts';
 import { describeUrl, formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { awaitSubscription } from './await-subscription.ts';
-import { completeLogs } from './log-state.ts';
+import { completeLogs, NothingArrives } from './log-state.ts';
 import { allowLogin, allowPooled } from './logins.ts';
 import { migrate } from './migrate.ts';
 import { subscribe } from './replicate.ts';
@@ -32,6 +32,7 @@ export async function setUp(
   config: SetupConfig,
   say: Say,
   sqlFolder?: string,
+  beatTimeoutMs?: number,
 ): Promise<void> {
   const { primary, replicas } = openServers(databases, config);
   try {
@@ -41,12 +42,32 @@ export async function setUp(
     await migrate(primary, replicas, say, sqlFolder);
     await replicate(primary, replicas, databases, config, say);
     await makePooledLogins([primary, ...replicas], databases, config.STATEMENT_TIMEOUT_MS);
-    await completeLogs(primary, replicas, config.INITIAL_COPY_TIMEOUT_MS, say);
     if (config.REPLICA_SYNCHRONOUS_COMMIT === 'off') say(MAY_LOSE);
+    await completeLogs(primary, replicas, config.INITIAL_COPY_TIMEOUT_MS, say, beatTimeoutMs);
   } finally {
     await Promise.all([primary, ...replicas].map(({ admin }) => admin.end({ timeout: 5 })));
   }
 }
+
+/**
+ * The same for a server that is to run. A replica where nothing arrives is named, and no reason not to serve: the server
+ * passes it over, and whoever repairs it needs the databases, which may be this process's own.
+ */
+export async function setUpToServe(
+  databases: DatabaseConfig,
+  config: SetupConfig,
+  say: Say,
+  beatTimeoutMs?: number,
+): Promise<void> {
+  try {
+    await setUp(databases, config, say, undefined, beatTimeoutMs);
+  } catch (error) {
+    if (!(error instanceof NothingArrives)) throw error;
+    say(`${error.message}\n${PASSED_OVER}`);
+  }
+}
+
+const PASSED_OVER = 'Reads go to the other servers until it does; readback doctor names the cause and the remedy.';
 
 function openServers(databases: DatabaseConfig, config: SetupConfig) {
   const open = (name: string, url: string): Server => ({

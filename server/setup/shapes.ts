@@ -41,9 +41,18 @@ export async function publishedTables(primary: Sql): Promise<string[]> {
 
 function publishedColumns(primary: Sql): Statement<{ table: string; columns: string[] }> {
   return primary<{ table: string; columns: string[] }[]>`
-    select format('%I.%I', schemaname, tablename) as table, to_json(attnames) as columns
-    from pg_publication_tables where pubname = 'readback' order by 1`;
+    select format('%I.%I', p.schemaname, p.tablename) as table, ${sentColumns(primary)} as columns
+    from pg_publication_tables p where p.pubname = 'readback' order by 1`;
 }
+
+/**
+ * For a row p of pg_publication_tables, as JSON. PostgreSQL 15 lists generated columns of a table that is published whole,
+ * though no version before 18 sends any.
+ */
+export const sentColumns = (primary: Sql) => primary`(
+  select json_agg(a.attname order by a.attnum) from pg_attribute a
+  where a.attrelid = format('%I.%I', p.schemaname, p.tablename)::regclass and a.attname = any(p.attnames)
+    and (a.attgenerated = '' or current_setting('server_version_num')::int >= 180000))`;
 
 /** The tables that the replica has a subscription to, be they copied or not. */
 export async function subscribedOn(replica: Sql): Promise<string[]> {

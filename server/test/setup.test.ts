@@ -5,8 +5,9 @@ import postgres from 'postgres';
 import { afterEach, describe, expect, test } from 'vitest';
 import { readConfig } from '../config.ts';
 import { projectRoot } from '../lib/root.ts';
-import { setUp } from '../setup/setup.ts';
+import { setUp, setUpToServe } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
+import { startServer } from './server.ts';
 import { sqlFolderWith } from './sql-folder.ts';
 
 let databases: TestDatabases | undefined;
@@ -47,6 +48,28 @@ test('two that set up at once take turns', async () => {
   expect(await databases.replicas[0]!`select count(*)::int from readback.migrations where version > 0`).toEqual([
     { count: files },
   ]);
+});
+
+test('a replica where nothing arrives is named, and the server serves from the primary until it is repaired', async () => {
+  databases = await freshDatabases();
+  const [primary, replica] = [databases.primary, databases.replicas[0]!];
+  const id = crypto.randomUUID();
+  await replica`insert into users select ${id}, 'theirs', 'x@example.com', null, null, true, true, now(), now()`;
+  await primary`insert into users (id, username, email, password_hash) values (${id}, 'ours', 'x@example.com', '-')`;
+  const said: string[] = [];
+  await setUpToServe(databases.config, testConfig(), (line) => said.push(line), 1000);
+  expect(said).toEqual([
+    expect.stringMatching(
+      /^replica-1 \(.*\): a heartbeat written on the primary did not arrive within 1000 ms\.[^]*doctor/,
+    ),
+  ]);
+  const server = await startServer({ MONITOR_INTERVAL_MS: 100 }, databases);
+  const strong = () => server.query(`{ user(id: "${id}") { username } }`, {}, { 'readback-consistency': 'strong' });
+  expect(await strong()).toMatchObject({ data: { user: { username: 'ours' } }, readback: { source: 'primary' } });
+  await replica`delete from users where id = ${id}`;
+  await expect.poll(async () => (await strong()).readback.source).toBe('replica-1');
+  expect(await strong()).toMatchObject({ data: { user: { username: 'ours' } } });
+  await server.stop();
 });
 
 test('rows that are there already are copied, with no change logged for them', async () => {

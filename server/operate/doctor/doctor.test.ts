@@ -174,6 +174,23 @@ test('a replica that holds what the primary has lost', () => {
   ]);
 });
 
+test('without the publication an apply worker that fails is no finding of its own', () => {
+  const failing = { ...probe, outcome: 'late', applyErrors: 3, worker: null } as const;
+  const found = (primary: Partial<PrimaryDetails>) =>
+    both(primary, { probe: failing }).map((text) => text.split(':')[0]);
+  expect(found({})).toEqual(['error replica-1 apply-failing']);
+  expect(found({ publication: null, published: [] })).toEqual(['error primary publication-missing']);
+});
+
+test('a column that is not sent, unless the replica generates it', () => {
+  const more = { ...column, name: 'more', isKey: false };
+  const table = (columns: (typeof column)[]) => [{ table: 'readback.heartbeat', file: '1', columns }];
+  const found = (own: typeof column) =>
+    both({ whole: table([column, more]) }, { shapes: table([column, own]) }).map((text) => text.split(':')[0]);
+  expect(found({ ...more, isNullable: true })).toEqual(['error primary column-not-published']);
+  expect(found({ ...more, isGenerated: true })).toEqual([]);
+});
+
 describe('of a primary with several hosts', () => {
   const standby = { at: 'b:1/a', isStandby: true, unset: [], keeps: ['readback_1'] };
   const hosts = (second: HostFacts, primary: Partial<PrimaryDetails> = {}, version = 180_004) =>

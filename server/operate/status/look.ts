@@ -42,6 +42,7 @@ export interface SubscriptionLook extends SubscriptionReport {
   slot: string | null;
 }
 
+/** As JSON, since workers have a leader from PostgreSQL 16 on. */
 export async function lookAtSubscription(sql: Sql): Promise<SubscriptionLook | null> {
   const [row] = await sql<SubscriptionLook[]>`
     select s.subenabled as is_enabled, s.subslotname::text as slot,
@@ -49,7 +50,7 @@ export async function lookAtSubscription(sql: Sql): Promise<SubscriptionLook | n
            w.pid as worker, w.last_msg_receipt_time as received_at,
            coalesce(e.apply_error_count, 0)::int as apply_errors, coalesce(e.sync_error_count, 0)::int as sync_errors
     from pg_subscription s
-    left join pg_stat_subscription w on w.subid = s.oid and w.relid is null and w.leader_pid is null
+    left join pg_stat_subscription w on w.subid = s.oid and w.relid is null and to_jsonb(w) ->> 'leader_pid' is null
     left join pg_stat_subscription_stats e on e.subid = s.oid
     where s.subname = 'readback' and s.subdbid = (select oid from pg_database where datname = current_database())`;
   return row ?? null;

@@ -1,4 +1,5 @@
 import type { Sql } from '../../db/connect.ts';
+import { sentColumns } from '../../setup/shapes.ts';
 
 /** A published table, as both sides are read. */
 export interface VerifiedTable {
@@ -27,7 +28,7 @@ export async function tablesToVerify(primary: Sql): Promise<VerifiedTable[]> {
   return primary<VerifiedTable[]>`
     select format('%I.%I', p.schemaname, p.tablename) as table, p.rowfilter as filter,
            greatest(c.reltuples, 0)::float as estimated_rows,
-           to_json(p.attnames) as columns,
+           ${sentColumns(primary)} as columns,
            coalesce((
              select json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
                                                'isText', a.attcollation <> 0, 'isByBytes', false) order by k.place)

@@ -81,20 +81,18 @@ function unpublished(server: string, { published }: PrimaryDetails, watched: str
     }));
 }
 
-/** Columns that both sides have, and that are not sent: on the replica they stay as they are. */
+/** Columns that both sides have, and that are not sent: on the replica they stay as they are, but for generated ones. */
 function unsentColumns(server: string, { published, whole }: PrimaryDetails, { shapes }: ReplicaDetails): Finding[] {
   return published.flatMap(({ table, columns }) => {
-    const had = namesIn(whole, table);
-    const taken = namesIn(shapes, table);
+    const had = new Set(columnsOf(whole, table).map(({ name }) => name));
     const sent = new Set(columns.map(({ name }) => name));
-    return [...taken]
-      .filter((name) => had.has(name) && !sent.has(name))
-      .map((name) => unsentColumn(server, table, name));
+    return columnsOf(shapes, table)
+      .filter(({ name, isGenerated }) => had.has(name) && !sent.has(name) && !isGenerated)
+      .map(({ name }) => unsentColumn(server, table, name));
   });
 }
 
-const namesIn = (shapes: TableShape[], table: string) =>
-  new Set(shapes.find((shape) => shape.table === table)?.columns.map(({ name }) => name));
+const columnsOf = (shapes: TableShape[], table: string) => shapes.find((shape) => shape.table === table)?.columns ?? [];
 
 const unsentColumn = (server: string, table: string, name: string): Finding => ({
   check: 'column-not-published',

@@ -1,15 +1,19 @@
 import { formatLsn } from '../../../lib/lsn.ts';
-import type { Facts, Probe, ReplicaDetails, ReplicaFacts, SubscriptionFacts } from '../facts.ts';
+import type { Facts, PrimaryFacts, Probe, ReplicaDetails, ReplicaFacts, SubscriptionFacts } from '../facts.ts';
 import type { Finding } from '../finding.ts';
 
 /** How a replica takes what the primary sends, and whether it arrives. */
 export function checkSubscriptions({ primary, replicas }: Facts): Finding[] {
   const published = primary.details?.published.map(({ table }) => table) ?? [];
-  const slots = primary.details?.slots.filter(({ walStatus }) => walStatus !== 'lost').map(({ name }) => name);
-  return replicas.flatMap((replica) => checkOne(replica, published, slots));
+  return replicas.flatMap((replica) => checkOne(replica, published, readableSlots(primary)));
 }
 
-/** `slots`: those that can be read from; undefined where the primary could not be asked. */
+/** Undefined where the primary could not be asked. Without the publication, versions before 18 let nobody read. */
+function readableSlots({ details }: PrimaryFacts): string[] | undefined {
+  if (details?.publication === null) return [];
+  return details?.slots.filter(({ walStatus }) => walStatus !== 'lost').map(({ name }) => name);
+}
+
 function checkOne({ name, basics, details }: ReplicaFacts, published: string[], slots?: string[]): Finding[] {
   if (basics && !basics.isSetUp) return [notSetUp(name)];
   if (!details) return [];
@@ -21,7 +25,7 @@ function checkOne({ name, basics, details }: ReplicaFacts, published: string[], 
     ...checkCommit(name, subscription, details),
     ...strangers,
     ...checkTables(name, details, published),
-    // Without its slot nothing arrives, and its worker comes and goes: that is told already.
+    // Without its slot or the publication nothing arrives, and its worker comes and goes: that is told already.
     ...(subscription.isEnabled && details.probe && slots?.includes(subscription.slot ?? '') !== false
       ? checkArrival(name, subscription, details.probe, details)
       : []),

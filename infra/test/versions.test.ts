@@ -1,0 +1,181 @@
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import postgres from 'postgres';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ChangesDocument, UpdateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
+import type { DatabaseConfig, DatabaseUrls } from '../../server/config.ts';
+import { projectRoot } from '../../server/lib/root.ts';
+import { createLog, serve } from '../../server/serve.ts';
+import { testConfig } from '../../server/test/databases.ts';
+import { connectTo } from '../../server/test/server.ts';
+import { subscribeTo } from '../../server/test/subscribe.ts';
+import { findHome } from '../cluster/binaries.ts';
+import { startEmbeddedServers, type EmbeddedServers } from '../cluster/embedded.ts';
+
+/** Readback on the versions of PostgreSQL that it is for, alone and mixed. */
+const PAIRS = [
+  [15, 15],
+  [16, 16],
+  [17, 17],
+  [18, 18],
+  [15, 18],
+  [18, 15],
+] as const;
+type Major = (typeof PAIRS)[number][number];
+
+const COUNT = 50;
+/** A process is started for each command. */
+const SLOW = { timeout: 120_000 };
+
+const homeOf = (major: Major) =>
+  major === 18 ? findHome() : join(projectRoot, `infra/versions/node_modules/postgres-${major}`);
+
+const isHere = existsSync(homeOf(15));
+if (!isHere)
+  console.warn(
+    `Skipped: earlier versions of PostgreSQL come for linux-x64 alone, this is ${process.platform}-${process.arch}.`,
+  );
+
+const dir = mkdtempSync(join(tmpdir(), 'readback-versions-'));
+const clusters = new Map<Major, Promise<EmbeddedServers>>();
+
+/** A primary and two replicas of one version, started once. */
+function cluster(major: Major): Promise<EmbeddedServers> {
+  const servers = ['primary', 'replica-1', 'replica-2'].map((name) => ({ name, port: 0 }));
+  const settings = { fsync: 'off', wal_retrieve_retry_interval: '200ms' };
+  const start = () =>
+    startEmbeddedServers({ dir: join(dir, String(major)), servers, say: () => {}, settings, home: homeOf(major) });
+  if (!clusters.has(major)) clusters.set(major, start());
+  return clusters.get(major)!;
+}
+
+afterAll(async () => {
+  for (const started of clusters.values()) await (await started).stop();
+  rmSync(dir, { recursive: true, force: true });
+}, SLOW.timeout);
+
+/** As superuser. */
+async function run<Row extends object>({ adminUrl }: DatabaseUrls, statements: string): Promise<Row[]> {
+  const sql = postgres(adminUrl, { max: 1 });
+  try {
+    return await sql.unsafe<Row[]>(statements);
+  } finally {
+    await sql.end();
+  }
+}
+
+/** An empty database on a server. */
+async function database({ url, adminUrl }: DatabaseUrls, name: string): Promise<DatabaseUrls> {
+  await run({ url, adminUrl }, `create database ${name}`);
+  const on = (text: string) => Object.assign(new URL(text), { pathname: `/${name}` }).href;
+  return { url: on(url), adminUrl: on(adminUrl) };
+}
+
+/** What the command itself says, with these databases. It ends with 0. */
+function readback({ primary, replicas }: DatabaseConfig, ...args: string[]): Promise<string> {
+  const { PATH = '', HOME = '' } = process.env;
+  const env = {
+    PATH,
+    HOME,
+    PRIMARY_URL: primary.url,
+    PRIMARY_ADMIN_URL: primary.adminUrl,
+    REPLICA_URLS: replicas.map(({ url }) => url).join(','),
+    REPLICA_ADMIN_URLS: replicas.map(({ adminUrl }) => adminUrl).join(','),
+  };
+  const program = [join(projectRoot, 'dist/readback/main.js'), ...args];
+  return new Promise((resolve, reject) => {
+    const child = execFile(process.execPath, program, { env, cwd: dir }, (error, out, err) => {
+      if (error) reject(new Error(`readback ${args.join(' ')} ended with ${error.code ?? error.signal}: ${out}${err}`));
+      else resolve(out + err);
+    });
+    child.stdin?.end();
+  });
+}
+
+describe.skipIf(!isHere).each(PAIRS)('primary %i, replicas %i:', SLOW, (ofPrimary, ofReplicas) => {
+  let databases: DatabaseConfig;
+  /** Without the second replica. */
+  let first: DatabaseConfig;
+
+  beforeAll(async () => {
+    const name = `from_${ofPrimary}_to_${ofReplicas}`;
+    const primary = await database((await cluster(ofPrimary)).servers['primary']!, name);
+    const { servers } = await cluster(ofReplicas);
+    const replicas = [await database(servers['replica-1']!, name), await database(servers['replica-2']!, name)];
+    databases = { primary, replicas, replicationUrl: undefined };
+    first = { ...databases, replicas: replicas.slice(0, 1) };
+  }, SLOW.timeout);
+
+  test('set-up, and once more', async () => {
+    expect(await readback(databases, 'migrate')).toContain('applied');
+    expect(await readback(databases, 'migrate')).not.toContain('applied');
+  });
+
+  test(`${COUNT} writes, as many reads with their bookmarks from replicas, none stale, and as many events`, async () => {
+    const config = testConfig({ BOOKMARK_WAIT_MS: 30_000, BOOKMARK_STALL_MS: 200 });
+    const server = await serve(config, databases, createLog(config));
+    const client = connectTo(`http://127.0.0.1:${server.port}`);
+    const [someone] = await run<{ id: string }>(
+      databases.primary,
+      `insert into users (username, email, password_hash) values ('someone', 'someone@example.com', '-') returning id`,
+    );
+    const { id } = someone!;
+    await client.query('{ users { totalCount } }', {}, { 'readback-consistency': 'strong' });
+    const events = subscribeTo(client.websocket(), ChangesDocument);
+    await events.next();
+    const seen: unknown[] = [];
+    for (let count = 1; count <= COUNT; count++) {
+      const firstName = String(count);
+      const { data, errors } = await client.query(UpdateUserDocument, { id, input: { firstName } });
+      expect(errors).toEqual([]);
+      const read = await client.query(UserDocument, { id }, { 'readback-bookmark': data.updateUser.bookmark });
+      expect(read.data.user).toMatchObject({ firstName });
+      expect(read.readback.source).toMatch(/^replica-[12]$/);
+    }
+    while (seen.length < COUNT) {
+      const { changes } = await events.next();
+      if (changes.__typename === 'UserChange' && changes.operation === 'UPDATE') seen.push(changes.user?.firstName);
+    }
+    expect(seen).toEqual(Array.from({ length: COUNT }, (_, index) => String(index + 1)));
+    await client.dispose();
+    await server.stop();
+  });
+
+  test('doctor, status and verify find nothing', async () => {
+    expect(await readback(databases, 'doctor')).toContain('No faults found.');
+    expect(await readback(databases, 'status')).toContain('All is well.');
+    expect(await readback(databases, 'verify')).toContain('The same on both sides');
+  });
+
+  test('a table of which a column is generated', async () => {
+    const made = 'create table made (id int primary key, one int, twice int generated always as (one * 2) stored);';
+    const reading = 'grant select on made to readback_reader;';
+    await run(
+      databases.primary,
+      `${made} ${reading} insert into made values (1, 1); grant select on made to readback_writer;
+       alter publication readback add table made;`,
+    );
+    for (const replica of databases.replicas)
+      await run(replica, `${made} ${reading} select readback.watch('made', 'id');`);
+    for (const command of ['migrate', 'doctor', 'verify']) await readback(databases, command);
+    expect(await run(databases.replicas[0]!, 'select * from made')).toEqual([{ id: 1, one: 1, twice: 2 }]);
+  });
+
+  test('a replica is dropped, and added again', async () => {
+    const { url, adminUrl } = databases.replicas[1]!;
+    expect(await readback(databases, 'replica', 'drop', 'replica-2', '--yes')).toContain('Done:');
+    expect(await readback(first, 'replica', 'add', url, '--admin-url', adminUrl)).toContain('holds everything');
+    expect(await readback(databases, 'doctor')).toContain('No faults found.');
+    expect(await readback(databases, 'verify')).toContain('The same on both sides');
+  });
+
+  test('reset takes all of it out', async () => {
+    await readback(databases, 'reset', '--tables', '--yes');
+    for (const each of [databases.primary, ...databases.replicas])
+      expect(await run(each, `select to_regnamespace('readback') as schema, to_regclass('users') as users`)).toEqual([
+        { schema: null, users: null },
+      ]);
+  });
+});
