@@ -1,5 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { GraphQLError, getOperationAST, type ExecutionArgs, type ExecutionResult } from 'graphql';
+import {
+  GraphQLError,
+  getOperationAST,
+  Kind,
+  type DocumentNode,
+  type ExecutionArgs,
+  type ExecutionResult,
+} from 'graphql';
 import type { Context as GraphqlContext, SubscribePayload } from 'graphql-ws';
 import { bearerOf, type Access } from '../../access/access.ts';
 import { asClientError, ClientError } from '../../lib/errors.ts';
@@ -12,6 +19,7 @@ import { codeOf } from '../masking.ts';
 import type { Operation } from '../operation.ts';
 import type { Pipeline } from '../pipeline.ts';
 import type { Connection } from './connection.ts';
+import { Ending } from './fan-out/ending.ts';
 import { SocketSession, UNAUTHORIZED } from './session.ts';
 import { maskLogged, present, subscribe, type Args, type SubscriptionOptions } from './subscriptions.ts';
 
@@ -48,17 +56,29 @@ export function handlers(options: SocketOptions) {
     },
     onSubscribe: (context: SocketContext, id: string, payload: SubscribePayload) =>
       prepare(options, payload, id, context),
-    execute: (job: ExecutionArgs) => within((job as Job).args!, (args) => execute(options.pipeline, args)),
+    execute: (job: ExecutionArgs) =>
+      within((job as Job).args!, (args) => execute(options.pipeline, args)).catch(failedAlone),
     subscribe: async (job: ExecutionArgs) => {
-      const { isSentApart, result } = await within((job as Job).args!, (args) => subscribe(options, args));
-      if (isSentApart) (job as Job).args = undefined;
-      return result;
+      try {
+        const { isSentApart, result } = await within((job as Job).args!, (args) => subscribe(options, args));
+        if (isSentApart) (job as Job).args = undefined;
+        return result;
+      } catch (error) {
+        return failedAlone(error);
+      }
     },
     onNext: (_: unknown, _id: string, _payload: unknown, job: ExecutionArgs, result: ExecutionResult) =>
-      present((job as Job).args!, result, options.log),
-    onError: (_: unknown, _id: string, _payload: unknown, errors: readonly GraphQLError[]) =>
-      errors.map((error) => maskLogged(error, randomUUID(), options.log)),
+      present((job as Job).args!, result, options),
+    onError: (_: unknown, _id: string, { query }: SubscribePayload, errors: readonly GraphQLError[]) =>
+      errors.map((error) => maskLogged(error, options, query, randomUUID())),
   };
+}
+
+/** What one operation throws is its own end, and not the socket's, as graphql-ws would have it. */
+function failedAlone(error: unknown): AsyncGenerator<never, void> {
+  const ending = new Ending(() => {});
+  ending.fail(error);
+  return ending;
 }
 
 const within = <T>(args: Args, work: (args: Args) => T): T => {
@@ -104,13 +124,13 @@ async function prepare(
     begun = contextValue;
     checkSession(session!); // it may have ended, or the server may have begun to stop, meanwhile
     const query = trusted ? trusted.admit(payload.query, hashOf(payload)) : payload.query;
-    const { document, errors } = documents.read(query);
-    const operation = getOperationAST(document, payload.operationName) ?? undefined;
-    if (operation?.operation === 'subscription') {
-      if (errors.length > 0) {
-        contextValue.observer?.ended(codeOf(errors[0]));
-        return errors;
-      }
+    contextValue.read = documents.read(query, contextValue.viewer);
+    const { document, errors } = contextValue.read;
+    const operation = getOperationAST(document, payload.operationName);
+    const isPipelines = operation && operation.operation !== 'subscription';
+    if (!isPipelines && errors.length > 0) return ended(contextValue, errors);
+    if (!operation) return ended(contextValue, [unresolved(document, payload.operationName)]);
+    if (!isPipelines) {
       contextValue.observer?.known('subscription', operation.name?.value);
       limits.check(document, operation, payload.variables ?? {});
     }
@@ -122,9 +142,25 @@ async function prepare(
     return { schema, document, operationName, rootValue: undefined, contextValue: undefined, args };
   } catch (error) {
     begun?.observer?.ended(codeOf(error));
-    if (error instanceof GraphQLError) return [error];
-    throw error;
+    return [error instanceof GraphQLError ? error : new GraphQLError('', { originalError: error as Error })];
   }
+}
+
+function ended({ observer }: Operation, errors: readonly GraphQLError[]): GraphQLError[] {
+  observer?.ended(codeOf(errors[0]));
+  return [...errors];
+}
+
+/** As graphql says it where it executes. */
+function unresolved({ definitions }: DocumentNode, name: string | null | undefined): GraphQLError {
+  const isAny = definitions.some(({ kind }) => kind === Kind.OPERATION_DEFINITION);
+  const message =
+    name == null
+      ? isAny
+        ? 'Must provide operation name if query contains multiple operations.'
+        : 'Must provide an operation.'
+      : `Unknown operation named "${name.slice(0, 100)}".`;
+  return new GraphQLError(message, { extensions: { code: 'OPERATION_RESOLUTION_FAILURE' } });
 }
 
 function checkSession({ isOver }: SocketSession): void {

@@ -1,5 +1,6 @@
 import {
   createSourceEventStream,
+  getVariableValues,
   GraphQLError,
   type ExecutionArgs,
   type ExecutionResult,
@@ -19,17 +20,22 @@ import type { Lsn } from '../../lib/lsn.ts';
 import type { Executor } from '../execution.ts';
 import type { FanOut } from './fan-out/fan-out.ts';
 import { groupKey } from './fan-out/key.ts';
+import { withoutNames, type Hide } from '../hidden-names.ts';
 import { codeOf, isInternal, maskError } from '../masking.ts';
 import type { Operation, Operations } from '../operation.ts';
 import type { Connection } from './connection.ts';
 
-export interface SubscriptionOptions {
+interface Masking {
+  hide: Hide | undefined;
+  log: Logger;
+}
+
+export interface SubscriptionOptions extends Masking {
   schema: GraphQLSchema;
   executor: Executor;
   operations: Operations;
   fanOut: FanOut;
   live: LiveSubscriptions;
-  log: Logger;
 }
 
 /** What an operation is executed with, the text that the pipeline takes, and where its events go. */
@@ -73,8 +79,16 @@ function open(
   const { viewer, address } = args.contextValue;
   const end = () => void events.return();
   const close = options.live.open(viewer, address, args.operationName ?? args.operation?.name?.value ?? null, end);
-  const events =
-    source instanceof FeedStream ? fanOut(options, args, source, close) : whenEnded(each(options, args, source), close);
+  let events: AsyncGenerator<ExecutionResult, void>;
+  try {
+    events =
+      source instanceof FeedStream
+        ? fanOut(options, args, source, close)
+        : whenEnded(each(options, args, source), close);
+  } catch (error) {
+    close();
+    throw error;
+  }
   return events;
 }
 
@@ -90,12 +104,18 @@ function fanOut(
 ): AsyncGenerator<ExecutionResult, void> {
   const { payload, operation, document, channel, contextValue } = args;
   const rights = source.request.sight.key;
-  const key = groupKey(payload.query, operation!, document, payload.variables ?? {}, rights);
+  // Those that the operation declares, and nothing else that was sent: they were coerced once already, to open the source.
+  const { coerced = {} } = getVariableValues(
+    options.schema,
+    operation!.variableDefinitions ?? [],
+    payload.variables ?? {},
+  );
+  const key = groupKey(payload.query, operation!, document, coerced, rights);
   return options.fanOut.open(key, source, channel, ended, async (event, audience) => {
     const seen = event.kind === 'change' ? event.change.seen : null;
     const viewer = audienceViewer(contextValue.viewer, audience);
     const result = await executeOn(options, args, source.toRoot(event), seen, viewer);
-    return JSON.stringify(present(args, result, options.log));
+    return JSON.stringify(present(args, result, options));
   });
 }
 
@@ -118,15 +138,23 @@ async function executeOn(
 
 /** What the pipeline made goes out as it is; a subscription's result gets its errors logged and masked here. */
 export function present(
-  { operation, contextValue }: Args,
+  { operation, payload, contextValue }: Args,
   result: ExecutionResult,
-  log: Logger,
+  options: Masking,
 ): FormattedExecutionResult {
   if (operation?.operation !== 'subscription' || !result.errors) return result;
-  return { ...result, errors: result.errors.map((error) => maskLogged(error, contextValue.requestId, log)) };
+  const errors = result.errors.map((error) => maskLogged(error, options, payload.query, contextValue.requestId));
+  return { ...result, errors };
 }
 
-export function maskLogged(error: GraphQLError, requestId: string, log: Logger): GraphQLFormattedError {
+/** `sent`: the document. */
+export function maskLogged(
+  error: GraphQLError,
+  { log, hide }: Masking,
+  sent: string,
+  requestId: string,
+): GraphQLFormattedError {
   if (isInternal(error)) log.error({ err: error.originalError ?? error, requestId }, 'subscription failed');
-  return maskError(error.toJSON(), error);
+  const masked = maskError(error.toJSON(), error);
+  return hide ? withoutNames(hide, masked, error, sent, 'websocket') : masked;
 }
