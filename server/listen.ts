@@ -2,8 +2,9 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Config } from './config.ts';
 import { createApp } from './http/app.ts';
-import { Documents } from './http/documents.ts';
+import { Documents, type DocumentOptions } from './http/documents.ts';
 import { Executor } from './http/execution.ts';
+import { hidingNames } from './http/hidden-names.ts';
 import { Limits, type LimitOptions } from './http/limits/limits.ts';
 import { readTrustedDocuments } from './http/limits/trusted.ts';
 import { createMetricsApp, type Scrape } from './http/metrics.ts';
@@ -39,11 +40,16 @@ export async function listenHttp(
   const limits = new Limits(schema, limitsOf(config));
   const trusted = config.TRUSTED_DOCUMENTS === undefined ? undefined : readTrustedDocuments(config.TRUSTED_DOCUMENTS);
   const executor = new Executor(schema);
+  const documents = new Documents(schema, documentsOf(config));
+  const introspection = config.INTROSPECTION === 'on';
+  const hide = introspection ? undefined : hidingNames(schema);
   const pipeline = new Pipeline({
     schema,
     executor,
+    documents,
     limits,
-    introspection: config.INTROSPECTION === 'on',
+    introspection,
+    hide,
     trusted,
     observer,
     log,
@@ -58,7 +64,8 @@ export async function listenHttp(
     pipeline,
     executor,
     operations: new Operations(services, router, limits, observer),
-    documents: new Documents(schema, config.QUERY_TOKENS_MAX),
+    documents,
+    hide,
     limits,
     trusted,
     fanOut,
@@ -94,6 +101,13 @@ async function closeHttp(app: Awaited<ReturnType<typeof createApp>>, { finishMs 
   await app.close();
   clearTimeout(cut);
 }
+
+const documentsOf = (config: Config): DocumentOptions => ({
+  introspection: config.INTROSPECTION === 'on',
+  tokens: { known: config.QUERY_TOKENS_MAX, anonymous: config.QUERY_TOKENS_ANONYMOUS_MAX },
+  characters: { known: config.QUERY_CHARACTERS_MAX, anonymous: config.QUERY_CHARACTERS_ANONYMOUS_MAX },
+  selections: { known: config.QUERY_SELECTIONS_MAX, anonymous: config.QUERY_SELECTIONS_ANONYMOUS_MAX },
+});
 
 const limitsOf = (config: Config): LimitOptions => ({
   tokens: config.QUERY_TOKENS_MAX,

@@ -4,9 +4,13 @@ import { ClientError } from '../lib/errors.ts';
 const UNIQUE_VIOLATION = '23505';
 const FOREIGN_KEY_VIOLATION = '23503';
 const QUERY_CANCELED = '57014';
-const CHARACTER_NOT_IN_REPERTOIRE = '22021';
-const CHECK_VIOLATION = '23514';
-const NUMERIC_VALUE_OUT_OF_RANGE = '22003';
+/** Characters that are none in PostgreSQL, or that the database's encoding does not have. */
+const CHARACTERS = new Set(['22021', '22P05']);
+/**
+ * What a value can do wrong: a text that is no number, no date or no label, one too long or out of range, one that a
+ * check refuses. The statements are ours, and what else class 22 has would be their fault.
+ */
+const VALUES = new Set(['22001', '22003', '22007', '22008', '22009', '22P02', '22P03', '23514']);
 
 /** SQLSTATE classes and driver codes that mean: the server can't be reached, or not for work. */
 const UNAVAILABLE =
@@ -40,10 +44,10 @@ export function forClient(error: unknown, side: Side): unknown {
       { cause: error },
     );
   }
-  if (code === CHECK_VIOLATION || code === NUMERIC_VALUE_OUT_OF_RANGE) {
+  if (VALUES.has(code)) {
     return new ClientError('BAD_USER_INPUT', 'A value is not among those that the table takes.', { cause: error });
   }
-  if (code === CHARACTER_NOT_IN_REPERTOIRE) {
+  if (CHARACTERS.has(code)) {
     return new ClientError('BAD_USER_INPUT', 'A text holds a character that PostgreSQL cannot store.', {
       cause: error,
     });

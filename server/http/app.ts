@@ -13,6 +13,7 @@ import type { Documents } from './documents.ts';
 import type { Executor } from './execution.ts';
 import type { FanOut } from './websocket/fan-out/fan-out.ts';
 import { addGraphQL } from './graphql.ts';
+import type { Hide } from './hidden-names.ts';
 import { addHealth } from './health.ts';
 import type { Limits } from './limits/limits.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
@@ -32,6 +33,8 @@ export interface AppOptions {
   executor: Executor;
   operations: Operations;
   documents: Documents;
+  /** Undefined: clients may ask for the schema. */
+  hide: Hide | undefined;
   limits: Limits;
   trusted: TrustedDocuments | undefined;
   fanOut: FanOut;
@@ -83,7 +86,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     done();
   });
   addErrors(app, options.log);
-  addGraphQL(app, options.pipeline, options.operations, options.trusted, GRAPHQL_PATH);
+  addGraphQL(app, options.pipeline, options.operations, options.documents, options.trusted, GRAPHQL_PATH);
   addRest(app, options.pipeline, options.operations);
   addHealth(app, options.status, () => options.stopping.hasBegun);
   if (options.scrape) addMetrics(app, options.scrape);

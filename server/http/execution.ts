@@ -1,59 +1,61 @@
 import { HeaderMap, type ApolloServerPlugin, type GraphQLResponse } from '@apollo/server';
 import type { GatewayInterface } from '@apollo/server-gateway-interface';
-import { execute, type DocumentNode, type ExecutionArgs, type ExecutionResult, type GraphQLSchema } from 'graphql';
-import { compileQuery, isCompiledQuery, type CompiledQuery } from 'graphql-jit';
-
-type Arguments = Pick<ExecutionArgs, 'document' | 'operationName' | 'rootValue' | 'contextValue' | 'variableValues'>;
-type Result = ExecutionResult | Promise<ExecutionResult>;
-type Run = (args: Arguments) => Result;
+import {
+  execute,
+  getOperationAST,
+  type DocumentNode,
+  type ExecutionResult,
+  type GraphQLSchema,
+  type OperationDefinitionNode,
+} from 'graphql';
+import { Compiler, type Arguments, type CompiledRun } from './compiled.ts';
 
 /** Compiling costs as much as some tens of executions: what is sent once is not worth it. */
 const COMPILED_AFTER = 3;
+/** Times that an operation is interpreted after it went wrong compiled, so that what always does costs a tenth more, not twice. */
+const INTERPRETED_AFTER_ERROR = 10;
 
 /** Executes documents, and compiles those that come again into functions of their own. The documents are valid. */
 export class Executor {
   readonly #schema: GraphQLSchema;
-  /** By document and, within it, operation: gone with the documents' own cache. */
-  readonly #known = new WeakMap<DocumentNode, Map<string, Known>>();
+  readonly #compiler: Compiler;
+  /** Gone with the documents' own cache. */
+  readonly #known = new WeakMap<OperationDefinitionNode, Known>();
 
   constructor(schema: GraphQLSchema) {
     this.#schema = schema;
+    this.#compiler = new Compiler(schema);
   }
 
-  execute(args: Arguments): Result {
-    const known = this.#find(args.document, args.operationName ?? '');
-    return (known.run ??= this.#compile(known, args))?.(args) ?? this.#interpret(args);
+  async execute(args: Arguments): Promise<ExecutionResult> {
+    const operation = getOperationAST(args.document, args.operationName);
+    const known = operation && this.#find(operation);
+    const run = known && this.#compiled(known, args.document, operation);
+    const result = run && (await run(args));
+    if (result && !result.errors) return result;
+    // Queries and events alone are compiled, which may be executed twice: what is wrong, the interpreter says.
+    if (run) known.untilCompiled = INTERPRETED_AFTER_ERROR;
+    return execute({ schema: this.#schema, ...args });
   }
 
-  #find(document: DocumentNode, name: string): Known {
-    const operations = this.#known.get(document) ?? new Map<string, Known>();
-    const known = operations.get(name) ?? { times: 0, run: undefined };
-    if (known.times === 0) this.#known.set(document, operations.set(name, known));
+  #find(operation: OperationDefinitionNode): Known {
+    const known = this.#known.get(operation) ?? { untilCompiled: COMPILED_AFTER, run: undefined };
+    if (known.untilCompiled === COMPILED_AFTER) this.#known.set(operation, known);
     return known;
   }
 
-  #compile(known: Known, { document, operationName }: Arguments): Run | undefined {
-    if (++known.times <= COMPILED_AFTER) return undefined;
-    const compiled = compileQuery(this.#schema, document, operationName ?? undefined);
-    return isCompiledQuery(compiled) ? this.#runOf(compiled) : (args) => this.#interpret(args);
-  }
-
-  /** Variables that are not of their types are refused before anything runs: the interpreter says it by the book. */
-  #runOf({ query }: CompiledQuery): Run {
-    return (args) => {
-      const result = query(args.rootValue, args.contextValue, args.variableValues ?? {});
-      return 'errors' in result && result.data === undefined ? this.#interpret(args) : result;
-    };
-  }
-
-  #interpret(args: Arguments): Result {
-    return execute({ schema: this.#schema, ...args });
+  #compiled(known: Known, document: DocumentNode, operation: OperationDefinitionNode): CompiledRun | undefined {
+    if (known.untilCompiled-- > 0) return undefined;
+    known.run ??= this.#compiler.compile(document, operation);
+    if (!known.run) known.untilCompiled = Infinity;
+    return known.run;
   }
 }
 
 interface Known {
-  times: number;
-  run: Run | undefined;
+  /** Times that it is still interpreted. */
+  untilCompiled: number;
+  run: CompiledRun | undefined;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { asClientError } from '../lib/errors.ts';
+import type { Documents } from './documents.ts';
 import { clearedCookies, wishesOf } from './bookmark-headers.ts';
 import type { Operation, Operations } from './operation.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
@@ -14,10 +15,12 @@ export function addGraphQL(
   app: FastifyInstance,
   pipeline: Pipeline,
   operations: Operations,
+  documents: Documents,
   trusted: TrustedDocuments | undefined,
   path: string,
 ): void {
-  const beginFor = (request: FastifyRequest, reply: FastifyReply) => begin(operations, trusted, request, reply);
+  const beginFor = (request: FastifyRequest, reply: FastifyReply) =>
+    begin(operations, request, reply, (operation) => checkSent(documents, trusted, request, operation));
   const byApollo = fastifyApolloHandler(pipeline.apollo, { context: beginFor });
   const refusal = (error: unknown) =>
     fastifyApolloHandler(pipeline.apollo, { context: () => Promise.reject(error as Error) });
@@ -35,13 +38,13 @@ export function addGraphQL(
 
 async function begin(
   operations: Operations,
-  trusted: TrustedDocuments | undefined,
   request: FastifyRequest,
   reply: FastifyReply,
+  check: (operation: Operation) => void,
 ): Promise<Operation> {
   try {
     const operation = await operations.begin(wishesOf(request, 'http'));
-    if (trusted) checkTrusted(trusted, request, operation);
+    check(operation);
     abandonWith(reply, operation);
     return operation;
   } catch (error) {
@@ -60,10 +63,17 @@ export function abandonWith(reply: FastifyReply, operation: Operation): void {
 type Sent = { query?: unknown } | null | undefined;
 
 /** What was sent as a text; hashes are looked up by the pipeline. */
-function checkTrusted(trusted: TrustedDocuments, { body, query }: FastifyRequest, { observer }: Operation): void {
+function checkSent(
+  documents: Documents,
+  trusted: TrustedDocuments | undefined,
+  { body, query }: FastifyRequest,
+  { viewer, observer }: Operation,
+): void {
   try {
-    for (const { query: text } of [body as Sent, query as Sent].filter((sent) => sent != null))
-      if (text !== undefined) trusted.admit(typeof text === 'string' ? text : '', undefined);
+    for (const { query: text } of [body as Sent, query as Sent].filter((sent) => sent != null)) {
+      if (text !== undefined) trusted?.admit(typeof text === 'string' ? text : '', undefined);
+      if (typeof text === 'string') documents.checkText(text, viewer);
+    }
   } catch (error) {
     observer?.ended(codeOf(error));
     throw error;

@@ -1,4 +1,4 @@
-import { GraphQLError, type GraphQLFormattedError } from 'graphql';
+import { GraphQLError, isValueNode, Kind, type GraphQLFormattedError } from 'graphql';
 import { ArgumentValidationError } from 'type-graphql';
 import { asClientError } from '../lib/errors.ts';
 import { statusOf } from './rest-form.ts';
@@ -27,6 +27,7 @@ export function maskError(formatted: GraphQLFormattedError, error: unknown): Gra
   if (isTooLong(formatted)) return { message: formatted.message, ...place, extensions: { code: 'QUERY_TOO_COMPLEX' } };
   const invalid = asValidationError(error);
   if (invalid) return { ...describeInvalid(invalid), ...place };
+  if (isMistaken(error)) return { message: formatted.message, ...place, extensions: { code: 'BAD_USER_INPUT' } };
   if (isOwn(formatted, error))
     return { message: formatted.message, ...place, extensions: { code: formatted.extensions?.['code'] } };
   return { message: MASKED, ...place, extensions: { code: 'INTERNAL_SERVER_ERROR' } };
@@ -60,6 +61,17 @@ function isOwn(formatted: GraphQLFormattedError, error: unknown): boolean {
     (error.originalError === undefined || error.originalError instanceof GraphQLError)
   );
 }
+
+/** GraphQL found it while it coerced what was sent: its places are values and variables. Its own faults are told of fields. */
+function isMistaken(error: unknown): boolean {
+  if (!(error instanceof GraphQLError) || error.extensions['code'] !== undefined) return false;
+  const { nodes = [] } = error;
+  const isOfValues = nodes.every((node) => isValueNode(node) || node.kind === Kind.VARIABLE_DEFINITION);
+  return (nodes.length > 0 && isOfValues) || isMistaken(error.originalError);
+}
+
+/** True where GraphQL itself has written the message. */
+export const isGraphqlsOwn = (error: unknown): boolean => !asClientError(error) && !asValidationError(error);
 
 function asValidationError(error: unknown): ArgumentValidationError | undefined {
   if (error instanceof ArgumentValidationError) return error;

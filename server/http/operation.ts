@@ -10,6 +10,7 @@ import type { Primary } from '../replication/primary.ts';
 import { Reads, type Level, type Report } from '../replication/reads.ts';
 import type { Router } from '../replication/router.ts';
 import { Deadline } from './limits/deadline.ts';
+import type { ReadDocument } from './documents.ts';
 import type { Failing } from './execution.ts';
 import type { Limits } from './limits/limits.ts';
 import type { Context, Services } from '../resolvers/context.ts';
@@ -34,6 +35,9 @@ export interface Wishes {
 }
 
 export interface Operation extends Context, Failing {
+  via: Via;
+  /** Its document, once it was looked for. */
+  read?: ReadDocument | undefined;
   /** Undefined for the rendering of an event. */
   observer: OperationObserver | undefined;
   browser: Wishes['browser'];
@@ -76,7 +80,7 @@ export class Operations {
   }
 
   async #admit(
-    { requestId, address, authorization, socket, bookmarks = [], consistency, browser }: Wishes,
+    { requestId, via, address, authorization, socket, bookmarks = [], consistency, browser }: Wishes,
     observer: OperationObserver,
   ): Promise<Operation> {
     const viewer = socket?.viewer ?? (await this.#viewer(authorization, address));
@@ -85,7 +89,7 @@ export class Operations {
     const positions = await readBookmarks(bookmarks, this.#services.primary, this.#router);
     const position = positions.length > 0 ? positions.reduce(later) : null;
     const renewed = socket && ((of: Viewer) => socket.renewed?.(of));
-    return { ...this.#make(requestId, level, position, observer), viewer, address, renewed, browser };
+    return { ...this.#make(requestId, level, position, observer), via, viewer, address, renewed, browser };
   }
 
   /** Tokens that are not good count at the address that they come from. */
@@ -100,8 +104,8 @@ export class Operations {
   }
 
   /** For the execution of a subscription on one event: what it reads is at or behind the event. */
-  forEvent({ requestId, address }: Operation, viewer: Viewer, seen: Lsn | null): Operation {
-    return { ...this.#make(requestId, 'session', seen, undefined), viewer, address, browser: undefined };
+  forEvent({ requestId, via, address }: Operation, viewer: Viewer, seen: Lsn | null): Operation {
+    return { ...this.#make(requestId, 'session', seen, undefined), via, viewer, address, browser: undefined };
   }
 
   #make(
@@ -109,7 +113,7 @@ export class Operations {
     level: Level,
     position: Lsn | null,
     observer: OperationObserver | undefined,
-  ): Omit<Operation, 'viewer' | 'address' | 'renewed' | 'browser'> {
+  ): Omit<Operation, 'via' | 'viewer' | 'address' | 'renewed' | 'browser'> {
     const { primary } = this.#services;
     const reads = new Reads(this.#router, primary, level, position, observer);
     const deadline = new Deadline(this.#limits.options.operationTimeoutMs);

@@ -1,15 +1,28 @@
-import { ApolloServer, type ApolloServerPlugin, type GraphQLRequest, type GraphQLResponse } from '@apollo/server';
+import {
+  ApolloServer,
+  HeaderMap,
+  type ApolloServerPlugin,
+  type GraphQLRequest,
+  type GraphQLResponse,
+} from '@apollo/server';
 import {
   ApolloServerPluginCacheControlDisabled,
   ApolloServerPluginLandingPageDisabled,
 } from '@apollo/server/plugin/disabled';
-import { GraphQLError, type ExecutionResult, type FormattedExecutionResult, type GraphQLSchema } from 'graphql';
+import {
+  getOperationAST,
+  GraphQLError,
+  type ExecutionResult,
+  type FormattedExecutionResult,
+  type GraphQLSchema,
+} from 'graphql';
 import type { Logger } from '../lib/logger.ts';
 import type { Observer } from '../lib/observer.ts';
 import type { Report } from '../replication/reads.ts';
 import { bookmarkHeaders } from './bookmark-headers.ts';
+import type { Documents } from './documents.ts';
 import { executedBy, type Executor } from './execution.ts';
-import { KnownDocuments, type KnownOperation } from './known.ts';
+import { withoutNames, type Hide } from './hidden-names.ts';
 import type { Limits } from './limits/limits.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
 import { atStatus, codeIn, codeOf, isInternal, maskError } from './masking.ts';
@@ -19,9 +32,12 @@ import { sandbox } from './sandbox.ts';
 export interface PipelineOptions {
   schema: GraphQLSchema;
   executor: Executor;
+  documents: Documents;
   limits: Limits;
   /** Whether clients may ask for the schema, and browsers see a page to explore it with. */
   introspection: boolean;
+  /** Undefined: they may, so nothing is hidden. */
+  hide: Hide | undefined;
   trusted: TrustedDocuments | undefined;
   observer: Observer;
   log: Logger;
@@ -40,19 +56,22 @@ export interface Answer {
  */
 export class Pipeline {
   readonly apollo: ApolloServer<Operation>;
+  readonly #documents: Documents;
   readonly #limits: Limits;
-  readonly #known = new KnownDocuments();
   readonly #execute: ReturnType<typeof executedBy>['execute'];
 
   constructor(options: PipelineOptions) {
-    const { schema, executor, limits, introspection, trusted, observer, log } = options;
+    const { schema, executor, documents, limits, introspection, trusted, observer, log } = options;
     const { gateway, plugin: executing, execute } = executedBy(schema, executor);
+    this.#documents = documents;
     this.#limits = limits;
     this.#execute = execute;
     this.apollo = new ApolloServer<Operation>({
       gateway,
       introspection,
-      hideSchemaDetailsFromClientErrors: !introspection,
+      // `prepare` does it, and keeps what it found.
+      dangerouslyDisableValidation: true,
+      documentStore: null,
       parseOptions: { maxLexicalTokens: limits.options.tokens },
       allowBatchedHttpRequests: false,
       ...(trusted && { persistedQueries: { cache: trusted.cache } }),
@@ -62,23 +81,20 @@ export class Pipeline {
       plugins: [
         ApolloServerPluginCacheControlDisabled(),
         introspection ? sandbox() : ApolloServerPluginLandingPageDisabled(),
-        naming(observer),
-        limiting(limits),
-        reporting(log),
-        this.#known.plugin,
+        invalid(observer),
+        preparing(documents, limits),
+        reporting(log, options.hide),
         executing,
       ],
     });
   }
 
   async run(request: GraphQLRequest, contextValue: Operation): Promise<Answer> {
-    const known = this.#known.find(request);
-    const result =
-      known &&
-      (await this.#runKnown(known, request, contextValue).catch((error: unknown) => {
-        report(contextValue, codeOf(error));
-        throw error;
-      }));
+    contextValue.read ??= this.#documents.known(request.query ?? '');
+    const result = await this.#runKnown(request, contextValue).catch((error: unknown) => {
+      report(contextValue, codeOf(error));
+      throw error;
+    });
     if (result) {
       const { headers, extensions } = report(contextValue, 'ok');
       return { status: undefined, headers, result: { data: result.data, extensions } };
@@ -88,15 +104,19 @@ export class Pipeline {
     return { status: http.status, headers: http.headers, result: body.singleResult };
   }
 
-  /** Null: it is not to run, or has gone wrong, and Apollo says how. */
+  /** Null: it is not known, is not to run, or has gone wrong, and Apollo says how. */
   async #runKnown(
-    { document, operation }: KnownOperation,
     { operationName, variables }: GraphQLRequest,
     contextValue: Operation,
   ): Promise<ExecutionResult | null> {
-    if (operation.operation === 'subscription') return null;
+    const { read, viewer } = contextValue;
+    if (!read || read.errors.length > 0) return null;
+    const { document } = read;
+    const operation = getOperationAST(document, operationName);
+    if (!operation || operation.operation === 'subscription') return null;
     contextValue.begun();
     try {
+      this.#documents.check(read, viewer);
       this.#limits.check(document, operation, variables ?? {});
     } catch {
       return null;
@@ -106,52 +126,73 @@ export class Pipeline {
   }
 }
 
-/** Tells of operations that are valid, and of requests that hold none. */
-function naming(observer: Observer): ApolloServerPlugin<Operation> {
+/** Tells of requests that hold no operation. */
+function invalid(observer: Observer): ApolloServerPlugin<Operation> {
   return {
     invalidRequestWasReceived: async () =>
       observer.operation({ requestId: undefined, via: 'http' }).ended('BAD_REQUEST'),
-    requestDidStart: async ({ contextValue }) => ({
-      didResolveOperation: async ({ operation }) => {
-        if (operation) contextValue.observer?.known(operation.operation, operation.name?.value);
-      },
-    }),
   };
 }
 
-/** An operation that is valid, and asks for too much, is refused before anything is read. */
-function limiting(limits: Limits): ApolloServerPlugin<Operation> {
+/** A document that is not valid, or an operation that asks for too much, is refused before anything is read. */
+function preparing(documents: Documents, limits: Limits): ApolloServerPlugin<Operation> {
   return {
     requestDidStart: async ({ contextValue }) => {
       contextValue.begun();
       return {
-        didResolveOperation: async ({ document, operation, request }) => {
+        didResolveSource: async (context) => {
+          contextValue.read ??= documents.known(context.source);
+          // Apollo parses it where it is not there yet.
+          if (contextValue.read) Object.assign(context, { document: contextValue.read.document });
+        },
+        didResolveOperation: async (context) => {
+          const { source, operation, request } = context;
           try {
-            if (operation) limits.check(document, operation, request.variables ?? {});
+            contextValue.read ??= documents.read(source, contextValue.viewer);
+            const { document, errors } = documents.check(contextValue.read, contextValue.viewer);
+            Object.assign(context, { document });
+            if (errors.length > 0 || !operation) return;
+            contextValue.observer?.known(operation.operation, operation.name?.value);
+            limits.check(document, operation, request.variables ?? {});
           } catch (error) {
             throw atStatus(error);
           }
+          if (operation.operation === 'subscription') throw overWebsocket();
+        },
+        responseForOperation: async () => {
+          const { errors } = contextValue.read!;
+          return errors.length > 0 ? refused(errors) : null;
         },
       };
     },
   };
 }
 
+const refused = (errors: readonly GraphQLError[]): GraphQLResponse => ({
+  http: { status: 400, headers: new HeaderMap() },
+  body: { kind: 'single', singleResult: { errors: errors.map((error) => maskError(error.toJSON(), error)) } },
+});
+
 /** Tells the client where its operation was answered, logs what the client is not told, and lets the place go. */
-function reporting(log: Logger): ApolloServerPlugin<Operation> {
+function reporting(log: Logger, hide: Hide | undefined): ApolloServerPlugin<Operation> {
   return {
     requestDidStart: async () => ({
       didEncounterErrors: async ({ errors, contextValue }) => {
         for (const error of errors.filter(isInternal))
           log.error({ err: error.originalError ?? error, requestId: contextValue.requestId }, 'operation failed');
       },
-      didResolveOperation: async ({ operation }) => {
-        if (operation?.operation === 'subscription') throw overWebsocket();
-      },
-      willSendResponse: async ({ response: { body, http }, contextValue }) => {
+      willSendResponse: async ({ response: { body, http }, contextValue, request, errors }) => {
         const { headers, extensions } = report(contextValue, outcomeOf(body));
         for (const [name, value] of headers) http.headers.set(name, value);
-        if (body.kind === 'single') body.singleResult.extensions = { ...body.singleResult.extensions, ...extensions };
+        if (body.kind !== 'single') return;
+        const { singleResult: result } = body;
+        result.extensions = { ...result.extensions, ...extensions };
+        const sent = contextValue.read?.document.loc?.source.body ?? request.query ?? '';
+        const causes = errors ?? contextValue.read?.errors ?? [];
+        if (hide && result.errors)
+          result.errors = result.errors.map((error, index) =>
+            withoutNames(hide, error, causes[index], sent, contextValue.via),
+          );
       },
     }),
   };

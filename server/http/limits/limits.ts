@@ -3,7 +3,9 @@ import type { DocumentNode, GraphQLSchema, OperationDefinitionNode } from 'graph
 import { consume } from '../../access/throttle.ts';
 import type { Viewer } from '../../access/viewer.ts';
 import { ClientError } from '../../lib/errors.ts';
+import { Variables } from '../variables.ts';
 import { measure, type Measure } from './measure.ts';
+import { tooComplex } from './too-complex.ts';
 
 export interface LimitOptions {
   /** Of a document, while it is parsed. */
@@ -25,6 +27,7 @@ export interface LimitOptions {
 export class Limits {
   readonly options: LimitOptions;
   readonly #schema: GraphQLSchema;
+  readonly #variables: Variables;
   readonly #rate: RateLimiterMemory | undefined;
   /** Of operations that come to the same whatever their variables are. */
   readonly #measured = new WeakMap<OperationDefinitionNode, Measure>();
@@ -32,6 +35,7 @@ export class Limits {
   constructor(schema: GraphQLSchema, options: LimitOptions) {
     this.options = options;
     this.#schema = schema;
+    this.#variables = new Variables(schema);
     const { requestsPerSecond: points } = options;
     if (points > 0) this.#rate = new RateLimiterMemory({ points, duration: 1 });
   }
@@ -41,7 +45,7 @@ export class Limits {
     if (this.#rate) await consume(this.#rate, user ? `user ${user.id}` : `address ${address}`);
   }
 
-  /** @throws ClientError QUERY_TOO_COMPLEX. The document is valid. */
+  /** `variables` are as they were sent. @throws ClientError QUERY_TOO_COMPLEX. The document is valid. */
   check(
     document: DocumentNode,
     operation: OperationDefinitionNode,
@@ -49,19 +53,23 @@ export class Limits {
   ): void {
     const { depth, aliases, cost } = this.options;
     const found = this.#measure(document, operation, variables);
+    if (!found) return;
     if (found.depth > depth) throw tooComplex(`is nested ${found.depth} deep, and ${depth} is the most`);
     if (found.aliases > aliases) throw tooComplex(`has ${found.aliases} aliases, and ${aliases} are the most`);
     if (found.cost > cost) throw tooComplex(`may read ${found.cost} rows and more, and ${cost} are the most`);
   }
 
+  /** What counts is what a resolver gets, defaults included. Undefined: variables that are not of their types, so nothing will run. */
   #measure(
     document: DocumentNode,
     operation: OperationDefinitionNode,
     variables: Readonly<Record<string, unknown>>,
-  ): Measure {
+  ): Measure | undefined {
     const known = this.#measured.get(operation);
     if (known) return known;
-    const { isFixed, ...found } = measure(this.#schema, document, operation, variables);
+    const coerced = this.#variables.coerce(operation, variables);
+    if (!coerced) return undefined;
+    const { isFixed, ...found } = measure(this.#schema, document, operation, coerced);
     if (isFixed) this.#measured.set(operation, found);
     return found;
   }
@@ -76,6 +84,3 @@ export class Limits {
     );
   }
 }
-
-const tooComplex = (what: string) =>
-  new ClientError('QUERY_TOO_COMPLEX', `The operation ${what}: ask for less at a time.`);

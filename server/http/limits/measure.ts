@@ -1,4 +1,5 @@
 import {
+  getArgumentValues,
   getNamedType,
   GraphQLInterfaceType,
   GraphQLObjectType,
@@ -29,10 +30,12 @@ const DEFAULT_PAGE = 20;
 /** Of a connection: the rows are counted where the page is. */
 const FREE = new Set(['nodes', 'edges', 'node', 'pageInfo']);
 const COUNTS = new Set(['totalCount']);
+const SIZES = new Set(['first', 'last']);
 
 /**
  * Measures an operation that is valid. Each fragment is measured once, however often it is spread: fragments that spread
- * others twice would else take time that doubles with each. `isFixed`: it comes to the same with any variables.
+ * others twice would else take time that doubles with each. `variables` are coerced. `isFixed`: it comes to the same with
+ * any of them.
  */
 export function measure(
   schema: GraphQLSchema,
@@ -99,22 +102,28 @@ class Measuring {
     return { depth: below.depth + 1, aliases: below.aliases + aliases, cost: this.#costOf(node, field, below.cost) };
   }
 
-  #costOf(node: FieldNode, { name, args }: GraphQLField<unknown, unknown>, below: number): number {
-    if (FREE.has(name)) return below;
-    const isPage = args.some((arg) => arg.name === 'first');
-    return isPage ? 1 + this.#pageSize(node) * (1 + below) : 1 + below;
+  #costOf(node: FieldNode, field: GraphQLField<unknown, unknown>, below: number): number {
+    if (FREE.has(field.name)) return below;
+    const isPage = field.args.some(({ name }) => name === 'first');
+    return isPage ? 1 + this.#pageSize(node, field) * (1 + below) : 1 + below;
   }
 
-  #pageSize({ arguments: given = [] }: FieldNode): number {
-    for (const { name, value } of given) {
-      if (name.value !== 'first' && name.value !== 'last') continue;
-      if (value.kind === Kind.INT) return Math.max(0, Number(value.value));
-      if (value.kind !== Kind.VARIABLE) continue;
-      this.isFixed = false;
-      const variable = this.#variables[value.name.value];
-      if (typeof variable === 'number') return Math.max(0, variable);
+  /** As its resolver will find it: by literal, by variable, by the variable's default or by the argument's own. */
+  #pageSize(node: FieldNode, field: GraphQLField<unknown, unknown>): number {
+    const sizes = node.arguments?.filter(({ name }) => SIZES.has(name.value)) ?? [];
+    if (sizes.some(({ value }) => value.kind === Kind.VARIABLE)) this.isFixed = false;
+    const given = this.#argumentsOf(node, field);
+    const numbers = [given['first'], given['last']].filter((size) => typeof size === 'number');
+    return numbers.length === 0 ? DEFAULT_PAGE : Math.max(0, ...numbers);
+  }
+
+  /** None where they are not of their types: the field is refused then, and reads nothing. */
+  #argumentsOf(node: FieldNode, field: GraphQLField<unknown, unknown>): Record<string, unknown> {
+    try {
+      return getArgumentValues(field, node, this.#variables);
+    } catch {
+      return {};
     }
-    return DEFAULT_PAGE;
   }
 }
 

@@ -25,8 +25,8 @@ export interface Handlers {
   connect: (connection: Connection, parameters: Record<string, unknown>) => Promise<boolean>;
   /** `underWay`: operations of the socket that have not ended, with this one. */
   begin: (channel: Channel, payload: SubscribePayload, underWay: number) => Promise<Begun | readonly GraphQLError[]>;
-  /** The errors that an operation ends with, as its client gets them. */
-  told: (errors: readonly unknown[]) => GraphQLFormattedError[];
+  /** The errors that an operation ends with, as its client gets them; `sent` is its document, '' where that is gone. */
+  told: (errors: readonly unknown[], sent: string) => GraphQLFormattedError[];
 }
 
 /** Where the messages of one operation go: a socket, and the id that its client gave the operation. */
@@ -124,7 +124,7 @@ export class Conversation {
     this.#underWay++;
     return this.#open(operation, id, payload)
       .then((opened) => opened && this.#answer(operation, id, opened))
-      .catch((error: unknown) => this.#fail(operation, id, [error]))
+      .catch((error: unknown) => this.#fail(operation, id, [error], ''))
       .finally(() => {
         this.#underWay--;
         if (this.#wanted.get(id) === operation) this.#wanted.delete(id);
@@ -148,13 +148,18 @@ export class Conversation {
     payload: SubscribePayload,
   ): Promise<FormattedExecutionResult | Events | undefined> {
     const channel = { connection: this.#connection, id };
-    const begun = await this.#handlers.begin(channel, payload, this.#underWay);
-    if (!('run' in begun)) {
-      await this.#fail(operation, id, begun);
+    try {
+      const begun = await this.#handlers.begin(channel, payload, this.#underWay);
+      if (!('run' in begun)) {
+        await this.#fail(operation, id, begun, payload.query);
+        return undefined;
+      }
+      operation.stoppedBy(begun.abandon);
+      return operation.isWanted ? await begun.run() : undefined;
+    } catch (error) {
+      await this.#fail(operation, id, [error], payload.query);
       return undefined;
     }
-    operation.stoppedBy(begun.abandon);
-    return operation.isWanted ? begun.run() : undefined;
   }
 
   async #answer(operation: Underway, id: string, opened: FormattedExecutionResult | Events): Promise<void> {
@@ -175,8 +180,9 @@ export class Conversation {
     if (operation.isWanted) await this.#send({ id, type: MessageType.Next, payload });
   }
 
-  async #fail(operation: Underway, id: string, errors: readonly unknown[]): Promise<void> {
-    if (operation.isWanted) await this.#send({ id, type: MessageType.Error, payload: this.#handlers.told(errors) });
+  async #fail(operation: Underway, id: string, errors: readonly unknown[], sent: string): Promise<void> {
+    if (operation.isWanted)
+      await this.#send({ id, type: MessageType.Error, payload: this.#handlers.told(errors, sent) });
   }
 
   #send(message: Message): Promise<void> {

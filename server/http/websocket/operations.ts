@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { GraphQLError, getOperationAST, type FormattedExecutionResult } from 'graphql';
+import { GraphQLError, getOperationAST, Kind, type DocumentNode, type FormattedExecutionResult } from 'graphql';
 import type { SubscribePayload } from 'graphql-ws';
 import { bearerOf, type Access } from '../../access/access.ts';
 import { asClientError, ClientError } from '../../lib/errors.ts';
@@ -35,7 +35,7 @@ export function handlers(options: SocketOptions): Handlers {
       const args = await prepare(options, payload, channel, underWay);
       return 'contextValue' in args ? begun(options, args) : args;
     },
-    told: (errors) => errors.map((error) => maskLogged(asGraphqlError(error), randomUUID(), options.log)),
+    told: (errors, sent) => errors.map((error) => maskLogged(asGraphqlError(error), options, sent, randomUUID())),
   };
 }
 
@@ -101,13 +101,13 @@ async function prepare(
     begun = contextValue;
     checkSession(session!); // it may have ended, or the server may have begun to stop, meanwhile
     const query = trusted ? trusted.admit(payload.query, hashOf(payload)) : payload.query;
-    const { document, errors } = documents.read(query);
-    const operation = getOperationAST(document, payload.operationName) ?? undefined;
-    if (operation?.operation === 'subscription') {
-      if (errors.length > 0) {
-        contextValue.observer?.ended(codeOf(errors[0]));
-        return errors;
-      }
+    contextValue.read = documents.read(query, contextValue.viewer);
+    const { document, errors } = contextValue.read;
+    const operation = getOperationAST(document, payload.operationName);
+    const isPipelines = operation && operation.operation !== 'subscription';
+    if (!isPipelines && errors.length > 0) return ended(contextValue, errors);
+    if (!operation) return ended(contextValue, [unresolved(document, payload.operationName)]);
+    if (!isPipelines) {
       contextValue.observer?.known('subscription', operation.name?.value);
       limits.check(document, operation, payload.variables ?? {});
     }
@@ -116,9 +116,25 @@ async function prepare(
     return { schema, document, operation, operationName, variableValues, contextValue, payload, channel };
   } catch (error) {
     begun?.observer?.ended(codeOf(error));
-    if (error instanceof GraphQLError) return [error];
-    throw error;
+    return [error instanceof GraphQLError ? error : new GraphQLError('', { originalError: error as Error })];
   }
+}
+
+function ended({ observer }: Operation, errors: readonly GraphQLError[]): GraphQLError[] {
+  observer?.ended(codeOf(errors[0]));
+  return [...errors];
+}
+
+/** As graphql says it where it executes. */
+function unresolved({ definitions }: DocumentNode, name: string | null | undefined): GraphQLError {
+  const isAny = definitions.some(({ kind }) => kind === Kind.OPERATION_DEFINITION);
+  const message =
+    name == null
+      ? isAny
+        ? 'Must provide operation name if query contains multiple operations.'
+        : 'Must provide an operation.'
+      : `Unknown operation named "${name.slice(0, 100)}".`;
+  return new GraphQLError(message, { extensions: { code: 'OPERATION_RESOLUTION_FAILURE' } });
 }
 
 function checkSession({ isOver }: SocketSession): void {

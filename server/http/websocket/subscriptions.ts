@@ -1,5 +1,6 @@
 import {
   createSourceEventStream,
+  getVariableValues,
   GraphQLError,
   type ExecutionArgs,
   type ExecutionResult,
@@ -19,17 +20,22 @@ import type { Lsn } from '../../lib/lsn.ts';
 import type { Executor } from '../execution.ts';
 import type { FanOut } from './fan-out/fan-out.ts';
 import { groupKey } from './fan-out/key.ts';
+import { withoutNames, type Hide } from '../hidden-names.ts';
 import { codeOf, isInternal, maskError } from '../masking.ts';
 import type { Operation, Operations } from '../operation.ts';
 import type { Channel } from './conversation.ts';
 
-export interface SubscriptionOptions {
+interface Masking {
+  hide: Hide | undefined;
+  log: Logger;
+}
+
+export interface SubscriptionOptions extends Masking {
   schema: GraphQLSchema;
   executor: Executor;
   operations: Operations;
   fanOut: FanOut;
   live: LiveSubscriptions;
-  log: Logger;
 }
 
 /** What an operation is executed with, the text that the pipeline takes, and where its events go. */
@@ -49,7 +55,7 @@ export async function subscribe(
   const source = await createSourceEventStream(args);
   if (!(Symbol.asyncIterator in source)) {
     observer?.ended(codeOf(source.errors?.[0]));
-    return present(args, source, options.log);
+    return present(args, source, options);
   }
   try {
     const result = open(options, args, source);
@@ -57,7 +63,7 @@ export async function subscribe(
     return result;
   } catch (error) {
     observer?.ended(codeOf(error));
-    if (error instanceof GraphQLError) return present(args, { errors: [error] }, options.log);
+    if (error instanceof GraphQLError) return present(args, { errors: [error] }, options);
     throw error;
   }
 }
@@ -71,16 +77,22 @@ function open(
   // What it fails with comes out of `next`, too.
   const end = () => void events.return().catch(() => undefined);
   const close = options.live.open(viewer, address, args.operationName ?? args.operation?.name?.value ?? null, end);
-  const events =
-    source instanceof FeedStream ? fanOut(options, args, source, close) : whenEnded(each(options, args, source), close);
+  let events: AsyncGenerator<FormattedExecutionResult, void>;
+  try {
+    events =
+      source instanceof FeedStream
+        ? fanOut(options, args, source, close)
+        : whenEnded(each(options, args, source), close);
+  } catch (error) {
+    close();
+    throw error;
+  }
   return events;
 }
 
 function each(options: SubscriptionOptions, args: Args, source: AsyncIterable<unknown>) {
   const { viewer } = args.contextValue;
-  return mapAsync(source, async (root) =>
-    present(args, await executeOn(options, args, root, null, viewer), options.log),
-  );
+  return mapAsync(source, async (root) => present(args, await executeOn(options, args, root, null, viewer), options));
 }
 
 function fanOut(
@@ -91,15 +103,23 @@ function fanOut(
 ): AsyncGenerator<FormattedExecutionResult, void> {
   const { payload, operation, document, channel, contextValue } = args;
   const rights = source.request.sight.key;
-  const key = groupKey(payload.query, operation!, document, payload.variables ?? {}, rights);
+  // Those that the operation declares, and nothing else that was sent: they were coerced once already, to open the source.
+  const { coerced = {} } = getVariableValues(
+    options.schema,
+    operation!.variableDefinitions ?? [],
+    payload.variables ?? {},
+  );
+  const key = groupKey(payload.query, operation!, document, coerced, rights);
   return options.fanOut.open(key, source, channel, ended, async (event, audience) => {
     const seen = event.kind === 'change' ? event.change.seen : null;
     const viewer = audienceViewer(contextValue.viewer, audience);
     try {
       const result = await executeOn(options, args, source.toRoot(event), seen, viewer);
-      return JSON.stringify(present(args, result, options.log));
+      return JSON.stringify(present(args, result, options));
     } catch (error) {
-      return JSON.stringify({ errors: [maskLogged(asGraphqlError(error), contextValue.requestId, options.log)] });
+      return JSON.stringify({
+        errors: [maskLogged(asGraphqlError(error), options, payload.query, contextValue.requestId)],
+      });
     }
   });
 }
@@ -129,19 +149,27 @@ async function executeOn(
 }
 
 /** A subscription's result gets its errors logged and masked here; those of all else, in the pipeline. */
-function present({ contextValue }: Args, result: ExecutionResult, log: Logger): FormattedExecutionResult {
+function present({ payload, contextValue }: Args, result: ExecutionResult, options: Masking): FormattedExecutionResult {
   if (!result.errors) return result;
-  return { ...result, errors: result.errors.map((error) => maskLogged(error, contextValue.requestId, log)) };
+  const errors = result.errors.map((error) => maskLogged(error, options, payload.query, contextValue.requestId));
+  return { ...result, errors };
 }
 
 /** What ends many subscriptions at once is logged once. */
 const logged = new WeakSet<Error>();
 
-export function maskLogged(error: GraphQLError, requestId: string, log: Logger): GraphQLFormattedError {
+/** `sent`: the document. */
+export function maskLogged(
+  error: GraphQLError,
+  { log, hide }: Masking,
+  sent: string,
+  requestId: string,
+): GraphQLFormattedError {
   const err = error.originalError ?? error;
   if (isInternal(error) && !logged.has(err)) {
     logged.add(err);
     log.error({ err, requestId }, 'subscription failed');
   }
-  return maskError(error.toJSON(), error);
+  const masked = maskError(error.toJSON(), error);
+  return hide ? withoutNames(hide, masked, error, sent, 'websocket') : masked;
 }

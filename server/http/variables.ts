@@ -1,0 +1,85 @@
+import {
+  getNullableType,
+  getVariableValues,
+  isInputType,
+  isLeafType,
+  isNonNullType,
+  typeFromAST,
+  valueFromAST,
+  type GraphQLLeafType,
+  type GraphQLSchema,
+  type OperationDefinitionNode,
+  type VariableDefinitionNode,
+} from 'graphql';
+
+type Values = Record<string, unknown>;
+
+/** A variable whose type is a scalar or an enum. */
+interface Leaf {
+  name: string;
+  type: GraphQLLeafType;
+  isNonNull: boolean;
+  /** Undefined: it has no default. */
+  preset: unknown;
+}
+
+/**
+ * Variables as resolvers get them: of their types, with their defaults. graphql does it right, and looks up each type for
+ * each request; here scalars and enums are looked up once for each operation, and what is not as it should be is graphql's.
+ */
+export class Variables {
+  readonly #schema: GraphQLSchema;
+  /** Null: some are lists or objects. */
+  readonly #known = new WeakMap<OperationDefinitionNode, readonly Leaf[] | null>();
+
+  constructor(schema: GraphQLSchema) {
+    this.#schema = schema;
+  }
+
+  /** Undefined: they are not of their types. */
+  coerce(operation: OperationDefinitionNode, sent: Readonly<Values>): Values | undefined {
+    const leaves = this.#leavesOf(operation);
+    const coerced = leaves && coerceLeaves(leaves, sent);
+    return coerced ?? getVariableValues(this.#schema, operation.variableDefinitions ?? [], sent).coerced;
+  }
+
+  #leavesOf(operation: OperationDefinitionNode): readonly Leaf[] | null {
+    const known = this.#known.get(operation);
+    if (known !== undefined) return known;
+    const leaves = (operation.variableDefinitions ?? []).map((definition) => this.#leafOf(definition));
+    const all = leaves.every((leaf) => leaf !== undefined) ? leaves : null;
+    this.#known.set(operation, all);
+    return all;
+  }
+
+  #leafOf({ variable, type: node, defaultValue }: VariableDefinitionNode): Leaf | undefined {
+    const { value: name } = variable.name;
+    const type = typeFromAST(this.#schema, node);
+    const nullable = isInputType(type) ? getNullableType(type) : undefined;
+    if (!isLeafType(nullable) || name in Object.prototype) return undefined;
+    const preset = defaultValue && valueFromAST(defaultValue, nullable);
+    return { name, type: nullable, isNonNull: isNonNullType(type), preset };
+  }
+}
+
+/** Undefined: one is not as it should be. */
+function coerceLeaves(leaves: readonly Leaf[], sent: Readonly<Values>): Values | undefined {
+  const coerced: Values = {};
+  try {
+    for (const { name, type, isNonNull, preset } of leaves) {
+      const value = sent[name];
+      if (value === undefined && preset !== undefined) coerced[name] = preset;
+      else if (value == null && isNonNull) return undefined;
+      else if (value === null) coerced[name] = null;
+      else if (value !== undefined) coerced[name] = defined(type.parseValue(value));
+    }
+    return coerced;
+  } catch {
+    return undefined;
+  }
+}
+
+function defined(value: unknown): unknown {
+  if (value === undefined) throw new TypeError('not of its type');
+  return value;
+}
