@@ -55,9 +55,10 @@ export class Variables {
   #leafOf({ variable, type: node, defaultValue }: VariableDefinitionNode): Leaf | undefined {
     const { value: name } = variable.name;
     const type = typeFromAST(this.#schema, node);
-    const nullable = isInputType(type) ? getNullableType(type) : undefined;
-    if (!isLeafType(nullable) || name in Object.prototype) return undefined;
-    const preset = defaultValue && valueFromAST(defaultValue, nullable);
+    if (!isInputType(type) || name in Object.prototype) return undefined;
+    const nullable = getNullableType(type);
+    if (!isLeafType(nullable)) return undefined;
+    const preset = defaultValue && valueFromAST(defaultValue, type);
     return { name, type: nullable, isNonNull: isNonNullType(type), preset };
   }
 }
