@@ -1,7 +1,8 @@
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { asClientError } from '../lib/errors.ts';
-import { clearedCookies, wishesOf } from './bookmark-headers.ts';
+import { clearedCookies } from './bookmark-cookies.ts';
+import { wishesOf } from './bookmark-headers.ts';
 import type { Operation, Operations } from './operation.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
 import { atStatus, codeOf } from './masking.ts';
@@ -47,7 +48,7 @@ async function begin(
   } catch (error) {
     const client = asClientError(error);
     if (!client) throw error;
-    if (client.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookies(request.protocol === 'https'));
+    if (client.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookies(request));
     throw atStatus(client);
   }
 }
