@@ -38,17 +38,41 @@ export const WhereGiven = () => ValidateIf((_, value) => value !== undefined);
 /** Checks run where there is a value: null is one of its own. */
 export const WhereNotNull = () => ValidateIf((_, value) => value != null);
 
+/**
+ * Control characters, line breaks, and what turns the direction of text: beside other text, a line that has one shows
+ * what is not there, as a name that reads like another's.
+ */
+const NOT_OF_A_LINE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u;
+
 /** Storable text, its length counted as PostgreSQL counts it, in code points: what passes here fits varchar(most). */
-export function IsText(least: number, most: number, message?: string): PropertyDecorator {
+export const IsText = (least: number, most: number, message?: string) =>
+  textRule(least, most, isStorable, 'null characters or lone surrogates', message);
+
+/** Text of one line, such as a name or a title, that others see among text of their own. */
+export const IsLine = (least: number, most: number, message?: string) =>
+  textRule(
+    least,
+    most,
+    (text) => isStorable(text) && !NOT_OF_A_LINE.test(text),
+    'control characters, line breaks, marks of direction or lone surrogates',
+    message,
+  );
+
+function textRule(
+  least: number,
+  most: number,
+  isGood: (text: string) => boolean,
+  without: string,
+  message: string | undefined,
+): PropertyDecorator {
   const length = least === 0 ? `at most ${most}` : `${least} to ${most}`;
   const fits = (text: string) => text.length <= 2 * most && [...text].length >= least && [...text].length <= most;
   return ValidateBy(
     {
       name: 'isText',
       validator: {
-        validate: (value) => typeof value === 'string' && isStorable(value) && fits(value),
-        defaultMessage: () =>
-          `$property must be text of ${length} characters, without null characters or lone surrogates`,
+        validate: (value) => typeof value === 'string' && isGood(value) && fits(value),
+        defaultMessage: () => `$property must be text of ${length} characters, without ${without}`,
       },
     },
     message === undefined ? undefined : { message },

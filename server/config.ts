@@ -7,6 +7,15 @@ import { withSecretFiles } from './lib/secret-files.ts';
 
 const port = (fallback: number) => whole(fallback, 0, 65535);
 
+/** As browsers send it. */
+const ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@]+$/i;
+const ORIGINS = 'must be own, *, or a list of origins such as https://app.example.com, comma-separated, without a path';
+
+/** Of a host, without its port. */
+const HOST_NAME = /^(?:[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])$/i;
+
+const listOf = (text: string) => text.split(',').map((part) => part.trim());
+
 /** An address, or a network of them, in either family. */
 const ADDRESS = /^[0-9a-f.:]+(\/\d{1,3})?$/i;
 
@@ -29,18 +38,26 @@ const postgresUrl = z
   .string()
   .refine(isDatabaseUrl, 'must be a URL such as postgres://user:password@host:5432/database');
 
-const urlList = z
-  .string()
-  .transform((text) => text.split(',').map((part) => part.trim()))
-  .pipe(z.array(postgresUrl).min(1));
+const urlList = z.string().transform(listOf).pipe(z.array(postgresUrl).min(1));
 
 const variables = z.object({
   PORT: port(3000),
   HOST: z.string().min(1).default('127.0.0.1'),
-  CORS_ORIGINS: z.string().default('*'),
+  CORS_ORIGINS: z
+    .string()
+    .refine((text) => text === '*' || text === 'own' || listOf(text).every((origin) => ORIGIN.test(origin)), ORIGINS)
+    .optional(),
+  ALLOWED_HOSTS: z
+    .string()
+    .transform(listOf)
+    .pipe(
+      z.array(z.string().regex(HOST_NAME, 'must list host names such as dev.example.com, comma-separated, no ports')),
+    )
+    .optional(),
+  HSTS_INCLUDE_SUBDOMAINS: z.enum(['on', 'off']).default('off'),
   TRUST_PROXY: z
     .string()
-    .transform((text) => text.split(',').map((part) => part.trim()))
+    .transform(listOf)
     .pipe(z.array(z.string().regex(ADDRESS, 'must list addresses or networks such as 10.0.0.0/8, comma-separated')))
     .optional(),
   ACCESS: z.enum(['open', 'protected']).optional(),
@@ -66,8 +83,15 @@ const variables = z.object({
   // Of one user or address. 0: no limit, which open mode has where they are left out.
   REQUESTS_PER_SECOND_MAX: limit(),
   SOCKETS_PER_ADDRESS_MAX: limit(),
+  CONNECTIONS_PER_ADDRESS_MAX: limit(),
   SUBSCRIPTIONS_PER_USER_MAX: limit(),
   SUBSCRIPTIONS_PER_ADDRESS_MAX: limit(),
+  // Left out: three quarters of the files that the process may have open.
+  CONNECTIONS_MAX: wholeText(1, 10_000_000).optional(),
+  HEADERS_TIMEOUT_MS: whole(10_000, 100, 3_600_000),
+  REQUEST_TIMEOUT_MS: whole(30_000, 100, 3_600_000),
+  RESPONSE_TIMEOUT_MS: whole(120_000, 100, 3_600_000),
+  KEEP_ALIVE_TIMEOUT_MS: whole(72_000, 100, 3_600_000),
   // Left out: the metrics are on PORT in open mode, and nowhere in protected mode.
   METRICS_PORT: wholeText(0, 65535).optional(),
   METRICS_HOST: z.string().min(1).default('127.0.0.1'),
@@ -80,6 +104,8 @@ const variables = z.object({
   PRIMARY_ADMIN_URL: postgresUrl.optional(),
   REPLICA_ADMIN_URLS: urlList.optional(),
   PRIMARY_REPLICATION_URL: postgresUrl.optional(),
+  NEW_REPLICA_URL: postgresUrl.optional(),
+  NEW_REPLICA_ADMIN_URL: postgresUrl.optional(),
   SUBSCRIPTIONS: z.enum(['made', 'awaited']).default('made'),
   REPLICA_SYNCHRONOUS_COMMIT: z.enum(['local', 'off']).default('local'),
   PRIMARY_POOLED_URL: postgresUrl.optional(),
@@ -152,13 +178,15 @@ export interface DatabaseConfig {
 }
 
 /** What depends on the mode where it is left out. */
-type ModeVariable = (typeof LIMITS)[number][0] | 'ACCESS' | 'INTROSPECTION';
+type ModeVariable = (typeof LIMITS)[number][0] | 'ACCESS' | 'INTROSPECTION' | 'CORS_ORIGINS';
 
 export type Config = Readonly<Omit<Variables, DatabaseVariable | ModeVariable>> & {
   readonly [Name in ModeVariable]: NonNullable<Variables[Name]>;
 } & {
   /** Undefined: the embedded pair. */
   readonly databases: DatabaseConfig | undefined;
+  /** Of a replica that is to be added. */
+  readonly newReplica: Readonly<Record<'url' | 'adminUrl', string | undefined>>;
 };
 
 type DatabaseVariable = Extract<keyof Variables, `${string}_URL` | `${string}_URLS` | `${string}DB_${'HOST' | 'PORT'}`>;
@@ -170,6 +198,8 @@ const SECRETS = [
   'PRIMARY_ADMIN_URL',
   'REPLICA_ADMIN_URLS',
   'PRIMARY_REPLICATION_URL',
+  'NEW_REPLICA_URL',
+  'NEW_REPLICA_ADMIN_URL',
   'PRIMARY_POOLED_URL',
   'PRIMARY_POOLED_READS_URL',
   'REPLICA_POOLED_URLS',
@@ -184,10 +214,13 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   const parsed = variables.safeParse(set);
   if (!parsed.success) throw new SetupError(parsed.error.issues.map((issue) => describe(issue, set)).join('\n'));
   const { SHUTDOWN_DRAIN_MS, SHUTDOWN_GRACE_MS, SLOT_WAL_WARN_BYTES, SLOT_WAL_MAX_BYTES } = parsed.data;
+  const { HEADERS_TIMEOUT_MS, REQUEST_TIMEOUT_MS, NEW_REPLICA_URL, NEW_REPLICA_ADMIN_URL } = parsed.data;
+  mustBeLess({ HEADERS_TIMEOUT_MS }, { REQUEST_TIMEOUT_MS });
   mustBeLess({ SHUTDOWN_DRAIN_MS }, { SHUTDOWN_GRACE_MS });
   mustBeLess({ SLOT_WAL_WARN_BYTES }, { SLOT_WAL_MAX_BYTES });
   const databases = readDatabases(parsed.data);
-  return Object.freeze({ ...parsed.data, ...readMode(parsed.data, databases !== undefined), databases });
+  const newReplica = { url: NEW_REPLICA_URL, adminUrl: NEW_REPLICA_ADMIN_URL };
+  return Object.freeze({ ...parsed.data, ...readMode(parsed.data, databases !== undefined), databases, newReplica });
 }
 
 function mustBeLess(less: Record<string, number>, more: Record<string, number>): void {
@@ -200,6 +233,7 @@ function mustBeLess(less: Record<string, number>, more: Record<string, number>):
 const LIMITS = [
   ['REQUESTS_PER_SECOND_MAX', 100],
   ['SOCKETS_PER_ADDRESS_MAX', 200],
+  ['CONNECTIONS_PER_ADDRESS_MAX', 200],
   ['SUBSCRIPTIONS_PER_USER_MAX', 200],
   ['SUBSCRIPTIONS_PER_ADDRESS_MAX', 1000],
 ] as const;
@@ -209,10 +243,16 @@ function readMode(v: Variables, hasDatabases: boolean): Pick<Config, ModeVariabl
   const isOpen = ACCESS === 'open';
   if (isOpen && !isLoopback(v.HOST)) throw new SetupError(openElsewhere(v.HOST));
   const limits = LIMITS.map(([name, most]) => [name, v[name] ?? (isOpen ? 0 : most)]);
-  return { ACCESS, INTROSPECTION: v.INTROSPECTION ?? (isOpen ? 'on' : 'off'), ...Object.fromEntries(limits) };
+  const INTROSPECTION = v.INTROSPECTION ?? (isOpen ? 'on' : 'off');
+  return {
+    ACCESS,
+    INTROSPECTION,
+    CORS_ORIGINS: v.CORS_ORIGINS ?? (isOpen ? 'own' : '*'),
+    ...Object.fromEntries(limits),
+  };
 }
 
-const isLoopback = (host: string) => /^(127(\.\d{1,3}){3}|::1|localhost)$/i.test(host);
+export const isLoopback = (host: string) => /^(127(\.\d{1,3}){3}|::1|localhost)$/i.test(host);
 
 const openElsewhere = (host: string) =>
   `ACCESS=open lets everybody read and write everything, so it listens on loopback alone, and HOST is ${host}: ` +

@@ -1,7 +1,8 @@
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import type { Config } from './config.ts';
+import { isLoopback, type Config } from './config.ts';
 import { createApp } from './http/app.ts';
+import type { EdgeOptions } from './http/edge/http-server.ts';
 import { Documents, type DocumentOptions } from './http/documents.ts';
 import { Executor } from './http/execution.ts';
 import { hidingNames } from './http/hidden-names.ts';
@@ -15,9 +16,11 @@ import { SetupError } from './lib/errors.ts';
 import type { Logger } from './lib/logger.ts';
 import type { Observer } from './lib/observer.ts';
 import type { Releasers } from './lib/releasers.ts';
+import { openFilesMost } from './lib/open-files.ts';
 import { projectRoot } from './lib/root.ts';
 import { Stopping } from './lib/stopping.ts';
 import type { Router } from './replication/router.ts';
+import type { ReplicationStatus } from './replication/status.ts';
 import type { Services } from './resolvers/context.ts';
 import { buildGraphQLSchema } from './resolvers/schema.ts';
 
@@ -57,8 +60,6 @@ export async function listenHttp(
   // It holds nothing that is to be released, and what nobody waits for any more may still run through it.
   await pipeline.apollo.start();
   const stopping = new Stopping(config.SHUTDOWN_GRACE_MS, config.SHUTDOWN_DRAIN_MS);
-  const corsOrigins =
-    config.CORS_ORIGINS === '*' ? ('*' as const) : config.CORS_ORIGINS.split(',').map((origin) => origin.trim());
   const app = await createApp({
     schema,
     pipeline,
@@ -74,12 +75,15 @@ export async function listenHttp(
     status: services.status,
     stopping,
     pages: join(projectRoot, 'dist', 'pages'),
+    edge: edgeOf(config),
+    allowedHosts: config.ALLOWED_HOSTS ?? (config.ACCESS === 'open' ? [] : undefined),
+    corsOrigins: originsOf(config.CORS_ORIGINS),
     trustProxy: config.TRUST_PROXY ?? [],
+    hstsSubdomains: config.HSTS_INCLUDE_SUBDOMAINS === 'on',
     observer,
     scrape,
     log,
     bodyLimitBytes: config.BODY_LIMIT_BYTES,
-    corsOrigins,
   });
   releasers.add('http', () => closeHttp(app, stopping));
   const port = await bind(app, { host: config.HOST, port: config.PORT }, ['HOST', 'PORT']);
@@ -88,9 +92,16 @@ export async function listenHttp(
 }
 
 /** Undefined: they are on the main port, or nowhere. */
-export async function listenMetrics(config: Config, scrape: Scrape, releasers: Releasers): Promise<number | undefined> {
+export async function listenMetrics(
+  config: Config,
+  scrape: Scrape,
+  status: ReplicationStatus,
+  releasers: Releasers,
+): Promise<number | undefined> {
   if (config.METRICS_PORT === undefined) return undefined;
-  const app = createMetricsApp(scrape);
+  // Elsewhere it is scraped by addresses; a page reaches it in a browser on this machine.
+  const allowedHosts = isLoopback(config.METRICS_HOST) ? (config.ALLOWED_HOSTS ?? []) : undefined;
+  const app = createMetricsApp({ scrape, status, edge: edgeOf(config), allowedHosts });
   releasers.add('metrics', () => app.close());
   return bind(app, { host: config.METRICS_HOST, port: config.METRICS_PORT }, ['METRICS_HOST', 'METRICS_PORT']);
 }
@@ -121,6 +132,23 @@ const limitsOf = (config: Config): LimitOptions => ({
   socketUnsentBytes: 2 * config.WS_BUFFER_BYTES,
   operationTimeoutMs: config.OPERATION_TIMEOUT_MS,
 });
+
+const edgeOf = (config: Config): EdgeOptions => ({
+  headersTimeoutMs: config.HEADERS_TIMEOUT_MS,
+  requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
+  responseTimeoutMs: config.RESPONSE_TIMEOUT_MS,
+  keepAliveTimeoutMs: config.KEEP_ALIVE_TIMEOUT_MS,
+  most: config.CONNECTIONS_MAX ?? Math.floor(openFilesMost() * CONNECTIONS_SHARE),
+  perNetwork: config.CONNECTIONS_PER_ADDRESS_MAX || Infinity,
+});
+
+/** The rest is for the databases, whose pools have bounds of their own, and for files. */
+const CONNECTIONS_SHARE = 0.75;
+
+function originsOf(text: string): '*' | string[] {
+  if (text === '*') return '*';
+  return text === 'own' ? [] : text.split(',').map((origin) => origin.trim());
+}
 
 /** `names` are the variables that say where. Returns the port, which may have been left to the system. */
 async function bind(

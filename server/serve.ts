@@ -135,7 +135,7 @@ async function build(
     pools: () => observation.pools,
     slotsTimeoutMs: config.REPLICA_LOOK_TIMEOUT_MS,
   });
-  const metricsPort = scrape && (await listenMetrics(config, scrape, releasers));
+  const metricsPort = scrape && (await listenMetrics(config, scrape, services.status, releasers));
   const onPort = config.METRICS_PORT === undefined ? scrape : undefined;
   const { host, port } = await listenHttp(
     { config, services, router, fanOut, observer: observation, scrape: onPort, log },

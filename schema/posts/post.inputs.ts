@@ -1,6 +1,6 @@
 import { Field, ID, InputType, registerEnumType } from 'type-graphql';
 import { OrderDirection } from '../page.type.ts';
-import { IsId, IsText, WhereGiven, WhereNotNull } from '../rules.ts';
+import { IsId, IsLine, IsText, WhereGiven, WhereNotNull } from '../rules.ts';
 
 @InputType({ description: 'title: 1 to 200 characters; body: up to 20,000' })
 export class CreatePostInput {
@@ -8,7 +8,7 @@ export class CreatePostInput {
   @Field(() => ID)
   authorId!: string;
 
-  @IsText(1, 200)
+  @IsLine(1, 200)
   @Field(() => String)
   title!: string;
 
@@ -20,7 +20,7 @@ export class CreatePostInput {
 @InputType({ description: 'What is left out stays. Null is refused' })
 export class UpdatePostInput {
   @WhereGiven()
-  @IsText(1, 200)
+  @IsLine(1, 200)
   @Field(() => String, { nullable: true })
   title?: string | null;
 

@@ -1,7 +1,7 @@
 import { IsBoolean, IsEmail, Length, Matches } from 'class-validator';
 import { Field, InputType, registerEnumType } from 'type-graphql';
 import { OrderDirection } from '../page.type.ts';
-import { IsText, WhereGiven, WhereNotNull } from '../rules.ts';
+import { IsLine, IsText, WhereGiven, WhereNotNull } from '../rules.ts';
 
 const USERNAME = /^[A-Za-z0-9_.-]{3,50}$/;
 const USERNAME_RULE = 'username must be 3 to 50 letters, digits, underscores, dots or hyphens';
@@ -17,7 +17,7 @@ export class CreateUserInput {
   username!: string;
 
   @IsEmail({}, { message: EMAIL_RULE })
-  @IsText(1, 254, EMAIL_RULE)
+  @IsLine(1, 254, EMAIL_RULE)
   @Field(() => String)
   email!: string;
 
@@ -26,12 +26,12 @@ export class CreateUserInput {
   password!: string;
 
   @WhereNotNull()
-  @IsText(0, 100)
+  @IsLine(0, 100)
   @Field(() => String, { nullable: true })
   firstName?: string | null;
 
   @WhereNotNull()
-  @IsText(0, 100)
+  @IsLine(0, 100)
   @Field(() => String, { nullable: true })
   lastName?: string | null;
 }
@@ -43,17 +43,17 @@ export class ReplaceUserInput {
   username!: string;
 
   @IsEmail({}, { message: EMAIL_RULE })
-  @IsText(1, 254, EMAIL_RULE)
+  @IsLine(1, 254, EMAIL_RULE)
   @Field(() => String)
   email!: string;
 
   @WhereNotNull()
-  @IsText(0, 100)
+  @IsLine(0, 100)
   @Field(() => String, { nullable: true })
   firstName?: string | null;
 
   @WhereNotNull()
-  @IsText(0, 100)
+  @IsLine(0, 100)
   @Field(() => String, { nullable: true })
   lastName?: string | null;
 
@@ -73,7 +73,7 @@ export class UpdateUserInput {
 
   @WhereGiven()
   @IsEmail({}, { message: EMAIL_RULE })
-  @IsText(1, 254, EMAIL_RULE)
+  @IsLine(1, 254, EMAIL_RULE)
   @Field(() => String, { nullable: true })
   email?: string | null;
 
@@ -83,12 +83,12 @@ export class UpdateUserInput {
   password?: string | null;
 
   @WhereNotNull()
-  @IsText(0, 100)
+  @IsLine(0, 100)
   @Field(() => String, { nullable: true })
   firstName?: string | null;
 
   @WhereNotNull()
-  @IsText(0, 100)
+  @IsLine(0, 100)
   @Field(() => String, { nullable: true })
   lastName?: string | null;
 

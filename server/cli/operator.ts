@@ -88,12 +88,15 @@ function addReplicas(program: Command, run: Run): void {
   const replica = program.command('replica').description('Add a replica, or drop one, on both sides.');
   replica
     .command('add')
-    .argument('<url>', 'as in REPLICA_URLS')
-    .description('Set a new replica up: returns when it holds everything, and says how to configure it.')
+    .argument('[url]', 'as in REPLICA_URLS; with a password in it better left out, and given as NEW_REPLICA_URL')
+    .description(
+      'Set a new replica up: returns when it holds everything, and says how to configure it. Its URL is taken from ' +
+        'NEW_REPLICA_URL, or from the file that NEW_REPLICA_URL_FILE names, where it is not given.',
+    )
     .addOption(json())
-    .option('--admin-url <url>', 'a login that may set it up, where that of the URL may not')
-    .addHelpText('after', help('$ npx readback replica add postgres://readback:…@replica-2:5432/app'))
-    .action((url: string, flags: AddFlags) => run((config) => addCommand(config, url, flags)));
+    .option('--admin-url <url>', 'a login that may set it up, where that of the URL may not, or NEW_REPLICA_ADMIN_URL')
+    .addHelpText('after', help('$ npx readback replica add   # with NEW_REPLICA_URL_FILE=/run/secrets/replica-2'))
+    .action((url: string | undefined, flags: AddFlags) => run((config) => addCommand(config, url, flags)));
   replica
     .command('drop')
     .argument('<replica>', 'its name (replica-2), its URL, or its slot')

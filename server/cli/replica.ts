@@ -1,5 +1,5 @@
 import type { Config, DatabaseConfig } from '../config.ts';
-import { describeUrl, isDatabaseUrl } from '../lib/database-url.ts';
+import { describeUrl, isDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { addReplica, planDrop } from '../operate/replicas.ts';
 import { withServers } from '../operate/servers.ts';
 import { operatedDatabases } from './databases.ts';
@@ -17,8 +17,14 @@ export interface DropFlags {
 }
 
 /** Returns when the new replica holds everything. */
-export async function addCommand(config: Config, url: string, { json, adminUrl = url }: AddFlags): Promise<boolean> {
-  for (const given of [url, adminUrl]) if (!isDatabaseUrl(given)) throw new UsageError(NO_URL);
+export async function addCommand(config: Config, given: string | undefined, flags: AddFlags): Promise<boolean> {
+  for (const argument of [given, flags.adminUrl]) warnOfPassword(argument, 'NEW_REPLICA_URL and NEW_REPLICA_ADMIN_URL');
+  const { json } = flags;
+  const url = given ?? config.newReplica.url;
+  if (url === undefined)
+    throw new UsageError(`Which replica? ${NO_URL} NEW_REPLICA_URL takes it, too, as does a file.`);
+  const adminUrl = flags.adminUrl ?? config.newReplica.adminUrl ?? url;
+  for (const each of [url, adminUrl]) if (!isDatabaseUrl(each)) throw new UsageError(NO_URL);
   const databases = operatedDatabases(config);
   await addReplica(databases, { url, adminUrl }, config, tell);
   const replicas = [...databases.replicas.map((replica) => replica.url), url].map(describeUrl);
@@ -30,6 +36,7 @@ export async function addCommand(config: Config, url: string, { json, adminUrl =
 
 /** False: it was not confirmed, and nothing was changed. */
 export async function dropCommand(config: Config, which: string, { json, yes }: DropFlags): Promise<boolean> {
+  warnOfPassword(which, 'its name or its slot');
   const databases = withUrl(operatedDatabases(config), which);
   const did = await withServers(databases, config, 'replica drop', async (servers) => {
     const { does, run } = await planDrop(servers, which, config);
@@ -41,6 +48,12 @@ export async function dropCommand(config: Config, which: string, { json, yes }: 
   if (json) printJson({ dropped: did });
   else print(`Done: ${did}\n${LEAVE}`);
   return true;
+}
+
+/** Others on the machine see the arguments of a process, and the shell keeps them. */
+function warnOfPassword(argument: string | undefined, instead: string): void {
+  if (argument === undefined || !isDatabaseUrl(argument) || parseDatabaseUrl(argument).password === '') return;
+  tell(`A password on the command line can be seen by others on this machine: give ${instead} instead.`);
 }
 
 const NO_URL = 'A replica is named by a URL such as postgres://user:password@host:5432/database.';

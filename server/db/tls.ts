@@ -8,11 +8,13 @@ export const TLS_PARAMETERS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'] as
 
 /**
  * What a URL says of TLS as the driver takes it, with libpq's meanings: `require` encrypts, `verify-ca` wants a
- * certificate of `sslrootcert`, `verify-full` one for this very host besides.
+ * certificate of `sslrootcert`, as does `require` where that is given; `verify-full` wants one for this very host besides.
  */
 export function readTls(parameters: URLSearchParams): Ssl | undefined {
   const given = Object.fromEntries(TLS_PARAMETERS.map((name) => [name, parameters.get(name) ?? undefined]));
   const { sslmode } = given;
+  if (given['sslrootcert'] === 'system' && sslmode !== undefined && sslmode !== 'verify-full')
+    throw new Error(`sslrootcert=system wants sslmode=verify-full, as anybody may have a certificate, got: ${sslmode}`);
   switch (sslmode) {
     case undefined:
       return undefined;
@@ -20,16 +22,25 @@ export function readTls(parameters: URLSearchParams): Ssl | undefined {
       return false;
     case 'allow':
     case 'prefer':
+      return unverified(sslmode, given);
     case 'require':
-      return given['sslcert'] === undefined ? sslmode : { ...files(given), rejectUnauthorized: false };
+      return given['sslrootcert'] === undefined ? unverified(sslmode, given) : ofAuthority(given);
     case 'verify-ca':
-      return { ...files(given), checkServerIdentity: () => undefined };
+      return ofAuthority(given);
     case 'verify-full':
       return files(given);
     default:
       throw new Error(`sslmode must be disable, allow, prefer, require, verify-ca or verify-full, got: ${sslmode}`);
   }
 }
+
+const unverified = (sslmode: 'allow' | 'prefer' | 'require', given: Parameters<typeof files>[0]): Ssl =>
+  given['sslcert'] === undefined ? sslmode : { ...files(given), rejectUnauthorized: false };
+
+const ofAuthority = (given: Parameters<typeof files>[0]): Ssl => ({
+  ...files(given),
+  checkServerIdentity: () => undefined,
+});
 
 /** Without sslrootcert, or with `system`: the authorities that Node knows. */
 function files({ sslrootcert, sslcert, sslkey }: Record<string, string | undefined>): ConnectionOptions {

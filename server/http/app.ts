@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http';
-import fastifyCors from '@fastify/cors';
-import proxyaddr from '@fastify/proxy-addr';
-import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import fastifyCors, { type FastifyCorsOptions } from '@fastify/cors';
+import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { GraphQLSchema } from 'graphql';
 import type { Access } from '../access/access.ts';
 import type { LiveSubscriptions } from '../access/live.ts';
+import { ClientError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Observer } from '../lib/observer.ts';
 import type { Stopping } from '../lib/stopping.ts';
@@ -12,9 +12,15 @@ import type { ReplicationStatus } from '../replication/status.ts';
 import type { Documents } from './documents.ts';
 import type { Executor } from './execution.ts';
 import type { FanOut } from './websocket/fan-out/fan-out.ts';
+import { addBodies, checkEncoding, readablePath } from './edge/bodies.ts';
+import { Connections } from './edge/connections.ts';
+import { Hosts } from './edge/hosts.ts';
+import { httpOptions, type EdgeOptions } from './edge/http-server.ts';
+import { Origins } from './edge/origins.ts';
+import { Proxies } from './edge/proxies.ts';
 import { addGraphQL } from './graphql.ts';
+import { addHealth, addProbes } from './health.ts';
 import type { Hide } from './hidden-names.ts';
-import { addHealth } from './health.ts';
 import type { Limits } from './limits/limits.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
 import { addMetrics, type Scrape } from './metrics.ts';
@@ -22,10 +28,13 @@ import type { Operations } from './operation.ts';
 import { addPages } from './pages.ts';
 import type { Pipeline } from './pipeline.ts';
 import { addRest, restErrorBody } from './rest.ts';
-import { DATA_HEADERS } from './security-headers.ts';
-import { attachWebsockets } from './websocket/websocket.ts';
+import { DATA_HEADERS, strictTransport } from './security-headers.ts';
+import { attachWebsockets, isWebsocket } from './websocket/websocket.ts';
 
 const GRAPHQL_PATH = '/graphql';
+
+/** For whoever starts and stops servers, and knows them by their addresses. */
+const PROBES = new Set(['/health/live', '/health/ready']);
 
 export interface AppOptions {
   schema: GraphQLSchema;
@@ -49,15 +58,29 @@ export interface AppOptions {
   scrape: Scrape | undefined;
   log: Logger;
   bodyLimitBytes: number;
-  /** Origins that browsers may call from; '*' for any. */
-  corsOrigins: '*' | string[];
+  edge: EdgeOptions;
+  /** Names that the server answers under beside those of the loopback; undefined: any. */
+  allowedHosts: readonly string[] | undefined;
+  /** Origins that browsers may call from beside the server's own; '*' for any. */
+  corsOrigins: '*' | readonly string[];
   /** Proxies whose word on where a request came from is taken: addresses and networks. */
   trustProxy: string[];
+  /** Whether browsers are told that subdomains take TLS alone, too. */
+  hstsSubdomains: boolean;
 }
 
 /** The HTTP server with everything on it, not yet listening. Closing it closes the websockets, too. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
+  const proxies = new Proxies(options.trustProxy);
+  const hosts = new Hosts(options.allowedHosts, proxies);
+  const origins = new Origins(options.corsOrigins, hosts);
   const app: FastifyInstance = fastify({
+    ...httpOptions(
+      options.edge,
+      (request) => isWebsocket(request, GRAPHQL_PATH),
+      () => connections,
+    ),
+    rewriteUrl: ({ url = '/' }) => readablePath(url),
     loggerInstance: options.log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimitBytes,
@@ -70,31 +93,43 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     // What comes on a connection that is still open is answered as ever.
     return503OnClosing: false,
   });
-  await app.register(fastifyCors, {
-    origin: options.corsOrigins,
-    exposedHeaders: 'readback-bookmark, x-request-id, link, location',
-    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-  });
+  const connections = new Connections(app.server, { ...options.edge, isProxy: (address) => proxies.has(address) });
   app.addHook('onRequest', (request, reply, done) => {
     void reply.headers(DATA_HEADERS).header('x-request-id', request.id);
+    if (request.protocol === 'https') void reply.headers(strictTransport(options.hstsSubdomains));
     done();
   });
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (!PROBES.has(request.routeOptions.url ?? '')) checkCaller(request.raw, hosts, origins);
+    done();
+  });
+  // Before the first route, which takes along the handler that it finds.
+  addErrors(app, options.log);
+  await addCors(app, origins);
+  app.addHook('onRequest', (request, reply, done) => {
+    const refusal = connections.refusalOf(request.raw.socket);
+    if (!refusal) return done(checkEncoding(request));
+    void reply.headers({ connection: 'close', 'retry-after': '1' });
+    return done(new ClientError('RATE_LIMITED', refusal));
+  });
+  addBodies(app);
   const { together } = options.observer;
   if (together) app.addHook('preHandler', (_request, _reply, done) => together(done));
   app.addHook('onSend', (_request, reply, _payload, done) => {
     if (options.stopping.hasBegun) void reply.header('connection', 'close');
     done();
   });
-  addErrors(app, options.log);
   addGraphQL(app, options.pipeline, options.operations, options.documents, options.trusted, GRAPHQL_PATH);
   addRest(app, options.pipeline, options.operations);
-  addHealth(app, options.status, () => options.stopping.hasBegun);
+  addHealth(app, options.status, options.access);
+  addProbes(app, options.status, () => options.stopping.hasBegun);
   if (options.scrape) addMetrics(app, options.scrape);
   addPages(app, options.pages);
   const closeWebsockets = attachWebsockets(app.server, {
     ...options,
-    path: GRAPHQL_PATH,
-    addressOf: addressReader(options.trustProxy),
+    addressOf: (request) => proxies.addressOf(request),
+    check: (request) => checkCaller(request, hosts, origins),
+    connections,
     maxPayloadBytes: options.bodyLimitBytes,
   });
   // The HTTP server waits for the sockets to end, and they for nothing else: both close at the same time.
@@ -104,10 +139,23 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   return app;
 }
 
-/** The same for websockets, which do not pass through fastify. */
-function addressReader(trusted: string[]): (request: IncomingMessage) => string {
-  const trust = proxyaddr.compile(trusted);
-  return (request) => proxyaddr(request, trust);
+/** The same for HTTP and websockets. @throws ClientError FORBIDDEN */
+function checkCaller(request: IncomingMessage, hosts: Hosts, origins: Origins): void {
+  hosts.check(request);
+  origins.check(request);
+}
+
+/** What other origins' pages may send, and read of the answers. */
+async function addCors(app: FastifyInstance, origins: Origins): Promise<void> {
+  const cors: FastifyCorsOptions = {
+    exposedHeaders: 'readback-bookmark, x-request-id, link, location',
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+  };
+  const delegator = (
+    { headers: { origin }, raw }: FastifyRequest,
+    done: (error: null, of: FastifyCorsOptions) => void,
+  ): void => done(null, { ...cors, origin: origin !== undefined && origins.allows(origin, raw) && origin });
+  await app.register(fastifyCors, origins.isAny ? { ...cors, origin: '*' } : { delegator });
 }
 
 /** Errors outside GraphQL answers, in the seed's shape. */
@@ -116,7 +164,7 @@ function addErrors(app: FastifyInstance, log: Logger): void {
     void reply.code(404);
     return {
       success: false,
-      message: `There is nothing at ${request.method} ${request.url.split('?')[0]}.`,
+      message: `There is nothing at ${request.method} ${request.originalUrl.split('?')[0]}.`,
       error: 'NOT_FOUND',
     };
   });

@@ -1,8 +1,9 @@
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { asClientError } from '../lib/errors.ts';
+import { clearedCookies } from './bookmark-cookies.ts';
+import { wishesOf } from './bookmark-headers.ts';
 import type { Documents } from './documents.ts';
-import { clearedCookies, wishesOf } from './bookmark-headers.ts';
 import type { Operation, Operations } from './operation.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
 import { atStatus, codeOf } from './masking.ts';
@@ -50,7 +51,7 @@ async function begin(
   } catch (error) {
     const client = asClientError(error);
     if (!client) throw error;
-    if (client.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookies(request.protocol === 'https'));
+    if (client.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookies(request));
     throw atStatus(client);
   }
 }

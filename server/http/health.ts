@@ -1,28 +1,46 @@
 import type { FastifyInstance } from 'fastify';
+import { bearerOf, type Access } from '../access/access.ts';
+import { mayAll } from '../access/viewer.ts';
+import { withinMs } from '../lib/within.ts';
 import type { ReplicationStatus } from '../replication/status.ts';
 
 type Status = ReturnType<ReplicationStatus['now']>;
 
-/** /health as the seed has it, with what is behind it; /health/live and /health/ready for whoever starts and stops servers. */
-export function addHealth(app: FastifyInstance, status: ReplicationStatus, isStopping: () => boolean): void {
-  app.get('/health', async (_, reply) => {
+/**
+ * /health as the seed has it: whether it is well, and what works. What is behind that has names, positions and reasons of
+ * the inside: it is for administrators, by their token, or for everybody where `access` is undefined or open.
+ */
+export function addHealth(app: FastifyInstance, status: ReplicationStatus, access: Access | undefined): void {
+  app.get('/health', async ({ headers }, reply) => {
     const now = status.now();
-    const verdict = judge(now);
-    void reply.code(verdict.status === 'unhealthy' ? 503 : 200).header('cache-control', 'no-store');
+    const isInFull = !access || (await isAdmin(access, headers.authorization));
+    const verdict = judge(now, isInFull);
+    void reply.code(verdict.status === 'unhealthy' ? 503 : 200).header('cache-control', 'private, no-store');
     return {
       ...verdict,
       timestamp: now.at,
       writes: now.primary.reachable,
       reads: canRead(now),
-      primary: now.primary,
-      replicas: now.replicas,
-      feed: now.feed,
+      ...(isInFull && { primary: now.primary, replicas: now.replicas, feed: now.feed }),
     };
   });
+}
+
+/** Whom a load balancer asks answers in time. */
+const TOKEN_MS = 1000;
+
+/** Whoever asks how the server is gets an answer, also with a token that is not good, or cannot be checked now. */
+async function isAdmin(access: Access, authorization: string | undefined): Promise<boolean> {
+  const token = access.isOpen ? undefined : bearerOf(authorization);
+  return withinMs(access.viewer(token), TOKEN_MS).then(mayAll, () => false);
+}
+
+/** /health/live and /health/ready, for whoever starts and stops servers. */
+export function addProbes(app: FastifyInstance, status: ReplicationStatus, isStopping: () => boolean): void {
   app.get('/health/live', async () => ({ status: 'live' }));
   app.get('/health/ready', async (_, reply) => {
     const reason = whyNotReady(status.now(), isStopping());
-    void reply.code(reason === undefined ? 200 : 503).header('cache-control', 'no-store');
+    void reply.code(reason === undefined ? 200 : 503);
     return reason === undefined ? { status: 'ready' } : { status: 'not ready', reason };
   });
 }
@@ -39,28 +57,52 @@ function whyNotReady(now: Status, isStopping: boolean): string | undefined {
   return undefined;
 }
 
-const STANDS = 'the change feed stands still (feed.reason says why): run readback doctor';
-
 const isWell = ({ state }: Status['replicas'][number]) => state === 'STREAMING';
 const canRead = ({ replicas }: Status) => replicas.some(({ state }) => !UNREADABLE.has(state));
 const UNREADABLE: ReadonlySet<string> = new Set(['DOWN', 'COPYING', 'LOST']);
 
-function judge(now: Status): { status: 'healthy' | 'degraded' | 'unhealthy'; message: string } {
+interface Verdict {
+  status: 'healthy' | 'degraded' | 'unhealthy';
+  message: string;
+}
+
+function judge(now: Status, isInFull: boolean): Verdict {
   const ill = now.replicas.filter((replica) => !isWell(replica));
-  const states = ill.map(({ name, state }) => `${name} is ${state.toLowerCase()}`).join(', ');
   if (!now.primary.reachable) {
     const reads = canRead(now) ? 'reads go on from the replicas' : 'no replica answers either';
     return { status: 'unhealthy', message: `The primary cannot be reached: nothing can be written, ${reads}` };
   }
   if (ill.length === now.replicas.length) {
+    const states = isInFull ? ` (${statesOf(ill)})` : '';
     return {
       status: 'unhealthy',
-      message: `No replica is well (${states}): writes go on, and reads fall back to the primary`,
+      message: `No replica is well${states}: writes go on, and reads fall back to the primary`,
     };
   }
-  if (ill.length > 0) return { status: 'degraded', message: `Reads and writes work, but ${states}` };
-  if (now.feed.phase === 'DEGRADED') return { status: 'degraded', message: `Reads and writes work, but ${STANDS}` };
-  const advice = now.replicas.flatMap(({ slot }) => slot?.advice ?? []);
-  if (advice.length > 0) return { status: 'degraded', message: `Reads and writes work, but: ${advice.join(' ')}` };
-  return { status: 'healthy', message: 'Both read and write databases are connected' };
+  const [fault] = faultsOf(now, ill);
+  if (!fault) return { status: 'healthy', message: 'Both read and write databases are connected' };
+  return { status: 'degraded', message: `Reads and writes work, but ${isInFull ? fault.inFull : fault.brief}` };
 }
+
+/** In words for whoever may know the inside, and for anybody. */
+function faultsOf(now: Status, ill: Status['replicas']): { inFull: string; brief: string }[] {
+  const stands = 'the change feed stands still';
+  const advice = now.replicas.flatMap(({ slot }) => slot?.advice ?? []);
+  return [
+    ...(ill.length > 0 ? [{ inFull: statesOf(ill), brief: 'a replica is not well' }] : []),
+    ...(now.feed.phase === 'DEGRADED'
+      ? [{ inFull: `${stands} (feed.reason says why): run readback doctor`, brief: stands }]
+      : []),
+    ...(advice.length > 0
+      ? [
+          {
+            inFull: `slots want attention: ${advice.join(' ')}`,
+            brief: 'a replica holds up what the primary would let go',
+          },
+        ]
+      : []),
+  ];
+}
+
+const statesOf = (ill: Status['replicas']) =>
+  ill.map(({ name, state }) => `${name} is ${state.toLowerCase()}`).join(', ');

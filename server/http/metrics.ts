@@ -1,4 +1,11 @@
 import fastify, { type FastifyInstance } from 'fastify';
+import type { ReplicationStatus } from '../replication/status.ts';
+import { Connections } from './edge/connections.ts';
+import { Hosts } from './edge/hosts.ts';
+import { httpOptions, type EdgeOptions } from './edge/http-server.ts';
+import { Proxies } from './edge/proxies.ts';
+import { addHealth } from './health.ts';
+import { restErrorBody } from './rest.ts';
 
 /** What Prometheus reads, and the media type that says so. */
 export interface Scrape {
@@ -15,9 +22,45 @@ export function addMetrics(app: FastifyInstance, { contentType, metrics }: Scrap
   );
 }
 
-/** A server for the metrics alone, on an address of its own. */
-export function createMetricsApp(scrape: Scrape): FastifyInstance {
-  const app = fastify({ forceCloseConnections: true });
+interface MetricsOptions {
+  scrape: Scrape;
+  status: ReplicationStatus;
+  edge: EdgeOptions;
+  /** Undefined: any. */
+  allowedHosts: readonly string[] | undefined;
+}
+
+/** Prometheus and a few who look: enough for them, and no more than the rest can spare. */
+const CONNECTIONS_MOST = 20;
+
+/** A server for what operators look at, on an address of its own: whoever reaches it sees all of it. */
+export function createMetricsApp({ scrape, status, edge, allowedHosts }: MetricsOptions): FastifyInstance {
+  const hosts = new Hosts(allowedHosts, new Proxies([]));
+  const app: FastifyInstance = fastify({
+    ...httpOptions(
+      edge,
+      () => false,
+      () => connections,
+    ),
+    forceCloseConnections: true,
+  });
+  const limits = { ...edge, most: CONNECTIONS_MOST, perNetwork: Infinity, isProxy: () => false };
+  const connections = new Connections(app.server, limits);
+  app.addHook('onRequest', (request, reply, done) => {
+    const refusal = connections.refusalOf(request.raw.socket);
+    if (refusal) void reply.header('connection', 'close').code(429).send({ message: refusal });
+    else done();
+  });
+  app.addHook('onRequest', (request, _reply, done) => {
+    hosts.check(request.raw);
+    done();
+  });
+  app.setErrorHandler<Error>(async (error, request, reply) => {
+    const body = restErrorBody(error, request, reply);
+    if (!body) throw error;
+    return body;
+  });
   addMetrics(app, scrape);
+  addHealth(app, status, undefined);
   return app;
 }

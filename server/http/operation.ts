@@ -14,6 +14,7 @@ import type { ReadDocument } from './documents.ts';
 import type { Failing } from './execution.ts';
 import type { Limits } from './limits/limits.ts';
 import type { Context, Services } from '../resolvers/context.ts';
+import { bookmarksIn, type Browser } from './bookmark-cookies.ts';
 import { codeOf } from './masking.ts';
 
 /** What a client says about one operation beside its document: headers, cookie, or websocket extensions. */
@@ -27,11 +28,11 @@ export interface Wishes {
   authorization?: string | undefined;
   /** Websocket: whose socket it is. */
   socket?: Pick<Context, 'viewer' | 'renewed'> | undefined;
-  /** The operation sees all of them. */
-  bookmarks?: readonly string[];
+  /** The operation sees all of them. Undefined: those of the browser. */
+  bookmarks?: readonly string[] | undefined;
   consistency?: string | undefined;
   /** HTTP only: the bookmark goes back as a cookie, too. */
-  browser?: { read: string | undefined; write: string | undefined; secure: boolean } | undefined;
+  browser?: Browser | undefined;
 }
 
 export interface Operation extends Context, Failing {
@@ -80,16 +81,23 @@ export class Operations {
   }
 
   async #admit(
-    { requestId, via, address, authorization, socket, bookmarks = [], consistency, browser }: Wishes,
+    { requestId, via, address, authorization, socket, bookmarks, consistency, browser }: Wishes,
     observer: OperationObserver,
   ): Promise<Operation> {
     const viewer = socket?.viewer ?? (await this.#viewer(authorization, address));
     await this.#limits.count(viewer, address);
     const level = parseLevel(consistency);
-    const positions = await readBookmarks(bookmarks, this.#services.primary, this.#router);
+    const positions = await this.#positionsOf(bookmarks, browser?.cookies);
     const position = positions.length > 0 ? positions.reduce(later) : null;
     const renewed = socket && ((of: Viewer) => socket.renewed?.(of));
     return { ...this.#make(requestId, level, position, observer), via, viewer, address, renewed, browser };
+  }
+
+  async #positionsOf(bookmarks: readonly string[] | undefined, cookies: Browser['cookies'] = {}): Promise<Lsn[]> {
+    const { primary } = this.#services;
+    if (bookmarks) return readBookmarks(bookmarks, primary, this.#router);
+    if (Object.keys(cookies).length === 0) return [];
+    return readBookmarks(bookmarksIn(cookies, await clusterOf(primary)), primary, this.#router);
   }
 
   /** Tokens that are not good count at the address that they come from. */
@@ -153,6 +161,11 @@ const MOST_BOOKMARKS = 10;
 async function readBookmarks(texts: readonly string[], primary: Primary, router: Router): Promise<Lsn[]> {
   if (texts.length > MOST_BOOKMARKS) throw badBookmark(`list is longer than ${MOST_BOOKMARKS}`);
   return Promise.all(texts.map((text) => readBookmark(text, primary, router)));
+}
+
+async function clusterOf(primary: Primary): Promise<bigint> {
+  if (!primary.history) await primary.flushedNow();
+  return primary.history!.cluster;
 }
 
 /** A position that the primary has not reached was never given out: nobody waits for it. */

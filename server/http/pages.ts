@@ -103,7 +103,7 @@ function send(request: FastifyRequest, reply: FastifyReply, shelf: Shelf, name: 
   const { bytes, tag } = shelf.take(encoding ? name + ENCODINGS[encoding] : name);
   void reply.headers({
     'cache-control': caching,
-    vary: 'accept-encoding',
+    vary: [reply.getHeader('vary'), 'accept-encoding'].filter(Boolean).join(', '),
     etag: tag,
   });
   if (request.headers['if-none-match'] === tag) return reply.code(304).send();

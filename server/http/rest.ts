@@ -10,7 +10,8 @@ import {
   UserListDocument,
 } from '../../schema/generated/operations.ts';
 import { badInput, notFound } from '../lib/errors.ts';
-import { clearedCookies, wishesOf } from './bookmark-headers.ts';
+import { clearedCookies } from './bookmark-cookies.ts';
+import { wishesOf } from './bookmark-headers.ts';
 import { abandonWith } from './graphql.ts';
 import { maskError } from './masking.ts';
 import type { Operations } from './operation.ts';
@@ -32,7 +33,7 @@ export function addRest(app: FastifyInstance, pipeline: Pipeline, operations: Op
       request,
       reply,
     );
-    if (users.pageInfo.hasNextPage) void reply.header('link', nextLink(request, limit, users.pageInfo.endCursor!));
+    if (users.pageInfo.hasNextPage) void reply.header('link', nextLink(limit, users.pageInfo.endCursor!));
     return { success: true, data: users.nodes.map(toRest), count: users.nodes.length };
   });
 
@@ -118,16 +119,17 @@ function parseLimit(text: string): number {
   throw badInput(`limit must be a whole number from 0 to 100, got: ${text.slice(0, 50)}`, 'limit');
 }
 
-function nextLink(request: FastifyRequest, limit: string | undefined, after: string): string {
+/** Relative, as the server knows its own name by what clients say it is. */
+function nextLink(limit: string | undefined, after: string): string {
   const query = new URLSearchParams({ ...(limit !== undefined && { limit }), after });
-  return `<${request.protocol}://${request.host}/api/users?${query.toString()}>; rel="next"`;
+  return `</api/users?${query.toString()}>; rel="next"`;
 }
 
 /** A client's error as the seed shapes it. Undefined: it is none, and the log's business. */
 export function restErrorBody(error: unknown, request: FastifyRequest, reply: FastifyReply) {
   const rest = error instanceof RestError ? error : fromClientError(error);
   if (!rest) return undefined;
-  if (rest.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookies(request.protocol === 'https'));
+  if (rest.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookies(request));
   void reply.code(rest.status);
   return {
     success: false,

@@ -20,14 +20,24 @@ export function encodeBookmark({ cluster, timeline }: Identity, lsn: Lsn): strin
  * @throws ClientError BAD_BOOKMARK where it is none of ours, or of another cluster or history.
  */
 export function decodeBookmark(text: string, history: History): Lsn {
-  const bytes = Buffer.from(text, 'base64url');
-  if (bytes.length !== BYTES || bytes.toString('base64url') !== text || bytes.readUInt8(0) !== VERSION) {
-    throw badBookmark('is not one that this server gave out');
-  }
+  const bytes = bytesOf(text);
+  if (!bytes) throw badBookmark('is not one that this server gave out');
   if (bytes.readBigUInt64BE(1) !== history.cluster) throw badBookmark('belongs to another database cluster');
   const lsn = bytes.readBigUInt64BE(13);
   if (isOf(history, bytes.readUInt32BE(9), lsn)) return lsn;
   throw badBookmark("is of a timeline that is not in the primary's history, or behind the end of one that is");
+}
+
+/** Undefined where the text is no bookmark. */
+export function clusterOf(text: string): bigint | undefined {
+  const bytes = bytesOf(text);
+  return bytes?.readBigUInt64BE(1);
+}
+
+function bytesOf(text: string): Buffer | undefined {
+  const bytes = Buffer.from(text, 'base64url');
+  const isOurs = bytes.length === BYTES && bytes.toString('base64url') === text && bytes.readUInt8(0) === VERSION;
+  return isOurs ? bytes : undefined;
 }
 
 export function badBookmark(what: string): ClientError {

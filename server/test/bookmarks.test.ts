@@ -110,8 +110,10 @@ describe('a bookmark that was never given out is refused at once', () => {
       const overHeader = await read({ 'readback-bookmark': bookmark });
       expect(overHeader).toMatchObject({ status: 400, errors: [{ extensions: { code: 'BAD_BOOKMARK' } }] });
       const rest = await server.rest('GET', '/api/users', undefined, { cookie: `readback-bookmark=${bookmark}` });
+      // Cookies know no ports: it may be of another installation on this host.
+      if (name === 'of another cluster') return expect(rest.status).toBe(200);
       expect(rest).toMatchObject({ status: 400, body: { error: 'BAD_BOOKMARK' } });
-      expect(rest.headers.get('set-cookie')).toContain('readback-bookmark=; Path=/; Max-Age=0');
+      return expect(rest.headers.get('set-cookie')).toContain('readback-bookmark=; Path=/; Max-Age=0');
     });
   }
 

@@ -115,6 +115,19 @@ test('called wrongly: 2', SLOW, async () => {
   });
 });
 
+test('a new replica is named by its URL, which is better not on the command line', SLOW, async () => {
+  const [nowhere, url] = [{ READBACK_DIR: join(dir, 'nothing') }, 'postgres://a:very-secret@127.0.0.1:1/x'];
+  const [nothing, given, inEnvironment] = await Promise.all([
+    readback(['replica', 'add'], nowhere),
+    readback(['replica', 'add', url], nowhere),
+    readback(['replica', 'add'], { ...nowhere, NEW_REPLICA_URL: url }),
+  ]);
+  expect(nothing).toMatchObject({ code: 2, err: expect.stringContaining('NEW_REPLICA_URL takes it, too') });
+  expect(given).toMatchObject({ code: 2, err: expect.stringContaining('A password on the command line can be seen') });
+  expect(inEnvironment).toMatchObject({ code: 2, err: expect.stringMatching(/^[^\n]*set PRIMARY_URL/) });
+  expect(JSON.stringify([given, inEnvironment])).not.toContain('very-secret');
+});
+
 test('every command has help with an example', SLOW, async () => {
   for (const command of ['status', 'doctor', 'verify', 'reset', 'replica add', 'replica drop']) {
     const { code, out } = await readback([...command.split(' '), '--help']);

@@ -20,6 +20,8 @@ export interface OwnProcess {
 export async function ownProcess(
   databases: DatabaseConfig,
   settings: Record<string, string> = {},
+  /** Files that it may have open. Left out: as many as this process. */
+  openFiles?: number,
 ): Promise<OwnProcess> {
   if ((await buildChanged()) !== 0) throw new Error('the build failed');
   const port = await freePort();
@@ -43,7 +45,9 @@ export async function ownProcess(
     pid: () => child!.pid!,
     kill: () => end('SIGKILL'),
     start: async () => {
-      child = spawn(process.execPath, [join(projectRoot, 'dist/readback/main.js'), 'serve'], {
+      const limit = openFiles === undefined ? '' : `ulimit -n ${openFiles} && `;
+      const call = [process.execPath, join(projectRoot, 'dist/readback/main.js'), 'serve'];
+      child = spawn('sh', ['-c', `${limit}exec "$0" "$@"`, ...call], {
         env: environment,
         stdio: ['ignore', 'pipe', 'inherit'],
       });

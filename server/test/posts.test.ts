@@ -137,6 +137,8 @@ describe('bad input gets its error, and writes nothing', () => {
     // A heart with its colour is two characters to PostgreSQL, and one to many who count.
     ['a title too long for the column', { title: '❤️'.repeat(101) }, 'BAD_USER_INPUT title'],
     ['a title with a null character', { title: 'a\0b' }, 'BAD_USER_INPUT title'],
+    ['a title that reads backwards', { title: 'a\u202Eb' }, 'BAD_USER_INPUT title'],
+    ['a title of two lines', { title: 'a\nb' }, 'BAD_USER_INPUT title'],
     ['a body too long', { body: 'x'.repeat(20_001) }, 'BAD_USER_INPUT body'],
     ['a body with half a character', { body: '\ud800' }, 'BAD_USER_INPUT body'],
     ['an unknown field', { publishedAt: '2026-01-01T00:00:00Z' }, 'BAD_USER_INPUT'],

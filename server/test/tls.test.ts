@@ -114,11 +114,13 @@ test('sslmode means what libpq means by it', async () => {
   expect(await attempt({ sslmode: 'verify-full', ...ca })).toBe(true);
   expect(await attempt({ sslmode: 'verify-ca', ...ca }, 'localhost')).toBe(true);
   expect(await attempt({ sslmode: 'verify-full', ...ca }, 'localhost')).toBe('ERR_TLS_CERT_ALTNAME_INVALID');
-  for (const sslmode of ['verify-ca', 'verify-full'])
+  expect(await attempt({ sslmode: 'require', ...ca }, 'localhost')).toBe(true);
+  for (const sslmode of ['require', 'verify-ca', 'verify-full'])
     expect(await attempt({ sslmode, ...stranger })).toMatch(/SIGNATURE|CERT|ISSUER/);
-  expect(() => connect('postgres://a@b/c?sslmode=yes', { max: 1, connectTimeoutMs: 1, applicationName: '' })).toThrow(
-    'sslmode must be',
-  );
+  const made = (query: string) =>
+    connect(`postgres://a@b/c?${query}`, { max: 1, connectTimeoutMs: 1, applicationName: '' });
+  expect(() => made('sslmode=yes')).toThrow('sslmode must be');
+  expect(() => made('sslmode=require&sslrootcert=system')).toThrow('wants sslmode=verify-full');
 });
 
 test('replication is encrypted and verified as the URL says', async () => {

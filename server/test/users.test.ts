@@ -108,11 +108,10 @@ test('two creates of one username at once: one succeeds, one is a CONFLICT that 
 
 describe('text comes back unchanged', () => {
   const texts = {
-    unicode: 'Zoë 🦜 日本語 \u202Eabc e\u0301',
+    unicode: 'Zoë 🦜 日本語 עברית abc e\u0301',
     'sql injection': `Robert'); drop table users; --`,
     markup: '<script>alert("x")</script>&amp;',
     'like and format': '100%_\\ ${x} %s {{x}} $1',
-    'control characters': 'tab\t new\nline \u0001 \u007f',
     quotes: `"'\`´`,
     json: '{"a": [1, null]} \\u0000 \\',
   };
@@ -149,6 +148,11 @@ describe('bad input gets its error, and writes nothing', () => {
     ['name too long', { firstName: 'x'.repeat(101) }, 'BAD_USER_INPUT firstName'],
     ['name with a null character', { lastName: 'a\0b' }, 'BAD_USER_INPUT lastName'],
     ['name with half a character', { firstName: 'a\ud800' }, 'BAD_USER_INPUT firstName'],
+    ['name that reads backwards', { firstName: 'Ada\u202Eecalevol' }, 'BAD_USER_INPUT firstName'],
+    ['name with a mark of direction', { lastName: '\u200FAda' }, 'BAD_USER_INPUT lastName'],
+    ['name of two lines', { lastName: 'Ada\nAdministrator' }, 'BAD_USER_INPUT lastName'],
+    ['name with a control character', { firstName: 'a\u0007b' }, 'BAD_USER_INPUT firstName'],
+    ['email that reads backwards', { email: 'ada\u202Eeda@example.com' }, 'BAD_USER_INPUT email'],
     ['an unknown field', { admin: true }, 'BAD_USER_INPUT'],
     ['a number for a name', { firstName: 5 }, 'BAD_USER_INPUT'],
     ['no username', { username: undefined }, 'BAD_USER_INPUT'],

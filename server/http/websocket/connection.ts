@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Logger } from '../../lib/logger.ts';
@@ -8,6 +9,8 @@ const TERMINATE_MS = 1000;
 const HELLO_MS = 3000;
 /** graphql-transport-ws has them. */
 const [NO_HELLO, BROKEN] = [4408, 4500];
+/** RFC 6455 has it, as for text frames, where it is `ws` that looks. */
+const NOT_UTF8 = 1007;
 
 interface Origin {
   address: string;
@@ -47,7 +50,7 @@ export class Connection {
     this.#log = log;
     this.address = address;
     this.#authorization = authorization;
-    this.#hello = setTimeout(() => this.close(NO_HELLO, 'Connection initialisation timeout'), HELLO_MS).unref();
+    this.#hello = setTimeout(() => this.end(NO_HELLO, 'Connection initialisation timeout'), HELLO_MS).unref();
   }
 
   /** The client has said hello. Returns the header of its request, which is held until then. */
@@ -92,9 +95,10 @@ export class Connection {
   /** The text of each message; a failure is the end of the connection. */
   onMessage(take: (text: string) => Promise<void>): void {
     this.#socket.on('ping', () => this.#holdOff());
-    this.#socket.on('message', (data) => {
+    this.#socket.on('message', (data, isBinary) => {
+      if (isBinary && !isUtf8(data as Buffer)) return this.end(NOT_UTF8, 'A message must be UTF-8');
       this.#holdOff();
-      void take(String(data as Buffer)).catch((error) => this.fail(error));
+      return void take(String(data as Buffer)).catch((error) => this.fail(error));
     });
   }
 
@@ -108,7 +112,7 @@ export class Connection {
   /** What its client sent, or its end, could not be handled. */
   fail(error: unknown): void {
     this.#log.error({ err: error }, 'a websocket is closed: what its client did could not be handled');
-    this.close(BROKEN, 'Internal server error');
+    this.end(BROKEN, 'Internal server error');
   }
 
   close(code?: number, reason?: string): void {

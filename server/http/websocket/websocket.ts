@@ -1,9 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { IncomingMessage, Server } from 'node:http';
-import type { Duplex } from 'node:stream';
 import { handleProtocols } from 'graphql-ws';
 import { WebSocketServer, type WebSocket } from 'ws';
+import { asClientError } from '../../lib/errors.ts';
 import { withinMs } from '../../lib/within.ts';
+import type { Connections } from '../edge/connections.ts';
+import { ignoreErrors, refuse, type Refusal } from '../edge/refusal.ts';
 import { SocketRoom } from '../limits/socket-room.ts';
 import { Connection } from './connection.ts';
 import { Conversation, type Handlers } from './conversation.ts';
@@ -14,13 +16,25 @@ import type { Stopping } from '../../lib/stopping.ts';
 interface WebsocketOptions extends SocketOptions {
   /** Where a socket comes from, as far as proxies are trusted. */
   addressOf: (request: IncomingMessage) => string;
-  path: string;
+  /** @throws ClientError FORBIDDEN where it is for another host, or a page of another origin asks. */
+  check: (request: IncomingMessage) => void;
+  connections: Connections;
   maxPayloadBytes: number;
   stopping: Stopping;
 }
 
+/** How long a client may take to answer a close frame. The types of `ws` lack it. */
+const CLOSING = { closeTimeout: 1000 };
+
 /** Clients of graphql-ws come back after it, as after 1001, and find another server, or this one again. */
 const SERVICE_RESTART = 1012;
+
+/** Clients ask for other upgrades, such as h2c, and take the answer as it comes: those are requests as any other. */
+export const isWebsocket = ({ method, headers, url, httpVersion }: IncomingMessage, path: string) =>
+  method === 'GET' &&
+  httpVersion === '1.1' &&
+  headers.upgrade?.toLowerCase() === 'websocket' &&
+  url?.split('?')[0] === path;
 
 /**
  * graphql-transport-ws on the HTTP server's port. Returns how to close it: queries and mutations that run are answered
@@ -28,17 +42,31 @@ const SERVICE_RESTART = 1012;
  */
 export function attachWebsockets(http: Server, options: WebsocketOptions): () => Promise<void> {
   const maxPayload = options.maxPayloadBytes;
-  const sockets = new WebSocketServer({ noServer: true, clientTracking: false, maxPayload, handleProtocols });
+  const sockets = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    maxPayload,
+    handleProtocols,
+    ...CLOSING,
+  });
   const served = handlers(options);
   const heartbeat = new Heartbeat();
   let isClosing = false;
   const { socketsPerAddress, socketUnsentBytes: unsentMost } = options.limits.options;
   const room = new SocketRoom(socketsPerAddress);
+  const whyNot = (request: IncomingMessage, address: string): Refusal | undefined => {
+    if (isClosing) return STOPPING;
+    const foreign = forbidden(() => options.check(request));
+    if (foreign) return foreign;
+    const full = options.connections.becomesWebsocket(request.socket);
+    if (full !== undefined) return { status: 429, code: 'RATE_LIMITED', message: full };
+    return room.take(address, request.socket) ? undefined : tooMany(socketsPerAddress);
+  };
   http.on('upgrade', (request, stream, head) => {
-    if (request.url?.split('?')[0] !== options.path) return refuse(stream, '404 Not Found');
-    if (isClosing) return refuse(stream, '503 Service Unavailable');
+    ignoreErrors(stream);
     const address = options.addressOf(request);
-    if (!room.take(address, stream)) return refuse(stream, '429 Too Many Requests');
+    const refusal = whyNot(request, address);
+    if (refusal) return refuse(stream, refusal);
     const origin = { address, authorization: request.headers.authorization, unsentMost, log: options.log };
     sockets.handleUpgrade(request, stream, head, (socket) =>
       accept(served, heartbeat, socket, new Connection(socket, stream, origin)),
@@ -53,8 +81,27 @@ export function attachWebsockets(http: Server, options: WebsocketOptions): () =>
   };
 }
 
-function refuse(stream: Duplex, status: string): void {
-  stream.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
+const STOPPING: Refusal = {
+  status: 503,
+  code: 'RATE_LIMITED',
+  message: 'The server is stopping: connect again, to another one.',
+};
+
+const tooMany = (most: number): Refusal => ({
+  status: 429,
+  code: 'RATE_LIMITED',
+  message: `There are ${most} websockets from your address, which is the most: close one first.`,
+});
+
+function forbidden(check: () => void): Refusal | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    const client = asClientError(error);
+    if (!client) throw error;
+    return { status: 403, code: client.code, message: client.message };
+  }
 }
 
 function accept(served: Handlers, heartbeat: Heartbeat, socket: WebSocket, connection: Connection): void {

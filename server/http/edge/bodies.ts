@@ -1,0 +1,40 @@
+import { isUtf8 } from 'node:buffer';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+
+/** JSON as it is sent: in UTF-8, whatever else is said of it, and not compressed. */
+export function addBodies(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.removeContentTypeParser('application/json');
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request: FastifyRequest, body: Buffer, done) => {
+    // Clients name the type with nothing to send, as with DELETE.
+    if (body.length === 0) return done(null, undefined);
+    if (!isUtf8(body)) return done(badRequest(400, NOT_UTF8), undefined);
+    return parse(request, body.toString(), done);
+  });
+}
+
+const badRequest = (statusCode: number, message: string) => Object.assign(new Error(message), { statusCode });
+
+const NOT_UTF8 = 'The body must be JSON in UTF-8, and some of its bytes are no UTF-8: encode it anew.';
+
+/** Undefined: the body is sent as it is. */
+export function checkEncoding({ headers }: FastifyRequest): Error | undefined {
+  const encoding = headers['content-encoding']?.trim().toLowerCase();
+  if (encoding === undefined || encoding === '' || encoding === 'identity') return undefined;
+  return badRequest(
+    415,
+    `A body is sent as it is, without content-encoding, and this one is ${encoding.slice(0, 50)}.`,
+  );
+}
+
+/** A percent sign that encodes nothing is taken as it stands: fastify answers such a path by itself, without any hook. */
+export function readablePath(url: string): string {
+  if (!url.includes('%')) return url;
+  const [path = ''] = url.split('?');
+  try {
+    decodeURIComponent(path);
+    return url;
+  } catch {
+    return path.replaceAll('%', '%25') + url.slice(path.length);
+  }
+}

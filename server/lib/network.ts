@@ -1,0 +1,38 @@
+import { isIPv6 } from 'node:net';
+
+/**
+ * Whom an address stands for where clients are counted. IPv6 is handed out by the /64 at least: whoever holds one has
+ * 2^64 addresses to come from. An IPv4 address stands for itself, also where a socket of both families reports it.
+ */
+export function networkOf(address: string): string {
+  const [bare = ''] = address.split('%');
+  if (!isIPv6(bare)) return address;
+  const groups = groupsOf(bare);
+  if (isMapped(groups)) return groups.slice(6).flatMap(bytesOf).join('.');
+  return `${groups
+    .slice(0, 4)
+    .map((group) => group.toString(16))
+    .join(':')}::/64`;
+}
+
+/** The eight groups of an address that is valid. */
+function groupsOf(address: string): number[] {
+  const [head = '', tail] = address.split('::').map(partOf);
+  if (tail === undefined) return numbers(head);
+  const [left, right] = [numbers(head), numbers(tail)];
+  return [...left, ...Array.from({ length: 8 - left.length - right.length }, () => 0), ...right];
+}
+
+/** Dotted bytes at the end are two groups. */
+const partOf = (part: string) =>
+  part.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, ...bytes: string[]) => {
+    const [a, b, c, d] = bytes.slice(0, 4).map(Number);
+    return `${(a! * 256 + b!).toString(16)}:${(c! * 256 + d!).toString(16)}`;
+  });
+
+const numbers = (part: string) => (part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16)));
+
+/** ::ffff:a.b.c.d */
+const isMapped = (groups: number[]) => groups[5] === 0xffff && groups.slice(0, 5).every((group) => group === 0);
+
+const bytesOf = (group: number) => [group >> 8, group & 255];
