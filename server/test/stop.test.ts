@@ -17,7 +17,7 @@ test('a server that has yet to find its place in the change feed is not ready, a
   const held = Promise.withResolvers<void>();
   const locked = Promise.withResolvers<void>();
   const lock = replica!.begin(async (sql) => {
-    await sql`lock table readback.log_state in access exclusive mode`;
+    await sql`lock table readback.change_log in access exclusive mode`;
     locked.resolve();
     await held.promise;
   });
