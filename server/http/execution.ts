@@ -8,6 +8,7 @@ import {
   type GraphQLSchema,
   type OperationDefinitionNode,
 } from 'graphql';
+import type { Loaders } from '../loaders/loaders.ts';
 import { Compiler, type Arguments, type CompiledRun } from './compiled.ts';
 
 /** Compiling costs as much as some tens of executions: what is sent once is not worth it. */
@@ -34,8 +35,9 @@ export class Executor {
     const result = run && (await run(args));
     if (result && !result.errors) return result;
     // Queries and events alone are compiled, which may be executed twice: what is wrong, the interpreter says.
-    if (run) known.untilCompiled = INTERPRETED_AFTER_ERROR;
-    return execute({ schema: this.#schema, ...args });
+    if (!run) return execute({ schema: this.#schema, ...args });
+    known.untilCompiled = INTERPRETED_AFTER_ERROR;
+    return execute({ schema: this.#schema, ...args, contextValue: afresh(args.contextValue as Repeatable) });
   }
 
   #find(operation: OperationDefinitionNode): Known {
@@ -51,6 +53,15 @@ export class Executor {
     return known.run;
   }
 }
+
+/** A context whose operation can be run again. */
+export interface Repeatable {
+  loaders: Loaders;
+  freshLoaders: () => Loaders;
+}
+
+/** What failed was kept, and would fail at once: of several that do, another one would be told. */
+const afresh = (context: Repeatable): Repeatable => ({ ...context, loaders: context.freshLoaders() });
 
 interface Known {
   /** Times that it is still interpreted. */

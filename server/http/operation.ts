@@ -11,7 +11,7 @@ import { Reads, type Level, type Report } from '../replication/reads.ts';
 import type { Router } from '../replication/router.ts';
 import { Deadline } from './limits/deadline.ts';
 import type { ReadDocument } from './documents.ts';
-import type { Failing } from './execution.ts';
+import type { Failing, Repeatable } from './execution.ts';
 import type { Limits } from './limits/limits.ts';
 import type { Context, Services } from '../resolvers/context.ts';
 import { bookmarksIn, type Browser } from './bookmark-cookies.ts';
@@ -35,7 +35,7 @@ export interface Wishes {
   browser?: Browser | undefined;
 }
 
-export interface Operation extends Context, Failing {
+export interface Operation extends Context, Failing, Repeatable {
   via: Via;
   /** Its document, once it was looked for. */
   read?: ReadDocument | undefined;
@@ -125,12 +125,14 @@ export class Operations {
     const { primary } = this.#services;
     const reads = new Reads(this.#router, primary, level, position, observer);
     const deadline = new Deadline(this.#limits.options.operationTimeoutMs);
+    const freshLoaders = () => new Loaders(reads, deadline.signal, observer);
     const token = (lsn: Lsn) => (primary.history ? encodeBookmark(primary.history, lsn) : '');
     return {
       requestId,
       observer,
       reads,
-      loaders: new Loaders(reads, deadline.signal, observer),
+      loaders: freshLoaders(),
+      freshLoaders,
       services: this.#services,
       bookmark: token,
       readBookmark: (text) => readBookmark(text, primary, this.#router),
