@@ -16,7 +16,7 @@ export class Proxies {
 
   /** Empty where the client is gone: a socket that was reset has no address any more. */
   addressOf(request: IncomingMessage): string {
-    return (proxyaddr(request, this.#trust) as string | undefined) ?? '';
+    return proxyaddr(request, this.#trust) ?? '';
   }
 
   /** What the proxy that connects says, where there is one: each appends its own. */
