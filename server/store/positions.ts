@@ -19,7 +19,7 @@ export interface Noted {
   lost: Lsn | null;
 }
 
-/** On a replica, as readback_reader. The origin is read first: what it says is there is in the lives read behind it. */
+/** On a replica, as readback_reader. The origin is read first: what it says is there is in the lives that are read after it. */
 export async function proofOf(replica: Sql, positions: readonly Lsn[]): Promise<Proof> {
   const list = `{${positions.map(formatLsn).join()}}`;
   const [row] = await replica<[Omit<Proof, 'logId'> & { logId: string }]>`
