@@ -1,11 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import type { Sql } from '../db/connect.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { Hasher } from '../lib/password.ts';
 import { credentials, credentialsOf, type Credentials } from '../store/access.ts';
+import type { SigningKeys } from './keys.ts';
+import type { Renewals } from './renewals.ts';
 import type { Sessions } from './sessions.ts';
 import type { Throttle } from './throttle.ts';
-import type { Claims, Tokens } from './tokens.ts';
-import type { Viewer } from './viewer.ts';
+import { refused, type Tokens } from './tokens.ts';
+import type { Claims, SignedIn, Viewer } from './viewer.ts';
 
 export interface AccessOptions {
   isOpen: boolean;
@@ -14,7 +17,9 @@ export interface AccessOptions {
   /** What was asked of it, in time. @throws ClientError PRIMARY_UNAVAILABLE */
   answer: <T>(work: Promise<T>) => Promise<T>;
   hasher: Hasher;
+  keys: SigningKeys;
   tokens: Tokens;
+  renewals: Renewals;
   sessions: Sessions;
   throttle: Throttle;
 }
@@ -40,7 +45,7 @@ export class Access {
     return this.#options.isOpen;
   }
 
-  /** @throws ClientError UNAUTHENTICATED for a token that is not good; in open mode it counts as none. */
+  /** @throws ClientError UNAUTHENTICATED for a token that is not good, Renewed among them; in open mode it counts as none. */
   async viewer(token: string | undefined): Promise<Viewer> {
     const { isOpen, tokens, sessions } = this.#options;
     if (token === undefined) return { isOpen, user: null };
@@ -77,9 +82,23 @@ export class Access {
     return this.#issue(user, Date.now());
   }
 
-  async renew({ user }: Viewer, seen: bigint): Promise<Issued> {
-    const { id, isAdmin, version, signedInAtMs } = user!;
-    return this.#issue({ id, isAdmin, tokenVersion: version, seen }, signedInAtMs);
+  /**
+   * The successor of the token that somebody has: the same one each time, for 10 s.
+   * @throws ClientError UNAUTHENTICATED where it has had one for longer, which ends the session, or was ended.
+   */
+  async renew({ isAdmin, ...claims }: SignedIn, seen: bigint): Promise<Issued> {
+    const { keys, renewals, tokens } = this.#options;
+    const expiresAtMs = tokens.expiryOf(claims.signedInAtMs);
+    const made = await renewals.renew(claims, { keyId: (await keys.current()).id, seen, expiresAtMs });
+    const secret = await keys.byId(made.keyId);
+    if (!secret) throw refused('is none of this server, or older than its keys');
+    const successor = { ...claims, seen: made.seen, expiresAtMs: made.expiresAtMs, generation: claims.generation + 1 };
+    return { token: await tokens.sign(successor, { id: made.keyId, secret }), claims: successor, isAdmin };
+  }
+
+  /** Who is about to write. @throws ClientError UNAUTHENTICATED, or PRIMARY_UNAVAILABLE where nobody knows. */
+  async confirm({ isOpen, user }: Viewer): Promise<void> {
+    if (!isOpen && user) await this.sessions.confirm(user);
   }
 
   async #check(found: Promise<Credentials | undefined>, password: string): Promise<Credentials | undefined> {
@@ -93,9 +112,11 @@ export class Access {
     { id, isAdmin, tokenVersion, seen }: Pick<Credentials, 'id' | 'isAdmin' | 'tokenVersion' | 'seen'>,
     signedInAtMs: number,
   ): Promise<Issued> {
-    const claims = { id, version: tokenVersion, seen, signedInAtMs };
-    const { token, expiresAtMs } = await this.#options.tokens.issue(claims);
-    return { token, claims: { ...claims, expiresAtMs }, isAdmin };
+    const { keys, tokens } = this.#options;
+    const session = { session: randomUUID(), generation: 0 };
+    const expiresAtMs = tokens.expiryOf(signedInAtMs);
+    const claims = { id, version: tokenVersion, seen, signedInAtMs, expiresAtMs, ...session };
+    return { token: await tokens.sign(claims, await keys.current()), claims, isAdmin };
   }
 }
 

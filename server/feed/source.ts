@@ -14,6 +14,8 @@ export interface FeedSource {
   replay: Sql;
   /** `growing`: it applies what the primary writes; `standing`: it can be read, but nothing new arrives now. */
   fitness: () => 'growing' | 'standing' | 'away';
+  /** How old what it has applied is; null where the primary is not known. */
+  lagMs: () => number | null;
   /** How many of these connections have closed so far. */
   losses: () => number;
   /** The end of a transaction that can be read, with everything before it; null: not known. */

@@ -1,4 +1,5 @@
 import { bearerOf } from '../access/access.ts';
+import { Renewed } from '../access/tokens.ts';
 import type { Viewer } from '../access/viewer.ts';
 import { decodeCursor, encodeCursor } from '../feed/cursor.ts';
 import { badInput } from '../lib/errors.ts';
@@ -25,7 +26,7 @@ export interface Wishes {
   /** HTTP: the header that may hold a token. */
   authorization?: string | undefined;
   /** Websocket: whose socket it is. */
-  socket?: Pick<Context, 'viewer' | 'renewed'> | undefined;
+  socket?: (Pick<Context, 'renewed'> & { admitted: () => Promise<Viewer> }) | undefined;
   /** The operation sees all of them. */
   bookmarks?: readonly string[];
   consistency?: string | undefined;
@@ -79,7 +80,7 @@ export class Operations {
     { requestId, address, authorization, socket, bookmarks = [], consistency, browser }: Wishes,
     observer: OperationObserver,
   ): Promise<Operation> {
-    const viewer = socket?.viewer ?? (await this.#viewer(authorization, address));
+    const viewer = await (socket ? socket.admitted() : this.#viewer(authorization, address));
     await this.#limits.count(viewer, address);
     const level = parseLevel(consistency);
     const positions = await readBookmarks(bookmarks, this.#services.primary, this.#router);
@@ -88,12 +89,13 @@ export class Operations {
     return { ...this.#make(requestId, level, position, observer), viewer, address, renewed, browser };
   }
 
-  /** Tokens that are not good count at the address that they come from. */
+  /** Tokens that are not good count at the address that they come from. One that was renewed may be renewed once more. */
   async #viewer(authorization: string | undefined, address: string): Promise<Viewer> {
     const { access } = this.#services;
     try {
       return await access.viewer(bearerOf(authorization));
     } catch (error) {
+      if (error instanceof Renewed) return { isOpen: false, user: null, renewed: error.user };
       await this.#limits.count({ isOpen: access.isOpen, user: null }, address);
       throw error;
     }

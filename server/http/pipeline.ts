@@ -3,7 +3,15 @@ import {
   ApolloServerPluginCacheControlDisabled,
   ApolloServerPluginLandingPageDisabled,
 } from '@apollo/server/plugin/disabled';
-import { GraphQLError, type ExecutionResult, type FormattedExecutionResult, type GraphQLSchema } from 'graphql';
+import {
+  GraphQLError,
+  Kind,
+  type ExecutionResult,
+  type FormattedExecutionResult,
+  type GraphQLSchema,
+  type OperationDefinitionNode,
+} from 'graphql';
+import { Renewed } from '../access/tokens.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Observer } from '../lib/observer.ts';
 import type { Report } from '../replication/reads.ts';
@@ -97,6 +105,7 @@ export class Pipeline {
     if (operation.operation === 'subscription') return null;
     contextValue.begun();
     try {
+      admit(contextValue, operation);
       this.#limits.check(document, operation, variables ?? {});
     } catch {
       return null;
@@ -125,8 +134,9 @@ function limiting(limits: Limits): ApolloServerPlugin<Operation> {
     requestDidStart: async ({ contextValue }) => {
       contextValue.begun();
       return {
-        didResolveOperation: async ({ document, operation, request }) => {
+        didResolveOperation: async ({ document, operation, request, contextValue: context }) => {
           try {
+            if (operation) admit(context, operation);
             if (operation) limits.check(document, operation, request.variables ?? {});
           } catch (error) {
             throw atStatus(error);
@@ -135,6 +145,13 @@ function limiting(limits: Limits): ApolloServerPlugin<Operation> {
       };
     },
   };
+}
+
+/** A token that was renewed too long ago is good for one operation alone. @throws ClientError UNAUTHENTICATED */
+function admit({ viewer }: Operation, { selectionSet: { selections } }: OperationDefinitionNode): void {
+  if (!viewer.renewed) return;
+  const renews = selections.every((field) => field.kind === Kind.FIELD && field.name.value === 'renewToken');
+  if (!renews) throw new Renewed(viewer.renewed);
 }
 
 /** Tells the client where its operation was answered, logs what the client is not told, and lets the place go. */

@@ -10,6 +10,9 @@ import { parseId } from './ids.ts';
 
 type WithRows<Row extends { id: string }> = Pick<Table<Row, never, never, never>, 'name' | 'one' | 'byIds'>;
 
+/** Whose rows say which tokens are good. */
+const USERS = 'users';
+
 export interface Written<Row> {
   /** The written row, as the statement returned it; undefined where there was none to write. */
   row: Row | undefined;
@@ -24,6 +27,7 @@ export async function write<Row extends object>(
   confirm: Confirmed['level'],
   statement: (sql: Sql) => Statement<Row>,
 ): Promise<Written<Row>> {
+  await context.services.access.confirm(context.viewer);
   const { rows, lsn } = await context.services.primary.write(statement);
   context.reads.wrote(lsn);
   context.loaders.forget();
@@ -45,6 +49,7 @@ export async function writeOne<Row extends { id: string }>(
   const key = parseId(id);
   await assertMayWrite(context, table, key);
   const written = await write(context, confirm, (sql) => statement(sql, key));
+  if (table.name === USERS) context.services.access.sessions.changed(key, written.lsn);
   if (!written.row) throw notFound(table.one, key);
   return written;
 }

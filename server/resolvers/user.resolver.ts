@@ -91,6 +91,9 @@ const justCreated = (id: string): Viewer['user'] => ({
   id,
   isAdmin: false,
   version: 0,
+  seen: 0n,
+  session: '',
+  generation: 0,
   signedInAtMs: Date.now(),
   expiresAtMs: Date.now(),
 });
