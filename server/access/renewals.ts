@@ -94,7 +94,10 @@ export class Renewals {
 
   readonly #poll = shared(async (): Promise<void> => {
     const atMs = performance.now();
-    const rows = await withinMs(endedTokens(this.#primary.reader, atMs - this.#polledAtMs + OVERLAP_MS), POLL_TIMEOUT_MS);
+    const rows = await withinMs(
+      endedTokens(this.#primary.reader, atMs - this.#polledAtMs + OVERLAP_MS),
+      POLL_TIMEOUT_MS,
+    );
     for (const row of rows) this.#note(row);
     this.#polledAtMs = atMs;
     this.#tellDue();

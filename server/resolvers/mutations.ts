@@ -1,7 +1,7 @@
 import type { Sql, Statement } from '../db/connect.ts';
 import { assertOwns, visible } from '../access/rights.ts';
 import { mayAll } from '../access/viewer.ts';
-import { badInput, notFound } from '../lib/errors.ts';
+import { badInput, notFound, nothingHas } from '../lib/errors.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import type { Confirmed } from '../replication/confirm.ts';
 import type { Table } from '../store/table.ts';
@@ -66,6 +66,25 @@ async function assertMayWrite<Row extends { id: string }>(
   const row = visible(viewer, table.name, rows[0] ?? null);
   if (!row) throw notFound(table.one, id);
   assertOwns(viewer, table.name, row);
+}
+
+/** Tables, by the fields that have the ids of their rows. */
+export type Parents = Readonly<Record<string, Pick<Table<{ id: string }, never, never, never>, 'name' | 'byIds'>>>;
+
+/** @throws ClientError NOT_FOUND for a parent that the viewer does not see, as for one that is not there. */
+export async function assertSeesParents(
+  { viewer, services }: Context,
+  parents: Parents,
+  values: object,
+): Promise<void> {
+  if (mayAll(viewer)) return;
+  const { primary } = services;
+  for (const [field, table] of Object.entries(parents)) {
+    const id = (values as Record<string, string | null | undefined>)[field];
+    if (id == null) continue;
+    const { rows } = await primary.answer(table.byIds(primary.reader, [id]));
+    if (!visible(viewer, table.name, rows[0] ?? null)) throw nothingHas(field);
+  }
 }
 
 /** The fields of an update that the client gave. @throws ClientError BAD_USER_INPUT where there are none. */

@@ -34,11 +34,12 @@ export class UserResolver extends rowResolver({
     order: UserOrder | null | undefined,
     @Arg('filter', () => UserFilter, { nullable: true }) filter: UserFilter | null | undefined,
     @Args(() => PageArgs) page: PageArgs,
-    @Ctx() { viewer, loaders }: Context,
+    @Ctx() context: Context,
   ): Promise<Connection<UserRow>> {
+    const { viewer } = context;
     assertMayFilter(viewer, users.name, filter ?? {});
     const scope = { ...filter, ...(!mayAll(viewer) && { withoutEmail: true }) };
-    return connect(loaders, allUsers, scope, page, order ?? NEWEST_FIRST);
+    return connect(context, allUsers, scope, page, order ?? NEWEST_FIRST);
   }
 
   @Mutation(() => UserPayload)

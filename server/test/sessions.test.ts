@@ -31,12 +31,14 @@ const codeOf = ({ payload, type }: any) =>
   (type === 'error' ? payload[0] : payload.errors?.[0])?.extensions.code ?? 'ok';
 
 describe('while replication stands still', () => {
-  const update = (id: string, input: string) => `mutation { updateUser(id: "${id}", input: { ${input} }) { bookmark } }`;
+  const update = (id: string, input: string) =>
+    `mutation { updateUser(id: "${id}", input: { ${input} }) { bookmark } }`;
   const endings: Record<string, (user: Person) => Promise<unknown>> = {
     'by an administrator': ({ id }) => server.query(update(id, 'isActive: false'), {}, admin.headers),
     'by another password': (user) =>
       server.query(ChangePasswordDocument, { current: PASSWORD, new: 'another horse' }, user.headers),
-    'by their deletion': ({ id }) => server.query(`mutation { deleteUser(id: "${id}") { bookmark } }`, {}, admin.headers),
+    'by their deletion': ({ id }) =>
+      server.query(`mutation { deleteUser(id: "${id}") { bookmark } }`, {}, admin.headers),
     'in SQL': ({ id }) => server.databases.primary`update users set is_active = false where id = ${id}`,
     'on another server': ({ id }) => second.query(update(id, 'isActive: false'), {}, admin.headers),
   };
@@ -73,7 +75,8 @@ describe('a token is renewed once', () => {
     const { data, errors } = await from.query(RenewTokenDocument, {}, bearer(token));
     return errors[0]?.extensions.code ?? data.renewToken.token;
   };
-  const session = (token: string) => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()).sid as string;
+  const session = (token: string) =>
+    JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()).sid as string;
   /** As if the renewals of its session had been some seconds earlier. */
   const age = (token: string) =>
     server.databases.primary`
