@@ -177,6 +177,7 @@ function createAccess(
     throttle: new Throttle({
       failuresPerAccount: config.SIGN_IN_FAILURES_MAX,
       failuresPerAddress: config.SIGN_IN_FAILURES_PER_ADDRESS_MAX,
+      signUpsPerAddress: config.SIGN_UPS_PER_ADDRESS_MAX,
       windowMs: config.SIGN_IN_WINDOW_MS,
     }),
   });

@@ -2,13 +2,13 @@ import { randomUUID } from 'node:crypto';
 import type { Sql } from '../db/connect.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { Hasher } from '../lib/password.ts';
-import { credentials, credentialsOf, type Credentials } from '../store/access.ts';
+import { credentials, credentialsOf, type Credentials, type Found } from '../store/access.ts';
 import type { SigningKeys } from './keys.ts';
 import type { Renewals } from './renewals.ts';
 import type { Sessions } from './sessions.ts';
 import type { Throttle } from './throttle.ts';
 import { refused, type Tokens } from './tokens.ts';
-import type { Claims, SignedIn, Viewer } from './viewer.ts';
+import { mayAll, type Claims, type SignedIn, type Viewer } from './viewer.ts';
 
 export interface AccessOptions {
   isOpen: boolean;
@@ -62,17 +62,14 @@ export class Access {
    * @throws ClientError UNAUTHENTICATED, or RATE_LIMITED after too many wrong ones.
    */
   async signIn(login: string, password: string, address: string): Promise<Issued> {
-    const { writer, throttle } = this.#options;
-    const attempt = () => this.#check(credentials(writer, login), password);
-    const user = await throttle.attempt(login.toLowerCase(), address, attempt);
+    const user = await this.#guess(credentials(this.#options.writer, login), password, address);
     if (!user) throw new ClientError('UNAUTHENTICATED', 'There is no such user, or the password is another one.');
     return this.#issue(user, Date.now());
   }
 
   /** Their row, where the password is theirs: counted like a sign-in. @throws ClientError FORBIDDEN, or RATE_LIMITED. */
   async confirmPassword(id: string, password: string, address: string): Promise<Credentials> {
-    const { writer, throttle } = this.#options;
-    const user = await throttle.attempt(id, address, () => this.#check(credentialsOf(writer, id), password));
+    const user = await this.#guess(credentialsOf(this.#options.writer, id), password, address);
     if (!user) throw new ClientError('FORBIDDEN', 'The present password is another one.', { field: 'current' });
     return user;
   }
@@ -101,11 +98,24 @@ export class Access {
     if (!isOpen && user) await this.sessions.confirm(user);
   }
 
-  async #check(found: Promise<Credentials | undefined>, password: string): Promise<Credentials | undefined> {
-    const { answer, hasher } = this.#options;
-    const user = await answer(found);
-    const isRight = await hasher.verify(user?.passwordHash, password);
-    return user && isRight && user.isActive ? user : undefined;
+  /** Whoever signs up learns what names are taken. @throws ClientError RATE_LIMITED */
+  async countSignUp(viewer: Viewer, address: string): Promise<void> {
+    if (!mayAll(viewer)) await this.#options.throttle.signUp(address);
+  }
+
+  /** And so does who takes another name: as often. */
+  naming<T>(viewer: Viewer, address: string, work: () => Promise<T>): Promise<T> {
+    return mayAll(viewer) ? work() : this.#options.throttle.asking(address, work);
+  }
+
+  async #guess(asked: Promise<Found>, password: string, address: string): Promise<Credentials | undefined> {
+    const { answer, hasher, throttle } = this.#options;
+    const { account, user } = await answer(asked);
+    const check = async () => {
+      const isRight = await hasher.verify(user?.passwordHash, password);
+      return user && isRight && user.isActive ? user : undefined;
+    };
+    return throttle.attempt(address, { account, check });
   }
 
   async #issue(

@@ -1,7 +1,7 @@
 import { bearerOf } from '../access/access.ts';
 import { Renewed } from '../access/tokens.ts';
 import type { Viewer } from '../access/viewer.ts';
-import { decodeCursor, encodeCursor } from '../feed/cursor.ts';
+import { badCursor, decodeCursor, encodeCursor, type FeedCursor } from '../feed/cursor.ts';
 import { badInput } from '../lib/errors.ts';
 import { Loaders } from '../loaders/loaders.ts';
 import { badBookmark, decodeBookmark, encodeBookmark } from '../replication/bookmark.ts';
@@ -125,7 +125,7 @@ export class Operations {
       bookmark: token,
       readBookmark: (text) => readBookmark(text, primary, this.#router),
       cursor: (place, isPartial = false) => encodeCursor({ ...place, ...(primary.history ?? UNKNOWN), isPartial }),
-      readCursor: (text) => decodeCursor(text, primary.history),
+      readCursor: (text) => readCursor(text, primary, this.#router),
       report: () => ({
         ...reads.report,
         ...(reads.position !== null && primary.history && { bookmark: token(reads.position) }),
@@ -157,8 +157,22 @@ async function readBookmarks(texts: readonly string[], primary: Primary, router:
 async function readBookmark(text: string, primary: Primary, router: Router): Promise<Lsn> {
   if (!primary.history) await primary.flushedNow();
   const lsn = decodeBookmark(text, primary.history!);
-  const known = primary.clock.latest;
-  const isKnown = (known !== null && lsn <= known) || router.isApplied(lsn);
-  if (!isKnown && lsn > (await primary.flushedNow())) throw badBookmark("is beyond the end of the primary's log");
+  if (!isReached(lsn, primary, router) && lsn > (await primary.flushedNow()))
+    throw badBookmark("is beyond the end of the primary's log");
   return lsn;
+}
+
+/** As far as this server knows: another one may have given out what this one has yet to hear of. */
+const isReached = (lsn: Lsn, { clock: { latest } }: Primary, router: Router) =>
+  (latest !== null && lsn <= latest) || router.isApplied(lsn);
+
+/** With the primary away nobody knows: the subscription waits, as it would for a replica. */
+async function readCursor(text: string, primary: Primary, router: Router): Promise<FeedCursor> {
+  const cursor = decodeCursor(text, primary.history);
+  if (isReached(cursor.lsn, primary, router)) return cursor;
+  const flushed = await primary.flushedNow().catch(() => null);
+  if (flushed !== null && cursor.lsn > flushed && !router.isApplied(cursor.lsn))
+    throw badCursor("is beyond the end of the primary's log");
+  // The look may have found out which timelines there are.
+  return decodeCursor(text, primary.history);
 }

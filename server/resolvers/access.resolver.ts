@@ -1,8 +1,7 @@
 import { Args, ArgsType, Ctx, Field, FieldResolver, Mutation, Query, Resolver, Root } from 'type-graphql';
-import { Length } from 'class-validator';
 import { ChangePasswordPayload, Session, SignOutPayload } from '../../schema/access/session.type.ts';
 import { ConfirmArg, type Confirm } from '../../schema/confirmation.type.ts';
-import { IsText } from '../../schema/rules.ts';
+import { IsAnyPassword, IsPassword, IsText } from '../../schema/rules.ts';
 import { PASSWORD_RULE } from '../../schema/users/user.inputs.ts';
 import { User } from '../../schema/users/user.type.ts';
 import { viewerOf, type Issued } from '../access/access.ts';
@@ -20,18 +19,18 @@ class SignInArgs {
   @Field(() => String, { description: 'Username or email' })
   login!: string;
 
-  @IsText(1, 128)
+  @IsAnyPassword()
   @Field(() => String)
   password!: string;
 }
 
 @ArgsType()
 class ChangePasswordArgs {
-  @IsText(1, 128)
+  @IsAnyPassword()
   @Field(() => String, { description: 'The present one' })
   current!: string;
 
-  @Length(8, 128, { message: PASSWORD_RULE })
+  @IsPassword(PASSWORD_RULE)
   @Field(() => String)
   new!: string;
 }

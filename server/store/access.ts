@@ -26,15 +26,23 @@ export interface Credentials extends Standing {
   seen: Lsn;
 }
 
-/** By username or email, on the primary. */
-export async function credentials(sql: Sql, login: string): Promise<Credentials | undefined> {
-  const [row] = await sql<Credentials[]>`select c.*, readback.seen() as seen from readback.credentials(${login}) c`;
-  return row;
+export interface Found {
+  /** The same for whatever means one account: its id or, where there is none, what the login comes to. */
+  account: string;
+  user: Credentials | undefined;
 }
 
-export async function credentialsOf(sql: Sql, id: string): Promise<Credentials | undefined> {
-  const [row] = await sql<Credentials[]>`select c.*, readback.seen() as seen from readback.credentials_of(${id}) c`;
-  return row;
+/** By username or email, on the primary. */
+export async function credentials(sql: Sql, login: string): Promise<Found> {
+  const [{ account, ...user }] = await sql<[{ account: string } & (Credentials | { id: null })]>`
+    select a.account, c.*, readback.seen() as seen from readback.fold(${login}) a(account)
+    left join readback.credentials(${login}) c on true`;
+  return user.id === null ? { account, user: undefined } : { account: user.id, user: user as Credentials };
+}
+
+export async function credentialsOf(sql: Sql, id: string): Promise<Found> {
+  const [user] = await sql<Credentials[]>`select c.*, readback.seen() as seen from readback.credentials_of(${id}) c`;
+  return { account: id, user };
 }
 
 /** A hash that was read and then replaced by somebody else is not replaced again: no row then. */
