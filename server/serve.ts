@@ -106,10 +106,12 @@ async function build(
     stallMs: config.BOOKMARK_STALL_MS,
     primaryReadsMax: config.PRIMARY_READS_MAX,
   });
-  const renewals = new Renewals(primary);
-  const sessions = new Sessions({ feed, router, primary, renewals });
+  const renewals = new Renewals(primary, (id) => sessions.lookAt(id));
+  const sessions: Sessions = new Sessions({ feed, router, primary, renewals });
+  sessions.start();
   releasers.add('sessions', () => sessions.stop());
-  await sessions.start();
+  releasers.add('renewals', () => renewals.stop());
+  if (config.ACCESS === 'protected') await renewals.start();
   const hasher = new Hasher(config.HASH_CONCURRENCY, config.HASH_QUEUE);
   const services = {
     access: createAccess(config, primary, hasher, renewals, sessions),

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Sql } from '../db/connect.ts';
 import { ClientError } from '../lib/errors.ts';
+import { later, type Lsn } from '../lib/lsn.ts';
 import type { Hasher } from '../lib/password.ts';
 import { credentials, credentialsOf, type Credentials, type Found } from '../store/access.ts';
 import type { SigningKeys } from './keys.ts';
@@ -83,10 +84,11 @@ export class Access {
    * The successor of the token that somebody has: the same one each time, for 10 s.
    * @throws ClientError UNAUTHENTICATED where it has had one for longer, which ends the session, or was ended.
    */
-  async renew({ isAdmin, ...claims }: SignedIn, seen: bigint): Promise<Issued> {
+  async renew({ isAdmin, ...claims }: SignedIn, seen: Lsn): Promise<Issued> {
     const { keys, renewals, tokens } = this.#options;
     const expiresAtMs = tokens.expiryOf(claims.signedInAtMs);
-    const made = await renewals.renew(claims, { keyId: (await keys.current()).id, seen, expiresAtMs });
+    const keyId = (await keys.current()).id;
+    const made = await renewals.renew(claims, { keyId, seen: later(claims.seen, seen), expiresAtMs });
     const secret = await keys.byId(made.keyId);
     if (!secret) throw refused('is none of this server, or older than its keys');
     const successor = { ...claims, seen: made.seen, expiresAtMs: made.expiresAtMs, generation: claims.generation + 1 };

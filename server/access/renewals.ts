@@ -1,7 +1,7 @@
 import { shared } from '../lib/shared.ts';
 import { withinMs } from '../lib/within.ts';
 import type { Primary } from '../replication/primary.ts';
-import { endedTokens, forgetRenewals, renewToken, type EndedToken, type Successor } from '../store/renewals.ts';
+import { forgetRenewals, renewToken, type EndedToken, type Successor } from '../store/renewals.ts';
 import { refused } from './tokens.ts';
 import type { Claims } from './viewer.ts';
 
@@ -35,18 +35,19 @@ export class Renewals {
   readonly #primary: Primary;
   /** By session, and by session and generation. */
   readonly #ended = new Map<string, Ended>();
-  #tell: (userId: string) => void = () => {};
+  readonly #tell: (userId: string) => void;
   #timer: NodeJS.Timeout | undefined;
   #polledAtMs = -Infinity;
   #forgottenAtMs = performance.now();
 
-  constructor(primary: Primary) {
+  /** `tell` is told of users some of whose tokens are over. */
+  constructor(primary: Primary, tell: (userId: string) => void) {
     this.#primary = primary;
+    this.#tell = tell;
   }
 
-  /** `tell` is told of users some of whose tokens are over. Resolves when the primary has answered once, or has not. */
-  async start(tell: (userId: string) => void): Promise<void> {
-    this.#tell = tell;
+  /** Resolves when the primary has answered once, or has not in time. */
+  async start(): Promise<void> {
     await this.#poll().catch(() => undefined);
     this.#timer = setInterval(() => void this.#round(), POLL_MS).unref();
   }
@@ -94,10 +95,7 @@ export class Renewals {
 
   readonly #poll = shared(async (): Promise<void> => {
     const atMs = performance.now();
-    const rows = await withinMs(
-      endedTokens(this.#primary.reader, atMs - this.#polledAtMs + OVERLAP_MS),
-      POLL_TIMEOUT_MS,
-    );
+    const rows = await withinMs(this.#primary.endedTokens(atMs - this.#polledAtMs + OVERLAP_MS), POLL_TIMEOUT_MS);
     for (const row of rows) this.#note(row);
     this.#polledAtMs = atMs;
     this.#tellDue();

@@ -76,16 +76,14 @@ export class Sessions {
     this.#options = options;
   }
 
-  async start(): Promise<void> {
+  start(): void {
     this.#ended = this.#follow();
     this.#sweeper = setInterval(() => this.#sweepWhenDue(), SWEEP_MS).unref();
-    await this.#options.renewals.start((id) => this.#lookAt(id));
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true;
     clearInterval(this.#sweeper);
-    this.#options.renewals.stop();
     this.#stopped.resolve();
     await this.#ended;
   }
@@ -156,6 +154,7 @@ export class Sessions {
 
   #read(asked: Asked): Promise<Standing | null> {
     if (this.#isLive) return this.#keep(asked.id, this.#readAnywhere(asked));
+    if (!this.#options.primary.reachable) return this.#keep(asked.id, this.#readAnywhere(asked), false);
     const standing: Promise<Standing | null> = this.#askPrimary([asked.id]).then(
       ([found]) => found!,
       () => {
@@ -195,8 +194,8 @@ export class Sessions {
   }
 
   /** What the feed tells while a read is under way makes the next one read again. A failure is not kept. */
-  #keep(id: string, standing: Promise<Standing | null>): Promise<Standing | null> {
-    const known: Known = { standing, value: undefined, atMs: performance.now(), isCertain: true };
+  #keep(id: string, standing: Promise<Standing | null>, isCertain = true): Promise<Standing | null> {
+    const known: Known = { standing, value: undefined, atMs: performance.now(), isCertain };
     this.#known.set(id, known);
     standing.then(
       (value) => (known.value = value),
@@ -243,7 +242,7 @@ export class Sessions {
   }
 
   /** Tokens of the user were renewed a while ago, or their session was ended. */
-  #lookAt(id: string): void {
+  lookAt(id: string): void {
     for (const watch of Array.from(this.#watches.get(id) ?? [])) {
       const verdict = this.#options.renewals.verdictOn(watch.claims);
       if (verdict !== 'good') watch.ended(verdict);

@@ -20,7 +20,7 @@ const payload = z.object({
   pos: z.string(),
   auth_time: z.number(),
   exp: z.number(),
-  sid: z.uuid().optional(),
+  sid: z.guid().optional(),
   gen: z.int().nonnegative().optional(),
 });
 

@@ -89,7 +89,12 @@ export class UserResolver extends rowResolver({
 }
 
 /** A name that another user has is a conflict, which tells that somebody is there. */
-function rename(context: Context, confirm: Confirm, id: string, values: Partial<UserValues>): Promise<Written<UserRow>> {
+function rename(
+  context: Context,
+  confirm: Confirm,
+  id: string,
+  values: Partial<UserValues>,
+): Promise<Written<UserRow>> {
   const write = () => writeOne(context, confirm, users, id, (sql, key) => users.update(sql, key, values));
   return context.services.access.naming(context.viewer, context.address, write);
 }

@@ -77,7 +77,13 @@ export async function runSecretly(sql: Sql, template: string, ...values: string[
   try {
     await runFormatted(sql, template, ...values);
   } finally {
-    await sql.unsafe(Object.keys(SILENT).map((name) => `reset ${name}`).join('; ')).catch(() => undefined);
+    await sql
+      .unsafe(
+        Object.keys(SILENT)
+          .map((name) => `reset ${name}`)
+          .join('; '),
+      )
+      .catch(() => undefined);
   }
 }
 

@@ -65,9 +65,7 @@ function commonProblems(facts: Facts): string[] {
       : [
           'the setting-up login must be a superuser. Set PRIMARY_ADMIN_URL or REPLICA_ADMIN_URLS to one; the server itself needs no such login.',
         ]),
-    ...(facts.pooled
-      ? [IS_POOLER]
-      : []),
+    ...(facts.pooled ? [IS_POOLER] : []),
     ...(facts.recovering ? ['this is a physical standby, which cannot be written. Name its primary instead.'] : []),
   ];
 }

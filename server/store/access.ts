@@ -37,7 +37,7 @@ export async function credentials(sql: Sql, login: string): Promise<Found> {
   const [{ account, ...user }] = await sql<[{ account: string } & (Credentials | { id: null })]>`
     select a.account, c.*, readback.seen() as seen from readback.fold(${login}) a(account)
     left join readback.credentials(${login}) c on true`;
-  return user.id === null ? { account, user: undefined } : { account: user.id, user: user as Credentials };
+  return user.id === null ? { account, user: undefined } : { account: user.id, user };
 }
 
 export async function credentialsOf(sql: Sql, id: string): Promise<Found> {

@@ -31,7 +31,7 @@ interface Renewed {
 }
 
 /** On the primary, as readback_reader: what was noted in the last `withinMs`, or all that still matters. */
-export function endedTokens(primary: Sql, withinMs: number): Statement<EndedToken> {
+export function endedTokens(primary: Sql, withinMs: number): Promise<EndedToken[]> {
   return primary<EndedToken[]>`
     select session, generation, user_id, grace_ms, kept_ms from readback.ended_tokens(${Math.min(withinMs, 1e12)})`;
 }

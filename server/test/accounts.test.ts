@@ -86,8 +86,8 @@ describe('one account, however it is written', () => {
     const before = sqlFolderWith({}, (path) => !/00(19|[2-9]\d)/.test(path));
     await setUp(databases.config, testConfig(), () => {}, before);
     const { primary } = databases;
-    await primary`insert into users (username, email, password_hash) values
-      ('Ada', 'Ada@Example.com', '-'), ('ada', 'ada@example.com', '-'), ('grace', 'grace@example.com', '-')`;
+    await primary`insert into users (username, email, password_hash, created_at) values
+      ('Ada', 'Ada@Example.com', '-', '2026-01-01'), ('ada', 'ada@example.com', '-', now()), ('grace', 'grace@example.com', '-', now())`;
     const folder = sqlFolderWith(
       {
         'primary/0019.do.more.sql': 'create table more (id int);',

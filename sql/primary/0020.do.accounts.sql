@@ -27,7 +27,7 @@ grant execute on function readback.fold(text) to public; -- whoever writes a use
 do $$
 declare pairs text;
 begin
-  select string_agg(format('%s %s', what, who), '; ') into pairs from (
+  select string_agg(format('%s %s', what, who), '; ' order by what desc, who) into pairs from (
     select 'username' as what, string_agg(format('%L (id %s)', username, id), ', ' order by created_at, id) as who
       from users group by readback.fold(username) having count(*) > 1
     union all
