@@ -1,6 +1,8 @@
 import { print } from 'graphql';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { ChangePasswordDocument, MeDocument, RenewTokenDocument } from '../../schema/generated/operations.ts';
+import { startCluster } from './cluster.ts';
+import { freshDatabases } from './databases.ts';
 import { disableSubscription, holdApply } from './faults.ts';
 import { PASSWORD, person, startProtected, type Person } from './people.ts';
 import type { TestServer } from './server.ts';
@@ -84,6 +86,33 @@ test('a replica that may lag for an hour does not keep anybody in', { timeout: 6
   } finally {
     await release();
     await lenient.stop();
+  }
+});
+
+test('with the primary away who is signed in reads on, and nobody writes', { timeout: 120_000 }, async () => {
+  const cluster = await startCluster();
+  const databases = await freshDatabases({ cluster });
+  const settings = { MONITOR_INTERVAL_MS: 100, DB_CONNECT_TIMEOUT_MS: 1000 };
+  const own = await startProtected(settings, databases);
+  try {
+    const user = await person(own);
+    const socket = connect(own, { token: user.token });
+    await socket.acknowledged;
+    expect(await me(user.token, own)).toBe(user.username);
+    await cluster.control.stopServer('primary');
+    await expect.poll(async () => (await own.rest('GET', '/health')).body.writes, { timeout: 20_000 }).toBe(false);
+    const until = performance.now() + 8000;
+    while (performance.now() < until) {
+      expect(await me(user.token, own)).toBe(user.username);
+      expect(codeOf(await socket.run(print(MeDocument)))).toBe('ok');
+      expect(codeOf(await socket.run(createPost(user)))).toBe('PRIMARY_UNAVAILABLE');
+    }
+    await cluster.control.startServer('primary');
+    await expect.poll(async () => codeOf(await socket.run(createPost(user))), { timeout: 30_000 }).toBe('ok');
+  } finally {
+    await own.stop();
+    await databases.drop().catch(() => undefined);
+    await cluster.stop();
   }
 });
 
