@@ -51,7 +51,7 @@ describe('what the server sends', () => {
       'cache-control': 'no-cache',
       'content-encoding': 'gzip',
       'x-content-type-options': 'nosniff',
-      vary: 'accept-encoding',
+      vary: 'Origin, accept-encoding',
     });
     const html = await page.text();
     expect(html).not.toMatch(/<script(?! type="module" src="\/)|<style|style=/);

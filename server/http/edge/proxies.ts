@@ -14,8 +14,9 @@ export class Proxies {
     return address !== undefined && this.#trust(address, 0);
   }
 
+  /** Empty where the client is gone: a socket that was reset has no address any more. */
   addressOf(request: IncomingMessage): string {
-    return proxyaddr(request, this.#trust);
+    return (proxyaddr(request, this.#trust) as string | undefined) ?? '';
   }
 
   /** What the proxy that connects says, where there is one: each appends its own. */
