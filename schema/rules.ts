@@ -43,6 +43,8 @@ export const WhereNotNull = () => ValidateIf((_, value) => value != null);
  * what is not there, as a name that reads like another's.
  */
 const NOT_OF_A_LINE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u;
+const fits = (text: string, least: number, most: number) =>
+  text.length <= 2 * most && [...text].length >= least && [...text].length <= most;
 
 /** Storable text, its length counted as PostgreSQL counts it, in code points: what passes here fits varchar(most). */
 export const IsText = (least: number, most: number, message?: string) =>
@@ -66,18 +68,41 @@ function textRule(
   message: string | undefined,
 ): PropertyDecorator {
   const length = least === 0 ? `at most ${most}` : `${least} to ${most}`;
-  const fits = (text: string) => text.length <= 2 * most && [...text].length >= least && [...text].length <= most;
   return ValidateBy(
     {
       name: 'isText',
       validator: {
-        validate: (value) => typeof value === 'string' && isGood(value) && fits(value),
+        validate: (value) => typeof value === 'string' && isGood(value) && fits(value, least, most),
         defaultMessage: () => `$property must be text of ${length} characters, without ${without}`,
       },
     },
     message === undefined ? undefined : { message },
   );
 }
+
+/** A password that somebody chooses: what passes here can be signed in with. It is counted as it is kept, composed. */
+export const IsPassword = (message: string) =>
+  ValidateBy(
+    {
+      name: 'isPassword',
+      validator: {
+        validate: (value) => typeof value === 'string' && isStorable(value) && fits(value.normalize('NFC'), 8, 128),
+      },
+    },
+    { message },
+  );
+
+/** A password that somebody says is theirs: whether it is, its hash decides. Rules for new ones were others once. */
+export const IsAnyPassword = () =>
+  ValidateBy({
+    name: 'isAnyPassword',
+    validator: {
+      validate: (value) => typeof value === 'string' && value.length >= 1 && value.length <= MOST_PASSWORD,
+      defaultMessage: () => `$property must be text of at most ${MOST_PASSWORD} characters`,
+    },
+  });
+
+const MOST_PASSWORD = 1024;
 
 /** The id of a row. */
 export const IsId = () =>

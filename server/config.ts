@@ -66,6 +66,7 @@ const variables = z.object({
   ACCESS_KEY_ROTATION_HOURS: whole(168, 1, 87_600),
   SIGN_IN_FAILURES_MAX: whole(10, 1, 1_000_000),
   SIGN_IN_FAILURES_PER_ADDRESS_MAX: whole(100, 1, 1_000_000),
+  SIGN_UPS_PER_ADDRESS_MAX: whole(100, 1, 1_000_000),
   SIGN_IN_WINDOW_MS: whole(900_000, 1000, 86_400_000),
   INTROSPECTION: z.enum(['on', 'off']).optional(),
   TRUSTED_DOCUMENTS: z.string().min(1).optional(),

@@ -124,7 +124,10 @@ export function openPrimary(config: Config, pools: Pools, urls: DatabaseUrls): P
         pipeline: WRITES_PIPELINE,
         name: 'writes',
       }),
-      reader: pools.openFor('reads', urls, { max: config.PRIMARY_READS_MAX, name: 'reads of the primary' }),
+      reader: pools.openFor('reads', urls, {
+        max: Math.max(1, config.PRIMARY_READS_MAX),
+        name: 'reads of the primary',
+      }),
       watch: pools.open(urls.url, { role: 'readback_reader', max: 1, name: 'watch of the primary', closed }),
     },
     {
@@ -212,6 +215,7 @@ export function openFeedSource(
     replay: open(REPLAY_CONNECTIONS, 'replay'),
     snapshots: new Snapshots(open(VIEWS_MAX, 'snapshots'), config.SNAPSHOT_MAX_MS),
     fitness: () => (view().proven ? FITNESS[view().state] : 'away'),
+    lagMs: () => view().lagMs,
     settled: () => settledOf(view()),
   };
 }

@@ -6,6 +6,7 @@ import { openFeedSource, openPrimary, openReplica, openSlotWatch, Pools } from '
 import { Access } from './access/access.ts';
 import { SigningKeys } from './access/keys.ts';
 import { LiveSubscriptions } from './access/live.ts';
+import { Renewals } from './access/renewals.ts';
 import { Sessions } from './access/sessions.ts';
 import { Throttle } from './access/throttle.ts';
 import { Tokens } from './access/tokens.ts';
@@ -105,12 +106,15 @@ async function build(
     stallMs: config.BOOKMARK_STALL_MS,
     primaryReadsMax: config.PRIMARY_READS_MAX,
   });
-  const sessions = new Sessions({ feed, router, primary });
+  const renewals = new Renewals(primary, (id) => sessions.lookAt(id));
+  const sessions: Sessions = new Sessions({ feed, router, primary, renewals });
   sessions.start();
   releasers.add('sessions', () => sessions.stop());
+  releasers.add('renewals', () => renewals.stop());
+  if (config.ACCESS === 'protected') await renewals.start();
   const hasher = new Hasher(config.HASH_CONCURRENCY, config.HASH_QUEUE);
   const services = {
-    access: createAccess(config, primary, hasher, sessions),
+    access: createAccess(config, primary, hasher, renewals, sessions),
     live: new LiveSubscriptions({
       perUser: config.SUBSCRIPTIONS_PER_USER_MAX || Infinity,
       perAddress: config.SUBSCRIPTIONS_PER_ADDRESS_MAX || Infinity,
@@ -153,7 +157,13 @@ async function build(
 
 const FEED_START_MS = 1000;
 
-function createAccess(config: Config, primary: Primary, hasher: Hasher, sessions: Sessions): Access {
+function createAccess(
+  config: Config,
+  primary: Primary,
+  hasher: Hasher,
+  renewals: Renewals,
+  sessions: Sessions,
+): Access {
   const { writer } = primary;
   const tokenTtlMs = config.ACCESS_TOKEN_TTL_MS;
   const keys = new SigningKeys({ writer, rotationMs: config.ACCESS_KEY_ROTATION_HOURS * HOUR_MS, tokenTtlMs });
@@ -162,11 +172,14 @@ function createAccess(config: Config, primary: Primary, hasher: Hasher, sessions
     writer,
     answer: (work) => primary.answer(work),
     hasher,
+    renewals,
     sessions,
+    keys,
     tokens: new Tokens(keys, tokenTtlMs, config.ACCESS_SESSION_HOURS * HOUR_MS),
     throttle: new Throttle({
       failuresPerAccount: config.SIGN_IN_FAILURES_MAX,
       failuresPerAddress: config.SIGN_IN_FAILURES_PER_ADDRESS_MAX,
+      signUpsPerAddress: config.SIGN_UPS_PER_ADDRESS_MAX,
       windowMs: config.SIGN_IN_WINDOW_MS,
     }),
   });

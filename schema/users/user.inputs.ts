@@ -1,12 +1,12 @@
-import { IsBoolean, IsEmail, Length, Matches } from 'class-validator';
+import { IsBoolean, IsEmail, Matches } from 'class-validator';
 import { Field, InputType, registerEnumType } from 'type-graphql';
 import { OrderDirection } from '../page.type.ts';
-import { IsLine, IsText, WhereGiven, WhereNotNull } from '../rules.ts';
+import { IsLine, IsPassword, IsText, WhereGiven, WhereNotNull } from '../rules.ts';
 
 const USERNAME = /^[A-Za-z0-9_.-]{3,50}$/;
 const USERNAME_RULE = 'username must be 3 to 50 letters, digits, underscores, dots or hyphens';
 const EMAIL_RULE = 'email must be an address such as ada@example.com, of at most 254 characters';
-export const PASSWORD_RULE = 'password must have 8 to 128 characters';
+export const PASSWORD_RULE = 'password must have 8 to 128 characters, without null characters or lone surrogates';
 
 @InputType({
   description: 'username: 3 to 50 of letters, digits, `_ . -`; password: 8 to 128 characters; names: up to 100',
@@ -21,7 +21,7 @@ export class CreateUserInput {
   @Field(() => String)
   email!: string;
 
-  @Length(8, 128, { message: PASSWORD_RULE })
+  @IsPassword(PASSWORD_RULE)
   @Field(() => String)
   password!: string;
 
@@ -78,7 +78,7 @@ export class UpdateUserInput {
   email?: string | null;
 
   @WhereGiven()
-  @Length(8, 128, { message: PASSWORD_RULE })
+  @IsPassword(PASSWORD_RULE)
   @Field(() => String, { nullable: true })
   password?: string | null;
 

@@ -1,11 +1,15 @@
+import { randomUUID } from 'node:crypto';
 import type { Sql } from '../db/connect.ts';
 import { ClientError } from '../lib/errors.ts';
+import { later, type Lsn } from '../lib/lsn.ts';
 import type { Hasher } from '../lib/password.ts';
-import { credentials, credentialsOf, type Credentials } from '../store/access.ts';
+import { credentials, credentialsOf, type Credentials, type Found } from '../store/access.ts';
+import type { SigningKeys } from './keys.ts';
+import type { Renewals } from './renewals.ts';
 import type { Sessions } from './sessions.ts';
 import type { Throttle } from './throttle.ts';
-import type { Claims, Tokens } from './tokens.ts';
-import type { Viewer } from './viewer.ts';
+import { refused, type Tokens } from './tokens.ts';
+import { mayAll, type Claims, type SignedIn, type Viewer } from './viewer.ts';
 
 export interface AccessOptions {
   isOpen: boolean;
@@ -14,7 +18,9 @@ export interface AccessOptions {
   /** What was asked of it, in time. @throws ClientError PRIMARY_UNAVAILABLE */
   answer: <T>(work: Promise<T>) => Promise<T>;
   hasher: Hasher;
+  keys: SigningKeys;
   tokens: Tokens;
+  renewals: Renewals;
   sessions: Sessions;
   throttle: Throttle;
 }
@@ -40,7 +46,7 @@ export class Access {
     return this.#options.isOpen;
   }
 
-  /** @throws ClientError UNAUTHENTICATED for a token that is not good; in open mode it counts as none. */
+  /** @throws ClientError UNAUTHENTICATED for a token that is not good, Renewed among them; in open mode it counts as none. */
   async viewer(token: string | undefined): Promise<Viewer> {
     const { isOpen, tokens, sessions } = this.#options;
     if (token === undefined) return { isOpen, user: null };
@@ -57,17 +63,14 @@ export class Access {
    * @throws ClientError UNAUTHENTICATED, or RATE_LIMITED after too many wrong ones.
    */
   async signIn(login: string, password: string, address: string): Promise<Issued> {
-    const { writer, throttle } = this.#options;
-    const attempt = () => this.#check(credentials(writer, login), password);
-    const user = await throttle.attempt(login.toLowerCase(), address, attempt);
+    const user = await this.#guess(credentials(this.#options.writer, login), password, address);
     if (!user) throw new ClientError('UNAUTHENTICATED', 'There is no such user, or the password is another one.');
     return this.#issue(user, Date.now());
   }
 
   /** Their row, where the password is theirs: counted like a sign-in. @throws ClientError FORBIDDEN, or RATE_LIMITED. */
   async confirmPassword(id: string, password: string, address: string): Promise<Credentials> {
-    const { writer, throttle } = this.#options;
-    const user = await throttle.attempt(id, address, () => this.#check(credentialsOf(writer, id), password));
+    const user = await this.#guess(credentialsOf(this.#options.writer, id), password, address);
     if (!user) throw new ClientError('FORBIDDEN', 'The present password is another one.', { field: 'current' });
     return user;
   }
@@ -77,25 +80,55 @@ export class Access {
     return this.#issue(user, Date.now());
   }
 
-  async renew({ user }: Viewer, seen: bigint): Promise<Issued> {
-    const { id, isAdmin, version, signedInAtMs } = user!;
-    return this.#issue({ id, isAdmin, tokenVersion: version, seen }, signedInAtMs);
+  /**
+   * The successor of the token that somebody has: the same one each time, for 10 s.
+   * @throws ClientError UNAUTHENTICATED where it has had one for longer, which ends the session, or was ended.
+   */
+  async renew({ isAdmin, ...claims }: SignedIn, seen: Lsn): Promise<Issued> {
+    const { keys, renewals, tokens } = this.#options;
+    const expiresAtMs = tokens.expiryOf(claims.signedInAtMs);
+    const keyId = (await keys.current()).id;
+    const made = await renewals.renew(claims, { keyId, seen: later(claims.seen, seen), expiresAtMs });
+    const secret = await keys.byId(made.keyId);
+    if (!secret) throw refused('is none of this server, or older than its keys');
+    const successor = { ...claims, seen: made.seen, expiresAtMs: made.expiresAtMs, generation: claims.generation + 1 };
+    return { token: await tokens.sign(successor, { id: made.keyId, secret }), claims: successor, isAdmin };
   }
 
-  async #check(found: Promise<Credentials | undefined>, password: string): Promise<Credentials | undefined> {
-    const { answer, hasher } = this.#options;
-    const user = await answer(found);
-    const isRight = await hasher.verify(user?.passwordHash, password);
-    return user && isRight && user.isActive ? user : undefined;
+  /** Who is about to write. @throws ClientError UNAUTHENTICATED, or PRIMARY_UNAVAILABLE where nobody knows. */
+  async confirm({ isOpen, user }: Viewer): Promise<void> {
+    if (!isOpen && user) await this.sessions.confirm(user);
+  }
+
+  /** Whoever signs up learns what names are taken. @throws ClientError RATE_LIMITED */
+  async countSignUp(viewer: Viewer, address: string): Promise<void> {
+    if (!mayAll(viewer)) await this.#options.throttle.signUp(address);
+  }
+
+  /** And so does who takes another name: as often. */
+  naming<T>(viewer: Viewer, address: string, work: () => Promise<T>): Promise<T> {
+    return mayAll(viewer) ? work() : this.#options.throttle.asking(address, work);
+  }
+
+  async #guess(asked: Promise<Found>, password: string, address: string): Promise<Credentials | undefined> {
+    const { answer, hasher, throttle } = this.#options;
+    const { account, user } = await answer(asked);
+    const check = async () => {
+      const isRight = await hasher.verify(user?.passwordHash, password);
+      return user && isRight && user.isActive ? user : undefined;
+    };
+    return throttle.attempt(address, { account, check });
   }
 
   async #issue(
     { id, isAdmin, tokenVersion, seen }: Pick<Credentials, 'id' | 'isAdmin' | 'tokenVersion' | 'seen'>,
     signedInAtMs: number,
   ): Promise<Issued> {
-    const claims = { id, version: tokenVersion, seen, signedInAtMs };
-    const { token, expiresAtMs } = await this.#options.tokens.issue(claims);
-    return { token, claims: { ...claims, expiresAtMs }, isAdmin };
+    const { keys, tokens } = this.#options;
+    const session = { session: randomUUID(), generation: 0 };
+    const expiresAtMs = tokens.expiryOf(signedInAtMs);
+    const claims = { id, version: tokenVersion, seen, signedInAtMs, expiresAtMs, ...session };
+    return { token: await tokens.sign(claims, await keys.current()), claims, isAdmin };
   }
 }
 

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Sql } from '../db/connect.ts';
 import { forClient } from '../db/errors.ts';
 import { shared } from '../lib/shared.ts';
@@ -18,7 +17,6 @@ interface Key extends SigningKey {
   bornAtMs: number;
 }
 
-const BYTES = 32;
 /** So often the keys are read again while they are in use: one that an operator deletes is good no longer than this. */
 const FRESH_MS = 60_000;
 /** An id that nobody knows makes the keys be read again, at most so often. */
@@ -70,9 +68,9 @@ export class SigningKeys {
     if (young) return young;
     try {
       await removeSigningKeys(writer, rotationMs + tokenTtlMs);
-      const [key] = await addSigningKey(writer, randomBytes(BYTES));
-      this.#keys = new Map([[key!.id, born(key!)], ...this.#keys]);
-      return born(key!);
+      const key = born(await addSigningKey(writer));
+      this.#keys = new Map([[key.id, key], ...this.#keys]);
+      return key;
     } catch (error) {
       throw forClient(error, 'PRIMARY');
     }

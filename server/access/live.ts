@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { ClientError } from '../lib/errors.ts';
+import { networkOf } from '../lib/network.ts';
 import type { Viewer } from './viewer.ts';
 
 /** A subscription that is open on some websocket of this server. */
@@ -50,7 +51,7 @@ export class LiveSubscriptions {
     // Not a UUID: V8 makes that of a dozen strings, and holds all of them.
     const id = randomBytes(12).toString('base64url');
     const held = { id, userId: user?.id ?? null, address, operation, sinceMs: Date.now(), end };
-    this.#ofAddresses.assertRoom(address);
+    this.#ofAddresses.assertRoom(networkOf(address));
     this.#ofUsers.assertRoom(held.userId);
     this.#add(held, 1);
     this.#open.set(id, held);
@@ -67,7 +68,7 @@ export class LiveSubscriptions {
   }
 
   #add({ address, userId }: Held, by: number): void {
-    this.#ofAddresses.add(address, by);
+    this.#ofAddresses.add(networkOf(address), by);
     this.#ofUsers.add(userId, by);
   }
 }

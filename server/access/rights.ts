@@ -1,4 +1,5 @@
 import { ClientError } from '../lib/errors.ts';
+import type { VisibleTo } from '../store/table.ts';
 import { mayAll, type Viewer } from './viewer.ts';
 
 /**
@@ -42,8 +43,11 @@ export interface TableRights {
   type: string;
   /** The field that has the id of the row's owner. */
   owner: string;
-  /** Rows for which it is true are seen by their owner alone. */
-  isPrivate: (row: Row) => boolean;
+  /**
+   * Rows that their owner alone sees: those whose fields have these values, or for which it is true. What a function says
+   * PostgreSQL cannot: pages are then cut to what the viewer sees, and rows are not counted for them.
+   */
+  isPrivate: Values | ((row: Row) => boolean) | false;
   /** Who sees which field of a row that they see. Columns that are no fields of the type are told in changedFields alone. */
   fields: Readonly<Record<string, Who>>;
   /** Values that not even the owner may give. */
@@ -51,12 +55,13 @@ export interface TableRights {
 }
 
 export type Row = Readonly<Record<string, unknown>>;
+type Values = Extract<VisibleTo, object>['privateWhile'];
 
 export const TABLES: Readonly<Record<string, TableRights>> = {
   users: {
     type: 'User',
     owner: 'id',
-    isPrivate: () => false,
+    isPrivate: false,
     fields: {
       id: 'users',
       username: 'users',
@@ -75,7 +80,7 @@ export const TABLES: Readonly<Record<string, TableRights>> = {
   posts: {
     type: 'Post',
     owner: 'authorId',
-    isPrivate: ({ publishedAt }) => publishedAt == null,
+    isPrivate: { publishedAt: null },
     fields: {
       id: 'users',
       authorId: 'users',
@@ -94,6 +99,7 @@ export const TABLES: Readonly<Record<string, TableRights>> = {
 export function assertMay(viewer: Viewer, operation: string): void {
   const who = OPERATIONS[operation];
   if (who === 'anyone' || mayAll(viewer)) return;
+  if (viewer.renewed && operation === 'Mutation.renewToken') return;
   if (!viewer.user) throw signInFirst();
   if (who !== 'users' && who !== 'owner') throw forbidden('This is for administrators.');
 }
@@ -103,7 +109,45 @@ export function visible<R extends object>(viewer: Viewer, table: string, row: R 
   if (row === null || mayAll(viewer)) return row;
   const rights = TABLES[table];
   if (!rights) return null;
-  return isOwner(viewer, rights, row) || !rights.isPrivate(row as Row) ? row : null;
+  return isOwner(viewer, rights, row) || !isPrivate(rights, row as Row) ? row : null;
+}
+
+function isPrivate({ isPrivate: rule }: TableRights, row: Row): boolean {
+  if (typeof rule === 'function') return rule(row);
+  return rule !== false && Object.entries(rule).every(([field, value]) => (row[field] ?? null) === value);
+}
+
+/** Whether everybody who may ask for the table sees all of its rows. */
+export function isAllVisible(table: string): boolean {
+  const rule = TABLES[table]?.isPrivate;
+  return rule === false || (typeof rule === 'function' && isNever(rule));
+}
+
+/** A rule that looks at nothing of a row is the same for all. */
+function isNever(rule: (row: Row) => boolean): boolean {
+  let hasLooked = false;
+  const row = new Proxy({}, { get: () => void (hasLooked = true) });
+  try {
+    return !rule(row) && !hasLooked;
+  } catch {
+    return false;
+  }
+}
+
+/** What of the table's rows lists and counts may have, as PostgreSQL is told it; undefined: all. */
+export function visibleTo(viewer: Viewer, table: string): VisibleTo | undefined {
+  if (mayAll(viewer) || isAllVisible(table)) return undefined;
+  const rights = TABLES[table];
+  if (!rights) return 'nobody';
+  if (typeof rights.isPrivate === 'function') return undefined;
+  // The audience of what is shown to everybody owns nothing.
+  return { owner: rights.owner, viewer: viewer.user?.id || null, privateWhile: rights.isPrivate as Values };
+}
+
+/** @throws ClientError FORBIDDEN where a number would tell of rows that the viewer does not see. */
+export function assertMayCount(viewer: Viewer, table: string): void {
+  if (mayAll(viewer) || isAllVisible(table) || typeof TABLES[table]?.isPrivate !== 'function') return;
+  throw forbidden('These rows are for administrators to count.', 'totalCount');
 }
 
 export function seesField(viewer: Viewer, table: string, row: object, field: string): boolean {
@@ -115,9 +159,6 @@ export function seesField(viewer: Viewer, table: string, row: object, field: str
 
 const isOwner = ({ user }: Viewer, { owner }: TableRights, row: object) =>
   user !== null && (row as Row)[owner] === user.id;
-
-/** The owner whose private rows a list may have; null: everybody's. */
-export const privateRowsOf = (viewer: Viewer): string | null => (mayAll(viewer) ? null : signedIn(viewer).id);
 
 /** A filter by what the viewer cannot see would tell it. @throws ClientError FORBIDDEN */
 export function assertMayFilter(viewer: Viewer, table: string, filter: object): void {

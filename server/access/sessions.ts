@@ -3,47 +3,72 @@ import type { Feed } from '../feed/feed.ts';
 import type { Follower } from '../feed/follower.ts';
 import type { FeedChange } from '../feed/recent.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
+import { withinMs } from '../lib/within.ts';
 import { standingById } from '../loaders/standings.ts';
 import type { Primary } from '../replication/primary.ts';
 import { Reads } from '../replication/reads.ts';
 import type { Router } from '../replication/router.ts';
 import type { Standing } from '../store/access.ts';
-import { refused, type Claims } from './tokens.ts';
-import type { SignedIn } from './viewer.ts';
+import type { Renewals } from './renewals.ts';
+import { refused, Renewed } from './tokens.ts';
+import type { Claims, SignedIn } from './viewer.ts';
 
 export interface SessionsOptions {
   feed: Feed;
   router: Router;
   primary: Primary;
+  renewals: Renewals;
 }
 
-/** Whoever has been admitted with tokens of a version, for as long as they are connected. */
+/** Whoever has been admitted with a token, for as long as they are connected. */
 export interface Watch {
-  readonly version: number;
-  ended: () => void;
+  /** Of the token that they have now. */
+  readonly claims: Pick<Claims, 'version' | 'session' | 'generation'>;
+  ended: (why: 'ended' | 'renewed') => void;
 }
 
 interface Known {
   standing: Promise<Standing | null>;
+  /** What that came to; undefined while it is read. */
+  value: Standing | null | undefined;
   atMs: number;
+  /** The primary said so, or the feed, or a read that has seen all that the primary is known to have. */
+  isCertain: boolean;
 }
 
+type Asked = Pick<Claims, 'id' | 'seen'>;
+
 const MOST_KNOWN = 100_000;
-/** While the feed is cut off, what is known of a user is believed no longer than this. */
+/** While the feed is cut off or late, what is known of a user is believed no longer than this. */
 const BELIEVED_MS = 5000;
+/** So often it is looked whether that is so, for everybody who is connected. */
+const SWEEP_MS = 1000;
+/** A primary that has not said within this whether a token is good is taken for away. */
+const ASK_MS = 3000;
+/** Of users whose rows are asked for at once. */
+const SWEPT_TOGETHER = 1000;
 
 /**
- * Whether tokens are still good. A user's row is read when a token of theirs is first seen, at or behind everything
- * that the primary is known to have committed; from then on the change feed tells of every change to it. What happened
- * before the read is in the row, what happens after it is in the feed: between them nothing is missed, restarts included.
+ * Whether tokens are still good. A user's row is read when a token of theirs is first seen, at or past everything that
+ * the primary is known to have committed; from then on the change feed tells of every change to it. What happened before
+ * the read is in the row, what happens after it is in the feed: between them nothing is missed, restarts included.
+ *
+ * A feed that stands still tells nothing. Once it has for BELIEVED_MS, the primary is asked, for all who are connected
+ * together. Where the primary cannot be asked either, a replica that has all that is known of the primary will do to
+ * read, and nobody writes.
  */
 export class Sessions {
   readonly #options: SessionsOptions;
   readonly #known = new LRUCache<string, Known>({ max: MOST_KNOWN });
   readonly #watches = new Map<string, Set<Watch>>();
   readonly #stopped = Promise.withResolvers<void>();
+  #follower: Follower | undefined;
   #isStopped = false;
-  #ended: Promise<void> = Promise.resolve();
+  #ended: Promise<unknown> = Promise.resolve();
+  #sweeper: NodeJS.Timeout | undefined;
+  #isSweeping = false;
+  #sweptAtMs = 0;
+  #liveAtMs = 0;
   /** Reads see at least what the feed has told. */
   #told: Lsn = 0n;
 
@@ -53,25 +78,41 @@ export class Sessions {
 
   start(): void {
     this.#ended = this.#follow();
+    this.#sweeper = setInterval(() => this.#sweepWhenDue(), SWEEP_MS).unref();
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true;
+    clearInterval(this.#sweeper);
     this.#stopped.resolve();
     await this.#ended;
   }
 
-  /** @throws ClientError UNAUTHENTICATED where the user's tokens were ended. */
+  /** @throws ClientError UNAUTHENTICATED where the user's tokens were ended, Renewed where this one has a successor. */
   async admit(claims: Claims): Promise<SignedIn> {
     let standing = await this.#standingOf(claims);
     // Newer than what is known: the token was made by another server, whose write has yet to be told here.
     if (standing && standing.tokenVersion < claims.version) standing = await this.#read(claims);
     if (!isGood(standing, claims)) throw refused('was ended');
-    const { id, version, expiresAtMs, signedInAtMs } = claims;
-    return { id, isAdmin: standing.isAdmin, version, expiresAtMs, signedInAtMs };
+    const verdict = this.#options.renewals.verdictOn(claims);
+    if (verdict === 'ended') throw refused('was ended');
+    const user = { ...claims, isAdmin: standing.isAdmin };
+    if (verdict === 'renewed') throw new Renewed(user);
+    return user;
   }
 
-  /** Tells the watch once the tokens of its version are ended. */
+  /**
+   * Who writes is known for certain to be good, or was a few seconds ago.
+   * @throws ClientError UNAUTHENTICATED, or PRIMARY_UNAVAILABLE where nobody can say so now.
+   */
+  async confirm(claims: Pick<Claims, 'id' | 'seen' | 'version'>): Promise<void> {
+    await this.#options.renewals.confirm();
+    const known = this.#believed(claims.id);
+    if (known?.isCertain && isGood(await known.standing, claims)) return;
+    if (!isGood(await this.#readFromPrimary(claims.id), claims)) throw refused('was ended');
+  }
+
+  /** Tells the watch once its token is ended. */
   watch(id: string, watch: Watch): void {
     const watches = this.#watches.get(id) ?? new Set();
     this.#watches.set(id, watches.add(watch));
@@ -87,28 +128,60 @@ export class Sessions {
     if (watches?.delete(watch) && watches.size === 0) this.#watches.delete(id);
   }
 
-  /** A write of this process has ended the user's tokens: nobody waits for the feed to say so. */
-  forget(id: string): void {
+  /** A write of this process has changed the user's row, up to `lsn`: nobody waits for the feed to say so. */
+  changed(id: string, lsn: Lsn): void {
     this.#known.delete(id);
+    if (!this.#watches.has(id)) return;
+    this.#read({ id, seen: lsn }).then(
+      (standing) => this.#tell(id, standing),
+      () => undefined, // each operation asks again, and the feed, or the sweep, will tell
+    );
   }
 
-  #standingOf(claims: Pick<Claims, 'id' | 'seen'>): Promise<Standing | null> {
-    const known = this.#known.get(claims.id);
-    const isBelieved = this.#options.feed.isLive || (known && performance.now() - known.atMs < BELIEVED_MS);
-    return known && isBelieved ? known.standing : this.#read(claims);
+  /** The feed is live, and everything it has told was heard: what is known is as new as the feed. */
+  get #isLive(): boolean {
+    return this.#options.feed.isLiveWithin(BELIEVED_MS) && this.#follower?.isCaughtUp === true;
   }
 
-  /** What the feed tells while the read is under way replaces it. A failure is not kept. */
-  #read({ id, seen }: Pick<Claims, 'id' | 'seen'>): Promise<Standing | null> {
-    const standing = this.#load(id, seen);
-    this.#keep(id, standing);
-    standing.catch(() => {
-      if (this.#known.peek(id)?.standing === standing) this.#known.delete(id);
-    });
-    return standing;
+  #believed(id: string): Known | undefined {
+    const known = this.#known.get(id);
+    return known && (this.#isLive || performance.now() - known.atMs < BELIEVED_MS) ? known : undefined;
   }
 
-  async #load(id: string, seen: Lsn): Promise<Standing | null> {
+  #standingOf(asked: Asked): Promise<Standing | null> {
+    return this.#believed(asked.id)?.standing ?? this.#read(asked);
+  }
+
+  #read(asked: Asked): Promise<Standing | null> {
+    if (this.#isLive) return this.#keep(asked.id, this.#readAnywhere(asked));
+    if (!this.#options.primary.reachable) return this.#keep(asked.id, this.#readAnywhere(asked), false);
+    const standing: Promise<Standing | null> = this.#askPrimary([asked.id]).then(
+      ([found]) => found!,
+      () => {
+        const known = this.#known.peek(asked.id);
+        if (known?.standing === standing) known.isCertain = false;
+        return this.#readAnywhere(asked);
+      },
+    );
+    return this.#keep(asked.id, standing);
+  }
+
+  #readFromPrimary(id: string): Promise<Standing | null> {
+    return this.#keep(
+      id,
+      this.#askPrimary([id]).then(([found]) => found!),
+    );
+  }
+
+  /** All who ask within one turn share a statement, and so few run at once that they are no load. */
+  async #askPrimary(ids: readonly string[]): Promise<(Standing | null)[]> {
+    const { primary } = this.#options;
+    const batcher = standingById.batcherOn(primary.reader);
+    const { values } = await primary.answer(withinMs(batcher.load(ids), ASK_MS));
+    return values;
+  }
+
+  async #readAnywhere({ id, seen }: Asked): Promise<Standing | null> {
     const { router, primary } = this.#options;
     const position = later(later(seen, this.#told), primary.clock.latest ?? 0n);
     const reads = new Reads(router, primary, 'session', position, undefined);
@@ -120,14 +193,22 @@ export class Sessions {
     }
   }
 
-  #keep(id: string, standing: Promise<Standing | null>): void {
-    this.#known.set(id, { standing, atMs: performance.now() });
+  /** What the feed tells while a read is under way makes the next one read again. A failure is not kept. */
+  #keep(id: string, standing: Promise<Standing | null>, isCertain = true): Promise<Standing | null> {
+    const known: Known = { standing, value: undefined, atMs: performance.now(), isCertain };
+    this.#known.set(id, known);
+    standing.then(
+      (value) => (known.value = value),
+      () => this.#known.peek(id) === known && this.#known.delete(id),
+    );
+    return standing;
   }
 
   async #follow(): Promise<void> {
     const { feed } = this.#options;
     await Promise.race([feed.opened(), this.#stopped.promise]);
     const follower = feed.follow();
+    this.#follower = follower;
     while (!this.#isStopped) {
       const change = follower.take();
       if (change) this.#hear(change);
@@ -142,29 +223,75 @@ export class Sessions {
     } catch {
       follower.restart();
       this.#known.clear();
-      for (const id of this.#watches.keys())
-        this.#read({ id, seen: 0n }).then(
-          (standing) => this.#tell(id, standing),
-          () => undefined,
-        );
+      void this.#sweep();
     }
   }
 
-  #hear({ tableName, key, after, seen }: FeedChange): void {
+  #hear({ tableName, key, after, operation, seen }: FeedChange): void {
     this.#told = later(this.#told, seen);
     if (tableName !== 'users') return;
     const standing = after && toStanding(key, after);
-    if (this.#known.has(key)) this.#keep(key, Promise.resolve(standing));
+    const known = this.#known.peek(key);
+    if (known && isNews(known.value, standing, operation)) void this.#keep(key, Promise.resolve(standing));
+    else if (known?.value === undefined) this.#known.delete(key);
     this.#tell(key, standing);
   }
 
   #tell(id: string, standing: Standing | null): void {
     for (const watch of Array.from(this.#watches.get(id) ?? [])) look(watch, standing);
   }
+
+  /** Tokens of the user were renewed a while ago, or their session was ended. */
+  lookAt(id: string): void {
+    for (const watch of Array.from(this.#watches.get(id) ?? [])) {
+      const verdict = this.#options.renewals.verdictOn(watch.claims);
+      if (verdict !== 'good') watch.ended(verdict);
+    }
+  }
+
+  #sweepWhenDue(): void {
+    const now = performance.now();
+    if (this.#isLive) this.#liveAtMs = now;
+    if (now - Math.max(this.#liveAtMs, this.#sweptAtMs) < BELIEVED_MS || this.#isSweeping) return;
+    void this.#sweep();
+  }
+
+  /** Everybody who is connected is looked at, by the primary. Where it is away, nothing can be ended there either. */
+  async #sweep(): Promise<void> {
+    this.#isSweeping = true;
+    this.#sweptAtMs = performance.now();
+    const ids = [...this.#watches.keys()];
+    try {
+      for (let from = 0; from < ids.length; from += SWEPT_TOGETHER) {
+        const some = ids.slice(from, from + SWEPT_TOGETHER);
+        const standings = await this.#askPrimary(some);
+        for (const [index, id] of some.entries()) {
+          void this.#keep(id, Promise.resolve(standings[index]!));
+          this.#tell(id, standings[index]!);
+        }
+      }
+    } catch {
+      // The next one is due in a few seconds, and each operation asks for itself.
+    } finally {
+      this.#isSweeping = false;
+    }
+  }
 }
 
+/** A token that is newer than what is told was made from a newer row: its end will be told, too. */
 function look(watch: Watch, standing: Standing | null): void {
-  if (!isGood(standing, watch)) watch.ended();
+  if (standing !== null && standing.tokenVersion < watch.claims.version) return;
+  if (!isGood(standing, watch.claims)) watch.ended('ended');
+}
+
+/**
+ * A feed that is late tells of rows as they were before they were read. The number of a row only ever grows, and what
+ * ends tokens makes it grow; a row that was deleted comes back by an INSERT alone.
+ */
+function isNews(known: Standing | null | undefined, told: Standing | null, operation: string): boolean {
+  if (known === undefined) return false;
+  if (known === null) return told === null || operation === 'INSERT';
+  return told === null || told.tokenVersion >= known.tokenVersion;
 }
 
 const toStanding = (id: string, image: Record<string, unknown>): Standing => ({

@@ -1,19 +1,14 @@
+import { createHash } from 'node:crypto';
 import { errors, jwtVerify, SignJWT } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { ClientError } from '../lib/errors.ts';
-import { formatLsn, parseLsn, type Lsn } from '../lib/lsn.ts';
+import { formatLsn, parseLsn } from '../lib/lsn.ts';
+import type { SigningKey } from '../store/access.ts';
 import type { SigningKeys } from './keys.ts';
+import type { Claims, SignedIn } from './viewer.ts';
 
-/** What a token says. */
-export interface Claims {
-  id: string;
-  version: number;
-  /** The user's row, as it was when the token was made, is there from this position on. */
-  seen: Lsn;
-  signedInAtMs: number;
-  expiresAtMs: number;
-}
+type Key = Pick<SigningKey, 'id' | 'secret'>;
 
 const ISSUER = 'readback';
 const ALGORITHM = 'HS256';
@@ -25,6 +20,8 @@ const payload = z.object({
   pos: z.string(),
   auth_time: z.number(),
   exp: z.number(),
+  sid: z.guid().optional(),
+  gen: z.int().nonnegative().optional(),
 });
 
 /** Access tokens: signed by a key that all servers share, and short-lived. */
@@ -42,18 +39,22 @@ export class Tokens {
     this.#sessionMs = sessionMs;
   }
 
-  async issue(user: Omit<Claims, 'expiresAtMs'>): Promise<{ token: string; expiresAtMs: number }> {
-    const expiresAtMs = Math.min(Date.now() + this.#ttlMs, user.signedInAtMs + this.#sessionMs);
+  /** Until when a token that is made now is good. @throws ClientError UNAUTHENTICATED where the session is over. */
+  expiryOf(signedInAtMs: number): number {
+    const expiresAtMs = Math.min(Date.now() + this.#ttlMs, signedInAtMs + this.#sessionMs);
     if (expiresAtMs <= Date.now()) throw refused('cannot be renewed any more');
-    const { id: kid, secret } = await this.#keys.current();
-    const claims = { ver: user.version, pos: formatLsn(user.seen), auth_time: user.signedInAtMs / 1000 };
-    const token = await new SignJWT(claims)
-      .setProtectedHeader({ alg: ALGORITHM, kid })
+    return expiresAtMs;
+  }
+
+  /** Of the same claims and the same key always the same token. */
+  sign({ id, version, seen, signedInAtMs, expiresAtMs, session, generation }: Claims, key: Key): Promise<string> {
+    const times = { auth_time: signedInAtMs / 1000 };
+    return new SignJWT({ ver: version, pos: formatLsn(seen), ...times, sid: session, gen: generation })
+      .setProtectedHeader({ alg: ALGORITHM, kid: key.id })
       .setIssuer(ISSUER)
-      .setSubject(user.id)
+      .setSubject(id)
       .setExpirationTime(expiresAtMs / 1000)
-      .sign(secret);
-    return { token, expiresAtMs };
+      .sign(key.secret);
   }
 
   /** @throws ClientError UNAUTHENTICATED where it is none of ours, or over. */
@@ -75,9 +76,9 @@ export class Tokens {
     };
     try {
       const verified = await jwtVerify(token, keyOf, { issuer: ISSUER, algorithms: [ALGORITHM] });
-      const { sub, ver, pos, auth_time, exp } = payload.parse(verified.payload);
-      const times = { signedInAtMs: auth_time * 1000, expiresAtMs: exp * 1000 };
-      const claims = { id: sub, version: ver, seen: parseLsn(pos), ...times };
+      const { sub, ver, pos, auth_time, exp, sid = sessionOf(token), gen = 0 } = payload.parse(verified.payload);
+      const times = { signedInAtMs: Math.round(auth_time * 1000), expiresAtMs: Math.round(exp * 1000) };
+      const claims = { id: sub, version: ver, seen: parseLsn(pos), ...times, session: sid, generation: gen };
       this.#known.set(token, { claims, ...used! });
       return claims;
     } catch (error) {
@@ -86,6 +87,22 @@ export class Tokens {
         throw refused('is none that this server gave out');
       throw error;
     }
+  }
+}
+
+/** A token of a version that had no sessions begins one by itself, where it is renewed. */
+function sessionOf(token: string): string {
+  const hex = createHash('sha256').update(token).digest('hex');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join('-');
+}
+
+/** A token that has had a successor for too long: it is good for nothing, and to renew it once more ends its session. */
+export class Renewed extends ClientError {
+  readonly user: SignedIn;
+
+  constructor(user: SignedIn) {
+    super('UNAUTHENTICATED', 'The token was renewed a while ago: use the one that came of it, or sign in again.');
+    this.user = user;
   }
 }
 

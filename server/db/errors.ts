@@ -1,4 +1,4 @@
-import { ClientError } from '../lib/errors.ts';
+import { ClientError, nothingHas } from '../lib/errors.ts';
 
 /** SQLSTATEs, by PostgreSQL's own condition names. */
 const UNIQUE_VIOLATION = '23505';
@@ -71,11 +71,7 @@ function conflict(error: DatabaseError): ClientError {
 
 /** Foreign keys delete along (`on delete cascade`), so one is violated only by a value that was given. */
 function missing(error: DatabaseError): ClientError {
-  const field = fieldOf(error);
-  return new ClientError('NOT_FOUND', `Nothing has this ${field}: it was never there, or is deleted by now.`, {
-    field,
-    cause: error,
-  });
+  return nothingHas(fieldOf(error), error);
 }
 
 /** Constraints are named table_column_key and table_column_fkey: `users_first_name_key` is the field firstName of users. */

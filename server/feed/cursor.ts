@@ -57,7 +57,7 @@ function checkHistory({ cluster, timeline, lsn }: FeedCursor, history: History):
   if (!isOf(history, timeline, lsn)) throw cursorExpired('is of changes that the primary has lost');
 }
 
-function badCursor(what: string): ClientError {
+export function badCursor(what: string): ClientError {
   const message = `The cursor ${what}: send the one of the last event, or none and snapshot: true.`;
   return new ClientError('BAD_CURSOR', message, { field: 'after' });
 }

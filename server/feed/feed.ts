@@ -37,6 +37,11 @@ export class Feed implements Followed {
     return this.#reader.state.phase === 'live';
   }
 
+  /** Live, and the replica that is read is no further behind the primary than that. */
+  isLiveWithin(ms: number): boolean {
+    return this.isLive && (this.open?.source.lagMs() ?? 0) <= ms;
+  }
+
   /** How often the feed has ceased to be live so far: who has seen a lower number may have been owed something since. */
   get gaps(): number {
     return this.#gaps;

@@ -18,6 +18,8 @@ export interface FeedSource {
   snapshots: Snapshots;
   /** `growing`: it applies what the primary writes; `standing`: it can be read, but nothing new arrives now. */
   fitness: () => 'growing' | 'standing' | 'away';
+  /** How old what it has applied is; null where the primary is not known. */
+  lagMs: () => number | null;
   /** The end of a transaction that can be read, with everything before it; null: not known. */
   settled: () => Lsn | null;
 }

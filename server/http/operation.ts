@@ -1,6 +1,7 @@
 import { bearerOf } from '../access/access.ts';
+import { Renewed } from '../access/tokens.ts';
 import type { Viewer } from '../access/viewer.ts';
-import { decodeCursor, encodeCursor } from '../feed/cursor.ts';
+import { badCursor, decodeCursor, encodeCursor, type FeedCursor } from '../feed/cursor.ts';
 import { badInput } from '../lib/errors.ts';
 import { Loaders } from '../loaders/loaders.ts';
 import { badBookmark, decodeBookmark, encodeBookmark } from '../replication/bookmark.ts';
@@ -27,7 +28,7 @@ export interface Wishes {
   /** HTTP: the header that may hold a token. */
   authorization?: string | undefined;
   /** Websocket: whose socket it is. */
-  socket?: Pick<Context, 'viewer' | 'renewed'> | undefined;
+  socket?: (Pick<Context, 'renewed'> & { admitted: () => Promise<Viewer> }) | undefined;
   /** The operation sees all of them. Undefined: those of the browser. */
   bookmarks?: readonly string[] | undefined;
   consistency?: string | undefined;
@@ -84,7 +85,7 @@ export class Operations {
     { requestId, via, address, authorization, socket, bookmarks, consistency, browser }: Wishes,
     observer: OperationObserver,
   ): Promise<Operation> {
-    const viewer = socket?.viewer ?? (await this.#viewer(authorization, address));
+    const viewer = await (socket ? socket.admitted() : this.#viewer(authorization, address));
     await this.#limits.count(viewer, address);
     const level = parseLevel(consistency);
     const positions = await this.#positionsOf(bookmarks, browser?.cookies);
@@ -100,12 +101,13 @@ export class Operations {
     return readBookmarks(bookmarksIn(cookies, await clusterOf(primary)), primary, this.#router);
   }
 
-  /** Tokens that are not good count at the address that they come from. */
+  /** Tokens that are not good count at the address that they come from. One that was renewed may be renewed once more. */
   async #viewer(authorization: string | undefined, address: string): Promise<Viewer> {
     const { access } = this.#services;
     try {
       return await access.viewer(bearerOf(authorization));
     } catch (error) {
+      if (error instanceof Renewed) return { isOpen: false, user: null, renewed: error.user };
       await this.#limits.count({ isOpen: access.isOpen, user: null }, address);
       throw error;
     }
@@ -137,7 +139,7 @@ export class Operations {
       bookmark: token,
       readBookmark: (text) => readBookmark(text, primary, this.#router),
       cursor: (place, isPartial = false) => encodeCursor({ ...place, ...(primary.history ?? UNKNOWN), isPartial }),
-      readCursor: (text) => decodeCursor(text, primary.history),
+      readCursor: (text) => readCursor(text, primary, this.#router),
       report: () => ({
         ...reads.report,
         ...(reads.position !== null && primary.history && { bookmark: token(reads.position) }),
@@ -174,8 +176,22 @@ async function clusterOf(primary: Primary): Promise<bigint> {
 async function readBookmark(text: string, primary: Primary, router: Router): Promise<Lsn> {
   if (!primary.history) await primary.flushedNow();
   const lsn = decodeBookmark(text, primary.history!);
-  const known = primary.clock.latest;
-  const isKnown = (known !== null && lsn <= known) || router.isApplied(lsn);
-  if (!isKnown && lsn > (await primary.flushedNow())) throw badBookmark("is beyond the end of the primary's log");
+  if (!isReached(lsn, primary, router) && lsn > (await primary.flushedNow()))
+    throw badBookmark("is beyond the end of the primary's log");
   return lsn;
+}
+
+/** As far as this server knows: another one may have given out what this one has yet to hear of. */
+const isReached = (lsn: Lsn, { clock: { latest } }: Primary, router: Router) =>
+  (latest !== null && lsn <= latest) || router.isApplied(lsn);
+
+/** With the primary away nobody knows: the subscription waits, as it would for a replica. */
+async function readCursor(text: string, primary: Primary, router: Router): Promise<FeedCursor> {
+  const cursor = decodeCursor(text, primary.history);
+  if (isReached(cursor.lsn, primary, router)) return cursor;
+  const flushed = await primary.flushedNow().catch(() => null);
+  if (flushed !== null && cursor.lsn > flushed && !router.isApplied(cursor.lsn))
+    throw badCursor("is beyond the end of the primary's log");
+  // The look may have found out which timelines there are.
+  return decodeCursor(text, primary.history);
 }

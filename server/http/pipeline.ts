@@ -12,10 +12,13 @@ import {
 import {
   getOperationAST,
   GraphQLError,
+  Kind,
   type ExecutionResult,
   type FormattedExecutionResult,
   type GraphQLSchema,
+  type OperationDefinitionNode,
 } from 'graphql';
+import { Renewed } from '../access/tokens.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Observer } from '../lib/observer.ts';
 import type { Report } from '../replication/reads.ts';
@@ -117,6 +120,7 @@ export class Pipeline {
     contextValue.begun();
     try {
       this.#documents.check(read, viewer);
+      admit(contextValue, operation);
       this.#limits.check(document, operation, variables ?? {});
     } catch {
       return null;
@@ -153,6 +157,7 @@ function preparing(documents: Documents, limits: Limits): ApolloServerPlugin<Ope
             Object.assign(context, { document });
             if (errors.length > 0 || !operation) return;
             contextValue.observer?.known(operation.operation, operation.name?.value);
+            admit(contextValue, operation);
             limits.check(document, operation, request.variables ?? {});
           } catch (error) {
             throw atStatus(error);
@@ -172,6 +177,12 @@ const refused = (errors: readonly GraphQLError[]): GraphQLResponse => ({
   http: { status: 400, headers: new HeaderMap() },
   body: { kind: 'single', singleResult: { errors: errors.map((error) => maskError(error.toJSON(), error)) } },
 });
+/** A token that was renewed too long ago is good for one operation alone. @throws ClientError UNAUTHENTICATED */
+function admit({ viewer }: Operation, { selectionSet: { selections } }: OperationDefinitionNode): void {
+  if (!viewer.renewed) return;
+  const renews = selections.every((field) => field.kind === Kind.FIELD && field.name.value === 'renewToken');
+  if (!renews) throw new Renewed(viewer.renewed);
+}
 
 /** Tells the client where its operation was answered, logs what the client is not told, and lets the place go. */
 function reporting(log: Logger, hide: Hide | undefined): ApolloServerPlugin<Operation> {

@@ -42,5 +42,12 @@ export const badInput = (message: string, field?: string) =>
 export const notFound = (what: string, id: string) =>
   new ClientError('NOT_FOUND', `No ${what} has the id ${id}.`, { field: 'id' });
 
+/** Of a foreign key. */
+export const nothingHas = (field: string, cause?: unknown) =>
+  new ClientError('NOT_FOUND', `Nothing has this ${field}: it was never there, or is deleted by now.`, {
+    field,
+    cause,
+  });
+
 /** A fault that the operator mends: printed as one line at start, without a stack. */
 export class SetupError extends Error {}

@@ -4,7 +4,9 @@ import { isIPv6 } from 'node:net';
  * Whom an address stands for where clients are counted. IPv6 is handed out by the /64 at least: whoever holds one has
  * 2^64 addresses to come from. An IPv4 address stands for itself, also where a socket of both families reports it.
  */
-export function networkOf(address: string): string {
+export function networkOf(address: string | undefined): string {
+  // A socket that was reset has none any more.
+  if (address === undefined) return '';
   const [bare = ''] = address.split('%');
   if (!isIPv6(bare)) return address;
   const groups = groupsOf(bare);

@@ -1,8 +1,8 @@
 import type { Sql } from '../db/connect.ts';
 import type { PageRequest } from '../store/keyset.ts';
-import type { Table } from '../store/table.ts';
+import type { Table, VisibleTo } from '../store/table.ts';
 import type { Batch } from './batcher.ts';
-import type { Listing, PageOf } from './listing.ts';
+import type { Listing, PageOf, Scoped } from './listing.ts';
 import { latest, Source, UNBOUNDED } from './source.ts';
 
 /** The rows of a table that have a parent and match the filter; its scopes are the parents' ids, and all that ask at once share a statement. */
@@ -12,6 +12,7 @@ export function listingUnder<Row extends { id: string }, Filter, Field extends s
   filter: Filter = {} as Filter,
 ): Listing<string, Row, Field> {
   return {
+    table: table.name,
     orders: table.orders,
     pages: new Source(
       `pages of ${table.name} by ${parent}`,
@@ -21,8 +22,8 @@ export function listingUnder<Row extends { id: string }, Filter, Field extends s
     ),
     counts: new Source(
       `counts of ${table.name} by ${parent}`,
-      (id) => id,
-      (sql, ids) => countsUnder(table, parent, filter, sql, ids),
+      JSON.stringify,
+      (sql, keys) => countsUnder(table, parent, filter, sql, keys),
       UNBOUNDED,
     ),
   };
@@ -30,7 +31,7 @@ export function listingUnder<Row extends { id: string }, Filter, Field extends s
 
 type Under<Row extends { id: string }, Filter, Field extends string> = Pick<
   Table<Row, Filter, Field, never>,
-  'pagesUnder' | 'countsUnder'
+  'pagesUnder' | 'countsUnder' | 'visibleCountsUnder'
 >;
 
 /** Pages of one shape are one statement. In one document they mostly are: a field's arguments are the same under each parent. */
@@ -43,7 +44,7 @@ async function pagesUnder<Row extends { id: string }, Filter, Field extends stri
 ): Promise<Batch<Row[]>> {
   const questions = keys.map((key) => JSON.parse(key) as PageOf<string, Field>);
   const values = new Map<PageOf<string, Field>, Row[]>(questions.map((question) => [question, []]));
-  const shapes = [...Map.groupBy(questions, ({ page }) => shapeOf(page)).values()];
+  const shapes = [...Map.groupBy(questions, ({ page, visibleTo }) => `${shapeOf(page)} ${ruleOf(visibleTo)}`).values()];
   const answers = await Promise.all(shapes.map((shape) => table.pagesUnder(sql, parent, shape, filter)));
   for (const [index, { rows }] of answers.entries())
     for (const row of rows) values.get(shapes[index]![row.place]!)!.push(row);
@@ -53,14 +54,41 @@ async function pagesUnder<Row extends { id: string }, Filter, Field extends stri
 const shapeOf = <Field extends string>({ field, descending, backward, after, before }: PageRequest<Field>) =>
   [field, descending, backward, after !== null, before !== null].join();
 
+/** Viewers differ from question to question; the rule does not, within a statement. */
+const ruleOf = (to: VisibleTo | undefined) => JSON.stringify(typeof to === 'object' ? { ...to, viewer: '' } : to);
+
 async function countsUnder<Row extends { id: string }, Filter>(
   table: Under<Row, Filter, never>,
   parent: string,
   filter: Filter,
   sql: Sql,
-  ids: string[],
+  keys: string[],
 ): Promise<Batch<number>> {
-  const { rows, seen } = await table.countsUnder(sql, parent, ids, filter);
-  const counts = new Map(rows.map((row) => [row.parent, row.count]));
-  return { values: ids.map((id) => counts.get(id) ?? 0), seen };
+  const questions = keys.map((key) => JSON.parse(key) as Scoped<string>);
+  const counts = new Map<Scoped<string>, number>();
+  const groups = [...Map.groupBy(questions, ({ visibleTo }) => ruleOf(visibleTo)).values()];
+  const answers = await Promise.all(
+    groups.map(async (group) => {
+      if (group[0]!.visibleTo === undefined) return countAll(table, parent, filter, sql, group, counts);
+      const { rows, seen } = await table.visibleCountsUnder(sql, parent, group, filter);
+      for (const { place, count } of rows) counts.set(group[place]!, count);
+      return { seen };
+    }),
+  );
+  return { values: questions.map((question) => counts.get(question) ?? 0), seen: latest(answers) };
+}
+
+async function countAll<Row extends { id: string }, Filter>(
+  table: Under<Row, Filter, never>,
+  parent: string,
+  filter: Filter,
+  sql: Sql,
+  questions: readonly Scoped<string>[],
+  counts: Map<Scoped<string>, number>,
+): Promise<Pick<Batch<number>, 'seen'>> {
+  const parents = questions.map(({ scope }) => scope);
+  const { rows, seen } = await table.countsUnder(sql, parent, parents, filter);
+  const found = new Map(rows.map((row) => [row.parent, row.count]));
+  for (const question of questions) counts.set(question, found.get(question.scope) ?? 0);
+  return { seen };
 }

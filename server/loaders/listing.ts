@@ -1,18 +1,25 @@
 import type { Sql } from '../db/connect.ts';
 import type { OrderColumn, PageRequest } from '../store/keyset.ts';
 import type { Seen } from '../store/seen.ts';
-import type { Table } from '../store/table.ts';
+import type { Table, VisibleTo } from '../store/table.ts';
 import { latest, Source, UNBOUNDED } from './source.ts';
 
 /** What a connection is read from: the pages and the number of the rows in a scope. */
 export interface Listing<Scope, Row, Field extends string> {
+  /** Whose rows they are. */
+  table: string;
   orders: Record<Field, OrderColumn>;
   pages: Source<PageOf<Scope, Field>, Row[]>;
-  counts: Source<Scope, number>;
+  counts: Source<Scoped<Scope>, number>;
 }
 
-export interface PageOf<Scope, Field extends string> {
+export interface Scoped<Scope> {
   scope: Scope;
+  /** Of that, only what these see. */
+  visibleTo?: VisibleTo | undefined;
+}
+
+export interface PageOf<Scope, Field extends string> extends Scoped<Scope> {
   page: PageRequest<Field>;
 }
 
@@ -21,15 +28,16 @@ export function listing<Row extends { id: string }, Filter, Field extends string
   table: Table<Row, Filter, Field, Values>,
 ): Listing<Filter, Row, Field> {
   return {
+    table: table.name,
     orders: table.orders,
     pages: each(
       `pages of ${table.name}`,
-      (sql, { scope, page }: PageOf<Filter, Field>) => table.page(sql, scope, page),
+      (sql, { scope, page, visibleTo }: PageOf<Filter, Field>) => table.page(sql, scope, page, visibleTo),
       (rows) => rows,
     ),
     counts: each(
       `counts of ${table.name}`,
-      (sql, filter: Filter) => table.count(sql, filter),
+      (sql, { scope, visibleTo }: Scoped<Filter>) => table.count(sql, scope, visibleTo),
       (rows) => rows[0]?.count ?? 0,
     ),
   };

@@ -6,4 +6,3 @@ import { listingUnder } from './listing-under.ts';
 export const postById = byId(posts);
 export const allPosts = listing(posts);
 export const postsByAuthor = listingUnder(posts, 'authorId');
-export const publishedByAuthor = listingUnder(posts, 'authorId', { published: true });

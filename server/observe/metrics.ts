@@ -54,6 +54,15 @@ export class EventMeter implements Meter {
     kept(this.#observeDuration, name, () => bound(this.#durations, operation, kind))(seconds);
   }
 
+  forget(operation: string): void {
+    for (const [key, { labels }] of this.#requests) {
+      if (labels['operation'] !== operation) continue;
+      const { kind = '' } = labels;
+      this.#requests.delete(key);
+      if (this.#observeDuration.delete(`${kind} ${operation}`)) this.#durations.remove(operation, kind);
+    }
+  }
+
   chose({ name, waitedMs, fallback }: Chosen): void {
     kept(this.#reads, name, () => tally({ source: name })).count++;
     if (fallback !== undefined) kept(this.#fallbacks, fallback, () => tally({ reason: fallback })).count++;

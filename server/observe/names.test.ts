@@ -1,13 +1,16 @@
 import { expect, test } from 'vitest';
 import { Names } from './names.ts';
 
-test('names that clients make up are only so many labels, and those that were met first stay', () => {
-  const names = new Names();
-  const labels = Array.from({ length: 1000 }, (_, index) => names.label(`Made${index}`));
-  expect(labels[199]).toBe('Made199');
-  expect(new Set(labels).size).toBe(201);
-  expect(labels.at(-1)).toBe('other');
-  expect(names.label('Made0')).toBe('Made0');
+test('names that clients make up are only so many at a time: the one that was met least lately goes', () => {
+  const gone: string[] = [];
+  const names = new Names((name) => gone.push(name));
+  for (let index = 0; index < 1000; index++) {
+    expect(names.label(`Made${index}`)).toBe(`Made${index}`);
+    expect(names.label('Ours')).toBe('Ours');
+  }
+  expect(gone).toHaveLength(801);
+  expect(gone).not.toContain('Ours');
+  expect(gone[0]).toBe('Made0');
   expect(names.label(undefined)).toBe('anonymous');
-  expect(new Names().label('N'.repeat(101))).toBe('other');
+  expect(names.label('N'.repeat(101))).toBe('other');
 });

@@ -1,19 +1,24 @@
+import { LRUCache } from 'lru-cache';
+
 const MOST = 200;
 const LONGEST = 100;
 
 /**
- * Names that clients gave their operations, as labels. There are only so many: each is a series of its own for as long
- * as the process lasts, and whoever sends documents can make up any number.
+ * Names that clients gave their operations, as labels. There are only so many at a time, as whoever sends documents can
+ * make up any number: the one that was met least lately goes, and what was counted of it.
  */
 export class Names {
-  readonly #known = new Set<string>();
+  readonly #known: LRUCache<string, true>;
 
-  /** `anonymous` without one; `other` past the most, and for what is no reasonable name. */
+  constructor(gone: (name: string) => void) {
+    this.#known = new LRUCache({ max: MOST, dispose: (_, name, why) => why === 'evict' && gone(name) });
+  }
+
+  /** `anonymous` without one; `other` for what is no reasonable name. */
   label(name: string | undefined): string {
     if (name === undefined) return 'anonymous';
-    if (this.#known.has(name)) return name;
-    if (this.#known.size >= MOST || name.length > LONGEST) return 'other';
-    this.#known.add(name);
+    if (name.length > LONGEST) return 'other';
+    this.#known.set(name, true);
     return name;
   }
 }

@@ -7,6 +7,8 @@ import type { Tracing } from './tracing.ts';
 /** Counts what happens. */
 export interface Meter extends OperationMeter {
   pool: (name: string) => PoolMeter;
+  /** Nothing more is told of operations of that name for now. */
+  forget: (operation: string) => void;
 }
 
 export interface Sinks {
@@ -28,7 +30,7 @@ export class Observation implements Observer {
   readonly #pools = new Map<string, PoolWatch>();
 
   constructor({ meter, log, tracing }: Sinks) {
-    const names = new Names();
+    const names = new Names((name) => meter?.forget(name));
     this.#meter = meter;
     this.#tracing = tracing;
     this.#sinks = { label: (name) => names.label(name), meter, log };

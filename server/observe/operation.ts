@@ -30,8 +30,8 @@ export class OperationWatch implements OperationObserver {
   readonly #begun: Begun;
   readonly #span: OperationSpan | undefined;
   readonly #startedAt = performance.now();
-  /** Unknown: it was refused before its document was valid. */
-  #operation = 'unknown';
+  /** Undefined: it was refused before its document was valid. */
+  #name: { given: string | undefined } | undefined;
   #kind = 'unknown';
   #isOver = false;
 
@@ -41,12 +41,17 @@ export class OperationWatch implements OperationObserver {
     this.#span = span;
   }
 
+  /** Asked for anew each time: what it is counted under may have gone meanwhile. */
+  get #operation(): string {
+    return this.#name ? this.#sinks.label(this.#name.given) : 'unknown';
+  }
+
   get trace(): unknown {
     return this.#span;
   }
 
   known(kind: string, name: string | undefined): void {
-    this.#operation = this.#sinks.label(name);
+    this.#name = { given: name };
     this.#kind = this.#begun.via === 'rest' ? 'rest' : kind;
     this.#span?.known(this.#kind, this.#operation);
   }

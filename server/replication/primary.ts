@@ -5,6 +5,7 @@ import { parseLsn, type Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
 import { withinMs } from '../lib/within.ts';
 import { notedOf, noteSeen, type Noted } from '../store/positions.ts';
+import { endedTokens, type EndedToken } from '../store/renewals.ts';
 import { slotRows } from '../store/slots.ts';
 import { LagClock } from './lag.ts';
 import { write } from './writes.ts';
@@ -122,6 +123,11 @@ export class Primary {
   /** What servers have noted of the replica that reads from the slot. */
   noted(slot: string): Promise<Noted | undefined> {
     return notedOf(this.#connections.watch, slot);
+  }
+
+  /** Which tokens were renewed, or ended, in that time. */
+  endedTokens(withinMs: number): Promise<EndedToken[]> {
+    return endedTokens(this.#connections.watch, withinMs);
   }
 
   readonly note = (slot: string, logId: bigint, at: Lsn, isLost: boolean): Promise<void> =>

@@ -1,8 +1,7 @@
 import { Args, ArgsType, Ctx, Field, FieldResolver, Mutation, Query, Resolver, Root } from 'type-graphql';
-import { Length } from 'class-validator';
 import { ChangePasswordPayload, Session, SignOutPayload } from '../../schema/access/session.type.ts';
 import { ConfirmArg, type Confirm } from '../../schema/confirmation.type.ts';
-import { IsText } from '../../schema/rules.ts';
+import { IsAnyPassword, IsPassword, IsText } from '../../schema/rules.ts';
 import { PASSWORD_RULE } from '../../schema/users/user.inputs.ts';
 import { User } from '../../schema/users/user.type.ts';
 import { viewerOf, type Issued } from '../access/access.ts';
@@ -20,18 +19,18 @@ class SignInArgs {
   @Field(() => String, { description: 'Username or email' })
   login!: string;
 
-  @IsText(1, 128)
+  @IsAnyPassword()
   @Field(() => String)
   password!: string;
 }
 
 @ArgsType()
 class ChangePasswordArgs {
-  @IsText(1, 128)
+  @IsAnyPassword()
   @Field(() => String, { description: 'The present one' })
   current!: string;
 
-  @Length(8, 128, { message: PASSWORD_RULE })
+  @IsPassword(PASSWORD_RULE)
   @Field(() => String)
   new!: string;
 }
@@ -49,12 +48,13 @@ export class AccessResolver {
   }
 
   @Mutation(() => Session, {
-    description: 'Another token for who has a good one. On a websocket it also keeps the socket open for as long',
+    description:
+      'Another token for who has a good one, which is good for 10 s more: renewed again by then it gives the same one, after that it ends the session. On a websocket it also keeps the socket open for as long',
   })
   async renewToken(@Ctx() context: Context) {
-    signedIn(context.viewer);
-    const seen = context.services.primary.clock.latest ?? 0n;
-    const session = start(context, await context.services.access.renew(context.viewer, seen));
+    const { access, primary } = context.services;
+    const user = context.viewer.renewed ?? signedIn(context.viewer);
+    const session = start(context, await access.renew(user, primary.clock.latest ?? 0n));
     context.renewed?.(context.viewer);
     return session;
   }
@@ -62,8 +62,8 @@ export class AccessResolver {
   @Mutation(() => SignOutPayload, { description: "Ends all of the viewer's tokens, and closes their websockets" })
   async signOut(@ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
     const { id } = signedIn(context.viewer);
-    const { bookmark, confirmation } = await write(context, confirm, (sql) => endTokens(sql, id));
-    context.services.access.sessions.forget(id);
+    const { lsn, bookmark, confirmation } = await write(context, confirm, (sql) => endTokens(sql, id));
+    context.services.access.sessions.changed(id, lsn);
     context.viewer = { ...context.viewer, user: null };
     return { bookmark, confirmation };
   }
@@ -84,7 +84,7 @@ export class AccessResolver {
       changePassword(sql, user, hash),
     );
     if (!row) throw new ClientError('CONFLICT', 'The password was changed by somebody else meanwhile: sign in again.');
-    access.sessions.forget(id);
+    access.sessions.changed(id, lsn);
     return { bookmark, confirmation, session: start(context, await access.reissue({ ...row, seen: lsn })) };
   }
 

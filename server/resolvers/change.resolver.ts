@@ -37,10 +37,13 @@ export class ChangeResolver {
   }
 }
 
-function subscribeToAll({ args, context }: SubscribeResolverData<unknown, ChangesArgs, Context>): FeedStream {
+async function subscribeToAll({
+  args,
+  context,
+}: SubscribeResolverData<unknown, ChangesArgs, Context>): Promise<FeedStream> {
   const tables = tablesNamed(args.tables ?? WATCHED.map(({ table }) => table));
   const start = args.snapshot ? ('snapshot' as const) : ('now' as const);
-  const from = args.after == null ? start : context.readCursor(args.after);
+  const from = args.after == null ? start : await context.readCursor(args.after);
   const request = { tables, key: null, operations: null, from, wantsMarks: true, sight: sightOf(context.viewer) };
   return new FeedStream(request, toRoot(tables, context));
 }

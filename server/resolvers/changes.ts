@@ -24,12 +24,12 @@ export interface WatchedTable {
 
 /** Makes the source of a subscription to the changes of one table. */
 export function changesOf(watched: WatchedTable) {
-  return ({ args, context }: SubscribeResolverData<unknown, RowChangedArgs, Context>): FeedStream => {
+  return async ({ args, context }: SubscribeResolverData<unknown, RowChangedArgs, Context>): Promise<FeedStream> => {
     const request = {
       tables: [watched],
       key: args.id == null ? null : parseId(args.id),
       operations: args.operations == null ? null : new Set<string>(args.operations),
-      from: args.after == null ? ('now' as const) : context.readCursor(args.after),
+      from: args.after == null ? ('now' as const) : await context.readCursor(args.after),
       wantsMarks: false,
       sight: sightOf(context.viewer),
     };

@@ -42,5 +42,5 @@ export interface Context {
   /** The token of a place in the feed; `isPartial`: with a snapshot's row, before its end. */
   cursor: (place: FeedPlace, isPartial?: boolean) => string;
   /** @throws ClientError BAD_CURSOR or CURSOR_EXPIRED. */
-  readCursor: (text: string) => FeedCursor;
+  readCursor: (text: string) => Promise<FeedCursor>;
 }

@@ -1,10 +1,26 @@
-import { GraphQLObjectType, isNonNullType, type GraphQLField, type GraphQLSchema } from 'graphql';
-import { assertMay, forbidden, seesField, TABLES, type TableRights } from '../access/rights.ts';
+import {
+  defaultFieldResolver,
+  getNamedType,
+  getNullableType,
+  GraphQLObjectType,
+  isListType,
+  isNonNullType,
+  isObjectType,
+  type GraphQLField,
+  type GraphQLOutputType,
+  type GraphQLSchema,
+} from 'graphql';
+import { assertMay, forbidden, isAllVisible, seesField, TABLES, visible, type TableRights } from '../access/rights.ts';
+import { mayAll, type Viewer } from '../access/viewer.ts';
+import { ClientError } from '../lib/errors.ts';
 import type { Context } from './context.ts';
+import { ROW_TYPES } from './rows.ts';
 
 /**
  * Puts the tables of rights on the schema. A decorator that is forgotten leaves a door open; here what has no entry is
  * for administrators. And fields are decided without a promise each: a page has hundreds.
+ *
+ * Rows are decided wherever a resolver returns one: by itself, in a list, or as a page's node.
  */
 export function guard(schema: GraphQLSchema): GraphQLSchema {
   for (const root of [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()])
@@ -13,7 +29,19 @@ export function guard(schema: GraphQLSchema): GraphQLSchema {
     const type = schema.getType(rights.type);
     for (const field of fieldsOf(type instanceof GraphQLObjectType ? type : null)) guardField(table, rights, field);
   }
+  for (const type of Object.values(schema.getTypeMap()))
+    if (isObjectType(type) && !isOfFeed(type)) for (const field of fieldsOf(type)) guardRows(field);
   return schema;
+}
+
+/** What the feed tells was decided before it was rendered, by the whole rows: these may lack what that needs. */
+const isOfFeed = (type: GraphQLObjectType) =>
+  type.name === 'SnapshotRow' || type.getInterfaces().some(({ name }) => name === 'Change');
+
+/** Of a type whose rows not everybody may see. */
+function guardedTable(type: GraphQLOutputType): string | undefined {
+  const table = ROW_TYPES.get(getNamedType(type).name);
+  return table === undefined || isAllVisible(table) ? undefined : table;
 }
 
 type Field = GraphQLField<object, Context>;
@@ -46,3 +74,46 @@ function guardField(table: string, { fields }: TableRights, field: Field): void 
     return null;
   };
 }
+
+function guardRows(field: Field): void {
+  const shown = showing(field.type);
+  if (!shown) return;
+  const { resolve = defaultFieldResolver } = field;
+  field.resolve = (source, args, context, info) => {
+    const value: unknown = resolve(source, args, context, info);
+    // Looked at when the value is there: whoever signs in under a mutation sees its answer.
+    const show = (found: unknown) => (mayAll(context.viewer) ? found : shown(context.viewer, found));
+    return value instanceof Promise ? value.then(show) : show(value);
+  };
+}
+
+type Show = (viewer: Viewer, value: unknown) => unknown;
+
+/** What is shown of a field's value; undefined where it holds no rows that are to be decided. */
+function showing(type: GraphQLOutputType): Show | undefined {
+  const seen = seeing(type);
+  if (!seen) return undefined;
+  if (isListType(getNullableType(type)))
+    return (viewer, list) => (Array.isArray(list) ? list.filter((one) => seen(viewer, one)) : list);
+  if (guardedTable(type) === undefined) return undefined;
+  return (viewer, row) => {
+    if (row == null || seen(viewer, row)) return row;
+    if (isNonNullType(type)) throw new ClientError('NOT_FOUND', 'There is no such row.', { field: 'id' });
+    return null;
+  };
+}
+
+/** Whether a viewer sees a row, or what is there for the sake of one that it must have, as an edge is. */
+function seeing(type: GraphQLOutputType): ((viewer: Viewer, value: unknown) => boolean) | undefined {
+  const table = guardedTable(type);
+  if (table !== undefined) return (viewer, row) => visible(viewer, table, row as object | null) !== null;
+  const named = getNamedType(type);
+  const held = isObjectType(named) ? fieldsOf(named).find((field) => isHeld(field)) : undefined;
+  const own = held && guardedTable(held.type)!;
+  return own === undefined
+    ? undefined
+    : (viewer, value) => visible(viewer, own, (value as Record<string, object>)[held!.name] ?? null) !== null;
+}
+
+const isHeld = ({ type }: Field) =>
+  isNonNullType(type) && isObjectType(getNullableType(type)) && guardedTable(type) !== undefined;

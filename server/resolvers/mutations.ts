@@ -1,7 +1,7 @@
 import type { Sql, Statement } from '../db/connect.ts';
 import { assertOwns, visible } from '../access/rights.ts';
 import { mayAll } from '../access/viewer.ts';
-import { badInput, notFound } from '../lib/errors.ts';
+import { badInput, notFound, nothingHas } from '../lib/errors.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import type { Confirmed } from '../replication/confirm.ts';
 import type { Table } from '../store/table.ts';
@@ -9,6 +9,9 @@ import type { Context } from './context.ts';
 import { parseId } from './ids.ts';
 
 type WithRows<Row extends { id: string }> = Pick<Table<Row, never, never, never>, 'name' | 'one' | 'byIds'>;
+
+/** Whose rows say which tokens are good. */
+const USERS = 'users';
 
 export interface Written<Row> {
   /** The written row, as the statement returned it; undefined where there was none to write. */
@@ -24,6 +27,7 @@ export async function write<Row extends object>(
   confirm: Confirmed['level'],
   statement: (sql: Sql) => Statement<Row>,
 ): Promise<Written<Row>> {
+  await context.services.access.confirm(context.viewer);
   const { rows, lsn } = await context.services.primary.write(statement);
   context.reads.wrote(lsn);
   context.loaders.forget();
@@ -45,6 +49,7 @@ export async function writeOne<Row extends { id: string }>(
   const key = parseId(id);
   await assertMayWrite(context, table, key);
   const written = await write(context, confirm, (sql) => statement(sql, key));
+  if (table.name === USERS) context.services.access.sessions.changed(key, written.lsn);
   if (!written.row) throw notFound(table.one, key);
   return written;
 }
@@ -61,6 +66,25 @@ async function assertMayWrite<Row extends { id: string }>(
   const row = visible(viewer, table.name, rows[0] ?? null);
   if (!row) throw notFound(table.one, id);
   assertOwns(viewer, table.name, row);
+}
+
+/** Tables, by the fields that have the ids of their rows. */
+export type Parents = Readonly<Record<string, Pick<Table<{ id: string }, never, never, never>, 'name' | 'byIds'>>>;
+
+/** @throws ClientError NOT_FOUND for a parent that the viewer does not see, as for one that is not there. */
+export async function assertSeesParents(
+  { viewer, services }: Context,
+  parents: Parents,
+  values: object,
+): Promise<void> {
+  if (mayAll(viewer)) return;
+  const { primary } = services;
+  for (const [field, table] of Object.entries(parents)) {
+    const id = (values as Record<string, string | null | undefined>)[field];
+    if (id == null) continue;
+    const { rows } = await primary.answer(table.byIds(primary.reader, [id]));
+    if (!visible(viewer, table.name, rows[0] ?? null)) throw nothingHas(field);
+  }
 }
 
 /** The fields of an update that the client gave. @throws ClientError BAD_USER_INPUT where there are none. */

@@ -1,8 +1,9 @@
 import type { PageArgs } from '../../schema/page.type.ts';
+import { assertMayCount, visibleTo } from '../access/rights.ts';
 import { badInput } from '../lib/errors.ts';
 import type { Listing } from '../loaders/listing.ts';
-import type { Loaders } from '../loaders/loaders.ts';
 import type { OrderColumn, PageRequest, Position } from '../store/keyset.ts';
+import type { Context } from './context.ts';
 import { decodeCursor, encodeCursor, type Order } from './cursor.ts';
 
 const DEFAULT_SIZE = 20;
@@ -46,24 +47,28 @@ export class Connection<Node> {
   }
 }
 
-/** One page of the rows in `scope`, in `order`. */
+/** One page of the rows in `scope` that the viewer may see, in `order`. */
 export async function connect<Scope, Row extends { id: string }, Field extends string>(
-  loaders: Loaders,
-  { orders, pages, counts }: Listing<Scope, Row, Field>,
+  { viewer, loaders }: Pick<Context, 'viewer' | 'loaders'>,
+  { table, orders, pages, counts }: Listing<Scope, Row, Field>,
   scope: Scope,
   args: PageArgs,
   order: Order<Field>,
 ): Promise<Connection<Row>> {
   const column = orders[order.field];
   const page = toPageRequest(args, order, column);
-  const rows = await loaders.load(pages, { scope, page });
+  const scoped = { scope, visibleTo: visibleTo(viewer, table) };
+  const rows = await loaders.load(pages, { ...scoped, page });
   const nodes = rows.slice(0, page.limit);
   if (page.backward) nodes.reverse();
   return new Connection(
     nodes,
     (node) => encodeCursor(order, positionOf(node, column)),
     () => neighbours(page, rows.length > page.limit),
-    () => loaders.load(counts, scope),
+    async () => {
+      assertMayCount(viewer, table);
+      return loaders.load(counts, scoped);
+    },
   );
 }
 

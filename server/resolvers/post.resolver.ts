@@ -4,8 +4,7 @@ import { PageArgs } from '../../schema/page.type.ts';
 import { CreatePostInput, PostFilter, PostOrder, UpdatePostInput } from '../../schema/posts/post.inputs.ts';
 import { Post, PostChange, PostConnection, PostPayload } from '../../schema/posts/post.type.ts';
 import { User } from '../../schema/users/user.type.ts';
-import { privateRowsOf } from '../access/rights.ts';
-import { allPosts, postById, postsByAuthor, publishedByAuthor } from '../loaders/posts.ts';
+import { allPosts, postById, postsByAuthor } from '../loaders/posts.ts';
 import { userById } from '../loaders/users.ts';
 import { posts, publishPost, type PostRow } from '../store/posts.ts';
 import type { UserRow } from '../store/users.ts';
@@ -32,11 +31,9 @@ export class PostResolver extends writableResolver({
     order: PostOrder | null | undefined,
     @Arg('filter', () => PostFilter, { nullable: true }) filter: PostFilter | null | undefined,
     @Args(() => PageArgs) page: PageArgs,
-    @Ctx() { viewer, loaders }: Context,
+    @Ctx() context: Context,
   ): Promise<Connection<PostRow>> {
-    const drafts = privateRowsOf(viewer);
-    const scope = { ...filter, ...(drafts !== null && { draftsOf: drafts }) };
-    return connect(loaders, allPosts, scope, page, order ?? NEWEST_FIRST);
+    return connect(context, allPosts, filter ?? {}, page, order ?? NEWEST_FIRST);
   }
 
   @FieldResolver(() => User, { nullable: true })
@@ -56,10 +53,8 @@ export class PostsOfUserResolver {
   posts(
     @Root() { id }: UserRow,
     @Args(() => PageArgs) page: PageArgs,
-    @Ctx() { viewer, loaders }: Context,
+    @Ctx() context: Context,
   ): Promise<Connection<PostRow>> {
-    const drafts = privateRowsOf(viewer);
-    const listing = drafts === null || drafts === id ? postsByAuthor : publishedByAuthor;
-    return connect(loaders, listing, id, page, NEWEST_FIRST);
+    return connect(context, postsByAuthor, id, page, NEWEST_FIRST);
   }
 }

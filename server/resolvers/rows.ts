@@ -1,13 +1,16 @@
 import { Arg, Args, Ctx, ID, Mutation, Query, Resolver, Root, Subscription, type ClassType } from 'type-graphql';
 import { RowChangedArgs, type Change } from '../../schema/change.type.ts';
 import { ConfirmArg, type Confirm } from '../../schema/confirmation.type.ts';
-import { assertMayCreate, assertMayGive, visible } from '../access/rights.ts';
+import { assertMayCreate, assertMayGive } from '../access/rights.ts';
 import type { Source } from '../loaders/source.ts';
 import type { Table } from '../store/table.ts';
 import { changesOf, type WatchedTable } from './changes.ts';
 import type { Context } from './context.ts';
 import { parseId } from './ids.ts';
-import { defined, given, write, writeOne, type Written } from './mutations.ts';
+import { assertSeesParents, defined, given, write, writeOne, type Parents, type Written } from './mutations.ts';
+
+/** The types of rows, and their tables: whoever sees which is decided by these names. */
+export const ROW_TYPES = new Map<string, string>();
 
 interface Rows<Row extends { id: string }> {
   table: Table<Row, never, never, never>;
@@ -26,11 +29,12 @@ export const watch = (
 
 /** What every table has: a row by its id, its deletion, and its changes. `class UserResolver extends rowResolver({ … }) {}` */
 export function rowResolver<Row extends { id: string }>({ table, byId, type, payload, changes }: Rows<Row>) {
+  ROW_TYPES.set(type.name, table.name);
   @Resolver(() => type)
   abstract class RowResolver {
     @Query(() => type, { name: table.one, nullable: true })
-    async one(@Arg('id', () => ID) id: string, @Ctx() { viewer, loaders }: Context): Promise<Row | null> {
-      return visible(viewer, table.name, await loaders.load(byId, parseId(id)));
+    async one(@Arg('id', () => ID) id: string, @Ctx() { loaders }: Context): Promise<Row | null> {
+      return loaders.load(byId, parseId(id));
     }
 
     @Mutation(() => payload, { name: `delete${type.name}`, description: 'Answers with the row as it was' })
@@ -54,17 +58,20 @@ interface WritableRows<Row extends { id: string }, Values extends object> extend
   table: Table<Row, never, never, Values>;
   create: ClassType<Values>;
   update: ClassType<object>;
+  /** What rows are put under, by the fields that name it: nothing goes under what the viewer does not see. */
+  parents?: Parents;
 }
 
 /** And where the values that clients give are written as they are: creation and update. */
 export function writableResolver<Row extends { id: string }, Values extends object>(rows: WritableRows<Row, Values>) {
-  const { table, type, payload, create, update } = rows;
+  const { table, type, payload, create, update, parents = {} } = rows;
   @Resolver(() => type)
   abstract class WritableResolver extends rowResolver(rows) {
     @Mutation(() => payload, { name: `create${type.name}` })
     async create(@Arg('input', () => create) input: Values, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
       const values = defined(input) as Values;
       assertMayCreate(context.viewer, table.name, values);
+      await assertSeesParents(context, parents, values);
       return toPayload(table, await write(context, confirm, (sql) => table.insert(sql, values)));
     }
 
@@ -77,6 +84,7 @@ export function writableResolver<Row extends { id: string }, Values extends obje
     ) {
       const patch = given(input) as Partial<Values>;
       assertMayGive(context.viewer, table.name, patch);
+      await assertSeesParents(context, parents, patch);
       return toPayload(table, await writeOne(context, confirm, table, id, (sql, key) => table.update(sql, key, patch)));
     }
   }

@@ -14,7 +14,7 @@ import { mayAll, type Viewer } from '../access/viewer.ts';
 import { allUsers, userById } from '../loaders/users.ts';
 import { users, type UserRow, type UserValues } from '../store/users.ts';
 import type { Context } from './context.ts';
-import { given, write, writeOne } from './mutations.ts';
+import { given, write, writeOne, type Written } from './mutations.ts';
 import { connect, NEWEST_FIRST, type Connection } from './page.ts';
 import { rowResolver, toPayload, watch } from './rows.ts';
 
@@ -34,11 +34,12 @@ export class UserResolver extends rowResolver({
     order: UserOrder | null | undefined,
     @Arg('filter', () => UserFilter, { nullable: true }) filter: UserFilter | null | undefined,
     @Args(() => PageArgs) page: PageArgs,
-    @Ctx() { viewer, loaders }: Context,
+    @Ctx() context: Context,
   ): Promise<Connection<UserRow>> {
+    const { viewer } = context;
     assertMayFilter(viewer, users.name, filter ?? {});
     const scope = { ...filter, ...(!mayAll(viewer) && { withoutEmail: true }) };
-    return connect(loaders, allUsers, scope, page, order ?? NEWEST_FIRST);
+    return connect(context, allUsers, scope, page, order ?? NEWEST_FIRST);
   }
 
   @Mutation(() => UserPayload)
@@ -48,6 +49,7 @@ export class UserResolver extends rowResolver({
     @Ctx() context: Context,
   ) {
     const { password, username, email, firstName, lastName } = input;
+    await context.services.access.countSignUp(context.viewer, context.address);
     const passwordHash = await context.services.hasher.hash(password);
     const user = { username, email, passwordHash, firstName: firstName ?? null, lastName: lastName ?? null };
     const written = await write(context, confirm, (sql) => users.insert(sql, user));
@@ -66,7 +68,7 @@ export class UserResolver extends rowResolver({
     const names = { firstName: firstName ?? null, lastName: lastName ?? null };
     const whole = { username, email, ...names, isActive, emailVerified };
     assertMayGive(context.viewer, users.name, whole);
-    return toPayload(users, await writeOne(context, confirm, users, id, (sql, key) => users.update(sql, key, whole)));
+    return toPayload(users, await rename(context, confirm, id, whole));
   }
 
   @Mutation(() => UserPayload, { description: 'What is left out stays' })
@@ -82,8 +84,19 @@ export class UserResolver extends rowResolver({
     // An address that its owner has just written is one that nobody has verified.
     if (!mayAll(context.viewer) && patch.email !== undefined) patch.emailVerified = false;
     if (password != null) patch.passwordHash = await context.services.hasher.hash(password);
-    return toPayload(users, await writeOne(context, confirm, users, id, (sql, key) => users.update(sql, key, patch)));
+    return toPayload(users, await rename(context, confirm, id, patch));
   }
+}
+
+/** A name that another user has is a conflict, which tells that somebody is there. */
+function rename(
+  context: Context,
+  confirm: Confirm,
+  id: string,
+  values: Partial<UserValues>,
+): Promise<Written<UserRow>> {
+  const write = () => writeOne(context, confirm, users, id, (sql, key) => users.update(sql, key, values));
+  return context.services.access.naming(context.viewer, context.address, write);
 }
 
 /** Who signs up has chosen the password, and is that user for the rest of the document: what it shows is their own row. */
@@ -91,6 +104,9 @@ const justCreated = (id: string): Viewer['user'] => ({
   id,
   isAdmin: false,
   version: 0,
+  seen: 0n,
+  session: '',
+  generation: 0,
   signedInAtMs: Date.now(),
   expiresAtMs: Date.now(),
 });

@@ -4,6 +4,7 @@ import { pooledSettings, type PooledRole } from '../db/pooled.ts';
 import { parseDatabaseUrl } from '../lib/database-url.ts';
 import type { Server } from './requirements.ts';
 import { sentColumns } from './shapes.ts';
+import { scramVerifier } from './verifier.ts';
 
 type Role = 'readback_writer' | 'readback_reader' | 'readback_pruner';
 
@@ -31,7 +32,10 @@ export async function allowPooled(
 
 async function ensureLogin(admin: Sql, login: string, password: string): Promise<void> {
   const [existing] = await admin`select from pg_roles where rolname = ${login}`;
-  if (!existing) await runFormatted(admin, 'create role %I login password %L', login, password);
+  if (existing) return;
+  // Without one nobody gets in by a password, as with an empty one.
+  if (password === '') await runFormatted(admin, 'create role %I login', login);
+  else await runFormatted(admin, 'create role %I login password %L', login, await scramVerifier(password));
 }
 
 /** A login for one replica's apply worker: it may stream, and read the published columns for the initial copy. */
@@ -39,7 +43,7 @@ export async function makeReplicator(admin: Sql, name: string): Promise<{ user: 
   const password = randomBytes(24).toString('base64url');
   const [existing] = await admin`select from pg_roles where rolname = ${name}`;
   const verb = existing ? 'alter' : 'create';
-  await runFormatted(admin, `${verb} role %I login replication password %L`, name, password);
+  await runFormatted(admin, `${verb} role %I login replication password %L`, name, await scramVerifier(password));
   return { user: name, password };
 }
 
@@ -52,6 +56,36 @@ export async function allowCopy(admin: Sql, login: string): Promise<void> {
     const list = columns.map(() => '%I').join(', ');
     await runFormatted(admin, 'grant usage on schema %I to %I', schema, login);
     await runFormatted(admin, `grant select (${list}) on %I.%I to %I`, ...columns, schema, name, login);
+  }
+}
+
+/** Each of them could put a statement, or its parameters, into PostgreSQL's log. */
+const SILENT: Record<string, string> = {
+  log_statement: 'none',
+  log_min_error_statement: 'panic',
+  log_min_duration_statement: '-1',
+  log_min_duration_sample: '-1',
+  log_transaction_sample_rate: '0',
+  log_duration: 'off',
+};
+
+/**
+ * As runFormatted, with a secret among the values that PostgreSQL must have as it is: the session, which has one
+ * connection, logs no statements meanwhile. Where its login may not say so, its server's settings hold.
+ */
+export async function runSecretly(sql: Sql, template: string, ...values: string[]): Promise<void> {
+  const set = Object.entries(SILENT).map(([name, value]) => `set ${name} = '${value}'`);
+  await sql.unsafe(set.join('; ')).catch(() => undefined);
+  try {
+    await runFormatted(sql, template, ...values);
+  } finally {
+    await sql
+      .unsafe(
+        Object.keys(SILENT)
+          .map((name) => `reset ${name}`)
+          .join('; '),
+      )
+      .catch(() => undefined);
   }
 }
 

@@ -5,7 +5,7 @@ import { SetupError } from '../lib/errors.ts';
 import { projectRoot } from '../lib/root.ts';
 import { arrival, beat } from './beat.ts';
 import { refuseMisfits } from './misfits.ts';
-import { apply, latestIn, pendingOn, type Side } from './migrations.ts';
+import { apply, isRehearsed, latestIn, pendingOn, type Side } from './migrations.ts';
 import type { Server } from './requirements.ts';
 import { shapesOf, publishedBy, subscribedOn } from './shapes.ts';
 
@@ -30,6 +30,7 @@ const sqlFolder = join(projectRoot, 'sql');
 export async function migrate(primary: Server, replicas: Server[], say: Say, folder = sqlFolder): Promise<void> {
   const folders = { primary: join(folder, 'primary'), replica: join(folder, 'replica') };
   const versions = await plan(primary, replicas, folders);
+  if (versions.length > 1) await rehearse(primary, folders.primary);
   for (const version of versions) {
     const step = { primary, replicas, folders, version, isLast: version === versions.at(-1) };
     for (const line of await takeStep(step)) say(line);
@@ -46,6 +47,24 @@ async function plan(primary: Server, replicas: Server[], folders: Folders): Prom
   }
   const sorted = [...pending].toSorted((a, b) => a - b);
   return isReplicating ? sorted : sorted.slice(-1);
+}
+
+/**
+ * A file that may find rows it cannot go on with is tried before anything is changed, with all that comes before it, and
+ * taken back: earlier numbers would be committed by the time that it refuses.
+ */
+async function rehearse(primary: Server, folder: string): Promise<void> {
+  const last = (await pendingOn(primary, folder)).findLast((version) => isRehearsed(folder, version));
+  if (last === undefined) return;
+  const undone = new Error('a rehearsal');
+  const rehearsal = () =>
+    inTransactions([primary], async ([sql]) => {
+      await applyOn(primary, sql!, folder, last);
+      throw undone;
+    });
+  await retryLocked(rehearsal).catch((error: unknown) => {
+    if (error !== undone) throw error;
+  });
 }
 
 interface Step {

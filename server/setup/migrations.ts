@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Postgrator from 'postgrator';
 import { columnName, type Sql } from '../db/connect.ts';
@@ -33,6 +33,12 @@ export async function pendingOn({ name, admin }: Server, folder: string): Promis
   throw new SetupError(
     `${name} has applied up to ${latest}, and never ${overtaken.join(', ')}: give it a number above ${latest}, on both sides.`,
   );
+}
+
+/** Its first line says so. */
+export function isRehearsed(folder: string, version: number): boolean {
+  const name = readdirSync(folder).find((file) => Number(NAME.exec(file)?.[1]) === version);
+  return name !== undefined && readFileSync(join(folder, name), 'utf8').startsWith('-- rehearse');
 }
 
 export const latestIn = (folders: string[]): number =>

@@ -4,7 +4,7 @@ import type { Sql } from '../db/connect.ts';
 import { SetupError } from '../lib/errors.ts';
 import { format, fromUrl, parse, type Conninfo } from './conninfo.ts';
 import { startLogAnew } from './log-state.ts';
-import { allowCopy, makeReplicator, runFormatted } from './logins.ts';
+import { allowCopy, makeReplicator, runSecretly } from './logins.ts';
 import type { Server } from './requirements.ts';
 import { publishedTables, subscribedOn } from './shapes.ts';
 
@@ -74,7 +74,7 @@ async function create(
   await startAnew(primary.admin, replica.admin);
   const failover = (await keepsSlots(primary.admin, replica.admin)) ? ', failover = true' : '';
   const make = () =>
-    runFormatted(
+    runSecretly(
       replica.admin,
       `create subscription readback connection %L publication readback with (slot_name = %L, streaming = on, synchronous_commit = ${commit}${failover})`,
       format({ ...conninfo, application_name: slot }),
@@ -174,7 +174,7 @@ async function mend(
   const conninfo = parse(current.conninfo);
   const { admin } = replica;
   if (Object.entries(wanted).some(([key, value]) => conninfo[key] !== value)) {
-    await runFormatted(admin, 'alter subscription readback connection %L', format({ ...conninfo, ...wanted }));
+    await runSecretly(admin, 'alter subscription readback connection %L', format({ ...conninfo, ...wanted }));
   }
   if (current.failover === false && current.enabled && (await keepsSlots(primary.admin, admin)))
     await keepSlot(replica);

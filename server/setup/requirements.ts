@@ -10,6 +10,9 @@ export interface Server {
   admin: Sql;
 }
 
+const IS_POOLER =
+  'this is a connection pooler, and set-up needs a session of its own. Name PostgreSQL itself in PRIMARY_URL, REPLICA_URLS and their admin URLs.';
+
 interface Facts {
   version: number;
   walLevel: string;
@@ -42,6 +45,8 @@ async function readFacts({ name, at, admin }: Server): Promise<Facts> {
              (select system_identifier from pg_control_system()) || '/' || current_database() as identity`;
     return { ...facts, pooled: await isPooled(admin) };
   } catch (error) {
+    if (/unsupported startup parameter/.test((error as Error).message))
+      throw new SetupError(`${name} (${at}): ${IS_POOLER}`);
     throw new SetupError(
       `${name} (${at}): cannot be used: ${(error as Error).message}. Check that it runs there, and the user and password.`,
     );
@@ -60,11 +65,7 @@ function commonProblems(facts: Facts): string[] {
       : [
           'the setting-up login must be a superuser. Set PRIMARY_ADMIN_URL or REPLICA_ADMIN_URLS to one; the server itself needs no such login.',
         ]),
-    ...(facts.pooled
-      ? [
-          'this is a connection pooler, and set-up needs a session of its own. Name PostgreSQL itself in PRIMARY_URL, REPLICA_URLS and their admin URLs.',
-        ]
-      : []),
+    ...(facts.pooled ? [IS_POOLER] : []),
     ...(facts.recovering ? ['this is a physical standby, which cannot be written. Name its primary instead.'] : []),
   ];
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { Sql, Statement } from '../db/connect.ts';
 import { uuidArray } from '../db/connect.ts';
 import type { Lsn } from '../lib/lsn.ts';
@@ -25,15 +26,23 @@ export interface Credentials extends Standing {
   seen: Lsn;
 }
 
-/** By username or email, on the primary. */
-export async function credentials(sql: Sql, login: string): Promise<Credentials | undefined> {
-  const [row] = await sql<Credentials[]>`select c.*, readback.seen() as seen from readback.credentials(${login}) c`;
-  return row;
+export interface Found {
+  /** The same for whatever means one account: its id or, where there is none, what the login comes to. */
+  account: string;
+  user: Credentials | undefined;
 }
 
-export async function credentialsOf(sql: Sql, id: string): Promise<Credentials | undefined> {
-  const [row] = await sql<Credentials[]>`select c.*, readback.seen() as seen from readback.credentials_of(${id}) c`;
-  return row;
+/** By username or email, on the primary. */
+export async function credentials(sql: Sql, login: string): Promise<Found> {
+  const [{ account, ...user }] = await sql<[{ account: string } & (Credentials | { id: null })]>`
+    select a.account, c.*, readback.seen() as seen from readback.fold(${login}) a(account)
+    left join readback.credentials(${login}) c on true`;
+  return user.id === null ? { account, user: undefined } : { account: user.id, user };
+}
+
+export async function credentialsOf(sql: Sql, id: string): Promise<Found> {
+  const [user] = await sql<Credentials[]>`select c.*, readback.seen() as seen from readback.credentials_of(${id}) c`;
+  return { account: id, user };
 }
 
 /** A hash that was read and then replaced by somebody else is not replaced again: no row then. */
@@ -55,16 +64,26 @@ export interface SigningKey {
   ageMs: number;
 }
 
-/** The newest first. */
-export function signingKeys(sql: Sql): Statement<SigningKey> {
-  return sql<SigningKey[]>`
-    select id, secret, (extract(epoch from clock_timestamp() - created_at) * 1000)::float8 as age_ms
+const SECRET_BYTES = 32;
+
+/** The newest first. One that is not read in full would be guessed. */
+export async function signingKeys(sql: Sql): Promise<SigningKey[]> {
+  const rows = await sql<{ id: string; hex: string; bytes: number; ageMs: number }[]>`
+    select id, encode(secret, 'hex') as hex, octet_length(secret) as bytes,
+           (extract(epoch from clock_timestamp() - created_at) * 1000)::float8 as age_ms
     from readback.signing_keys order by created_at desc, id`;
+  return rows.map(({ id, hex, bytes, ageMs }) => {
+    const secret = Buffer.from(hex, 'hex');
+    if (secret.length === bytes && bytes >= SECRET_BYTES) return { id, secret, ageMs };
+    throw new Error(`the signing key ${id} has ${bytes} bytes, and ${secret.length} of them were read: 32 are needed`);
+  });
 }
 
-export function addSigningKey(sql: Sql, secret: Buffer): Statement<SigningKey> {
-  return sql<SigningKey[]>`
-    insert into readback.signing_keys (secret) values (${secret}) returning id, secret, 0::float8 as age_ms`;
+export async function addSigningKey(sql: Sql): Promise<SigningKey> {
+  const secret = randomBytes(SECRET_BYTES);
+  const [row] = await sql<[{ id: string }]>`
+    insert into readback.signing_keys (secret) values (decode(${secret.toString('hex')}, 'hex')) returning id`;
+  return { id: row.id, secret, ageMs: 0 };
 }
 
 export function removeSigningKeys(sql: Sql, olderThanMs: number): Statement<{ id: string }> {

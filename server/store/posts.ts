@@ -17,8 +17,6 @@ export interface PostFilter {
   search?: string | null;
   authorId?: string | null;
   published?: boolean | null;
-  /** Of what is not published, only what this author has. */
-  draftsOf?: string;
 }
 
 export type PostOrderField = 'CREATED_AT' | 'TITLE';
@@ -31,11 +29,10 @@ export const posts = new Table<PostRow, PostFilter, PostOrderField, PostValues>(
   one: 'post',
   columns,
   orders: { CREATED_AT: { column: 'createdAt', type: 'timestamptz' }, TITLE: { column: 'title', type: 'text' } },
-  matches: (sql, { search, authorId, published, draftsOf }) => [
+  matches: (sql, { search, authorId, published }) => [
     search ? sql`lower(t.title) like ${prefixPattern(search)}` : null,
     authorId == null ? null : sql`t.author_id = ${authorId}`,
     published == null ? null : sql`(t.published_at is not null) = ${published}`,
-    draftsOf == null ? null : sql`(t.published_at is not null or t.author_id = ${draftsOf})`,
   ],
 });
 

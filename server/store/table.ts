@@ -15,9 +15,24 @@ export interface TableDefinition<Filter, Field extends string> {
   matches: (sql: Sql, filter: Filter) => (Fragment | null)[];
 }
 
-/** A page of the rows under the parent that has the id `scope`. */
-interface PageUnder<Field extends string> {
+/** Of the rows that are private while their fields have these values only the viewer's own; or none at all. */
+export type VisibleTo =
+  | {
+      /** The field that has the owner's id. */
+      owner: string;
+      /** null: nobody is signed in. */
+      viewer: string | null;
+      privateWhile: Readonly<Record<string, string | number | boolean | null>>;
+    }
+  | 'nobody';
+
+/** The rows under the parent that has the id `scope`, or the number of them. */
+export interface Under {
   scope: string;
+  visibleTo?: VisibleTo | undefined;
+}
+
+interface PageUnder<Field extends string> extends Under {
   page: PageRequest<Field>;
 }
 
@@ -45,7 +60,7 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
   }
 
   /** One row more than asked for, where there is one: it says that another page follows. */
-  async page(sql: Sql, filter: Filter, page: PageRequest<Field>): Promise<Seen<Row>> {
+  async page(sql: Sql, filter: Filter, page: PageRequest<Field>, to?: VisibleTo): Promise<Seen<Row>> {
     const { within, order } = keyset(sql, this.orders[page.field], page, {
       after: page.after && sql`(${page.after.value}, ${page.after.id})`,
       before: page.before && sql`(${page.before.value}, ${page.before.id})`,
@@ -53,20 +68,21 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
     const result = await sql<WithSeen<Row>[]>`
       select s.seen, t.* from readback.seen() s(seen) left join (
         select ${this.#columns(sql)} from ${sql(this.name)} t
-        where ${all(sql, [...this.#matches(sql, filter), ...within])} order by ${order} limit ${page.limit + 1}
+        where ${all(sql, [...this.#matches(sql, filter), visible(sql, to), ...within])} order by ${order} limit ${page.limit + 1}
       ) t on true order by ${order}`;
     return split(result, 'id');
   }
 
-  async count(sql: Sql, filter: Filter): Promise<Seen<{ count: number }>> {
+  async count(sql: Sql, filter: Filter, to?: VisibleTo): Promise<Seen<{ count: number }>> {
     const result = await sql<WithSeen<{ count: number }>[]>`
-      select readback.seen() as seen, count(*)::int as count from ${sql(this.name)} t where ${all(sql, this.#matches(sql, filter))}`;
+      select readback.seen() as seen, count(*)::int as count from ${sql(this.name)} t
+      where ${all(sql, [...this.#matches(sql, filter), visible(sql, to)])}`;
     return split(result, 'count');
   }
 
   /**
    * The pages under many parents, each one row longer as above, and each row with the place of its page. The pages are
-   * of one shape: all in one order and direction, and bounded at the same ends. Each reads no more rows than it has,
+   * of one shape: all in one order and direction, bounded at the same ends, and visible by one rule. Each reads no more rows than it has,
    * from an index on the parent, the order and the id.
    */
   async pagesUnder(
@@ -75,7 +91,7 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
     pages: PageUnder<Field>[],
     filter: Filter,
   ): Promise<Seen<Row & { place: number }>> {
-    const { page } = pages[0]!;
+    const { page, visibleTo } = pages[0]!;
     const column = this.orders[page.field];
     const { within, order } = keyset(sql, column, page, {
       after: page.after && sql`(q.after, q.after_id)`,
@@ -84,10 +100,10 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
     const result = await sql<WithSeen<Row & { place: number }>[]>`
       select s.seen, t.* from readback.seen() s(seen) left join (
         select q.place, t.* from jsonb_to_recordset(${sql.json(pages.map(toQuestion))}) q(place int, parent uuid, rows int,
-          after ${sql(column.type)}, after_id uuid, before ${sql(column.type)}, before_id uuid)
+          after ${sql(column.type)}, after_id uuid, before ${sql(column.type)}, before_id uuid${visibleTo ? sql`, viewer uuid` : sql``})
         cross join lateral (
           select ${this.#columns(sql)} from ${sql(this.name)} t
-          where ${all(sql, [sql`${sql(`t.${parent}`)} = q.parent`, ...this.#matches(sql, filter), ...within])} order by ${order} limit q.rows
+          where ${all(sql, [sql`${sql(`t.${parent}`)} = q.parent`, ...this.#matches(sql, filter), visible(sql, visibleTo, sql`q.viewer`), ...within])} order by ${order} limit q.rows
         ) t
       ) t on true order by t.place, ${order}`;
     return split<Row & { place: number }>(result, 'id');
@@ -107,6 +123,30 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
         where ${all(sql, [sql`${column} = any(${uuidArray(parents)}::uuid[])`, ...this.#matches(sql, filter)])} group by ${column}
       ) c on true`;
     return split(result, 'parent');
+  }
+
+  /** The same by one rule: a number for each, in their order. */
+  async visibleCountsUnder(
+    sql: Sql,
+    parent: string,
+    questions: readonly Under[],
+    filter: Filter,
+  ): Promise<Seen<{ place: number; count: number }>> {
+    const asked = questions.map(({ scope, visibleTo }, place) => ({
+      place,
+      parent: scope,
+      viewer: viewerOf(visibleTo),
+    }));
+    const seesOne = visible(sql, questions[0]!.visibleTo, sql`q.viewer`);
+    const result = await sql<WithSeen<{ place: number; count: number }>[]>`
+      select s.seen, c.* from readback.seen() s(seen) left join (
+        select q.place, c.count from jsonb_to_recordset(${sql.json(asked)}) q(place int, parent uuid, viewer uuid)
+        cross join lateral (
+          select count(*)::int as count from ${sql(this.name)} t
+          where ${all(sql, [sql`${sql(`t.${parent}`)} = q.parent`, ...this.#matches(sql, filter), seesOne])}
+        ) c
+      ) c on true`;
+    return split(result, 'place');
   }
 
   insert(sql: Sql, values: Values): Statement<Row> {
@@ -130,9 +170,23 @@ function all(sql: Sql, conditions: (Fragment | null)[]): Fragment {
   return set.length === 0 ? sql`true` : set.reduce((both, condition) => sql`${both} and ${condition}`);
 }
 
+/** `viewer` as a part of the statement, where there are several. */
+function visible(sql: Sql, to: VisibleTo | undefined, viewer?: Fragment): Fragment | null {
+  if (to === undefined) return null;
+  if (to === 'nobody') return sql`false`;
+  const others = Object.entries(to.privateWhile).map(([field, value]) => {
+    const column = sql(`t.${field}`);
+    return value === null ? sql`${column} is not null` : sql`${column} is distinct from ${value}`;
+  });
+  const own = sql`${sql(`t.${to.owner}`)} = ${viewer ?? to.viewer}`;
+  return sql`(${[...others, own].reduce((either, condition) => sql`${either} or ${condition}`)})`;
+}
+
+const viewerOf = (to: VisibleTo | undefined): string | null => (typeof to === 'object' ? to.viewer : null);
+
 const asRow = (values: object) => values as Record<string, string>;
 
-const toQuestion = <Field extends string>({ scope, page }: PageUnder<Field>, place: number) => ({
+const toQuestion = <Field extends string>({ scope, page, visibleTo }: PageUnder<Field>, place: number) => ({
   place,
   parent: scope,
   rows: page.limit + 1,
@@ -140,6 +194,7 @@ const toQuestion = <Field extends string>({ scope, page }: PageUnder<Field>, pla
   after_id: page.after?.id ?? null,
   before: page.before?.value ?? null,
   before_id: page.before?.id ?? null,
+  ...(visibleTo && { viewer: viewerOf(visibleTo) }),
 });
 
 /** The pattern of texts that start so, for `lower(column) like`, upper or lower case alike. */

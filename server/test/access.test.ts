@@ -1,6 +1,5 @@
 import { print } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { WebSocket } from 'ws';
 import {
   ChangePasswordDocument,
   MeDocument,
@@ -13,6 +12,7 @@ import { readConfig } from '../config.ts';
 import { testConfig } from './databases.ts';
 import { addUser, PASSWORD, person, signIn, startProtected, type Person } from './people.ts';
 import { startServer, type TestServer } from './server.ts';
+import { connect } from './socket.ts';
 
 let server: TestServer;
 let admin: Person;
@@ -21,28 +21,6 @@ beforeAll(async () => {
   admin = await person(server, true);
 });
 afterAll(() => server.stop());
-
-/** A raw graphql-transport-ws connection: its messages, and how it closes. */
-function connect(to: TestServer, payload: object = {}) {
-  const socket = new WebSocket(`${to.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
-  const closed = new Promise<number>((resolve) => socket.on('close', resolve));
-  const answers = new Map<string, (message: any) => void>();
-  const acknowledged = new Promise<void>((resolve) =>
-    socket.on('message', (data: Buffer) => {
-      const message = JSON.parse(data.toString());
-      if (message.type === 'connection_ack') resolve();
-      answers.get(message.id)?.(message);
-    }),
-  );
-  socket.on('open', () => socket.send(JSON.stringify({ type: 'connection_init', payload })));
-  const run = (query: string, variables: object = {}) =>
-    new Promise<any>((resolve) => {
-      const id = crypto.randomUUID();
-      answers.set(id, resolve);
-      socket.send(JSON.stringify({ id, type: 'subscribe', payload: { query, variables } }));
-    });
-  return { socket, closed, acknowledged, run };
-}
 
 const me = async (token: string, from = server) => {
   const { status, data, errors } = await from.query(MeDocument, {}, { authorization: `Bearer ${token}` });

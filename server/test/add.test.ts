@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { registered } from '../cli/add/register.ts';
@@ -6,6 +6,7 @@ import { addCommand } from '../cli/add.ts';
 import { projectRoot } from '../lib/root.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
+import { addUser, PASSWORD } from './people.ts';
 import { projectCopy, run, serve, writeFiles } from './project-copy.ts';
 
 let databases: TestDatabases;
@@ -149,7 +150,7 @@ test('the files that the README shows make a table, in few lines', { timeout: 12
   expect(Object.keys(files)).toHaveLength(6);
   expect(Object.values(files).join('').split('\n').length).toBeLessThan(140);
   const root = projectCopy();
-  const parent = { field: 'post', table: 'posts', one: 'post', type: 'Post' };
+  const parent = { field: 'post', table: 'posts', one: 'post', many: 'posts', type: 'Post' };
   const names = { table: 'comments', one: 'comment', many: 'comments', type: 'Comment' };
   writeFiles(root, { ...files, ...registered(names, [parent], (path) => readFileSync(join(root, path), 'utf8')) });
   expect(run(root, 'prettier', '--check', ...Object.keys(files).filter((path) => path.endsWith('.ts')))).toBe('ok');
@@ -175,6 +176,83 @@ test('the files that the README shows make a table, in few lines', { timeout: 12
   await expect
     .poll(() => changes(`table_name = 'comments'`), { timeout: 20_000 })
     .toEqual(['INSERT comments', 'UPDATE comments', 'DELETE comments']);
+});
+
+/** As somebody would open a table to users: comments, some of which their authors keep to themselves. */
+const OPENED = {
+  operations: ['comment', 'comments'].map((name) => `'Query.${name}': 'users',`),
+  mutations: ['create', 'update', 'delete'].map((verb) => `'Mutation.${verb}Comment': 'owner',`),
+  table: `comments: {
+    type: 'Comment', owner: 'authorId', isPrivate: { isHidden: true }, given: {},
+    fields: { id: 'users', body: 'users', isHidden: 'users', createdAt: 'users', post: 'users', author: 'users' },
+  },`,
+};
+
+test('rows that are hidden are shown by no relation, list, count or answer', { timeout: 120_000 }, async () => {
+  const { primary } = databases;
+  await primary`create table comments (id uuid primary key default gen_random_uuid(),
+    post_id uuid not null references posts on delete cascade, author_id uuid not null references users on delete cascade,
+    body text not null, is_hidden boolean not null default false, created_at timestamptz not null default now())`;
+  const root = projectCopy();
+  await add(root, 'comments');
+  const rights = join(root, 'server/access/rights.ts');
+  writeFileSync(
+    rights,
+    readFileSync(rights, 'utf8')
+      .replace(/(?='Query.me')/, [...OPENED.operations, ...OPENED.mutations].join('\n'))
+      .replace(/(?<=given: \{\},\n {2}\},)/, OPENED.table)
+      .replace(/(?=title: 'users')/, "comments: 'users', ")
+      .replace(/(?=email: 'owner')/, "comments: 'users', "),
+  );
+  expect(run(root, 'tsc', '-p', 'tsconfig.build.json')).toBe('ok');
+  expect(run(root, 'node', 'infra/launch/program.mjs')).toBe('ok');
+  await setUp(databases.config, testConfig(), quiet, join(root, 'sql'));
+
+  const [ada, bob] = [await addUser({ databases }), await addUser({ databases })];
+  const [draft, published] = await primary<{ id: string }[]>`
+    insert into posts (author_id, title, body, published_at)
+    values (${ada.id}, 'Draft', 'secret', null), (${ada.id}, 'Notes', 'told', now()) returning id`;
+  await primary`insert into comments (post_id, author_id, body, is_hidden) values
+    (${draft!.id}, ${bob.id}, 'on a draft', false), (${published!.id}, ${ada.id}, 'for me', true), (${published!.id}, ${ada.id}, 'for all', false)`;
+  const query = await serve(root, databases, 'protected');
+  const signIn = async ({ username }: { username: string }) =>
+    (await query(`mutation { signIn(login: "${username}", password: "${PASSWORD}") { token } }`)).signIn
+      .token as string;
+  const [asAda, asBob] = [await signIn(ada), await signIn(bob)];
+
+  const all = '{ comments { totalCount nodes { body post { title body } } edges { node { body } } } }';
+  const seen = { 'on a draft': null, 'for all': { title: 'Notes', body: 'told' } };
+  const answer = await query(all, asBob);
+  expect(answer).toMatchObject({ comments: { totalCount: 2 } });
+  const { comments } = answer;
+  expect(Object.fromEntries(comments.nodes.map(({ body, post }: any) => [body, post]))).toEqual(seen);
+  expect(comments.edges).toHaveLength(2);
+  expect((await query(all, asAda)).comments).toMatchObject({
+    totalCount: 3,
+    nodes: expect.arrayContaining([{ body: 'on a draft', post: { title: 'Draft', body: 'secret' } }]),
+  });
+  const under = `{ user(id: "${ada.id}") { comments { totalCount nodes { body } } posts { nodes { comments { totalCount } } } } }`;
+  expect((await query(under, asBob)).user).toEqual({
+    comments: { totalCount: 1, nodes: [{ body: 'for all' }] },
+    posts: { nodes: [{ comments: { totalCount: 1 } }] },
+  });
+  expect((await query(under, asAda)).user.comments.totalCount).toBe(2);
+  const [hidden] = await primary<{ id: string }[]>`select id from comments where is_hidden`;
+  expect(await query(`{ comment(id: "${hidden!.id}") { body } }`, asBob)).toEqual({ comment: null });
+
+  const create = (postId: string) =>
+    query(
+      `mutation { createComment(input: { postId: "${postId}", authorId: "${bob.id}", body: "x" }) { comment { body post { title } } } }`,
+      asBob,
+    );
+  const nothing = [{ code: 'NOT_FOUND', field: 'postId' }];
+  expect(await create(draft!.id)).toEqual(nothing);
+  expect(await create(crypto.randomUUID())).toEqual(nothing);
+  expect((await create(published!.id)).createComment.comment).toEqual({ body: 'x', post: { title: 'Notes' } });
+  const [own] = await primary<{ id: string }[]>`select id from comments where body = 'x'`;
+  expect(
+    await query(`mutation { updateComment(id: "${own!.id}", input: { postId: "${draft!.id}" }) { bookmark } }`, asBob),
+  ).toEqual(nothing);
 });
 
 test('a table that must be written by hand is refused, with all that stands against it', async () => {

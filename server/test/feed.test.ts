@@ -131,6 +131,7 @@ describe('a cursor that nobody can go on from is refused, with what to do', () =
       async () => encodeCursor({ cluster: 1n, timeline: 1, logId: 1n, lsn: 1n, place: 1, isPartial: false }),
       'BAD_CURSOR after',
     ],
+    ['beyond the end of the primary', forged, 'BAD_CURSOR after'],
     ['of a snapshot that broke off', partial, 'CURSOR_EXPIRED after'],
     ['older than what the log keeps', pruned, 'CURSOR_EXPIRED after'],
   ];
@@ -148,6 +149,16 @@ describe('a cursor that nobody can go on from is refused, with what to do', () =
     const { cursor } = await next(events, 'SnapshotRow');
     await events.end();
     return cursor;
+  }
+
+  /** Of this very primary and log, and of a position that nobody has written yet. */
+  async function forged(): Promise<string> {
+    const events = changes();
+    const { cursor } = await next(events, 'CaughtUp');
+    await events.end();
+    const bytes = Buffer.from(cursor, 'base64url');
+    bytes.writeBigUInt64BE(bytes.readBigUInt64BE(18) + 2n ** 40n, 18);
+    return bytes.toString('base64url');
   }
 
   async function pruned(): Promise<string> {

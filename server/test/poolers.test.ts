@@ -2,6 +2,7 @@ import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CreateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
 import type { DatabaseConfig } from '../config.ts';
+import { pooledSettings } from '../db/pooled.ts';
 import { serve } from '../serve.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
@@ -12,7 +13,7 @@ import { startServer, type TestServer } from './server.ts';
 import { subscribeTo } from './subscribe.ts';
 
 const POOL_SIZE = 3;
-const IGNORED = 'role,default_transaction_read_only,statement_timeout,synchronous_commit';
+const IGNORED = ['role', ...Object.keys(pooledSettings('readback_writer', 1))].join();
 
 let databases: TestDatabases;
 /** Logins are of the whole cluster, so each file has its own. */

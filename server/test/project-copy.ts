@@ -34,12 +34,16 @@ export function run(root: string, program: string, ...args: string[]): string {
 }
 
 /** The copy's own server over the databases, until the test has ended. */
-export async function serve(root: string, databases: TestDatabases): Promise<(query: string) => Promise<any>> {
+export async function serve(
+  root: string,
+  databases: TestDatabases,
+  access: 'open' | 'protected' = 'open',
+): Promise<(query: string, token?: string) => Promise<any>> {
   const { primary, replicas } = databases.config;
   const env = {
     PATH: process.env['PATH'],
     PORT: '0',
-    ACCESS: 'open',
+    ACCESS: access,
     PRIMARY_URL: primary.url,
     REPLICA_URLS: replicas[0]!.url,
   };
@@ -53,16 +57,20 @@ export async function serve(root: string, databases: TestDatabases): Promise<(qu
   for await (const chunk of server.stdout) {
     output += String(chunk);
     const url = /GraphQL +(\S+)/.exec(output)?.[1];
-    if (url !== undefined) return (query) => ask(url, query);
+    if (url !== undefined) return (query, token) => ask(url, query, token);
   }
   throw new Error(`the server ended: ${output}`);
 }
 
 /** With strong consistency: the data, or the extensions of the errors. */
-async function ask(url: string, query: string): Promise<any> {
+async function ask(url: string, query: string, token?: string): Promise<any> {
   const response = await fetch(url, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', 'readback-consistency': 'strong' },
+    headers: {
+      'content-type': 'application/json',
+      'readback-consistency': 'strong',
+      ...(token !== undefined && { authorization: `Bearer ${token}` }),
+    },
     body: JSON.stringify({ query }),
   });
   const { data, errors } = (await response.json()) as { data: unknown; errors?: { extensions: object }[] };

@@ -6,7 +6,7 @@ import { ChangesDocument } from '../../schema/generated/operations.ts';
 import { OPERATIONS, TABLES } from '../access/rights.ts';
 import { projectRoot } from '../lib/root.ts';
 import { buildGraphQLSchema } from '../resolvers/schema.ts';
-import { PASSWORD, person, startProtected, type Person } from './people.ts';
+import { PASSWORD, person, signIn, startProtected, type Person } from './people.ts';
 import type { TestServer } from './server.ts';
 import { subscribeTo } from './subscribe.ts';
 
@@ -115,7 +115,8 @@ const lines: Record<string, (viewer: Viewer) => Promise<string>> = {
   'Sign in: `signIn`': (viewer) =>
     ask(viewer, `mutation { signIn(login: "${owner.username}", password: "${PASSWORD}") { token } }`),
   'Who is signed in: `me`': (viewer) => ask(viewer, '{ me { email } }', ({ me }) => me?.email),
-  '`renewToken`': (viewer) => ask(viewer, 'mutation { renewToken { token } }'),
+  // With a token of its own: the old one is not good for long.
+  '`renewToken`': async (viewer) => ask(viewer && (await signIn(server, viewer)), 'mutation { renewToken { token } }'),
   "A user's `id`, `username`, `firstName`, `lastName`, `createdAt`": async (viewer) => {
     const names = ['id', 'username', 'createdAt'];
     const outcomes = await Promise.all(names.map((name) => field(name)(viewer)));

@@ -46,6 +46,9 @@ const refused: [Place, string, string][] = [
   ['primary', 'readback_writer', "delete from users where password_hash like 'h%'"],
   ['primary', 'readback_writer', "update users set email = 'x' returning password_hash"],
   ['primary', 'readback_writer', 'update readback.signing_keys set secret = secret'],
+  ['primary', 'readback_writer', 'select * from readback.renewals'],
+  ['primary', 'readback_writer', 'delete from readback.ended_sessions'],
+  ['primary', 'readback_reader', 'select readback.forget_renewals()'],
   ['primary', 'readback_writer', 'drop table users'],
   ['primary', 'readback_writer', 'truncate users'],
   ['primary', 'readback_writer', 'alter table users disable trigger all'],
@@ -153,6 +156,26 @@ test('a slot that holds little is not given up, whoever asks, nor one that is no
   expect(await giveUp(own!['slot_name'], 2 ** 40)).toBe('allowed');
   expect(await giveUp(other, 67_108_864)).toBe('allowed');
   expect(await slots()).toBe(before + 1);
+});
+
+test('nothing of a session stands in the way of what functions with their owner’s rights look at', async () => {
+  const seen: string[] = [];
+  const sql = postgres(databases.config.primary.url, { max: 1, onnotice: ({ message = '' }) => seen.push(message) });
+  await sql.unsafe(`set role readback_writer;
+    create function pg_temp.steal() returns text language plpgsql as $$
+    begin raise notice '%', (select rolsuper from pg_roles where rolname = current_user); return 'readback_x'; end $$;
+    create view pg_temp.pg_replication_slots as
+      select pg_temp.steal() as slot_name, current_database() as database, true as active, 'x'::text as wal_status,
+             null::pg_lsn as confirmed_flush_lsn, null::pg_lsn as restart_lsn, 0 as safe_wal_size`);
+  await sql`select * from readback.slots()`.catch(() => undefined);
+  await sql.end();
+  expect(seen).toEqual([]);
+  for (const server of [databases.primary, ...databases.replicas])
+    expect(
+      await server`
+        select proname from pg_proc where pronamespace = 'readback'::regnamespace and prosecdef
+          and coalesce(proconfig, '{}') <> array['search_path=pg_catalog, pg_temp']`,
+    ).toEqual([]);
 });
 
 describe('allowed', () => {

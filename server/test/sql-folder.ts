@@ -1,14 +1,15 @@
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { projectRoot } from '../lib/root.ts';
 
-/** The project's sql folder and these files besides, by their paths in it; gone when the test has ended. */
-export function sqlFolderWith(files: Record<string, string>): string {
+/** The project's sql folder, as far as it is wanted, and these files besides, by their paths in it; gone when the test has ended. */
+export function sqlFolderWith(files: Record<string, string>, isWanted: (path: string) => boolean = () => true): string {
   const folder = mkdtempSync(join(tmpdir(), 'readback-sql-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
-  cpSync(join(projectRoot, 'sql'), folder, { recursive: true });
+  const filter = (path: string) => isWanted(basename(path));
+  cpSync(join(projectRoot, 'sql'), folder, { recursive: true, filter });
   for (const [path, text] of Object.entries(files)) writeFileSync(join(folder, path), text);
   return folder;
 }

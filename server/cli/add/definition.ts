@@ -34,6 +34,7 @@ export interface Parent {
   field: string;
   table: string;
   one: string;
+  many: string;
   type: string;
 }
 
@@ -166,7 +167,9 @@ function toColumn({ name, type, isNullable, default: value, references }: Found,
 function parentOf(column: string, table: string, root: string): Parent | undefined {
   const file = join(root, 'server/store', `${kebab(table)}.ts`);
   const one = existsSync(file) ? /^ {2}one: '(\w+)'/m.exec(readFileSync(file, 'utf8'))?.[1] : undefined;
-  return one === undefined ? undefined : { field: camel(column.slice(0, -3)), table, one, type: pascal(one) };
+  return one === undefined
+    ? undefined
+    : { field: camel(column.slice(0, -3)), table, one, many: camel(table), type: pascal(one) };
 }
 
 const toDdl = ({ name, type, isNullable, default: value }: Found) =>

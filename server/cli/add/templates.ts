@@ -185,7 +185,7 @@ import { PageArgs } from '../../schema/page.type.ts';
 ${parents.map((parent) => `import { ${parent.type} } from '../../schema/${kebab(parent.table)}/${kebab(parent.one)}.type.ts';`).join('\n')}
 import { ${[`all${pascal(many)}`, `${one}ById`, ...children.map((child) => listingOf(many, child))].join(', ')} } from '../loaders/${kebab(table)}.ts';
 ${parents.map((parent) => `import { ${parent.one}ById } from '../loaders/${kebab(parent.table)}.ts';`).join('\n')}
-import { ${many}${row} } from '../store/${kebab(table)}.ts';
+${[...parents.map((parent) => `import { ${parent.many} } from '../store/${kebab(parent.table)}.ts';`), `import { ${many}${row} } from '../store/${kebab(table)}.ts';`].join('\n')}
 import type { Context } from './context.ts';
 import { connect, NEWEST_FIRST } from './page.ts';
 import { watch, writableResolver } from './rows.ts';
@@ -200,11 +200,11 @@ export class ${type}Resolver extends writableResolver({
   payload: ${type}Payload,
   create: Create${type}Input,
   update: Update${type}Input,
-  changes: ${one}Changes,
+  changes: ${one}Changes,${children.length > 0 ? `\n  parents: { ${children.map(({ field: key, parent }) => `${key}: ${parent.many}`).join(', ')} },` : ''}
 }) {
   @Query(() => ${type}Connection)
-  ${many}(@Args(() => PageArgs) page: PageArgs, @Ctx() { loaders }: Context) {
-    return connect(loaders, all${pascal(many)}, {}, page, NEWEST_FIRST);
+  ${many}(@Args(() => PageArgs) page: PageArgs, @Ctx() context: Context) {
+    return connect(context, all${pascal(many)}, {}, page, NEWEST_FIRST);
   }
 ${children.map((child) => toParent(type, child)).join('')}}
 ${parents.map((parent) => toChildren(definition, parent)).join('')}`.replaceAll('\n\nimport', '\nimport');
@@ -229,8 +229,8 @@ function toChildren(definition: Definition, parent: Parent): string {
   const fields = own.map(
     (child) => `
   @FieldResolver(() => ${type}Connection)
-  ${own.length === 1 ? many : listingOf(many, child)}(@Root() { id }: ${parent.type}, @Args(() => PageArgs) page: PageArgs, @Ctx() { loaders }: Context) {
-    return connect(loaders, ${listingOf(many, child)}, id, page, NEWEST_FIRST);
+  ${own.length === 1 ? many : listingOf(many, child)}(@Root() { id }: ${parent.type}, @Args(() => PageArgs) page: PageArgs, @Ctx() context: Context) {
+    return connect(context, ${listingOf(many, child)}, id, page, NEWEST_FIRST);
   }`,
   );
   return `

@@ -3,6 +3,7 @@ import type { DocumentNode, GraphQLSchema, OperationDefinitionNode } from 'graph
 import { consume } from '../../access/throttle.ts';
 import type { Viewer } from '../../access/viewer.ts';
 import { ClientError } from '../../lib/errors.ts';
+import { networkOf } from '../../lib/network.ts';
 import { Variables } from '../variables.ts';
 import { measure, type Measure } from './measure.ts';
 import { tooComplex } from './too-complex.ts';
@@ -13,7 +14,7 @@ export interface LimitOptions {
   depth: number;
   aliases: number;
   cost: number;
-  /** Of one user, or of one address where nobody is signed in; 0: no limit. */
+  /** Of one user, or of one network where nobody is signed in; 0: no limit. */
   requestsPerSecond: number;
   /** At once on one socket. */
   socketOperations: number;
@@ -42,7 +43,7 @@ export class Limits {
 
   /** Counts a request. @throws ClientError RATE_LIMITED */
   async count({ user }: Viewer, address: string): Promise<void> {
-    if (this.#rate) await consume(this.#rate, user ? `user ${user.id}` : `address ${address}`);
+    if (this.#rate) await consume(this.#rate, user ? `user ${user.id}` : `address ${networkOf(address)}`);
   }
 
   /** `variables` are as they were sent. @throws ClientError QUERY_TOO_COMPLEX. The document is valid. */

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
+import { networkOf } from '../../lib/network.ts';
 
-/** Counts the open sockets of each address. */
+/** Counts the open sockets of each network. */
 export class SocketRoom {
   readonly #most: number;
   readonly #counts = new Map<string, number>();
@@ -9,18 +10,19 @@ export class SocketRoom {
     this.#most = most;
   }
 
-  /** False: the address has as many as it may have. The place is given back when the socket closes. */
+  /** False: it has as many as it may have. The place is given back when the socket closes. */
   take(address: string, socket: Duplex): boolean {
-    const count = this.#counts.get(address) ?? 0;
+    const network = networkOf(address);
+    const count = this.#counts.get(network) ?? 0;
     if (count >= this.#most) return false;
-    this.#counts.set(address, count + 1);
-    socket.once('close', () => this.#giveBack(address));
+    this.#counts.set(network, count + 1);
+    socket.once('close', () => this.#giveBack(network));
     return true;
   }
 
-  #giveBack(address: string): void {
-    const count = this.#counts.get(address)! - 1;
-    if (count === 0) this.#counts.delete(address);
-    else this.#counts.set(address, count);
+  #giveBack(network: string): void {
+    const count = this.#counts.get(network)! - 1;
+    if (count === 0) this.#counts.delete(network);
+    else this.#counts.set(network, count);
   }
 }

@@ -1,5 +1,7 @@
 import type { Sessions, Watch } from '../../access/sessions.ts';
-import type { Viewer } from '../../access/viewer.ts';
+import { Renewed } from '../../access/tokens.ts';
+import type { Claims, Viewer } from '../../access/viewer.ts';
+import { asClientError } from '../../lib/errors.ts';
 
 /** graphql-transport-ws has them: the client knows that the same token is not to be tried again. */
 export const UNAUTHORIZED = 4401;
@@ -7,14 +9,14 @@ const FORBIDDEN = 4403;
 /** Longer ones setTimeout takes for none. */
 const LONGEST_MS = 2 ** 31 - 1;
 
+const NOBODYS = { version: 0, session: '', generation: 0 };
+
 interface Socket {
   end: (code: number, reason: string) => void;
 }
 
 /** Whom a socket is for, and until when: it closes with its token. */
 export class SocketSession implements Watch {
-  /** Of the token that the socket began with. */
-  readonly version: number;
   readonly #socket: Socket;
   readonly #sessions: Sessions;
   #viewer: Viewer;
@@ -25,13 +27,27 @@ export class SocketSession implements Watch {
     this.#socket = socket;
     this.#viewer = viewer;
     this.#sessions = sessions;
-    this.version = viewer.user?.version ?? 0;
     if (viewer.user && !viewer.isOpen) sessions.watch(viewer.user.id, this);
     this.#expireLater();
   }
 
-  get viewer(): Viewer {
-    return this.#viewer;
+  get claims(): Pick<Claims, 'version' | 'session' | 'generation'> {
+    return this.#viewer.user ?? NOBODYS;
+  }
+
+  /**
+   * Whom the next operation is run for: a socket may outlive what its token was given for.
+   * @throws ClientError UNAUTHENTICATED where its token is not good any more, which closes the socket.
+   */
+  async admitted(): Promise<Viewer> {
+    const { isOpen, user } = this.#viewer;
+    if (isOpen || !user) return this.#viewer;
+    try {
+      return { isOpen, user: await this.#sessions.admit(user) };
+    } catch (error) {
+      if (asClientError(error)?.code === 'UNAUTHENTICATED') this.ended(error instanceof Renewed ? 'renewed' : 'ended');
+      throw error;
+    }
   }
 
   /** A message may still arrive while the socket closes: it is not for anybody any more. */
@@ -46,8 +62,10 @@ export class SocketSession implements Watch {
     this.#expireLater();
   }
 
-  ended(): void {
-    this.close(FORBIDDEN, 'The token was ended: sign in again');
+  ended(why: 'ended' | 'renewed'): void {
+    if (this.#isOver) return;
+    if (why === 'ended') this.close(FORBIDDEN, 'The token was ended: sign in again');
+    else this.close(UNAUTHORIZED, 'The token was renewed: connect again with the one that came of it');
   }
 
   close(code: number, reason: string): void {

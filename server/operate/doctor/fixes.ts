@@ -1,7 +1,7 @@
 import { SetupError } from '../../lib/errors.ts';
 import { format, fromUrl, parse } from '../../setup/conninfo.ts';
 import { startLogAnew } from '../../setup/log-state.ts';
-import { allowCopy, allowLogin, makeReplicator, runFormatted } from '../../setup/logins.ts';
+import { allowCopy, allowLogin, makeReplicator, runSecretly } from '../../setup/logins.ts';
 import { replicationUrl } from '../../setup/setup.ts';
 import { keepSlot, setCommit } from '../../setup/replicate.ts';
 import { shapesOf } from '../../setup/shapes.ts';
@@ -155,5 +155,5 @@ async function renewLogin({ admin }: OperatedServer, { servers, databases }: Att
   const login = await makeReplicator(servers.primary.admin, row.slot);
   await allowCopy(servers.primary.admin, login.user);
   const conninfo = { ...parse(row.conninfo), ...fromUrl(replicationUrl(databases)), ...login };
-  await runFormatted(admin, 'alter subscription readback connection %L', format(conninfo));
+  await runSecretly(admin, 'alter subscription readback connection %L', format(conninfo));
 }

@@ -1,7 +1,8 @@
 -- primary: 1
 
-select c.*, readback.seen() as seen
-from readback.credentials($1) c;
+select a.account, c.*, readback.seen() as seen
+from readback.fold($1) a(account)
+left join readback.credentials($2) c on true;
 
 -- replica-1: 1
 
