@@ -170,7 +170,8 @@ test('a pool that ends while it waits to connect again, or connects, opens nothi
   // The one waits for 50 to 100 ms, the other one's turn comes now.
   const both = [1, 2].map(() => own`select 1`.catch(codeOf));
   const opened: Socket[] = [];
-  const late = createServer((socket) => void opened.push(socket)).listen(port, '127.0.0.1');
+  // Read, as the end of what was sent is seen by who reads alone.
+  const late = createServer((socket) => void opened.push(socket.resume())).listen(port, '127.0.0.1');
   await once(late, 'listening');
   await own.end({ timeout: 0 });
   expect(await Promise.all(both)).toEqual(['CONNECTION_DESTROYED', 'CONNECTION_DESTROYED']);
