@@ -1,8 +1,7 @@
-import { createUnionType, Field, ID, ObjectType } from 'type-graphql';
+import { Field, ID, ObjectType } from 'type-graphql';
 import { Cursor, DateTime } from './scalars.ts';
-import { Post, PostChange } from './posts/post.type.ts';
-import { User, UserChange } from './users/user.type.ts';
 
+/** And the row, in a field of its table's. */
 @ObjectType({ description: 'A row as it was when the snapshot was taken' })
 export class SnapshotRow {
   @Field(() => Cursor, { description: 'Of no use before CaughtUp: a snapshot that breaks off is taken anew' })
@@ -13,12 +12,6 @@ export class SnapshotRow {
 
   @Field(() => ID)
   key!: string;
-
-  @Field(() => User, { nullable: true })
-  user?: User;
-
-  @Field(() => Post, { nullable: true })
-  post?: Post;
 }
 
 @ObjectType({ description: 'Nothing is owed up to here: sent once ready, and again after every gap was closed' })
@@ -29,8 +22,3 @@ export class CaughtUp {
   @Field(() => DateTime)
   at!: string;
 }
-
-export const FeedEvent = createUnionType({
-  name: 'FeedEvent',
-  types: () => [UserChange, PostChange, SnapshotRow, CaughtUp] as const,
-});

@@ -2,8 +2,8 @@ import { Field, ObjectType, type ClassType } from 'type-graphql';
 import { Change } from './change.type.ts';
 import { Payload } from './confirmation.type.ts';
 
-/** What mutations of a table answer, the row in a field of its name: `class PostPayload extends payloadOf(Post, 'post') {}`. */
-export function payloadOf<Node extends object>(node: ClassType<Node>, field: string) {
+/** What mutations of a table answer, the row in a field of its name: `class PostPayload extends payloadWith(Post, 'post') {}`. */
+export function payloadWith<Node extends object>(node: ClassType<Node>, field: string) {
   @ObjectType()
   abstract class RowPayload extends Payload {}
   Field(() => node)(RowPayload.prototype, field);

@@ -100,6 +100,11 @@ export class Access {
     if (!isOpen && user) await this.sessions.confirm(user);
   }
 
+  /** A row was written: those of users say which tokens are good. */
+  wrote(table: string, id: string, lsn: Lsn): void {
+    if (table === 'users') this.sessions.changed(id, lsn);
+  }
+
   /** Whoever signs up learns what names are taken. @throws ClientError RATE_LIMITED */
   async countSignUp(viewer: Viewer, address: string): Promise<void> {
     if (!mayAll(viewer)) await this.#options.throttle.signUp(address);

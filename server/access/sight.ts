@@ -1,9 +1,10 @@
+import { tableNamed, type Declaration } from '../declare/declaration.ts';
 import { toFieldName } from '../feed/change.ts';
 import type { FeedChange } from '../feed/recent.ts';
 import type { SnapshotRow } from '../feed/snapshot.ts';
 import type { Sight } from '../feed/stream.ts';
 import type { Image } from '../store/change-log.ts';
-import { seesField, TABLES, visible, type Row } from './rights.ts';
+import { seesColumn, visible, type Row } from './rights.ts';
 import { mayAll, type Viewer } from './viewer.ts';
 
 /**
@@ -38,9 +39,9 @@ const nobody = () => [];
 function ownersIn(event: SeenEvent): string[] {
   const table = event.kind === 'change' ? event.change.tableName : event.row.table;
   const images = event.kind === 'change' ? [event.change.before, event.change.after] : [event.row.image];
-  const owner = TABLES[table]?.owner;
-  if (owner === undefined) return [];
-  return [...new Set(images.flatMap((image) => (image ? [String(toRow(image)[owner])] : [])))];
+  const owners = tableNamed(table)?.owners ?? [];
+  const rows = images.flatMap((image) => (image ? [toRow(image)] : []));
+  return [...new Set(rows.flatMap((row) => owners.map((owner) => String(row[owner]))))];
 }
 
 function toRow(image: Image): Row {
@@ -49,9 +50,9 @@ function toRow(image: Image): Row {
 
 /** Without the columns that are nobody's: those that say which tokens are good. */
 function told(change: FeedChange): FeedChange {
-  const rights = TABLES[change.tableName];
-  if (!rights) return change;
-  const pick = (image: Image | null) => image && only(image, (field) => rights.fields[field] !== undefined);
+  const table = tableNamed(change.tableName);
+  if (!table) return change;
+  const pick = (image: Image | null) => image && only(image, table, () => true);
   return { ...change, before: pick(change.before), after: pick(change.after) };
 }
 
@@ -64,15 +65,19 @@ function seen(change: FeedChange, viewer: Viewer): FeedChange | null {
   return { ...change, operation, before, after };
 }
 
-function seenImage(viewer: Viewer, table: string, image: Image | null): Image | null {
-  if (image === null) return null;
+function seenImage(viewer: Viewer, name: string, image: Image | null): Image | null {
+  const table = tableNamed(name);
+  if (image === null || !table) return null;
   const row = toRow(image);
-  return visible(viewer, table, row) && only(image, (field) => seesField(viewer, table, row, field));
+  return visible(viewer, table, row) && only(image, table, (column) => seesColumn(viewer, column, row));
 }
 
 function seenRow(row: SnapshotRow, viewer: Viewer): SnapshotRow | null {
-  return visible(viewer, row.table, toRow(row.image)) && row;
+  return visible(viewer, tableNamed(row.table), toRow(row.image)) && row;
 }
 
-const only = (image: Image, isWanted: (field: string) => boolean): Image =>
-  Object.fromEntries(Object.entries(image).filter(([column]) => isWanted(toFieldName(column))));
+/** The declared columns that are wanted. */
+function only(image: Image, { columns }: Declaration, isWanted: (column: Declaration['key']) => boolean): Image {
+  const there = columns.filter((column) => column.name in image && isWanted(column));
+  return Object.fromEntries(there.map(({ name }) => [name, image[name]]));
+}

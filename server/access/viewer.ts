@@ -1,3 +1,4 @@
+import type { Claims as RuleClaims } from '../declare/rule.ts';
 import type { Lsn } from '../lib/lsn.ts';
 
 /** What a token says. */
@@ -32,3 +33,6 @@ export interface Viewer {
 }
 
 export const mayAll = ({ isOpen, user }: Viewer): boolean => isOpen || user?.isAdmin === true;
+
+/** What rules know of the viewer. Administrators are not asked for any. */
+export const claimsOf = ({ user }: Viewer): RuleClaims => ({ sub: user?.id ?? null, roles: [] });

@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { validateSync } from 'class-validator';
-import { CreateUserInput } from '../../schema/users/user.inputs.ts';
+import { CreateUserInput } from '../../schema/tables/users.ts';
 import type { Config } from '../config.ts';
 import { connect } from '../db/connect.ts';
 import { forClient } from '../db/errors.ts';

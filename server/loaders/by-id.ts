@@ -1,7 +1,7 @@
 import type { Table } from '../store/table.ts';
 import { KEYS_IN_FLIGHT, Source } from './source.ts';
 
-type ReadById<Row extends { id: string }> = Pick<Table<Row, never, never, never>, 'name' | 'byIds'>;
+type ReadById<Row extends { id: string }> = Pick<Table<Row>, 'name' | 'byIds'>;
 
 /** Rows by their id, null where there is none: one statement for all. */
 export function byId<Row extends { id: string }>(table: ReadById<Row>): Source<string, Row | null> {

@@ -5,62 +5,49 @@ import type { Batch } from './batcher.ts';
 import type { Listing, PageOf, Scoped } from './listing.ts';
 import { latest, Source, UNBOUNDED } from './source.ts';
 
-/** The rows of a table that have a parent and match the filter; its scopes are the parents' ids, and all that ask at once share a statement. */
-export function listingUnder<Row extends { id: string }, Filter, Field extends string, Values extends object>(
-  table: Table<Row, Filter, Field, Values>,
-  parent: keyof Row & string,
-  filter: Filter = {} as Filter,
-): Listing<string, Row, Field> {
+/** The rows of a table that have a parent; its scopes are the parents' ids, and all that ask at once share a statement. */
+export function listingUnder<Row extends { id: string }>(table: Table<Row>, parent: string): Listing<string, Row> {
   return {
-    table: table.name,
-    orders: table.orders,
     pages: new Source(
       `pages of ${table.name} by ${parent}`,
       JSON.stringify,
-      (sql, keys) => pagesUnder(table, parent, filter, sql, keys),
+      (sql, keys) => pagesUnder(table, parent, sql, keys),
       UNBOUNDED,
     ),
     counts: new Source(
       `counts of ${table.name} by ${parent}`,
       JSON.stringify,
-      (sql, keys) => countsUnder(table, parent, filter, sql, keys),
+      (sql, keys) => countsUnder(table, parent, sql, keys),
       UNBOUNDED,
     ),
   };
 }
 
-type Under<Row extends { id: string }, Filter, Field extends string> = Pick<
-  Table<Row, Filter, Field, never>,
-  'pagesUnder' | 'countsUnder' | 'visibleCountsUnder'
->;
-
 /** Pages of one shape are one statement. In one document they mostly are: a field's arguments are the same under each parent. */
-async function pagesUnder<Row extends { id: string }, Filter, Field extends string>(
-  table: Under<Row, Filter, Field>,
+async function pagesUnder<Row extends { id: string }>(
+  table: Table<Row>,
   parent: string,
-  filter: Filter,
   sql: Sql,
   keys: string[],
 ): Promise<Batch<Row[]>> {
-  const questions = keys.map((key) => JSON.parse(key) as PageOf<string, Field>);
-  const values = new Map<PageOf<string, Field>, Row[]>(questions.map((question) => [question, []]));
+  const questions = keys.map((key) => JSON.parse(key) as PageOf<string>);
+  const values = new Map<PageOf<string>, Row[]>(questions.map((question) => [question, []]));
   const shapes = [...Map.groupBy(questions, ({ page, visibleTo }) => `${shapeOf(page)} ${ruleOf(visibleTo)}`).values()];
-  const answers = await Promise.all(shapes.map((shape) => table.pagesUnder(sql, parent, shape, filter)));
+  const answers = await Promise.all(shapes.map((shape) => table.pagesUnder(sql, parent, shape)));
   for (const [index, { rows }] of answers.entries())
     for (const row of rows) values.get(shapes[index]![row.place]!)!.push(row);
   return { values: [...values.values()], seen: latest(answers) };
 }
 
-const shapeOf = <Field extends string>({ field, descending, backward, after, before }: PageRequest<Field>) =>
+const shapeOf = ({ field, descending, backward, after, before }: PageRequest) =>
   [field, descending, backward, after !== null, before !== null].join();
 
 /** Viewers differ from question to question; the rule does not, within a statement. */
-const ruleOf = (to: VisibleTo | undefined) => JSON.stringify(typeof to === 'object' ? { ...to, viewer: '' } : to);
+const ruleOf = (to: VisibleTo | undefined) => JSON.stringify(typeof to === 'object' ? { ...to, sub: '' } : to);
 
-async function countsUnder<Row extends { id: string }, Filter>(
-  table: Under<Row, Filter, never>,
+async function countsUnder<Row extends { id: string }>(
+  table: Table<Row>,
   parent: string,
-  filter: Filter,
   sql: Sql,
   keys: string[],
 ): Promise<Batch<number>> {
@@ -69,8 +56,8 @@ async function countsUnder<Row extends { id: string }, Filter>(
   const groups = [...Map.groupBy(questions, ({ visibleTo }) => ruleOf(visibleTo)).values()];
   const answers = await Promise.all(
     groups.map(async (group) => {
-      if (group[0]!.visibleTo === undefined) return countAll(table, parent, filter, sql, group, counts);
-      const { rows, seen } = await table.visibleCountsUnder(sql, parent, group, filter);
+      if (group[0]!.visibleTo === undefined) return countAll(table, parent, sql, group, counts);
+      const { rows, seen } = await table.visibleCountsUnder(sql, parent, group);
       for (const { place, count } of rows) counts.set(group[place]!, count);
       return { seen };
     }),
@@ -78,16 +65,15 @@ async function countsUnder<Row extends { id: string }, Filter>(
   return { values: questions.map((question) => counts.get(question) ?? 0), seen: latest(answers) };
 }
 
-async function countAll<Row extends { id: string }, Filter>(
-  table: Under<Row, Filter, never>,
+async function countAll<Row extends { id: string }>(
+  table: Table<Row>,
   parent: string,
-  filter: Filter,
   sql: Sql,
   questions: readonly Scoped<string>[],
   counts: Map<Scoped<string>, number>,
 ): Promise<Pick<Batch<number>, 'seen'>> {
   const parents = questions.map(({ scope }) => scope);
-  const { rows, seen } = await table.countsUnder(sql, parent, parents, filter);
+  const { rows, seen } = await table.countsUnder(sql, parent, parents);
   const found = new Map(rows.map((row) => [row.parent, row.count]));
   for (const question of questions) counts.set(question, found.get(question.scope) ?? 0);
   return { seen };

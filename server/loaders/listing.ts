@@ -1,15 +1,12 @@
 import type { Sql } from '../db/connect.ts';
-import type { OrderColumn, PageRequest } from '../store/keyset.ts';
+import type { PageRequest } from '../store/keyset.ts';
 import type { Seen } from '../store/seen.ts';
-import type { Table, VisibleTo } from '../store/table.ts';
+import type { Filter, Table, VisibleTo } from '../store/table.ts';
 import { latest, Source, UNBOUNDED } from './source.ts';
 
 /** What a connection is read from: the pages and the number of the rows in a scope. */
-export interface Listing<Scope, Row, Field extends string> {
-  /** Whose rows they are. */
-  table: string;
-  orders: Record<Field, OrderColumn>;
-  pages: Source<PageOf<Scope, Field>, Row[]>;
+export interface Listing<Scope, Row> {
+  pages: Source<PageOf<Scope>, Row[]>;
   counts: Source<Scoped<Scope>, number>;
 }
 
@@ -19,20 +16,16 @@ export interface Scoped<Scope> {
   visibleTo?: VisibleTo | undefined;
 }
 
-export interface PageOf<Scope, Field extends string> extends Scoped<Scope> {
-  page: PageRequest<Field>;
+export interface PageOf<Scope> extends Scoped<Scope> {
+  page: PageRequest;
 }
 
 /** The rows of a table; its scopes are filters. */
-export function listing<Row extends { id: string }, Filter, Field extends string, Values extends object>(
-  table: Table<Row, Filter, Field, Values>,
-): Listing<Filter, Row, Field> {
+export function listing<Row extends { id: string }>(table: Table<Row>): Listing<Filter, Row> {
   return {
-    table: table.name,
-    orders: table.orders,
     pages: each(
       `pages of ${table.name}`,
-      (sql, { scope, page, visibleTo }: PageOf<Filter, Field>) => table.page(sql, scope, page, visibleTo),
+      (sql, { scope, page, visibleTo }: PageOf<Filter>) => table.page(sql, scope, page, visibleTo),
       (rows) => rows,
     ),
     counts: each(

@@ -1,12 +1,13 @@
 import { Args, ArgsType, Field, Resolver, Root, Subscription, type SubscribeResolverData } from 'type-graphql';
-import { FeedEvent } from '../../schema/feed.type.ts';
 import { Cursor } from '../../schema/scalars.ts';
+import { Allowed } from '../access/rights.ts';
 import { sightOf } from '../access/sight.ts';
+import { allTables, tableNamed, type Declaration } from '../declare/declaration.ts';
 import { FeedStream } from '../feed/stream.ts';
 import { badInput } from '../lib/errors.ts';
-import { toRoot, type WatchedTable } from './changes.ts';
+import { toRoot, toWatch } from './changes.ts';
 import type { Context } from './context.ts';
-import { WATCHED } from './watched.ts';
+import { feedEvent } from './feed-types.ts';
 
 @ArgsType()
 class ChangesArgs {
@@ -25,14 +26,12 @@ class ChangesArgs {
 
 @Resolver()
 export class ChangeResolver {
-  @Subscription(() => FeedEvent, {
+  @Allowed('users')
+  @Subscription(() => feedEvent(), {
     subscribe: subscribeToAll,
     description: 'For clients that keep a copy: every change, each once, in the order of the commits on the primary',
   })
-  changes(
-    @Args(() => ChangesArgs, { validate: false }) _args: ChangesArgs,
-    @Root() event: typeof FeedEvent,
-  ): typeof FeedEvent {
+  changes(@Args(() => ChangesArgs, { validate: false }) _args: ChangesArgs, @Root() event: object): object {
     return event;
   }
 }
@@ -41,18 +40,19 @@ async function subscribeToAll({
   args,
   context,
 }: SubscribeResolverData<unknown, ChangesArgs, Context>): Promise<FeedStream> {
-  const tables = tablesNamed(args.tables ?? WATCHED.map(({ table }) => table));
+  const tables = args.tables == null ? allTables() : tablesNamed(args.tables);
   const start = args.snapshot ? ('snapshot' as const) : ('now' as const);
   const from = args.after == null ? start : await context.readCursor(args.after);
-  const request = { tables, key: null, operations: null, from, wantsMarks: true, sight: sightOf(context.viewer) };
+  const sight = sightOf(context.viewer);
+  const request = { tables: tables.map(toWatch), key: null, operations: null, from, wantsMarks: true, sight };
   return new FeedStream(request, toRoot(tables, context));
 }
 
-function tablesNamed(names: readonly string[]): WatchedTable[] {
+function tablesNamed(names: readonly string[]): Declaration[] {
   return [...new Set(names)].map((name) => {
-    const found = WATCHED.find(({ table }) => table === name);
+    const found = tableNamed(name);
     if (found) return found;
-    const known = WATCHED.map(({ table }) => table).join(', ');
-    throw badInput(`tables must be among ${known}, got: ${name.slice(0, 50)}`, 'tables');
+    const known = allTables().map((table) => table.name);
+    throw badInput(`tables must be among ${known.join(', ')}, got: ${name.slice(0, 50)}`, 'tables');
   });
 }

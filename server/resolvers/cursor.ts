@@ -3,28 +3,20 @@ import { isMoment, isStorable, UUID } from '../../schema/rules.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { OrderColumn, Position } from '../store/keyset.ts';
 
-export interface Order<Field extends string> {
-  field: Field;
+export interface Order {
+  field: string;
   direction: 'ASC' | 'DESC';
 }
 
 const form = z.tuple([z.string(), z.enum(['ASC', 'DESC']), z.string(), z.string().regex(UUID)]);
 
 /** A position in an order, as the text that clients hand back. */
-export function encodeCursor<Field extends string>(
-  { field, direction }: Order<Field>,
-  { value, id }: Position,
-): string {
+export function encodeCursor({ field, direction }: Order, { value, id }: Position): string {
   return Buffer.from(JSON.stringify([field, direction, value, id])).toString('base64url');
 }
 
 /** The position that a client handed in as `argument`. @throws ClientError BAD_CURSOR */
-export function decodeCursor<Field extends string>(
-  text: string,
-  order: Order<Field>,
-  { type }: OrderColumn,
-  argument: string,
-): Position {
+export function decodeCursor(text: string, order: Order, { type }: OrderColumn, argument: string): Position {
   const parsed = form.safeParse(readJson(text));
   if (!parsed.success) throw badCursor(argument, 'is not one that this server gave out');
   const [field, direction, value, id] = parsed.data;

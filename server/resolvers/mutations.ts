@@ -1,17 +1,14 @@
+import type { ClassType } from 'type-graphql';
 import type { Sql, Statement } from '../db/connect.ts';
-import { assertOwns, visible } from '../access/rights.ts';
+import { assertMayWrite, visible } from '../access/rights.ts';
 import { mayAll } from '../access/viewer.ts';
 import { badInput, notFound, nothingHas } from '../lib/errors.ts';
 import type { Lsn } from '../lib/lsn.ts';
+import { rowsOf, type Rows } from '../loaders/rows.ts';
 import type { Confirmed } from '../replication/confirm.ts';
-import type { Table } from '../store/table.ts';
+import type { Declaration } from '../declare/declaration.ts';
 import type { Context } from './context.ts';
 import { parseId } from './ids.ts';
-
-type WithRows<Row extends { id: string }> = Pick<Table<Row, never, never, never>, 'name' | 'one' | 'byIds'>;
-
-/** Whose rows say which tokens are good. */
-const USERS = 'users';
 
 export interface Written<Row> {
   /** The written row, as the statement returned it; undefined where there was none to write. */
@@ -36,54 +33,54 @@ export async function write<Row extends object>(
 }
 
 /**
- * Writes the row that has the id.
+ * Writes the row that has the id, as the patch has it or without it.
  * @throws ClientError NOT_FOUND where no row of the table has it, FORBIDDEN where it is not the viewer's to write.
  */
 export async function writeOne<Row extends { id: string }>(
   context: Context,
   confirm: Confirmed['level'],
-  table: WithRows<Row>,
+  rows: Rows<Row>,
   id: string,
   statement: (sql: Sql, id: string) => Statement<Row>,
+  patch?: object,
 ): Promise<Written<Row>> {
   const key = parseId(id);
-  await assertMayWrite(context, table, key);
+  await assertMayWriteRow(context, rows, key, patch);
   const written = await write(context, confirm, (sql) => statement(sql, key));
-  if (table.name === USERS) context.services.access.sessions.changed(key, written.lsn);
-  if (!written.row) throw notFound(table.one, key);
+  context.services.access.wrote(rows.table.name, key, written.lsn);
+  if (!written.row) throw notFound(rows.table.one, key);
   return written;
 }
 
-/** Rows keep their owners, so what the primary says of one now holds for the write behind it. */
-async function assertMayWrite<Row extends { id: string }>(
+/** Rows keep their owners, so what the primary says of one now holds for the write after it. */
+async function assertMayWriteRow<Row extends { id: string }>(
   { viewer, services }: Context,
-  table: WithRows<Row>,
+  { declaration, table }: Rows<Row>,
   id: string,
+  patch?: object,
 ): Promise<void> {
   if (mayAll(viewer)) return;
   const { primary } = services;
   const { rows } = await primary.answer(table.byIds(primary.reader, [id]));
-  const row = visible(viewer, table.name, rows[0] ?? null);
+  const row = visible(viewer, declaration, rows[0] ?? null);
   if (!row) throw notFound(table.one, id);
-  assertOwns(viewer, table.name, row);
+  assertMayWrite(viewer, declaration, row, patch);
 }
 
-/** Tables, by the fields that have the ids of their rows. */
-export type Parents = Readonly<Record<string, Pick<Table<{ id: string }, never, never, never>, 'name' | 'byIds'>>>;
-
-/** @throws ClientError NOT_FOUND for a parent that the viewer does not see, as for one that is not there. */
-export async function assertSeesParents(
+/** @throws ClientError NOT_FOUND for a row that the values name and the viewer does not see, as for one that is not there. */
+export async function assertSeesReferences(
   { viewer, services }: Context,
-  parents: Parents,
+  { columns }: Declaration,
   values: object,
 ): Promise<void> {
   if (mayAll(viewer)) return;
   const { primary } = services;
-  for (const [field, table] of Object.entries(parents)) {
+  for (const { field, reference } of columns) {
     const id = (values as Record<string, string | null | undefined>)[field];
-    if (id == null) continue;
+    if (!reference || id == null) continue;
+    const { declaration, table } = rowsOf(reference.to() as ClassType<{ id: string }>);
     const { rows } = await primary.answer(table.byIds(primary.reader, [id]));
-    if (!visible(viewer, table.name, rows[0] ?? null)) throw nothingHas(field);
+    if (!visible(viewer, declaration, rows[0] ?? null)) throw nothingHas(field);
   }
 }
 

@@ -1,16 +1,14 @@
 import type { PageArgs } from '../../schema/page.type.ts';
-import { assertMayCount, visibleTo } from '../access/rights.ts';
+import { visibleTo } from '../access/rights.ts';
 import { badInput } from '../lib/errors.ts';
 import type { Listing } from '../loaders/listing.ts';
+import type { Rows } from '../loaders/rows.ts';
 import type { OrderColumn, PageRequest, Position } from '../store/keyset.ts';
 import type { Context } from './context.ts';
 import { decodeCursor, encodeCursor, type Order } from './cursor.ts';
 
 const DEFAULT_SIZE = 20;
 const MOST = 100;
-
-/** The order where none is asked for. */
-export const NEWEST_FIRST = { field: 'CREATED_AT', direction: 'DESC' } as const;
 
 /** A page as Relay has it. What is a getter is worked out only where it is selected. */
 export class Connection<Node> {
@@ -47,17 +45,19 @@ export class Connection<Node> {
   }
 }
 
-/** One page of the rows in `scope` that the viewer may see, in `order`. */
-export async function connect<Scope, Row extends { id: string }, Field extends string>(
+/** One page of those rows in `scope` that the viewer may see; in the first of their orders where none is asked for. */
+export async function connect<Scope, Row extends { id: string }>(
   { viewer, loaders }: Pick<Context, 'viewer' | 'loaders'>,
-  { table, orders, pages, counts }: Listing<Scope, Row, Field>,
+  { declaration, table }: Rows<Row>,
+  { pages, counts }: Listing<Scope, Row>,
   scope: Scope,
   args: PageArgs,
-  order: Order<Field>,
+  asked?: Order | null,
 ): Promise<Connection<Row>> {
-  const column = orders[order.field];
+  const order = asked ?? { field: Object.keys(table.orders)[0]!, direction: 'DESC' };
+  const column = table.orders[order.field]!;
   const page = toPageRequest(args, order, column);
-  const scoped = { scope, visibleTo: visibleTo(viewer, table) };
+  const scoped = { scope, visibleTo: visibleTo(viewer, declaration) };
   const rows = await loaders.load(pages, { ...scoped, page });
   const nodes = rows.slice(0, page.limit);
   if (page.backward) nodes.reverse();
@@ -65,19 +65,12 @@ export async function connect<Scope, Row extends { id: string }, Field extends s
     nodes,
     (node) => encodeCursor(order, positionOf(node, column)),
     () => neighbours(page, rows.length > page.limit),
-    async () => {
-      assertMayCount(viewer, table);
-      return loaders.load(counts, scoped);
-    },
+    () => loaders.load(counts, scoped),
   );
 }
 
 /** Checks the arguments, and turns them into one keyset page. */
-function toPageRequest<Field extends string>(
-  args: PageArgs,
-  order: Order<Field>,
-  column: OrderColumn,
-): PageRequest<Field> {
+function toPageRequest(args: PageArgs, order: Order, column: OrderColumn): PageRequest {
   if (args.first != null && args.last != null) throw badInput('Give first or last, not both.', 'first');
   const backward = args.last != null;
   return {
@@ -101,7 +94,7 @@ const positionOf = <Row extends { id: string }>(row: Row, { column }: OrderColum
 });
 
 /** `more`: the statement found a row past the page, on the side that it read towards. */
-function neighbours({ backward, after, before }: PageRequest<string>, more: boolean) {
+function neighbours({ backward, after, before }: PageRequest, more: boolean) {
   return {
     hasNextPage: backward ? before !== null : more,
     hasPreviousPage: backward ? more : after !== null,

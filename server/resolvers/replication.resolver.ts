@@ -3,15 +3,18 @@ import { Arrival } from '../../schema/arrival.type.ts';
 import { Replication } from '../../schema/replication.type.ts';
 import { Bookmark } from '../../schema/scalars.ts';
 import type { Status } from '../replication/status.ts';
+import { Allowed } from '../access/rights.ts';
 import type { Context } from './context.ts';
 
 @Resolver(() => Replication)
 export class ReplicationResolver {
+  @Allowed('administrators')
   @Query(() => Replication, { name: 'replication' })
   now(@Ctx() { services }: Context): Status {
     return services.status.now();
   }
 
+  @Allowed('administrators')
   @Subscription(() => Replication, {
     name: 'replication',
     subscribe: ({ context }: SubscribeResolverData<unknown, unknown, Context>) => context.services.status.changes(),
@@ -21,6 +24,7 @@ export class ReplicationResolver {
     return status;
   }
 
+  @Allowed('administrators')
   @Subscription(() => Arrival, {
     subscribe: arrivalsOf,
     description: 'Each replica once, as it has applied the write that the bookmark is of; ends with the last one',

@@ -1,95 +1,197 @@
-import { Arg, Args, Ctx, ID, Mutation, Query, Resolver, Root, Subscription, type ClassType } from 'type-graphql';
+import {
+  Arg,
+  Args,
+  Ctx,
+  FieldResolver,
+  ID,
+  Mutation,
+  Query,
+  Resolver,
+  Root,
+  Subscription,
+  type ClassType,
+} from 'type-graphql';
 import { RowChangedArgs, type Change } from '../../schema/change.type.ts';
 import { ConfirmArg, type Confirm } from '../../schema/confirmation.type.ts';
-import { assertMayCreate, assertMayGive } from '../access/rights.ts';
-import type { Source } from '../loaders/source.ts';
-import type { Table } from '../store/table.ts';
-import { changesOf, type WatchedTable } from './changes.ts';
+import { PageArgs } from '../../schema/page.type.ts';
+import { Allowed, assertMayAskBy, assertMayCreate } from '../access/rights.ts';
+import { mayAll, type Viewer } from '../access/viewer.ts';
+import type { Declaration, DeclaredColumn, DeclaredFilter } from '../declare/declaration.ts';
+import { rowsOf, type Rows } from '../loaders/rows.ts';
+import type { Filter } from '../store/table.ts';
+import { changesOf } from './changes.ts';
 import type { Context } from './context.ts';
+import type { Order } from './cursor.ts';
 import { parseId } from './ids.ts';
-import { assertSeesParents, defined, given, write, writeOne, type Parents, type Written } from './mutations.ts';
+import { assertSeesReferences, defined, given, write, writeOne, type Written } from './mutations.ts';
+import { connect } from './page.ts';
+import { typesOf } from './types.ts';
 
-/** The types of rows, and their tables: whoever sees which is decided by these names. */
-export const ROW_TYPES = new Map<string, string>();
-
-interface Rows<Row extends { id: string }> {
-  table: Table<Row, never, never, never>;
-  byId: Source<string, Row | null>;
-  type: ClassType;
-  payload: ClassType;
-  changes: WatchedTable;
+export interface Row {
+  id: string;
 }
 
-/** What the feed needs to know to tell of the table's rows; `times` are the fields that are timestamps. */
-export const watch = (
-  { name, one }: Pick<Table<never, never, never, never>, 'name' | 'one'>,
-  change: new () => Change,
-  times: readonly string[],
-): WatchedTable => ({ table: name, keyColumn: 'id', change, field: one, times });
+/** The resolvers of a table: its rows, pages and changes, what is written as it is given, and relations. */
+export function resolversOf(type: ClassType<Row>): ClassType[] {
+  const rows = rowsOf(type);
+  const { columns, own } = rows.declaration;
+  return [
+    reader(rows),
+    watcher(rows.declaration),
+    ...(own.has('create') ? [] : [creator(rows)]),
+    ...(own.has('update') ? [] : [updater(rows)]),
+    ...(own.has('delete') ? [] : [deleter(rows)]),
+    ...columns.flatMap((column) => relations(rows, column)),
+  ];
+}
 
-/** What every table has: a row by its id, its deletion, and its changes. `class UserResolver extends rowResolver({ … }) {}` */
-export function rowResolver<Row extends { id: string }>({ table, byId, type, payload, changes }: Rows<Row>) {
-  ROW_TYPES.set(type.name, table.name);
+const readers = ({ read }: Declaration) => Allowed(read ? 'users' : 'administrators');
+const writers = ({ write: rule }: Declaration) => Allowed(rule ? 'owner' : 'administrators');
+
+function reader(rows: Rows<Row>): ClassType {
+  const { type, one, many, filter } = rows.declaration;
+  const types = typesOf(rows.declaration);
+  const description = 'Newest first where it is left out';
   @Resolver(() => type)
-  abstract class RowResolver {
-    @Query(() => type, { name: table.one, nullable: true })
-    async one(@Arg('id', () => ID) id: string, @Ctx() { loaders }: Context): Promise<Row | null> {
-      return loaders.load(byId, parseId(id));
+  class Reader {
+    @readers(rows.declaration)
+    @Query(() => type, { name: one, nullable: true })
+    one(@Arg('id', () => ID) id: string, @Ctx() { loaders }: Context): Promise<Row | null> {
+      return loaders.load(rows.byId, parseId(id));
     }
 
-    @Mutation(() => payload, { name: `delete${type.name}`, description: 'Answers with the row as it was' })
-    async delete(@Arg('id', () => ID) id: string, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
-      return toPayload(table, await writeOne(context, confirm, table, id, (sql, key) => table.delete(sql, key)));
-    }
-
-    @Subscription(() => changes.change, {
-      name: `${table.one}Changed`,
-      subscribe: changesOf(changes),
-      description: `Changes of ${table.name}, each read back from a replica before it is sent`,
-    })
-    changed(@Args(() => RowChangedArgs, { validate: false }) _args: RowChangedArgs, @Root() change: Change): Change {
-      return change;
+    @readers(rows.declaration)
+    @Query(() => types.connection, { name: many })
+    many(
+      @Arg('orderBy', () => types.order, { nullable: true, description }) order: Order | null | undefined,
+      @Args(() => PageArgs) page: PageArgs,
+      @Ctx() context: Context,
+      @filterArg(types.filter) asked?: Asked | null,
+    ) {
+      return connect(context, rows, rows.all, toFilter(context.viewer, filter, asked ?? {}), page, order);
     }
   }
-  return RowResolver;
+  return Reader;
 }
 
-interface WritableRows<Row extends { id: string }, Values extends object> extends Rows<Row> {
-  table: Table<Row, never, never, Values>;
-  create: ClassType<Values>;
-  update: ClassType<object>;
-  /** What rows are put under, by the fields that name it: nothing goes under what the viewer does not see. */
-  parents?: Parents;
+/** The last argument: there is none where nothing can be filtered by. */
+const filterArg = (filter: ClassType | undefined): ReturnType<typeof Arg> =>
+  filter ? Arg('filter', () => filter, { nullable: true }) : () => {};
+
+type Asked = Readonly<Record<string, unknown>>;
+
+/** Without the columns that the viewer may not search by. @throws ClientError FORBIDDEN for a filter by one of those. */
+function toFilter(viewer: Viewer, filter: DeclaredFilter | undefined, asked: Asked): Filter {
+  const { search, by = [] } = filter ?? {};
+  const set = by.filter(({ name }) => asked[name] != null);
+  for (const { column } of set) assertMayAskBy(viewer, column);
+  const searched = search?.columns.filter(({ sees }) => sees === undefined || mayAll(viewer)) ?? [];
+  const text = asked['search'] as string | null | undefined;
+  const valuesOf = (isGiven: boolean) =>
+    set.filter((one) => one.isGiven === isGiven).map(({ name, column }) => [column.name, asked[name]]);
+  return {
+    ...(text && { search: { text, columns: searched.map(({ name }) => name) } }),
+    equal: Object.fromEntries(valuesOf(false)) as Filter['equal'],
+    given: Object.fromEntries(valuesOf(true)) as Filter['given'],
+  };
 }
 
-/** And where the values that clients give are written as they are: creation and update. */
-export function writableResolver<Row extends { id: string }, Values extends object>(rows: WritableRows<Row, Values>) {
-  const { table, type, payload, create, update, parents = {} } = rows;
-  @Resolver(() => type)
-  abstract class WritableResolver extends rowResolver(rows) {
-    @Mutation(() => payload, { name: `create${type.name}` })
-    async create(@Arg('input', () => create) input: Values, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
-      const values = defined(input) as Values;
-      assertMayCreate(context.viewer, table.name, values);
-      await assertSeesParents(context, parents, values);
-      return toPayload(table, await write(context, confirm, (sql) => table.insert(sql, values)));
+function watcher(table: Declaration): ClassType {
+  const { change } = typesOf(table);
+  const description = `Changes of ${table.name}, each read back from a replica before it is sent`;
+  @Resolver(() => table.type)
+  class Watcher {
+    @readers(table)
+    @Subscription(() => change, { name: `${table.one}Changed`, subscribe: changesOf(table), description })
+    changed(@Args(() => RowChangedArgs, { validate: false }) _args: RowChangedArgs, @Root() event: Change): Change {
+      return event;
     }
+  }
+  return Watcher;
+}
 
-    @Mutation(() => payload, { name: `update${type.name}`, description: 'What is left out stays' })
+function creator(rows: Rows<Row>): ClassType {
+  const { declaration, table } = rows;
+  const { payload, create } = typesOf(declaration);
+  @Resolver(() => declaration.type)
+  class Creator {
+    @writers(declaration)
+    @Mutation(() => payload, { name: `create${declaration.type.name}` })
+    async create(@Arg('input', () => create) input: object, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
+      const values = defined(input);
+      assertMayCreate(context.viewer, declaration, values);
+      await assertSeesReferences(context, declaration, values);
+      return toPayload(rows, await write(context, confirm, (sql) => table.insert(sql, values)));
+    }
+  }
+  return Creator;
+}
+
+function updater(rows: Rows<Row>): ClassType {
+  const { declaration, table } = rows;
+  const { payload, update } = typesOf(declaration);
+  @Resolver(() => declaration.type)
+  class Updater {
+    @writers(declaration)
+    @Mutation(() => payload, { name: `update${declaration.type.name}`, description: 'What is left out stays' })
     async update(
       @Arg('id', () => ID) id: string,
       @Arg('input', () => update) input: object,
       @ConfirmArg() confirm: Confirm,
       @Ctx() context: Context,
     ) {
-      const patch = given(input) as Partial<Values>;
-      assertMayGive(context.viewer, table.name, patch);
-      await assertSeesParents(context, parents, patch);
-      return toPayload(table, await writeOne(context, confirm, table, id, (sql, key) => table.update(sql, key, patch)));
+      const patch = given(input);
+      await assertSeesReferences(context, declaration, patch);
+      const written = await writeOne(context, confirm, rows, id, (sql, key) => table.update(sql, key, patch), patch);
+      return toPayload(rows, written);
     }
   }
-  return WritableResolver;
+  return Updater;
+}
+
+function deleter(rows: Rows<Row>): ClassType {
+  const { declaration, table } = rows;
+  const { payload } = typesOf(declaration);
+  @Resolver(() => declaration.type)
+  class Deleter {
+    @writers(declaration)
+    @Mutation(() => payload, { name: `delete${declaration.type.name}`, description: 'Answers with the row as it was' })
+    async delete(@Arg('id', () => ID) id: string, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
+      return toPayload(rows, await writeOne(context, confirm, rows, id, (sql, key) => table.delete(sql, key)));
+    }
+  }
+  return Deleter;
+}
+
+/** From the row that names another to that one, and from that one to all that name it. */
+function relations(rows: Rows<Row>, { field, reference }: DeclaredColumn): ClassType[] {
+  if (!reference) return [];
+  const parent = rowsOf(reference.to() as ClassType<Row>);
+  @Resolver(() => rows.declaration.type)
+  class ToOne {
+    @Allowed('users')
+    @FieldResolver(() => parent.declaration.type, { name: reference!.as, nullable: true })
+    one(@Root() row: Readonly<Record<string, string | null>>, @Ctx() { loaders }: Context): Promise<Row | null> | null {
+      const id = row[field];
+      return id == null ? null : loaders.load(parent.byId, id);
+    }
+  }
+  if (reference.many === undefined) return [ToOne];
+  const { connection } = typesOf(rows.declaration);
+  const under = rows.under(field);
+  @Resolver(() => parent.declaration.type)
+  class ToMany {
+    @Allowed('users')
+    @FieldResolver(() => connection, { name: reference!.many!, description: 'Newest first' })
+    many(@Root() { id }: Row, @Args(() => PageArgs) page: PageArgs, @Ctx() context: Context) {
+      return connect(context, rows, under, id, page);
+    }
+  }
+  return [ToOne, ToMany];
 }
 
 /** A written row as the answer to its mutation, which has it in a field of the row's name. */
-export const toPayload = <Row>({ one }: { one: string }, { row, ...rest }: Written<Row>) => ({ [one]: row, ...rest });
+export const toPayload = <R extends Row>({ declaration }: Rows<R>, { row, ...rest }: Written<R>) => ({
+  [declaration.one]: row,
+  ...rest,
+});

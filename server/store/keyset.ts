@@ -1,8 +1,8 @@
 import type { Fragment, Sql } from '../db/connect.ts';
 
 /** A page by keyset: rows behind a position in an order, nothing counted or skipped. */
-export interface PageRequest<Field extends string> {
-  field: Field;
+export interface PageRequest {
+  field: string;
   descending: boolean;
   /** Read from the end towards the start; the caller turns the rows around again. */
   backward: boolean;
@@ -33,7 +33,7 @@ export interface Bounds {
 export function keyset(
   sql: Sql,
   { column }: OrderColumn,
-  { descending, backward }: Pick<PageRequest<string>, 'descending' | 'backward'>,
+  { descending, backward }: Pick<PageRequest, 'descending' | 'backward'>,
   { after, before }: Bounds,
 ): { within: (Fragment | null)[]; order: Fragment } {
   const value = sql(`t.${column}`);

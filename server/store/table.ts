@@ -1,30 +1,26 @@
+import type { Declaration } from '../declare/declaration.ts';
+import type { Claims } from '../declare/rule.ts';
 import { uuidArray, type Fragment, type Sql, type Statement } from '../db/connect.ts';
 import { keyset, type OrderColumn, type PageRequest } from './keyset.ts';
+import { ruleSql } from './rule.ts';
 import { split, type Seen, type WithSeen } from './seen.ts';
 
-/** What the statements over one table differ in. */
-export interface TableDefinition<Filter, Field extends string> {
-  /** In SQL. */
-  name: string;
-  /** What messages call one of its rows. */
-  one: string;
-  columns: (sql: Sql) => Fragment;
-  /** What pages can be ordered by, each with an index that ends in the id. */
-  orders: Record<Field, OrderColumn>;
-  /** The conditions of a filter, over alias t; null for what it leaves open. */
-  matches: (sql: Sql, filter: Filter) => (Fragment | null)[];
+/** Those rows that a viewer with these claims may read, by the table's own rule; or none at all. */
+export type VisibleTo = Claims | 'nobody';
+
+/** What pages of a table are asked for by. */
+export interface Filter {
+  search?: Search | null;
+  /** By column: the value, or whether there is one. */
+  equal?: Readonly<Record<string, unknown>>;
+  given?: Readonly<Record<string, boolean>>;
 }
 
-/** Of the rows that are private while their fields have these values only the viewer's own; or none at all. */
-export type VisibleTo =
-  | {
-      /** The field that has the owner's id. */
-      owner: string;
-      /** null: nobody is signed in. */
-      viewer: string | null;
-      privateWhile: Readonly<Record<string, string | number | boolean | null>>;
-    }
-  | 'nobody';
+export interface Search {
+  /** A prefix of one of the columns, upper or lower case alike. */
+  text: string;
+  columns: readonly string[];
+}
 
 /** The rows under the parent that has the id `scope`, or the number of them. */
 export interface Under {
@@ -32,43 +28,49 @@ export interface Under {
   visibleTo?: VisibleTo | undefined;
 }
 
-interface PageUnder<Field extends string> extends Under {
-  page: PageRequest<Field>;
+interface PageUnder extends Under {
+  page: PageRequest;
 }
 
-/** The statements that all tables share. `Values` are what can be written. */
-export class Table<Row extends { id: string }, Filter, Field extends string, Values extends object> {
+/** The statements that all tables share. */
+export class Table<Row extends { id: string }> {
   readonly name: string;
+  /** What messages call one of its rows. */
   readonly one: string;
-  readonly orders: Record<Field, OrderColumn>;
-  readonly #columns: (sql: Sql) => Fragment;
-  readonly #matches: (sql: Sql, filter: Filter) => (Fragment | null)[];
+  /** By their names in GraphQL. */
+  readonly orders: Readonly<Record<string, OrderColumn>>;
+  readonly #declaration: Declaration;
+  readonly #columns: string;
 
-  constructor({ name, one, columns, orders, matches }: TableDefinition<Filter, Field>) {
-    this.name = name;
-    this.one = one;
-    this.#columns = columns;
-    this.orders = orders;
-    this.#matches = matches;
+  constructor(declaration: Declaration) {
+    this.name = declaration.name;
+    this.one = declaration.one;
+    this.orders = Object.fromEntries(declaration.orderBy.map((column) => [constantCase(column.name), orderOf(column)]));
+    this.#declaration = declaration;
+    this.#columns = declaration.columns.map(({ name }) => quoted(name)).join(', ');
+  }
+
+  columns(sql: Sql): Fragment {
+    return sql.unsafe(this.#columns);
   }
 
   async byIds(sql: Sql, ids: readonly string[]): Promise<Seen<Row>> {
     const result = await sql<WithSeen<Row>[]>`
-      select s.seen, ${this.#columns(sql)} from readback.seen() s(seen)
+      select s.seen, ${this.columns(sql)} from readback.seen() s(seen)
       left join ${sql(this.name)} t on t.id = any(${uuidArray(ids)}::uuid[])`;
     return split(result, 'id');
   }
 
   /** One row more than asked for, where there is one: it says that another page follows. */
-  async page(sql: Sql, filter: Filter, page: PageRequest<Field>, to?: VisibleTo): Promise<Seen<Row>> {
-    const { within, order } = keyset(sql, this.orders[page.field], page, {
+  async page(sql: Sql, filter: Filter, page: PageRequest, to?: VisibleTo): Promise<Seen<Row>> {
+    const { within, order } = keyset(sql, this.orders[page.field]!, page, {
       after: page.after && sql`(${page.after.value}, ${page.after.id})`,
       before: page.before && sql`(${page.before.value}, ${page.before.id})`,
     });
     const result = await sql<WithSeen<Row>[]>`
       select s.seen, t.* from readback.seen() s(seen) left join (
-        select ${this.#columns(sql)} from ${sql(this.name)} t
-        where ${all(sql, [...this.#matches(sql, filter), visible(sql, to), ...within])} order by ${order} limit ${page.limit + 1}
+        select ${this.columns(sql)} from ${sql(this.name)} t
+        where ${all(sql, [...matches(sql, filter), this.#visible(sql, to), ...within])} order by ${order} limit ${page.limit + 1}
       ) t on true order by ${order}`;
     return split(result, 'id');
   }
@@ -76,7 +78,7 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
   async count(sql: Sql, filter: Filter, to?: VisibleTo): Promise<Seen<{ count: number }>> {
     const result = await sql<WithSeen<{ count: number }>[]>`
       select readback.seen() as seen, count(*)::int as count from ${sql(this.name)} t
-      where ${all(sql, [...this.#matches(sql, filter), visible(sql, to)])}`;
+      where ${all(sql, [...matches(sql, filter), this.#visible(sql, to)])}`;
     return split(result, 'count');
   }
 
@@ -85,14 +87,9 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
    * of one shape: all in one order and direction, bounded at the same ends, and visible by one rule. Each reads no more rows than it has,
    * from an index on the parent, the order and the id.
    */
-  async pagesUnder(
-    sql: Sql,
-    parent: string,
-    pages: PageUnder<Field>[],
-    filter: Filter,
-  ): Promise<Seen<Row & { place: number }>> {
+  async pagesUnder(sql: Sql, parent: string, pages: PageUnder[]): Promise<Seen<Row & { place: number }>> {
     const { page, visibleTo } = pages[0]!;
-    const column = this.orders[page.field];
+    const column = this.orders[page.field]!;
     const { within, order } = keyset(sql, column, page, {
       after: page.after && sql`(q.after, q.after_id)`,
       before: page.before && sql`(q.before, q.before_id)`,
@@ -102,8 +99,8 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
         select q.place, t.* from jsonb_to_recordset(${sql.json(pages.map(toQuestion))}) q(place int, parent uuid, rows int,
           after ${sql(column.type)}, after_id uuid, before ${sql(column.type)}, before_id uuid${visibleTo ? sql`, viewer uuid` : sql``})
         cross join lateral (
-          select ${this.#columns(sql)} from ${sql(this.name)} t
-          where ${all(sql, [sql`${sql(`t.${parent}`)} = q.parent`, ...this.#matches(sql, filter), visible(sql, visibleTo, sql`q.viewer`), ...within])} order by ${order} limit q.rows
+          select ${this.columns(sql)} from ${sql(this.name)} t
+          where ${all(sql, [sql`${sql(`t.${parent}`)} = q.parent`, this.#visible(sql, visibleTo, sql`q.viewer`), ...within])} order by ${order} limit q.rows
         ) t
       ) t on true order by t.place, ${order}`;
     return split<Row & { place: number }>(result, 'id');
@@ -114,13 +111,12 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
     sql: Sql,
     parent: string,
     parents: readonly string[],
-    filter: Filter,
   ): Promise<Seen<{ parent: string; count: number }>> {
     const column = sql(`t.${parent}`);
     const result = await sql<WithSeen<{ parent: string; count: number }>[]>`
       select s.seen, c.* from readback.seen() s(seen) left join (
         select ${column} as parent, count(*)::int as count from ${sql(this.name)} t
-        where ${all(sql, [sql`${column} = any(${uuidArray(parents)}::uuid[])`, ...this.#matches(sql, filter)])} group by ${column}
+        where ${all(sql, [sql`${column} = any(${uuidArray(parents)}::uuid[])`])} group by ${column}
       ) c on true`;
     return split(result, 'parent');
   }
@@ -130,38 +126,46 @@ export class Table<Row extends { id: string }, Filter, Field extends string, Val
     sql: Sql,
     parent: string,
     questions: readonly Under[],
-    filter: Filter,
   ): Promise<Seen<{ place: number; count: number }>> {
     const asked = questions.map(({ scope, visibleTo }, place) => ({
       place,
       parent: scope,
       viewer: viewerOf(visibleTo),
     }));
-    const seesOne = visible(sql, questions[0]!.visibleTo, sql`q.viewer`);
+    const seesOne = this.#visible(sql, questions[0]!.visibleTo, sql`q.viewer`);
     const result = await sql<WithSeen<{ place: number; count: number }>[]>`
       select s.seen, c.* from readback.seen() s(seen) left join (
         select q.place, c.count from jsonb_to_recordset(${sql.json(asked)}) q(place int, parent uuid, viewer uuid)
         cross join lateral (
           select count(*)::int as count from ${sql(this.name)} t
-          where ${all(sql, [sql`${sql(`t.${parent}`)} = q.parent`, ...this.#matches(sql, filter), seesOne])}
+          where ${all(sql, [sql`${sql(`t.${parent}`)} = q.parent`, seesOne])}
         ) c
       ) c on true`;
     return split(result, 'place');
   }
 
-  insert(sql: Sql, values: Values): Statement<Row> {
-    return sql<Row[]>`insert into ${sql(this.name)} ${sql(asRow(values))} returning ${this.#columns(sql)}`;
+  /** `viewer` as a part of the statement, where there are several. */
+  #visible(sql: Sql, to: VisibleTo | undefined, viewer?: Fragment): Fragment | null {
+    if (to === undefined) return null;
+    const { read } = this.#declaration;
+    return to === 'nobody' || !read
+      ? sql`false`
+      : ruleSql(sql, this.#declaration, read, { ...to, ...(viewer && { sub: viewer }) });
+  }
+
+  insert(sql: Sql, values: object): Statement<Row> {
+    return sql<Row[]>`insert into ${sql(this.name)} ${sql(asRow(values))} returning ${this.columns(sql)}`;
   }
 
   /** Only what is set is written. */
-  update(sql: Sql, id: string, patch: Partial<Values>): Statement<Row> {
+  update(sql: Sql, id: string, patch: object): Statement<Row> {
     return sql<
       Row[]
-    >`update ${sql(this.name)} set ${sql(asRow(patch))} where id = ${id} returning ${this.#columns(sql)}`;
+    >`update ${sql(this.name)} set ${sql(asRow(patch))} where id = ${id} returning ${this.columns(sql)}`;
   }
 
   delete(sql: Sql, id: string): Statement<Row> {
-    return sql<Row[]>`delete from ${sql(this.name)} where id = ${id} returning ${this.#columns(sql)}`;
+    return sql<Row[]>`delete from ${sql(this.name)} where id = ${id} returning ${this.columns(sql)}`;
   }
 }
 
@@ -170,23 +174,26 @@ function all(sql: Sql, conditions: (Fragment | null)[]): Fragment {
   return set.length === 0 ? sql`true` : set.reduce((both, condition) => sql`${both} and ${condition}`);
 }
 
-/** `viewer` as a part of the statement, where there are several. */
-function visible(sql: Sql, to: VisibleTo | undefined, viewer?: Fragment): Fragment | null {
-  if (to === undefined) return null;
-  if (to === 'nobody') return sql`false`;
-  const others = Object.entries(to.privateWhile).map(([field, value]) => {
-    const column = sql(`t.${field}`);
-    return value === null ? sql`${column} is not null` : sql`${column} is distinct from ${value}`;
-  });
-  const own = sql`${sql(`t.${to.owner}`)} = ${viewer ?? to.viewer}`;
-  return sql`(${[...others, own].reduce((either, condition) => sql`${either} or ${condition}`)})`;
+/** The conditions over alias t. */
+function matches(sql: Sql, { search, equal = {}, given = {} }: Filter): (Fragment | null)[] {
+  return [
+    search ? startsWith(sql, search) : null,
+    ...Object.entries(equal).map(([column, value]) => sql`${sql(`t.${column}`)} = ${value as string}`),
+    ...Object.entries(given).map(([column, isGiven]) => sql`(${sql(`t.${column}`)} is not null) = ${isGiven}`),
+  ];
 }
 
-const viewerOf = (to: VisibleTo | undefined): string | null => (typeof to === 'object' ? to.viewer : null);
+function startsWith(sql: Sql, { text, columns }: Search): Fragment {
+  const pattern = prefixPattern(text);
+  const each = columns.map((column) => sql`lower(${sql(`t.${column}`)}) like ${pattern}`);
+  return sql`(${each.reduce((either, one) => sql`${either} or ${one}`)})`;
+}
+
+const viewerOf = (to: VisibleTo | undefined): string | null => (typeof to === 'object' ? to.sub : null);
 
 const asRow = (values: object) => values as Record<string, string>;
 
-const toQuestion = <Field extends string>({ scope, page, visibleTo }: PageUnder<Field>, place: number) => ({
+const toQuestion = ({ scope, page, visibleTo }: PageUnder, place: number) => ({
   place,
   parent: scope,
   rows: page.limit + 1,
@@ -197,5 +204,12 @@ const toQuestion = <Field extends string>({ scope, page, visibleTo }: PageUnder<
   ...(visibleTo && { viewer: viewerOf(visibleTo) }),
 });
 
+const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
+const constantCase = (name: string) => name.toUpperCase();
+const orderOf = ({ field, type }: Declaration['key']): OrderColumn => ({
+  column: field,
+  type: type() === String ? 'text' : 'timestamptz',
+});
+
 /** The pattern of texts that start so, for `lower(column) like`, upper or lower case alike. */
-export const prefixPattern = (search: string) => `${search.toLowerCase().replace(/[\\%_]/g, '\\$&')}%`;
+const prefixPattern = (search: string) => `${search.toLowerCase().replace(/[\\%_]/g, '\\$&')}%`;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { GraphQLObjectType } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ChangesDocument } from '../../schema/generated/operations.ts';
-import { OPERATIONS, TABLES } from '../access/rights.ts';
+import { allTables } from '../declare/declaration.ts';
 import { projectRoot } from '../lib/root.ts';
 import { buildGraphQLSchema } from '../resolvers/schema.ts';
 import { PASSWORD, person, signIn, startProtected, type Person } from './people.ts';
@@ -272,14 +272,16 @@ const lines: Record<string, (viewer: Viewer) => Promise<string>> = {
   },
 };
 
-test('every operation, and every field of a row, stands in the tables of the code', () => {
+test('every operation says who may run it, and every field of a row is a column, or says who sees it', () => {
   const schema = buildGraphQLSchema();
   const roots = [schema.getQueryType()!, schema.getMutationType()!, schema.getSubscriptionType()!];
-  const named = roots.flatMap((root) => Object.keys(root.getFields()).map((field) => `${root.name}.${field}`));
-  expect(new Set(named)).toEqual(new Set(Object.keys(OPERATIONS)));
-  for (const { type, fields } of Object.values(TABLES)) {
-    const known = Object.keys((schema.getType(type) as GraphQLObjectType).getFields());
-    expect(known.filter((field) => fields[field] === undefined)).toEqual([]);
+  for (const root of roots)
+    for (const { name, extensions } of Object.values(root.getFields()))
+      expect([name, extensions['who']]).toEqual([name, expect.any(String)]);
+  for (const { type, columns } of allTables()) {
+    const fields = Object.values((schema.getType(type.name) as GraphQLObjectType).getFields());
+    const others = fields.filter(({ name }) => !columns.some(({ field }) => field === name));
+    for (const { name, extensions } of others) expect([name, extensions['who']]).toEqual([name, 'users']);
   }
 });
 

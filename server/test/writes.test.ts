@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { User } from '../../schema/tables/users.ts';
 import { connect, type Sql } from '../db/connect.ts';
+import { rowsOf } from '../loaders/rows.ts';
 import { write, WRITES_PIPELINE, WRITES_TOGETHER } from '../replication/writes.ts';
-import { users } from '../store/users.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
 import { holdRows } from './faults.ts';
 
 const CONNECTIONS = 2;
+const users = rowsOf(User).table;
 let databases: TestDatabases;
 let writer: Sql;
 let ids: string[];

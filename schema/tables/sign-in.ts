@@ -1,17 +1,39 @@
-import { Args, ArgsType, Ctx, Field, FieldResolver, Mutation, Query, Resolver, Root } from 'type-graphql';
-import { ChangePasswordPayload, Session, SignOutPayload } from '../../schema/access/session.type.ts';
-import { ConfirmArg, type Confirm } from '../../schema/confirmation.type.ts';
-import { IsAnyPassword, IsPassword, IsText } from '../../schema/rules.ts';
-import { PASSWORD_RULE } from '../../schema/users/user.inputs.ts';
-import { User } from '../../schema/users/user.type.ts';
-import { viewerOf, type Issued } from '../access/access.ts';
-import { signedIn } from '../access/rights.ts';
-import { ClientError, notFound } from '../lib/errors.ts';
-import { userById } from '../loaders/users.ts';
-import { changePassword, endTokens } from '../store/access.ts';
-import type { UserRow } from '../store/users.ts';
-import type { Context } from './context.ts';
-import { write } from './mutations.ts';
+import { Args, ArgsType, Ctx, Field, FieldResolver, Mutation, ObjectType, Query, Resolver, Root } from 'type-graphql';
+import { viewerOf, type Issued } from '../../server/access/access.ts';
+import { Allowed, signedIn } from '../../server/access/rights.ts';
+import { ClientError, notFound } from '../../server/lib/errors.ts';
+import { rowsOf } from '../../server/loaders/rows.ts';
+import type { Context } from '../../server/resolvers/context.ts';
+import { write } from '../../server/resolvers/mutations.ts';
+import { changePassword, endTokens } from '../../server/store/access.ts';
+import { ConfirmArg, Payload, type Confirm } from '../confirmation.type.ts';
+import { IsAnyPassword, IsPassword, IsText } from '../rules.ts';
+import { DateTime } from '../scalars.ts';
+import { PASSWORD_RULE, User } from './users.ts';
+
+@ObjectType({ description: 'A token, and whom it is for' })
+export class Session {
+  @Field(() => String, { description: 'Send it as `Authorization: Bearer …`, or in connectionParams of a websocket' })
+  token!: string;
+
+  @Field(() => DateTime, { description: 'Until then renewToken gives another one' })
+  expiresAt!: string;
+
+  @Field(() => Boolean)
+  isAdmin!: boolean;
+
+  @Field(() => User)
+  user!: User;
+}
+
+@ObjectType()
+export class SignOutPayload extends Payload {}
+
+@ObjectType()
+export class ChangePasswordPayload extends Payload {
+  @Field(() => Session, { description: 'All tokens given out before are over' })
+  session!: Session;
+}
 
 @ArgsType()
 class SignInArgs {
@@ -36,17 +58,20 @@ class ChangePasswordArgs {
 }
 
 @Resolver(() => Session)
-export class AccessResolver {
+export class SignInResolver {
+  @Allowed('anyone')
   @Query(() => User, { nullable: true, description: 'Who is signed in; null where nobody is' })
-  async me(@Ctx() { viewer, loaders }: Context): Promise<UserRow | null> {
-    return viewer.user && loaders.load(userById, viewer.user.id);
+  async me(@Ctx() { viewer, loaders }: Context): Promise<User | null> {
+    return viewer.user && loaders.load(rowsOf(User).byId, viewer.user.id);
   }
 
+  @Allowed('anyone')
   @Mutation(() => Session, { description: 'The rest of the document runs as this user' })
   async signIn(@Args(() => SignInArgs) { login, password }: SignInArgs, @Ctx() context: Context) {
     return start(context, await context.services.access.signIn(login, password, context.address));
   }
 
+  @Allowed('users')
   @Mutation(() => Session, {
     description:
       'Another token for who has a good one, which is good for 10 s more: renewed again by then it gives the same one, after that it ends the session. On a websocket it also keeps the socket open for as long',
@@ -59,6 +84,7 @@ export class AccessResolver {
     return session;
   }
 
+  @Allowed('users')
   @Mutation(() => SignOutPayload, { description: "Ends all of the viewer's tokens, and closes their websockets" })
   async signOut(@ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
     const { id } = signedIn(context.viewer);
@@ -68,6 +94,7 @@ export class AccessResolver {
     return { bookmark, confirmation };
   }
 
+  @Allowed('users')
   @Mutation(() => ChangePasswordPayload, {
     description: "Ends all of the viewer's tokens, closes their websockets, and answers with a new token",
   })
@@ -89,8 +116,8 @@ export class AccessResolver {
   }
 
   @FieldResolver(() => User)
-  async user(@Root() { userId }: StartedSession, @Ctx() { loaders }: Context): Promise<UserRow> {
-    const user = await loaders.load(userById, userId);
+  async user(@Root() { userId }: StartedSession, @Ctx() { loaders }: Context): Promise<User> {
+    const user = await loaders.load(rowsOf(User).byId, userId);
     if (!user) throw notFound('user', userId);
     return user;
   }

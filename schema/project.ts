@@ -1,0 +1,9 @@
+import { SignInResolver } from './tables/sign-in.ts';
+import { Post, PostResolver } from './tables/posts.ts';
+import { User, UserResolver } from './tables/users.ts';
+
+/** What this project serves: its tables, and what it resolves itself. */
+export const project = {
+  tables: [User, Post],
+  resolvers: [UserResolver, PostResolver, SignInResolver],
+};

@@ -1,0 +1,52 @@
+import { Arg, Ctx, ID, Mutation, Resolver } from 'type-graphql';
+import { Allowed } from '../../server/access/rights.ts';
+import { BelongsTo, Column, Generated, Key, Table } from '../../server/declare/declaration.ts';
+import { claim } from '../../server/declare/rule.ts';
+import { rowsOf } from '../../server/loaders/rows.ts';
+import type { Context } from '../../server/resolvers/context.ts';
+import { writeOne } from '../../server/resolvers/mutations.ts';
+import { toPayload } from '../../server/resolvers/rows.ts';
+import { payloadOf } from '../../server/resolvers/types.ts';
+import { ConfirmArg, type Confirm } from '../confirmation.type.ts';
+import { DateTime } from '../scalars.ts';
+import { User } from './users.ts';
+
+const OWN = { authorId: { eq: claim('sub') } };
+
+@Table('posts', {
+  orderBy: ['createdAt', 'title'],
+  filter: {
+    search: { columns: ['title'], description: 'A prefix of the title, upper or lower case alike' },
+    by: { authorId: true, published: { isGiven: 'publishedAt', description: 'True: published; false: not yet' } },
+  },
+  rights: { read: { or: [{ publishedAt: { isNull: false } }, OWN] }, write: OWN },
+  create: 'title: 1 to 200 characters; body: up to 20,000',
+  update: 'What is left out stays. Null is refused',
+})
+export class Post {
+  @Key(() => ID) id!: string;
+  @BelongsTo(() => User, { as: 'author', many: 'posts' }) authorId!: string;
+  @Column(() => String, { length: [1, 200], line: true }) title!: string;
+  @Column(() => String, { length: [0, 20_000] }) body!: string;
+  @Generated(() => DateTime, { nullable: true, description: 'Null until it is published' }) publishedAt!: string | null;
+  @Generated(() => DateTime) createdAt!: string;
+  @Generated(() => DateTime) updatedAt!: string;
+}
+
+@Resolver(() => Post)
+export class PostResolver {
+  @Allowed('owner')
+  @Mutation(() => payloadOf(Post), { description: 'Dates it now; a post that is published already stays as it is' })
+  async publishPost(@Arg('id', () => ID) id: string, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
+    const posts = rowsOf(Post);
+    const written = await writeOne(
+      context,
+      confirm,
+      posts,
+      id,
+      (sql, key) => sql<Post[]>`
+        update posts set published_at = coalesce(published_at, now()) where id = ${key} returning ${posts.table.columns(sql)}`,
+    );
+    return toPayload(posts, written);
+  }
+}

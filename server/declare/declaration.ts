@@ -1,0 +1,216 @@
+import { Field, ObjectType, type ClassType } from 'type-graphql';
+import type { GraphQLScalarType } from 'graphql';
+import { DateTime } from '../../schema/scalars.ts';
+import { clauseOf, fieldsIn, isAlways, ownersIn, type Clause, type Rule } from './rule.ts';
+
+/** A scalar of GraphQL, or one of JavaScript's classes that stand for one. */
+export type Scalar = () => GraphQLScalarType | StringConstructor | BooleanConstructor | NumberConstructor;
+
+export interface ColumnOptions {
+  nullable?: boolean;
+  description?: string;
+  /** Who sees it of a row that they see; left out: all of them. Others are answered null. */
+  read?: Rule;
+  /** Texts: fewest and most characters, as PostgreSQL counts them. */
+  length?: readonly [least: number, most: number];
+  /** Texts of one line. */
+  line?: boolean;
+  /** The primary gives it where clients do not. */
+  hasDefault?: boolean;
+  /** Further rules for what clients give, from class-validator or schema/rules. */
+  rules?: readonly PropertyDecorator[];
+}
+
+interface ReferenceOptions {
+  nullable?: boolean;
+  /** The field that has the row. */
+  as: string;
+  /** The field of that row's type that has the rows which name it; left out: none. */
+  many?: string;
+}
+
+/** A column of a table, in the order of the class. */
+export interface DeclaredColumn extends ColumnOptions {
+  /** Its field, and its name in SQL. */
+  field: string;
+  name: string;
+  type: Scalar;
+  /** What gives its value: the table's key and what is generated are the primary's alone. */
+  kind: 'key' | 'value' | 'generated' | 'reference';
+  /** Of a timestamptz, which images have in PostgreSQL's form. */
+  isTime: boolean;
+  sees: Clause | undefined;
+  reference: (ReferenceOptions & { to: () => object }) | undefined;
+}
+
+/** Who may what with rows. What is left out is for administrators. */
+export interface TableRights {
+  /** The rows that whoever is signed in may read. */
+  read?: Rule;
+  /** The rows, as they are and as they become, that may be written. */
+  write?: Rule;
+}
+
+/** What pages of the table can be filtered by. */
+export interface FilterOptions {
+  /** A prefix of one of these texts, upper or lower case alike. */
+  search?: { columns: readonly string[]; description: string };
+  /** Columns by their value, or other names by whether a column has one. */
+  by?: Readonly<Record<string, true | { isGiven: string; description?: string }>>;
+}
+
+export interface TableOptions {
+  /** What one row is called; left out: the name of the class, with a small letter. */
+  one?: string;
+  /** The field that has pages of them; left out: the table's name. */
+  many?: string;
+  /** Fields that pages can be ordered by, never null, each with an index that ends in the key. */
+  orderBy: readonly [string, ...string[]];
+  rights?: TableRights;
+  filter?: FilterOptions;
+  /** What the project does itself, in a resolver of its own. */
+  own?: readonly ('create' | 'update' | 'delete')[];
+  /** Descriptions of the inputs. */
+  create?: string;
+  update?: string;
+}
+
+export interface DeclaredFilter {
+  search: { columns: readonly DeclaredColumn[]; description: string } | undefined;
+  by: readonly { name: string; column: DeclaredColumn; isGiven: boolean; description: string | undefined }[];
+}
+
+/** All that Readback knows of a table: what its class says, worked out once. */
+export interface Declaration<Row extends object = object> {
+  type: ClassType<Row>;
+  /** In SQL. */
+  name: string;
+  one: string;
+  many: string;
+  columns: readonly DeclaredColumn[];
+  key: DeclaredColumn;
+  orderBy: readonly DeclaredColumn[];
+  own: ReadonlySet<string>;
+  /** Undefined: administrators alone. */
+  read: Clause | undefined;
+  write: Clause | undefined;
+  /** Fields that say whose a row is: what a rule compares with the viewer. */
+  owners: readonly string[];
+  filter: DeclaredFilter | undefined;
+  descriptions: { create: string | undefined; update: string | undefined };
+}
+
+const columnsOf = new WeakMap<object, DeclaredColumn[]>();
+const declarations = new Map<string, Declaration>();
+const byType = new WeakMap<object, Declaration>();
+
+/** A class of rows, with the table that they are in. */
+export function Table(name: string, options: TableOptions) {
+  return <Row extends object>(type: abstract new (...args: never[]) => Row): void => {
+    ObjectType()(type);
+    const declaration = declare(name, options, type as unknown as ClassType<Row>);
+    declarations.set(name, declaration);
+    byType.set(type, declaration);
+  };
+}
+
+/** The key: the primary makes it. */
+export const Key = (type: Scalar) => column('key', type, {});
+/** What clients give. */
+export const Column = (type: Scalar, options: ColumnOptions = {}) => column('value', type, options);
+/** What the primary gives. */
+export const Generated = (type: Scalar, options: ColumnOptions = {}) => column('generated', type, options);
+
+/** The key of a row of another table. */
+export function BelongsTo(to: () => object, options: ReferenceOptions): PropertyDecorator {
+  return (target, field) => {
+    const { nullable } = options;
+    add(target, {
+      ...named(field),
+      type: () => String,
+      kind: 'reference',
+      nullable,
+      isTime: false,
+      sees: undefined,
+      reference: { ...options, to },
+    });
+  };
+}
+
+function column(kind: DeclaredColumn['kind'], type: Scalar, options: ColumnOptions): PropertyDecorator {
+  return (target, field) => {
+    const sees = options.read && clauseOf(options.read);
+    const description = options.description ?? (sees && 'Null where it is not yours to see');
+    const nullable = options.nullable === true || sees !== undefined;
+    Field(type as () => StringConstructor, { nullable, description })(target, field);
+    add(target, { ...options, ...named(field), type, kind, isTime: type() === DateTime, sees, reference: undefined });
+  };
+}
+
+function add(target: object, made: DeclaredColumn): void {
+  columnsOf.set(target, [...(columnsOf.get(target) ?? []), made]);
+}
+
+const named = (field: string | symbol) => ({
+  field: String(field),
+  name: String(field).replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+});
+
+/** @throws Error where the class says what cannot be. */
+function declare<Row extends object>(name: string, options: TableOptions, type: ClassType<Row>): Declaration<Row> {
+  const columns = columnsOf.get(type.prototype as object) ?? [];
+  const of = (field: string) => {
+    const found = columns.find((one) => one.field === field);
+    if (!found)
+      throw new Error(
+        `${type.name}: ${field} is no column of it; those are ${columns.map((one) => one.field).join(', ')}`,
+      );
+    return found;
+  };
+  const [key, ...others] = columns.filter(({ kind }) => kind === 'key');
+  if (!key || others.length > 0)
+    throw new Error(`${type.name}: expected one @Key, got ${others.length === 0 ? 'none' : columns.length}`);
+  const [read, write] = [options.rights?.read, options.rights?.write].map((rule) => rule && clauseOf(rule));
+  const rules = [read, write, ...columns.map(({ sees }) => sees)].filter((clause) => clause !== undefined);
+  for (const field of rules.flatMap(fieldsIn)) of(field);
+  return {
+    type,
+    name,
+    one: options.one ?? type.name.charAt(0).toLowerCase() + type.name.slice(1),
+    many: options.many ?? name,
+    columns,
+    key,
+    orderBy: options.orderBy.map(of),
+    own: new Set(options.own),
+    read,
+    write,
+    owners: [...new Set(rules.flatMap(ownersIn))],
+    filter: options.filter && filterOf(options.filter, of),
+    descriptions: { create: options.create, update: options.update },
+  };
+}
+
+function filterOf({ search, by = {} }: FilterOptions, of: (field: string) => DeclaredColumn): DeclaredFilter {
+  return {
+    search: search && { ...search, columns: search.columns.map(of) },
+    by: Object.entries(by).map(([name, how]) =>
+      how === true
+        ? { name, column: of(name), isGiven: false, description: undefined }
+        : { name, column: of(how.isGiven), isGiven: true, description: how.description },
+    ),
+  };
+}
+
+/** Of a class that has @Table. @throws Error for another. */
+export function declarationOf<Row extends object>(type: ClassType<Row>): Declaration<Row> {
+  const found = byType.get(type);
+  if (!found) throw new Error(`${type.name} is no table: it lacks @Table`);
+  return found as Declaration<Row>;
+}
+
+/** By its name in SQL. */
+export const tableNamed = (name: string): Declaration | undefined => declarations.get(name);
+export const allTables = (): Declaration[] => [...declarations.values()];
+
+/** Whether everybody who may ask for the table sees all of its rows. */
+export const isAllVisible = ({ read }: Declaration): boolean => read !== undefined && isAlways(read);
