@@ -6,8 +6,8 @@ import { SetupError } from '../lib/errors.ts';
 import { projectRoot } from '../lib/root.ts';
 import { openServer } from '../setup/open.ts';
 import { define, type Definition, type Wishes } from './add/definition.ts';
-import { registered } from './add/register.ts';
-import { filesFor, parentsOf } from './add/templates.ts';
+import { PROJECT, registered } from './add/register.ts';
+import { filesFor } from './add/templates.ts';
 import { withDatabases } from './databases.ts';
 
 type Say = (line: string) => void;
@@ -26,7 +26,7 @@ export async function addCommand(
   const added = filesFor(definition, nextNumber(root));
   const taken = Object.keys(added).find((path) => existsSync(join(root, path)));
   if (taken !== undefined) throw new SetupError(`${taken} is there already: remove it to have it written anew.`);
-  const changed = registered(definition, parentsOf(definition), (path) => readFileSync(join(root, path), 'utf8'));
+  const changed = { [PROJECT]: registered(definition, readFileSync(join(root, PROJECT), 'utf8')) };
   write({ ...added, ...changed }, root);
   for (const path of Object.keys(added)) say(`wrote    ${path}`);
   for (const path of Object.keys(changed)) say(`changed  ${path}`);

@@ -62,7 +62,7 @@ export interface FilterOptions {
 export interface TableOptions {
   /** What one row is called; left out: the name of the class, with a small letter. */
   one?: string;
-  /** The field that has pages of them; left out: the table's name. */
+  /** The field that has pages of them; left out: the table's name, in camelCase. */
   many?: string;
   /** Fields that pages can be ordered by, never null, each with an index that ends in the key. */
   orderBy: readonly [string, ...string[]];
@@ -177,7 +177,7 @@ function declare<Row extends object>(name: string, options: TableOptions, type: 
     type,
     name,
     one: options.one ?? type.name.charAt(0).toLowerCase() + type.name.slice(1),
-    many: options.many ?? name,
+    many: options.many ?? name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()),
     columns,
     key,
     orderBy: options.orderBy.map(of),

@@ -1,6 +1,7 @@
 import { IsBoolean, IsInt, IsNumber } from 'class-validator';
 import { Field, ID, InputType, Int, type ClassType } from 'type-graphql';
 import { IsId, IsLine, IsMoment, IsText, WhereGiven, WhereNotNull } from '../../schema/rules.ts';
+import { DateTime, Double } from '../../schema/scalars.ts';
 import type { Declaration, DeclaredColumn } from '../declare/declaration.ts';
 import { named } from './named.ts';
 
@@ -47,10 +48,14 @@ function rulesOf({ kind, type, length: [least, most] = [0, MOST_TEXT], line, rul
       return [IsBoolean(), ...rules];
     case Int:
       return [IsInt(), ...rules];
-    case Number:
-      return [IsNumber(), ...rules];
-    default:
+    case Double:
+      return [IsNumber({ allowNaN: true, allowInfinity: true }), ...rules];
+    case ID:
+      return [IsId(), ...rules];
+    case DateTime:
       return [IsMoment(), ...rules];
+    default:
+      return rules;
   }
 }
 

@@ -166,28 +166,40 @@ function deleter(rows: Rows<Row>): ClassType {
 /** From the row that names another to that one, and from that one to all that name it. */
 function relations(rows: Rows<Row>, { field, reference }: DeclaredColumn): ClassType[] {
   if (!reference) return [];
-  const parent = rowsOf(reference.to() as ClassType<Row>);
-  @Resolver(() => rows.declaration.type)
+  const { as, many, to } = reference;
+  const parent = rowsOf(to() as ClassType<Row>);
+  return [toOne(rows, field, parent, as), ...(many === undefined ? [] : [toMany(rows, field, parent, many)])];
+}
+
+/** type-graphql finds a field of a type by the name of the method, so that is the field's own. */
+function toOne({ declaration }: Rows<Row>, field: string, parent: Rows<Row>, as: string): ClassType {
+  @Resolver(() => declaration.type)
   class ToOne {
     @Allowed('users')
-    @FieldResolver(() => parent.declaration.type, { name: reference!.as, nullable: true })
-    one(@Root() row: Readonly<Record<string, string | null>>, @Ctx() { loaders }: Context): Promise<Row | null> | null {
+    @FieldResolver(() => parent.declaration.type, { nullable: true })
+    [as](
+      @Root() row: Readonly<Record<string, string | null>>,
+      @Ctx() { loaders }: Context,
+    ): Promise<Row | null> | null {
       const id = row[field];
       return id == null ? null : loaders.load(parent.byId, id);
     }
   }
-  if (reference.many === undefined) return [ToOne];
+  return ToOne;
+}
+
+function toMany(rows: Rows<Row>, field: string, parent: Rows<Row>, many: string): ClassType {
   const { connection } = typesOf(rows.declaration);
   const under = rows.under(field);
   @Resolver(() => parent.declaration.type)
   class ToMany {
     @Allowed('users')
-    @FieldResolver(() => connection, { name: reference!.many!, description: 'Newest first' })
-    many(@Root() { id }: Row, @Args(() => PageArgs) page: PageArgs, @Ctx() context: Context) {
+    @FieldResolver(() => connection, { description: 'Newest first' })
+    [many](@Root() { id }: Row, @Args(() => PageArgs) page: PageArgs, @Ctx() context: Context) {
       return connect(context, rows, under, id, page);
     }
   }
-  return [ToOne, ToMany];
+  return ToMany;
 }
 
 /** A written row as the answer to its mutation, which has it in a field of the row's name. */

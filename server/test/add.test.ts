@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { registered } from '../cli/add/register.ts';
+import { PROJECT, registered } from '../cli/add/register.ts';
 import { addCommand } from '../cli/add.ts';
 import { projectRoot } from '../lib/root.ts';
 import { setUp } from '../setup/setup.ts';
@@ -51,13 +51,8 @@ test(
     expect(said.slice(0, -1).map((line) => line.replace(/\d{4}/, 'NEXT'))).toEqual([
       'wrote    sql/primary/NEXT.do.order-items.sql',
       'wrote    sql/replica/NEXT.do.order-items.sql',
-      'wrote    schema/order-items/order-item.type.ts',
-      'wrote    server/store/order-items.ts',
-      'wrote    server/loaders/order-items.ts',
-      'wrote    server/resolvers/order-item.resolver.ts',
-      'changed  server/resolvers/schema.ts',
-      'changed  server/resolvers/watched.ts',
-      'changed  schema/feed.type.ts',
+      'wrote    schema/tables/order-items.ts',
+      'changed  schema/project.ts',
     ]);
     await primary`create table order_notes (id uuid primary key default gen_random_uuid(),
     order_item_id uuid not null references order_items on delete cascade, created_at timestamptz not null default now())`;
@@ -136,23 +131,23 @@ test(
   },
 );
 
-/** The files that the README tells to write, by their paths. */
+/** The files that docs/tables.md tells to write, by their paths. */
 function recipe(): Record<string, string> {
-  const section = readFileSync(join(projectRoot, 'README.md'), 'utf8').split('\n### Write them yourself\n')[1]!;
+  const text = readFileSync(join(projectRoot, 'docs/tables.md'), 'utf8');
+  const section = text.split('\n## Write them yourself\n')[1]!.split('\n## ')[0]!;
   const parts = section.split(/\n\*\*\d\. `/).slice(1);
   return Object.fromEntries(
     parts.map((part) => [part.split('`')[0]!, /^```(?:sql|ts)\n(.*?)^```$/ms.exec(part)![1]!] as const),
   );
 }
 
-test('the files that the README shows make a table, in few lines', { timeout: 120_000 }, async () => {
+test('the files that the documentation shows make a table, in few lines', { timeout: 120_000 }, async () => {
   const files = recipe();
-  expect(Object.keys(files)).toHaveLength(6);
-  expect(Object.values(files).join('').split('\n').length).toBeLessThan(140);
+  expect(Object.keys(files)).toHaveLength(3);
+  expect(Object.values(files).join('').split('\n').length).toBeLessThan(60);
   const root = projectCopy();
-  const parent = { field: 'post', table: 'posts', one: 'post', many: 'posts', type: 'Post' };
-  const names = { table: 'comments', one: 'comment', many: 'comments', type: 'Comment' };
-  writeFiles(root, { ...files, ...registered(names, [parent], (path) => readFileSync(join(root, path), 'utf8')) });
+  const list = readFileSync(join(root, PROJECT), 'utf8');
+  writeFiles(root, { ...files, [PROJECT]: registered({ table: 'comments', type: 'Comment' }, list) });
   expect(run(root, 'prettier', '--check', ...Object.keys(files).filter((path) => path.endsWith('.ts')))).toBe('ok');
   expect(run(root, 'tsc', '-p', 'tsconfig.build.json')).toBe('ok');
   expect(run(root, 'node', 'infra/launch/program.mjs')).toBe('ok');
@@ -179,14 +174,10 @@ test('the files that the README shows make a table, in few lines', { timeout: 12
 });
 
 /** As somebody would open a table to users: comments, some of which their authors keep to themselves. */
-const OPENED = {
-  operations: ['comment', 'comments'].map((name) => `'Query.${name}': 'users',`),
-  mutations: ['create', 'update', 'delete'].map((verb) => `'Mutation.${verb}Comment': 'owner',`),
-  table: `comments: {
-    type: 'Comment', owner: 'authorId', isPrivate: { isHidden: true }, given: {},
-    fields: { id: 'users', body: 'users', isHidden: 'users', createdAt: 'users', post: 'users', author: 'users' },
-  },`,
-};
+const RIGHTS = `rights: {
+    read: { or: [{ isHidden: { eq: false } }, { authorId: { eq: { claim: 'sub' } } }] },
+    write: { authorId: { eq: { claim: 'sub' } } },
+  },`;
 
 test('rows that are hidden are shown by no relation, list, count or answer', { timeout: 120_000 }, async () => {
   const { primary } = databases;
@@ -195,15 +186,8 @@ test('rows that are hidden are shown by no relation, list, count or answer', { t
     body text not null, is_hidden boolean not null default false, created_at timestamptz not null default now())`;
   const root = projectCopy();
   await add(root, 'comments');
-  const rights = join(root, 'server/access/rights.ts');
-  writeFileSync(
-    rights,
-    readFileSync(rights, 'utf8')
-      .replace(/(?='Query.me')/, [...OPENED.operations, ...OPENED.mutations].join('\n'))
-      .replace(/(?<=given: \{\},\n {2}\},)/, OPENED.table)
-      .replace(/(?=title: 'users')/, "comments: 'users', ")
-      .replace(/(?=email: 'owner')/, "comments: 'users', "),
-  );
+  const declaration = join(root, 'schema/tables/comments.ts');
+  writeFileSync(declaration, readFileSync(declaration, 'utf8').replace(/(?=orderBy:)/, RIGHTS));
   expect(run(root, 'tsc', '-p', 'tsconfig.build.json')).toBe('ok');
   expect(run(root, 'node', 'infra/launch/program.mjs')).toBe('ok');
   await setUp(databases.config, testConfig(), quiet, join(root, 'sql'));
@@ -282,6 +266,6 @@ test('a table that must be written by hand is refused, with all that stands agai
     'The primary has no table nothing in the schema public: create it there, under a name without quotes, then run this again.',
   ]);
   expect(await refusal('posts')).toEqual([
-    'schema/posts/post.type.ts is there already: remove it to have it written anew.',
+    'schema/tables/posts.ts is there already: remove it to have it written anew.',
   ]);
 });

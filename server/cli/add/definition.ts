@@ -33,35 +33,29 @@ export interface Column {
 export interface Parent {
   field: string;
   table: string;
-  one: string;
-  many: string;
   type: string;
 }
 
-/** A type in GraphQL and in code, and the decorator that checks an input of it. */
+/** A type in GraphQL and in code, and what is said of a column of it. */
 interface Kind {
   graphql: string;
   type: string;
-  rule: string;
+  options: string[];
 }
 
 const KINDS: Record<string, Kind> = {
-  uuid: { graphql: 'ID', type: 'string', rule: 'IsId()' },
-  text: { graphql: 'String', type: 'string', rule: 'IsText(0, 20_000)' },
-  boolean: { graphql: 'Boolean', type: 'boolean', rule: 'IsBoolean()' },
-  integer: { graphql: 'Int', type: 'number', rule: 'IsInt()' },
-  'double precision': {
-    graphql: 'Double',
-    type: 'number',
-    rule: 'IsNumber({ allowNaN: true, allowInfinity: true })',
-  },
-  'timestamp with time zone': { graphql: 'DateTime', type: 'string', rule: 'IsMoment()' },
+  uuid: { graphql: 'ID', type: 'string', options: [] },
+  text: { graphql: 'String', type: 'string', options: ['length: [0, 20_000]'] },
+  boolean: { graphql: 'Boolean', type: 'boolean', options: [] },
+  integer: { graphql: 'Int', type: 'number', options: [] },
+  'double precision': { graphql: 'Double', type: 'number', options: [] },
+  'timestamp with time zone': { graphql: 'DateTime', type: 'string', options: [] },
 };
 
 /** Undefined for a type of which GraphQL and JSON have no exact form: someone must choose one. */
 function kindOf(type: string): Kind | undefined {
   const length = /^character varying\((\d+)\)$/.exec(type)?.[1];
-  return length === undefined ? KINDS[type] : { ...KINDS['text']!, rule: `IsText(0, ${length})` };
+  return length === undefined ? KINDS[type] : { ...KINDS['text']!, options: [`length: [0, ${length}]`] };
 }
 
 interface Found {
@@ -165,11 +159,10 @@ function toColumn({ name, type, isNullable, default: value, references }: Found,
 
 /** A table that is served already says in its own file what one of its rows is called. */
 function parentOf(column: string, table: string, root: string): Parent | undefined {
-  const file = join(root, 'server/store', `${kebab(table)}.ts`);
-  const one = existsSync(file) ? /^ {2}one: '(\w+)'/m.exec(readFileSync(file, 'utf8'))?.[1] : undefined;
-  return one === undefined
-    ? undefined
-    : { field: camel(column.slice(0, -3)), table, one, many: camel(table), type: pascal(one) };
+  const file = join(root, declarationFile(table));
+  const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  const type = new RegExp(`@Table\\('${table}'.*?^export class (\\w+)`, 'ms').exec(text)?.[1];
+  return type === undefined ? undefined : { field: camel(column.slice(0, -3)), table, type };
 }
 
 const toDdl = ({ name, type, isNullable, default: value }: Found) =>
@@ -181,3 +174,5 @@ export const pascal = (name: string) => name.charAt(0).toUpperCase() + name.slic
 
 export const kebab = (name: string) =>
   name.replaceAll('_', '-').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+export const declarationFile = (table: string) => `schema/tables/${kebab(table)}.ts`;
