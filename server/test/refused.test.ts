@@ -14,6 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => databases.drop());
 
+/** Returns whether a write is taken after all. */
 async function refusing(refuse: () => Promise<() => Promise<unknown>>, message: RegExp, words: string) {
   const lines: string[] = [];
   const server = await startServer({ LOG_LEVEL: 'warn', MONITOR_INTERVAL_MS: 50 }, databases, {
@@ -45,13 +46,15 @@ async function refusing(refuse: () => Promise<() => Promise<unknown>>, message: 
 
   await permit();
   await expect.poll(async () => (await health()).writes, { timeout: 10_000 }).toBe(true);
-  expect((await write()).errors).toEqual([]);
-  expect(await writable()).toBe('1');
+  const after = { errors: (await write()).errors, writable: await writable() };
   await server.stop();
+  return after;
 }
 
-test('a primary without room on its disk: writes say so, and health, metrics and the log do', () =>
-  refusing(
+const WRITES = { errors: [], writable: '1' };
+
+test('a primary without room on its disk: writes say so, and health, metrics and the log do', async () => {
+  const after = await refusing(
     async () => {
       const words = 'could not extend file "base/5/16384": No space left on device';
       await databases.primary.unsafe(`
@@ -63,10 +66,12 @@ test('a primary without room on its disk: writes say so, and health, metrics and
     },
     /primary has no room left on its disk/,
     'No space left on device',
-  ));
+  );
+  expect(after).toEqual(WRITES);
+});
 
-test('a primary whose connections are used up: the same, until there are some', () =>
-  refusing(
+test('a primary whose connections are used up: the same, until there are some', async () => {
+  const after = await refusing(
     async () => {
       // What writes is not connected yet, or not any more: whatever is, stays so.
       await databases.primary.unsafe(`alter database ${databases.name} connection limit 0`);
@@ -77,4 +82,6 @@ test('a primary whose connections are used up: the same, until there are some', 
     },
     /primary takes no more connections/,
     'too many connections for database',
-  ));
+  );
+  expect(after).toEqual(WRITES);
+});
