@@ -84,6 +84,7 @@ const variables = z.object({
   QUERY_COST_MAX: whole(50_000, 10, 1_000_000_000),
   OPERATION_TIMEOUT_MS: whole(30_000, 100, 3_600_000),
   WS_OPERATIONS_MAX: whole(100, 1, 1_000_000),
+  SUBSCRIPTION_BYTES_MAX: whole(65_536, 1024, 104_857_600),
   // Of one user or address. 0: no limit, which open mode has where they are left out.
   REQUESTS_PER_SECOND_MAX: limit(),
   SOCKETS_PER_ADDRESS_MAX: limit(),

@@ -127,6 +127,7 @@ const limitsOf = (config: Config): LimitOptions => ({
   cost: config.QUERY_COST_MAX,
   requestsPerSecond: config.REQUESTS_PER_SECOND_MAX,
   socketOperations: config.WS_OPERATIONS_MAX,
+  subscriptionBytes: config.SUBSCRIPTION_BYTES_MAX,
   socketsPerAddress: config.SOCKETS_PER_ADDRESS_MAX || Infinity,
   // The fan-out fills a socket up to the half of it, and a client that reads as it can is heard meanwhile.
   socketUnsentBytes: 2 * config.WS_BUFFER_BYTES,

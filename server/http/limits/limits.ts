@@ -18,6 +18,8 @@ export interface LimitOptions {
   requestsPerSecond: number;
   /** At once on one socket. */
   socketOperations: number;
+  /** Of a subscription, held as long as it lasts. */
+  subscriptionBytes: number;
   socketsPerAddress: number;
   /** With more than this waiting to leave on a websocket, nothing more is read from it. */
   socketUnsentBytes: number;
@@ -73,6 +75,21 @@ export class Limits {
     const { isFixed, ...found } = measure(this.#schema, document, operation, coerced);
     if (isFixed) this.#measured.set(operation, found);
     return found;
+  }
+
+  /** What a subscription holds as long as it lasts, as it was sent. @throws ClientError QUERY_TOO_COMPLEX */
+  checkKept(
+    { query, variables }: { query: string; variables?: Readonly<Record<string, unknown>> | null | undefined },
+    operation: OperationDefinitionNode,
+  ): void {
+    const { subscriptionBytes: most } = this.options;
+    // Where they are not of their types nothing is held: it will not run.
+    const coerced = this.#variables.coerce(operation, variables ?? {}) ?? {};
+    const bytes = Buffer.byteLength(query) + Buffer.byteLength(JSON.stringify(coerced));
+    if (bytes > most)
+      throw tooComplex(
+        `holds ${bytes} bytes as long as it lasts, its document and variables, and ${most} are the most`,
+      );
   }
 
   /** @throws ClientError RATE_LIMITED */

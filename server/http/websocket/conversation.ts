@@ -9,6 +9,9 @@ import {
 } from 'graphql-ws';
 import type { Connection } from './connection.ts';
 
+/** It is held as long as the operation lasts, and sent with each of its events. */
+const ID_BYTES_MAX = 128;
+
 type Events = AsyncGenerator<FormattedExecutionResult, void>;
 
 /** An operation that may run. */
@@ -118,6 +121,12 @@ export class Conversation {
   /** Chained rather than awaited: what a subscription was opened with is not held as long as it lasts. */
   #subscribe(id: string, payload: SubscribePayload): Promise<void> {
     if (!this.#isAcknowledged) return this.#refuse(CloseCode.Unauthorized, 'Unauthorized');
+    const bytes = Buffer.byteLength(id);
+    if (bytes > ID_BYTES_MAX)
+      return this.#refuse(
+        CloseCode.BadRequest,
+        `An id has ${ID_BYTES_MAX} bytes at most, got ${bytes}: choose a shorter one`,
+      );
     if (this.#wanted.has(id)) return this.#refuse(CloseCode.SubscriberAlreadyExists, `Subscriber for ${id} exists`);
     const operation = new Underway();
     this.#wanted.set(id, operation);
@@ -195,6 +204,6 @@ function readMessage(text: string): Message | undefined {
   try {
     return parseMessage(text);
   } catch {
-    return undefined;
+    return undefined; // whoever sent it is told so
   }
 }

@@ -1,5 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { GraphQLError, getOperationAST, Kind, type DocumentNode, type FormattedExecutionResult } from 'graphql';
+import {
+  GraphQLError,
+  getOperationAST,
+  Kind,
+  type DocumentNode,
+  type FormattedExecutionResult,
+  type OperationDefinitionNode,
+} from 'graphql';
 import type { SubscribePayload } from 'graphql-ws';
 import { bearerOf, type Access } from '../../access/access.ts';
 import { asClientError, ClientError } from '../../lib/errors.ts';
@@ -107,17 +114,35 @@ async function prepare(
     const isPipelines = operation && operation.operation !== 'subscription';
     if (!isPipelines && errors.length > 0) return ended(contextValue, errors);
     if (!operation) return ended(contextValue, [unresolved(document, payload.operationName)]);
-    if (!isPipelines) {
+    if (isPipelines) payload = { ...payload, query };
+    else {
       contextValue.observer?.known('subscription', operation.name?.value);
+      payload = kept(payload, document, operation);
       limits.check(document, operation, payload.variables ?? {});
+      limits.checkKept(payload, operation);
     }
     const { operationName, variables: variableValues } = payload;
-    payload = { ...payload, query };
     return { schema, document, operation, operationName, variableValues, contextValue, payload, channel };
   } catch (error) {
     begun?.observer?.ended(codeOf(error));
     return [error instanceof GraphQLError ? error : new GraphQLError('', { originalError: error as Error })];
   }
+}
+
+/** Of a subscription's message what is needed as long as it lasts: the text, once for all that sent it, and no more variables than it declares. */
+function kept(
+  { query, operationName, variables }: SubscribePayload,
+  document: DocumentNode,
+  { variableDefinitions = [] }: OperationDefinitionNode,
+): SubscribePayload {
+  const declared = variableDefinitions
+    .map(({ variable }) => variable.name.value)
+    .filter((name) => Object.hasOwn(variables ?? {}, name));
+  return {
+    query: document.loc?.source.body ?? query,
+    operationName,
+    variables: Object.fromEntries(declared.map((name) => [name, variables![name]])),
+  };
 }
 
 function ended({ observer }: Operation, errors: readonly GraphQLError[]): GraphQLError[] {

@@ -103,25 +103,36 @@ function fanOut(
 ): AsyncGenerator<FormattedExecutionResult, void> {
   const { payload, operation, document, channel, contextValue } = args;
   const rights = source.request.sight.key;
-  // Those that the operation declares, and nothing else that was sent: they were coerced once already, to open the source.
+  // They were coerced once already, to open the source.
   const { coerced = {} } = getVariableValues(
     options.schema,
     operation!.variableDefinitions ?? [],
     payload.variables ?? {},
   );
-  const key = groupKey(payload.query, operation!, document, coerced, rights);
+  const key = groupKey(operation!, document, coerced, rights);
   return options.fanOut.open(key, source, channel, ended, async (event, audience) => {
     const seen = event.kind === 'change' ? event.change.seen : null;
     const viewer = audienceViewer(contextValue.viewer, audience);
     try {
       const result = await executeOn(options, args, source.toRoot(event), seen, viewer);
-      return JSON.stringify(present(args, result, options));
+      return JSON.stringify(withoutLocations(present(args, result, options)));
     } catch (error) {
       return JSON.stringify({
         errors: [maskLogged(asGraphqlError(error), options, payload.query, contextValue.requestId)],
       });
     }
   });
+}
+
+/** Whoever shares the group may have written the same in other lines. */
+function withoutLocations({ errors, ...result }: FormattedExecutionResult): FormattedExecutionResult {
+  if (!errors) return result;
+  const anywhere = ({ message, path, extensions }: GraphQLFormattedError) => ({
+    message,
+    ...(path && { path }),
+    ...(extensions && { extensions }),
+  });
+  return { ...result, errors: errors.map(anywhere) };
 }
 
 /** Of an event that could not even be executed: it is told as one with an error, and the next one comes. */

@@ -1,0 +1,108 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Config } from '../config.ts';
+import { freshDatabases, type TestDatabases } from './databases.ts';
+import { startServer, type TestServer } from './server.ts';
+import { connect } from './socket.ts';
+import { subscribeTo } from './subscribe.ts';
+
+/** What a user, an address and a subscription may cost the others. */
+let databases: TestDatabases;
+beforeAll(async () => void (databases = await freshDatabases()));
+afterAll(() => databases.drop());
+
+async function using<T>(overrides: Partial<Config>, work: (server: TestServer) => Promise<T>): Promise<T> {
+  const server = await startServer(overrides, databases);
+  try {
+    return await work(server);
+  } finally {
+    await server.stop();
+  }
+}
+
+describe('what a subscription holds is bounded', () => {
+  test('an id has 128 bytes at most: with a longer one the websocket is closed, and told why', async () => {
+    await using({}, async (server) => {
+      const subscribe = async (id: string) => {
+        const { socket, acknowledged } = connect(server);
+        await acknowledged;
+        const { promise, resolve } = Promise.withResolvers<string>();
+        socket.on('message', (data: Buffer) => resolve(`answered ${JSON.parse(data.toString()).type}`));
+        socket.on('close', (code, reason) => resolve(`${code} ${reason.toString()}`));
+        socket.send(JSON.stringify({ id, type: 'subscribe', payload: { query: '{ __typename }' } }));
+        const heard = await promise;
+        socket.terminate();
+        return heard;
+      };
+      expect(await subscribe('x'.repeat(128))).toBe('answered next');
+      expect(await subscribe('é'.repeat(65))).toBe('4400 An id has 128 bytes at most, got 130: choose a shorter one');
+    });
+  });
+
+  test('its document and variables have SUBSCRIPTION_BYTES_MAX bytes; what it does not declare is not held', async () => {
+    await using({ SUBSCRIPTION_BYTES_MAX: 2000 }, async (server) => {
+      const client = server.websocket();
+      const document = 'subscription ($after: Cursor) { changes(after: $after) { __typename } }';
+      const refused = await subscribeTo(client, document, { after: 'x'.repeat(2000) }).failure();
+      expect(refused).toMatchObject([{ extensions: { code: 'QUERY_TOO_COMPLEX' } }]);
+      expect(refused[0]!.message).toBe(
+        'The operation holds 2083 bytes as long as it lasts, its document and variables, and 2000 are the most: ask for less at a time.',
+      );
+      const { acknowledged, socket } = connect(server);
+      await acknowledged;
+      const held = heapBytes();
+      for (let n = 10; n < 50; n++) {
+        const variables = { undeclared: `${n}`.repeat(500_000) };
+        socket.send(JSON.stringify({ id: `${n}`, type: 'subscribe', payload: { query: document, variables } }));
+      }
+      await expect.poll(() => server.subscribers(), { timeout: 10_000 }).toBe(40);
+      await expect.poll(() => heapBytes() - held, { timeout: 10_000 }).toBeLessThan(20_000_000);
+      socket.terminate();
+    });
+  });
+});
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+function heapBytes(): number {
+  collect();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+test('equal documents are one group, however they are written', async () => {
+  await using({}, async (server) => {
+    const client = server.websocket();
+    const same: [string, object?][] = [
+      ['subscription { userChanged(operations: [INSERT]) { key user { ...U } } } fragment U on User { id }'],
+      ['subscription Named { userChanged(operations: [INSERT]) { key user { ...U } } } fragment U on User { id } # x'],
+      ['subscription {\n\nuserChanged(operations:[INSERT,]){key user{...U}}}fragment U on User{id}'],
+      [
+        'query Other { __typename } fragment U on User { id } subscription Named { userChanged(operations: [INSERT]) { key user { ...U } } }',
+      ],
+    ];
+    const declared: [string, object][] = [
+      ['subscription ($o: [Operation!]) { userChanged(operations: $o) { key } }', { o: ['INSERT'] }],
+      ['subscription A($o: [Operation!] = [INSERT]) { userChanged(operations: $o) { key } }', { x: 1 }],
+      ['subscription ($o: [Operation!]! = [DELETE]) { userChanged(operations: $o) { key } }', { o: ['INSERT'] }],
+    ];
+    const { acknowledged, socket } = connect(server);
+    await acknowledged;
+    const send = ([query, variables]: [string, object?], n: number) =>
+      socket.send(
+        JSON.stringify({
+          id: `${n}`,
+          type: 'subscribe',
+          payload: { query, variables, ...(query.includes('Other') && { operationName: 'Named' }) },
+        }),
+      );
+    [...same, ...declared].forEach(send);
+    await expect.poll(() => server.subscribers()).toBe(7);
+    expect(server.groups()).toBe(2);
+    socket.terminate();
+    await client.dispose();
+    await expect.poll(() => server.groups()).toBe(0);
+  });
+});
