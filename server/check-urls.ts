@@ -1,6 +1,7 @@
 import type { Config, DatabaseConfig, DatabaseUrls } from './config.ts';
 import { leadsToPooler, pooledFaults, POOLED_ROLES, unfit, type PooledRole } from './db/pooled.ts';
 import { describeUrl } from './lib/database-url.ts';
+import type { Complain } from './lib/complaints.ts';
 import { SetupError } from './lib/errors.ts';
 
 type CheckConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'STATEMENT_TIMEOUT_MS'>;
@@ -10,22 +11,27 @@ type CheckConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'STATEMENT_TIMEOUT_MS'
  * Who does not answer now is passed over: a start waits for nobody, and the pools of a pooler check again by themselves.
  * @throws SetupError with one line for each thing to mend.
  */
-export async function checkUrls(config: CheckConfig, { primary, replicas }: DatabaseConfig): Promise<void> {
+export async function checkUrls(
+  config: CheckConfig,
+  { primary, replicas }: DatabaseConfig,
+  complain: Complain,
+): Promise<void> {
   const servers = [primary, ...replicas];
   const names = ['primary', ...replicas.map((_, index) => `replica-${index + 1}`)];
-  const found = await Promise.all(servers.map((urls) => faultsOf(urls, config)));
+  const found = await Promise.all(servers.map((urls) => faultsOf(urls, config, complain)));
   const lines = found.flatMap((faults, index) => faults.map((fault) => `${names[index]}: ${fault}`));
   if (lines.length > 0) throw new SetupError(lines.join('\n'));
 }
 
-async function faultsOf(urls: DatabaseUrls, config: CheckConfig): Promise<string[]> {
+async function faultsOf(urls: DatabaseUrls, config: CheckConfig, complain: Complain): Promise<string[]> {
   const pooled = Object.entries(urls.pooled ?? {}) as [keyof typeof POOLED_ROLES, string][];
   const asked = [
     directFault(urls.url, config),
     ...pooled.map(([what, url]) => pooledFault(urls.url, url, POOLED_ROLES[what], config)),
   ];
-  const answers = await Promise.all(asked.map((one) => one.catch(() => undefined)));
-  return answers.filter((fault) => fault !== undefined);
+  const unchecked = (error: unknown) => complain(error, NOT_CHECKED);
+  const answers = await Promise.all(asked.map((one) => one.catch(unchecked)));
+  return answers.filter((fault) => typeof fault === 'string');
 }
 
 async function directFault(url: string, config: CheckConfig): Promise<string | undefined> {
@@ -47,6 +53,8 @@ async function pooledFault(
   });
   return faults.length > 0 ? unfit(url, faults) : undefined;
 }
+
+const NOT_CHECKED = 'A server did not answer at start, so it was not checked whether its URL leads where it must.';
 
 const notDirect = (url: string) =>
   `PRIMARY_URL and REPLICA_URLS must lead to PostgreSQL itself, as LISTEN, watches and the feed need sessions of their own, ` +

@@ -7,6 +7,7 @@ import { observed } from './db/observed.ts';
 import { PooledGate, POOLED_ROLES } from './db/pooled.ts';
 import { Snapshots, VIEWS_MAX } from './feed/snapshots.ts';
 import type { FeedSource } from './feed/source.ts';
+import { complainTo, type Complain } from './lib/complaints.ts';
 import { describeUrl, parseDatabaseUrl } from './lib/database-url.ts';
 import type { Logger } from './lib/logger.ts';
 import { formatLsn } from './lib/lsn.ts';
@@ -36,6 +37,7 @@ export class Pools {
   readonly #config: Config;
   readonly #observer: Observer;
   readonly #log: Logger;
+  readonly complain: Complain;
   readonly #open: Sql[] = [];
   readonly #connections = new Map<string, Connections>();
 
@@ -43,6 +45,7 @@ export class Pools {
     this.#config = config;
     this.#observer = observer;
     this.#log = log;
+    this.complain = complainTo(log);
     // All at once: a server that is away makes each wait its whole time.
     releasers.add('connections', () => Promise.all(this.#open.map((sql) => sql.end({ timeout: END_TIMEOUT_S }))));
   }
@@ -100,6 +103,7 @@ export class Pools {
       channel: 'readback',
       rang,
       heartbeatMs: this.#config.LISTEN_HEARTBEAT_MS,
+      complain: this.complain,
     });
   }
 
@@ -134,6 +138,7 @@ export function openPrimary(config: Config, pools: Pools, urls: DatabaseUrls): P
       lookTimeoutMs: config.DB_CONNECT_TIMEOUT_MS,
       silent: () => pools.leavePrimary(urls),
       answerTimeoutMs: config.OPERATION_TIMEOUT_MS,
+      complain: pools.complain,
     },
   );
   return primary;
@@ -166,6 +171,7 @@ export function openReplica(
       lost: (missing) => log.error({ replica: name, missing: formatLsn(missing) }, TRANSACTIONS_LOST),
     },
     isPrimaryReachable: () => primary.reachable,
+    complain: pools.complain,
     ...(config.REPLICA_SYNCHRONOUS_COMMIT === 'off' && { restarted: openFlusher(pools, name, urls.url, log) }),
   });
   return replica;

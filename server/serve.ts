@@ -14,6 +14,7 @@ import { Feed } from './feed/feed.ts';
 import { Pruner } from './feed/pruner.ts';
 import { describeFeed } from './feed/state.ts';
 import { FanOut } from './http/websocket/fan-out/fan-out.ts';
+import type { Complain } from './lib/complaints.ts';
 import type { Logger } from './lib/logger.ts';
 import { Hasher } from './lib/password.ts';
 import { Releasers } from './lib/releasers.ts';
@@ -78,11 +79,11 @@ async function build(
     openReplica(config, pools, `replica-${index + 1}`, urls, primary, isSlotLost, log),
   );
   const slots: SlotWatch = openSlotWatch(config, pools, databases.primary.url, primary, replicas, log);
-  const monitor = new Monitor(primary, replicas, config.MONITOR_INTERVAL_MS);
+  const monitor = new Monitor(primary, replicas, config.MONITOR_INTERVAL_MS, pools.complain);
   releasers.add('slots', () => slots.stop());
   releasers.add('monitor', () => monitor.stop());
   monitor.watch(() => slots.round());
-  await Promise.all([checkUrls(config, databases), monitor.start()]);
+  await Promise.all([checkUrls(config, databases, pools.complain), monitor.start()]);
 
   const feed = openFeed(config, databases, pools, primary, replicas, log, releasers);
   for (const [index, replica] of replicas.entries()) {
@@ -105,16 +106,17 @@ async function build(
     bookmarkWaitMs: config.BOOKMARK_WAIT_MS,
     stallMs: config.BOOKMARK_STALL_MS,
     primaryReadsMax: config.PRIMARY_READS_MAX,
+    complain: pools.complain,
   });
-  const renewals = new Renewals(primary, (id) => sessions.lookAt(id));
-  const sessions: Sessions = new Sessions({ feed, router, primary, renewals });
+  const renewals = new Renewals(primary, (id) => sessions.lookAt(id), pools.complain);
+  const sessions: Sessions = new Sessions({ feed, router, primary, renewals, complain: pools.complain });
   sessions.start();
   releasers.add('sessions', () => sessions.stop());
   releasers.add('renewals', () => renewals.stop());
   if (config.ACCESS === 'protected') await renewals.start();
   const hasher = new Hasher(config.HASH_CONCURRENCY, config.HASH_QUEUE);
   const services = {
-    access: createAccess(config, primary, hasher, renewals, sessions),
+    access: createAccess(config, primary, hasher, renewals, sessions, pools.complain),
     live: new LiveSubscriptions({
       perUser: config.SUBSCRIPTIONS_PER_USER_MAX || Infinity,
       perAddress: config.SUBSCRIPTIONS_PER_ADDRESS_MAX || Infinity,
@@ -132,12 +134,13 @@ async function build(
     slowClientTimeoutMs: config.WS_SLOW_CLIENT_TIMEOUT_MS,
   });
   // Mostly a matter of milliseconds: who is sent here then is not turned away at once.
-  await withinMs(feed.begun(), FEED_START_MS).catch(() => undefined);
+  await withinMs(feed.begun(), FEED_START_MS).catch(() => undefined); // /health/ready tells until it has
   const scrape = meter?.scrape({
     ...services,
     fanOut,
     pools: () => observation.pools,
     slotsTimeoutMs: config.REPLICA_LOOK_TIMEOUT_MS,
+    complain: pools.complain,
   });
   const metricsPort = scrape && (await listenMetrics(config, scrape, services.status, releasers));
   const onPort = config.METRICS_PORT === undefined ? scrape : undefined;
@@ -163,10 +166,16 @@ function createAccess(
   hasher: Hasher,
   renewals: Renewals,
   sessions: Sessions,
+  complain: Complain,
 ): Access {
   const { writer } = primary;
   const tokenTtlMs = config.ACCESS_TOKEN_TTL_MS;
-  const keys = new SigningKeys({ writer, rotationMs: config.ACCESS_KEY_ROTATION_HOURS * HOUR_MS, tokenTtlMs });
+  const keys = new SigningKeys({
+    writer,
+    rotationMs: config.ACCESS_KEY_ROTATION_HOURS * HOUR_MS,
+    tokenTtlMs,
+    complain,
+  });
   return new Access({
     isOpen: config.ACCESS === 'open',
     writer,

@@ -1,5 +1,6 @@
 import type { Sql } from '../db/connect.ts';
 import { forClient } from '../db/errors.ts';
+import type { Complain } from '../lib/complaints.ts';
 import { shared } from '../lib/shared.ts';
 import { addSigningKey, removeSigningKeys, signingKeys, type SigningKey } from '../store/access.ts';
 
@@ -10,7 +11,10 @@ export interface KeyOptions {
   rotationMs: number;
   /** And is kept for so long besides, for the tokens that it has signed. */
   tokenTtlMs: number;
+  complain: Complain;
 }
+
+const NOT_READ = 'The keys that sign tokens could not be read again: those known stay good.';
 
 interface Key extends SigningKey {
   /** By this process's clock. */
@@ -41,7 +45,7 @@ export class SigningKeys {
   /** Undefined: there is none with the id, or no more. While the primary is away, those known stay good. */
   async byId(id: string): Promise<Uint8Array | undefined> {
     if (!this.#keys.has(id) && this.#ageMs >= LOOK_AGAIN_MS) await this.#read();
-    else if (this.#ageMs >= FRESH_MS) void this.#read().catch(() => undefined);
+    else if (this.#ageMs >= FRESH_MS) void this.#read().catch(this.#unread);
     return this.#keys.get(id)?.secret;
   }
 
@@ -61,6 +65,8 @@ export class SigningKeys {
     this.#keys = new Map(keys.map((key) => [key.id, born(key)]));
     this.#readAtMs = performance.now();
   });
+
+  readonly #unread = (error: unknown): void => this.#options.complain(error, NOT_READ);
 
   readonly #rotate = shared(async (): Promise<Key> => {
     const { writer, rotationMs, tokenTtlMs } = this.#options;

@@ -1,3 +1,4 @@
+import type { Complain } from '../lib/complaints.ts';
 import { shared } from '../lib/shared.ts';
 import { withinMs } from '../lib/within.ts';
 import type { Primary } from '../replication/primary.ts';
@@ -26,6 +27,8 @@ const OVERLAP_MS = 30_000;
 const CONFIRMED_MS = 10_000;
 const FORGET_MS = 600_000;
 
+const NOT_KNOWN = 'The primary does not tell which tokens were renewed or ended: those ended meanwhile may read on.';
+
 /**
  * Which tokens were renewed, as the primary knows it: each has one successor, and is good for 10 s beside it. Renewed once
  * more after that, somebody else has it too: its session ends. All servers hear of it by asking, once for all tokens; while
@@ -36,19 +39,21 @@ export class Renewals {
   /** By session, and by session and generation. */
   readonly #ended = new Map<string, Ended>();
   readonly #tell: (userId: string) => void;
+  readonly #complain: Complain;
   #timer: NodeJS.Timeout | undefined;
   #polledAtMs = -Infinity;
   #forgottenAtMs = performance.now();
 
   /** `tell` is told of users some of whose tokens are over. */
-  constructor(primary: Primary, tell: (userId: string) => void) {
+  constructor(primary: Primary, tell: (userId: string) => void, complain: Complain) {
     this.#primary = primary;
     this.#tell = tell;
+    this.#complain = complain;
   }
 
   /** Resolves when the primary has answered once, or has not in time. */
   async start(): Promise<void> {
-    await this.#poll().catch(() => undefined);
+    await this.#poll().catch(this.#unknown);
     this.#timer = setInterval(() => void this.#round(), POLL_MS).unref();
   }
 
@@ -88,10 +93,13 @@ export class Renewals {
         this.#forgottenAtMs = now;
         await forgetRenewals(this.#primary.writer);
       }
-    } catch {
-      // It is asked again in two seconds, and by whoever writes.
+    } catch (error) {
+      this.#unknown(error);
     }
   }
+
+  /** It is asked again in two seconds, and by whoever writes. */
+  readonly #unknown = (error: unknown): void => this.#complain(error, NOT_KNOWN);
 
   readonly #poll = shared(async (): Promise<void> => {
     const atMs = performance.now();

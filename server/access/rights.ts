@@ -130,7 +130,7 @@ function isNever(rule: (row: Row) => boolean): boolean {
   try {
     return !rule(row) && !hasLooked;
   } catch {
-    return false;
+    return false; // it has looked at what the row does not have
   }
 }
 

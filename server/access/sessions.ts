@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Feed } from '../feed/feed.ts';
 import type { Follower } from '../feed/follower.ts';
 import type { FeedChange } from '../feed/recent.ts';
+import type { Complain } from '../lib/complaints.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
 import { withinMs } from '../lib/within.ts';
 import { standingById } from '../loaders/standings.ts';
@@ -18,6 +19,7 @@ export interface SessionsOptions {
   router: Router;
   primary: Primary;
   renewals: Renewals;
+  complain: Complain;
 }
 
 /** Whoever has been admitted with a token, for as long as they are connected. */
@@ -47,6 +49,8 @@ const SWEEP_MS = 1000;
 const ASK_MS = 3000;
 /** Of users whose rows are asked for at once. */
 const SWEPT_TOGETHER = 1000;
+
+const NOT_READ = 'It could not be read whether the users of some tokens are still good: that is asked again.';
 
 /**
  * Whether tokens are still good. A user's row is read when a token of theirs is first seen, at or past everything that
@@ -119,7 +123,7 @@ export class Sessions {
     // What the feed told between the admission and this call was told to nobody.
     void this.#known.get(id)?.standing.then(
       (standing) => look(watch, standing),
-      () => undefined,
+      () => undefined, // who asked for it is told
     );
   }
 
@@ -134,7 +138,7 @@ export class Sessions {
     if (!this.#watches.has(id)) return;
     this.#read({ id, seen: lsn }).then(
       (standing) => this.#tell(id, standing),
-      () => undefined, // each operation asks again, and the feed, or the sweep, will tell
+      (error: unknown) => this.#options.complain(error, NOT_READ), // the feed, or the sweep, will tell
     );
   }
 
@@ -157,7 +161,8 @@ export class Sessions {
     if (!this.#options.primary.reachable) return this.#keep(asked.id, this.#readAnywhere(asked), false);
     const standing: Promise<Standing | null> = this.#askPrimary([asked.id]).then(
       ([found]) => found!,
-      () => {
+      (error: unknown) => {
+        this.#options.complain(error, NOT_READ);
         const known = this.#known.peek(asked.id);
         if (known?.standing === standing) known.isCertain = false;
         return this.#readAnywhere(asked);
@@ -221,6 +226,7 @@ export class Sessions {
     try {
       await follower.wait();
     } catch {
+      // CURSOR_EXPIRED, which says just that.
       follower.restart();
       this.#known.clear();
       void this.#sweep();
@@ -270,8 +276,9 @@ export class Sessions {
           this.#tell(id, standings[index]!);
         }
       }
-    } catch {
+    } catch (error) {
       // The next one is due in a few seconds, and each operation asks for itself.
+      this.#options.complain(error, NOT_READ);
     } finally {
       this.#isSweeping = false;
     }

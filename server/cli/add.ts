@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
-import { connect } from '../db/connect.ts';
 import { SetupError } from '../lib/errors.ts';
 import { projectRoot } from '../lib/root.ts';
+import { openServer } from '../setup/open.ts';
 import { define, type Definition, type Wishes } from './add/definition.ts';
 import { registered } from './add/register.ts';
 import { filesFor, parentsOf } from './add/templates.ts';
@@ -34,12 +34,11 @@ export async function addCommand(
 }
 
 async function read(url: string, table: string, wishes: Wishes, config: Config, root: string): Promise<Definition> {
-  const options = { max: 1, connectTimeoutMs: config.DB_CONNECT_TIMEOUT_MS, applicationName: 'readback add' };
-  const primary = connect(url, options);
+  const { admin } = openServer('primary', url, config, 'add');
   try {
-    return await define(primary, table, wishes, root);
+    return await define(admin, table, wishes, root);
   } finally {
-    await primary.end({ timeout: 5 });
+    await admin.end({ timeout: 5 });
   }
 }
 

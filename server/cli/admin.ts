@@ -4,10 +4,10 @@ import { Writable } from 'node:stream';
 import { validateSync } from 'class-validator';
 import { CreateUserInput } from '../../schema/users/user.inputs.ts';
 import type { Config } from '../config.ts';
-import { connect } from '../db/connect.ts';
 import { forClient } from '../db/errors.ts';
 import { asClientError, SetupError } from '../lib/errors.ts';
 import { Hasher } from '../lib/password.ts';
+import { openServer } from '../setup/open.ts';
 import { insertAdministrator } from '../store/access.ts';
 import { withDatabases } from './databases.ts';
 
@@ -24,17 +24,22 @@ export async function adminCreateCommand(options: AdminOptions, config: Config, 
   const { username, email, password } = checked(await complete(options));
   const passwordHash = await new Hasher(1, 0).hash(password);
   await withDatabases(config, say, async ({ primary }) => {
-    const connectTimeoutMs = config.DB_CONNECT_TIMEOUT_MS;
-    const sql = connect(primary.adminUrl, { max: 1, connectTimeoutMs, applicationName: 'readback admin' });
+    const { admin } = openServer('primary', primary.adminUrl, config, 'admin');
     try {
-      await insertAdministrator(sql, { username, email, passwordHash });
+      await insertAdministrator(admin, { username, email, passwordHash });
     } catch (error) {
-      throw new SetupError(asClientError(forClient(error, 'PRIMARY'))?.message ?? (error as Error).message);
+      throw inWords(error);
     } finally {
-      await sql.end({ timeout: 5 });
+      await admin.end({ timeout: 5 });
     }
   });
   say(`${username} is an administrator.`);
+}
+
+/** A name that is taken, say, is told as the API tells it. */
+function inWords(error: unknown): unknown {
+  const told = asClientError(forClient(error, 'PRIMARY'));
+  return told && told.code !== 'PRIMARY_UNAVAILABLE' && told.code !== 'TIMEOUT' ? new SetupError(told.message) : error;
 }
 
 async function complete(options: AdminOptions): Promise<Required<AdminOptions>> {

@@ -1,12 +1,12 @@
 import { Command } from 'commander';
 import { readConfig, type Config } from '../config.ts';
-import { SetupError } from '../lib/errors.ts';
 import { addCommand } from './add.ts';
 import { adminCreateCommand, type AdminOptions } from './admin.ts';
+import { outliveReaders, tellFailure } from './failure.ts';
 import { migrateCommand } from './migrate.ts';
 import { addOperatorCommands } from './operator.ts';
 import { serveCommand, upCommand } from './up.ts';
-import { EXIT, UsageError } from './usage.ts';
+import { EXIT } from './usage.ts';
 
 const say = (line: string) => console.log(line);
 
@@ -93,13 +93,12 @@ export function createProgram(): Command {
   return program;
 }
 
-/** Faults that the operator mends are told in plain lines; anything else keeps its stack. */
+/** Each command's failures are told in one way. */
 async function run(command: (config: Config) => Promise<void>): Promise<void> {
+  outliveReaders();
   try {
     await command(readConfig(process.env));
   } catch (error) {
-    if (!(error instanceof SetupError)) throw error;
-    console.error(error.message);
-    process.exitCode = error instanceof UsageError ? EXIT.usage : EXIT.fault;
+    process.exitCode = tellFailure(error);
   }
 }

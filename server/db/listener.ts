@@ -1,3 +1,4 @@
+import type { Complain } from '../lib/complaints.ts';
 import { withinMs } from '../lib/within.ts';
 import type { Sql } from './connect.ts';
 
@@ -9,7 +10,10 @@ export interface ListenerOptions {
   rang: () => void;
   /** The listening session is asked for a sign of life this often; without one in that time it is opened anew. */
   heartbeatMs: number;
+  complain: Complain;
 }
+
+const NOT_HEARD = 'A replica is not listened to: it is looked at in turns until it is, so reads may wait longer there.';
 
 const MOST_WAIT_MS = 2000;
 
@@ -47,9 +51,14 @@ export class Listener {
       this.#failures = 0;
       rang();
       this.#beatLater(sql);
-    } catch {
-      this.#again(sql);
+    } catch (error) {
+      this.#failed(sql, error);
     }
+  }
+
+  #failed(sql: Sql | undefined, error: unknown): void {
+    if (!this.#stopped && this.#sql === sql) this.#options.complain(error, NOT_HEARD);
+    this.#again(sql);
   }
 
   /** Once for each lost connection: what closes later is of a session given up already. */
@@ -57,7 +66,7 @@ export class Listener {
     if (this.#stopped || this.#sql !== lost) return;
     this.#sql = undefined;
     clearTimeout(this.#timer);
-    void lost?.end({ timeout: 0 }).catch(() => undefined);
+    void lost?.end({ timeout: 0 }).catch(() => undefined); // it is lost already
     this.#timer = setTimeout(() => void this.#listen(), Math.min(50 * 2 ** this.#failures++, MOST_WAIT_MS));
   }
 
@@ -69,8 +78,8 @@ export class Listener {
     try {
       await withinMs(sql`select 1`, this.#options.heartbeatMs);
       if (this.#sql === sql && !this.#stopped) this.#beatLater(sql);
-    } catch {
-      this.#again(sql);
+    } catch (error) {
+      this.#failed(sql, error);
     }
   }
 }

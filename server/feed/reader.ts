@@ -137,7 +137,7 @@ export class FeedReader {
 
   async #settle(): Promise<void> {
     const settled = this.#options.settled();
-    if (settled) await withinMs(settled, SETTLE_MS).catch(() => undefined);
+    if (settled) await withinMs(settled, SETTLE_MS).catch(() => undefined); // it is late, and its look tells why
   }
 
   #goesOn(open: OpenSource): boolean {

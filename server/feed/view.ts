@@ -100,7 +100,10 @@ export class View {
     this.#ended = { reason };
     clearTimeout(this.#timer);
     this.#over(this);
-    void this.turn(async () => (await this.#opened.catch(() => undefined))?.release());
+    void this.turn(async () => {
+      const opened = await this.#opened.catch(() => undefined); // `reason` says why
+      opened?.release();
+    });
   }
 }
 

@@ -70,7 +70,8 @@ function judge(now: Status, isInFull: boolean): Verdict {
   const ill = now.replicas.filter((replica) => !isWell(replica));
   if (!now.primary.reachable) {
     const reads = canRead(now) ? 'reads go on from the replicas' : 'no replica answers either';
-    return { status: 'unhealthy', message: `The primary cannot be reached: nothing can be written, ${reads}` };
+    const why = isInFull && now.primary.reason !== null ? ` (${now.primary.reason})` : '';
+    return { status: 'unhealthy', message: `The primary cannot be reached${why}: nothing can be written, ${reads}` };
   }
   if (ill.length === now.replicas.length) {
     const states = isInFull ? ` (${statesOf(ill)})` : '';
@@ -87,11 +88,20 @@ function judge(now: Status, isInFull: boolean): Verdict {
 /** In words for whoever may know the inside, and for anybody. */
 function faultsOf(now: Status, ill: Status['replicas']): { inFull: string; brief: string }[] {
   const stands = 'the change feed stands still';
+  const { reason } = now.primary;
   const advice = now.replicas.flatMap(({ slot }) => slot?.advice ?? []);
   return [
     ...(ill.length > 0 ? [{ inFull: statesOf(ill), brief: 'a replica is not well' }] : []),
     ...(now.feed.phase === 'DEGRADED'
       ? [{ inFull: `${stands} (feed.reason says why): run readback doctor`, brief: stands }]
+      : []),
+    ...(reason !== null
+      ? [
+          {
+            inFull: `of the primary ${reason}: run readback doctor`,
+            brief: 'the primary does not tell all that is needed',
+          },
+        ]
       : []),
     ...(advice.length > 0
       ? [

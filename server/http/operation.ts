@@ -2,7 +2,8 @@ import { bearerOf } from '../access/access.ts';
 import { Renewed } from '../access/tokens.ts';
 import type { Viewer } from '../access/viewer.ts';
 import { badCursor, decodeCursor, encodeCursor, type FeedCursor } from '../feed/cursor.ts';
-import { badInput } from '../lib/errors.ts';
+import { badInput, ClientError } from '../lib/errors.ts';
+import type { History } from '../lib/history.ts';
 import { Loaders } from '../loaders/loaders.ts';
 import { badBookmark, decodeBookmark, encodeBookmark } from '../replication/bookmark.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
@@ -130,7 +131,7 @@ export class Operations {
     const reads = new Reads(this.#router, primary, level, position, observer);
     const deadline = new Deadline(this.#limits.options.operationTimeoutMs);
     const freshLoaders = () => new Loaders(reads, deadline.signal, observer);
-    const token = (lsn: Lsn) => (primary.history ? encodeBookmark(primary.history, lsn) : '');
+    const token = (lsn: Lsn) => encodeBookmark(historyOf(primary), lsn);
     return {
       requestId,
       observer,
@@ -155,6 +156,15 @@ export class Operations {
       },
     };
   }
+}
+
+/** A bookmark without it would be none: a read that carries it would see less than its client believes. */
+function historyOf({ history }: Primary): History {
+  if (history) return history;
+  throw new ClientError(
+    'PRIMARY_UNAVAILABLE',
+    'The primary was not reached yet, so no bookmark can be given out: try again soon.',
+  );
 }
 
 function parseLevel(text = 'session'): Level {
@@ -192,7 +202,7 @@ const isReached = (lsn: Lsn, { clock: { latest } }: Primary, router: Router) =>
 async function readCursor(text: string, primary: Primary, router: Router): Promise<FeedCursor> {
   const cursor = decodeCursor(text, primary.history);
   if (isReached(cursor.lsn, primary, router)) return cursor;
-  const flushed = await primary.flushedNow().catch(() => null);
+  const flushed = await primary.flushedNow().catch(() => null); // the look tells why
   if (flushed !== null && cursor.lsn > flushed && !router.isApplied(cursor.lsn))
     throw badCursor("is beyond the end of the primary's log");
   // The look may have found out which timelines there are.

@@ -123,6 +123,7 @@ export class Pipeline {
       admit(contextValue, operation);
       this.#limits.check(document, operation, variables ?? {});
     } catch {
+      // Refused: the long way finds that, too, and says it.
       return null;
     }
     contextValue.observer?.known(operation.operation, operation.name?.value);

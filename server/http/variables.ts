@@ -76,6 +76,7 @@ function coerceLeaves(leaves: readonly Leaf[], sent: Readonly<Values>): Values |
     }
     return coerced;
   } catch {
+    // GraphQL's own coercion says what is wrong with it.
     return undefined;
   }
 }

@@ -4,6 +4,7 @@ export function mapAsync<A, B>(source: AsyncIterable<A>, map: (value: A) => Prom
   const mapped = (async function* () {
     for await (const value of { [Symbol.asyncIterator]: () => values }) yield await map(value);
   })();
+  // What it fails with comes out of `next`, too.
   return endingWith(mapped, () => void values.return?.()?.catch(() => undefined));
 }
 

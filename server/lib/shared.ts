@@ -8,7 +8,7 @@ export function shared<T>(work: () => Promise<T>): () => Promise<T> {
   return () => {
     next ??= running.then(() => {
       const run = work();
-      running = run.catch(() => undefined);
+      running = run.catch(() => undefined); // who asked for that run is told
       next = undefined;
       return run;
     });

@@ -1,6 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Feed } from '../feed/feed.ts';
 import type { FeedState } from '../feed/state.ts';
+import type { Complain } from '../lib/complaints.ts';
 import type { Hasher } from '../lib/password.ts';
 import { withinMs } from '../lib/within.ts';
 import type { Primary } from '../replication/primary.ts';
@@ -19,7 +20,10 @@ export interface Known {
   pools: () => Iterable<PoolWatch>;
   /** How long the primary may take to tell of its slots. */
   slotsTimeoutMs: number;
+  complain: Complain;
 }
+
+const NO_SLOTS = 'The primary does not tell of its slots, so the metrics have none.';
 
 type Samples = Iterable<[Record<string, string>, number]>;
 
@@ -140,9 +144,12 @@ function addReplication(gauge: AddGauge, { status, primary }: Known): void {
 }
 
 /** All four ask at once, and share one answer. A primary that is away, or does not tell in time, has no samples. */
-function addSlots(gauge: AddGauge, { primary, slotsTimeoutMs }: Known): void {
-  const read = async () =>
-    primary.reachable ? withinMs(primary.slots(), slotsTimeoutMs).catch((): SlotRow[] => []) : [];
+function addSlots(gauge: AddGauge, { primary, slotsTimeoutMs, complain }: Known): void {
+  const none = (error: unknown): SlotRow[] => {
+    complain(error, NO_SLOTS);
+    return [];
+  };
+  const read = async () => (primary.reachable ? withinMs(primary.slots(), slotsTimeoutMs).catch(none) : []);
   const each = (value: (slot: SlotRow) => number | null) => async () =>
     (await read()).flatMap((slot): [Record<string, string>, number][] => {
       const found = value(slot);

@@ -1,7 +1,7 @@
 import type { DatabaseConfig, DatabaseUrls } from '../config.ts';
-import { connect } from '../db/connect.ts';
-import { describeUrl } from '../lib/database-url.ts';
+import { refusalOf } from '../db/refusal.ts';
 import { withinMs } from '../lib/within.ts';
+import { openServer } from '../setup/open.ts';
 import type { Server } from '../setup/requirements.ts';
 import type { SetupConfig } from '../setup/setup.ts';
 
@@ -26,14 +26,8 @@ export async function withServers<T>(
   work: (servers: Servers) => Promise<T>,
 ): Promise<T> {
   const open = (name: string, urls: DatabaseUrls): OperatedServer => ({
-    name,
-    at: describeUrl(urls.adminUrl),
+    ...openServer(name, urls.adminUrl, config, purpose),
     urls,
-    admin: connect(urls.adminUrl, {
-      max: 1,
-      connectTimeoutMs: config.DB_CONNECT_TIMEOUT_MS,
-      applicationName: `readback ${purpose}`,
-    }),
   });
   const primary = open('primary', databases.primary);
   const replicas = databases.replicas.map((urls, index) => open(`replica-${index + 1}`, urls));
@@ -50,8 +44,10 @@ export async function unreachable({ admin }: Server, timeoutMs: number): Promise
     await withinMs(admin`select 1`, timeoutMs);
     return undefined;
   } catch (error) {
-    const { message, code } = error as Error & { code?: string };
-    return message || code || 'no reason given'; // several addresses tried leave an error without a message
+    const refusal = refusalOf(error);
+    return refusal
+      ? `${refusal.reason}. ${refusal.remedy.replace(/\.$/, '')}`
+      : (error as Error).message || 'no reason given';
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Complain } from '../lib/complaints.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import { withinMs } from '../lib/within.ts';
 import type { Primary } from './primary.ts';
@@ -6,21 +7,26 @@ import type { Replica } from './replica.ts';
 /** A primary that falls silent holds up no round for longer. */
 const WRITE_MS = 1000;
 
+const NOT_WRITTEN =
+  'The heartbeat, or what was seen on the replicas, could not be written on the primary: their lag may be told as more than it is.';
+
 /** Keeps what is known of all servers fresh, so that no request has to find out. */
 export class Monitor {
   readonly #primary: Primary;
   readonly #replicas: readonly Replica[];
   readonly #intervalMs: number;
+  readonly #complain: Complain;
   readonly #watchers = new Set<() => void>();
   #previous: Lsn | null = null;
   #round: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(primary: Primary, replicas: readonly Replica[], intervalMs: number) {
+  constructor(primary: Primary, replicas: readonly Replica[], intervalMs: number, complain: Complain) {
     this.#primary = primary;
     this.#replicas = replicas;
     this.#intervalMs = intervalMs;
+    this.#complain = complain;
   }
 
   /** Resolves after the first round: every server was asked once. */
@@ -61,9 +67,10 @@ export class Monitor {
   }
 
   async #look(): Promise<void> {
-    await this.#primary.flushedNow().catch(() => undefined);
+    await this.#primary.looked();
     await Promise.all(this.#replicas.map((replica) => replica.look()));
-    if (this.#primary.reachable) await withinMs(this.#write(), WRITE_MS).catch(() => undefined);
+    if (this.#primary.reachable)
+      await withinMs(this.#write(), WRITE_MS).catch((error: unknown) => this.#complain(error, NOT_WRITTEN));
     this.#previous = this.#primary.clock.latest;
   }
 

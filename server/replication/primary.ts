@@ -1,9 +1,12 @@
 import type { Sql, Statement } from '../db/connect.ts';
-import { forClient } from '../db/errors.ts';
+import { forClient, isUnavailable } from '../db/errors.ts';
+import { wordsOf, type Complain } from '../lib/complaints.ts';
+import { ClientError } from '../lib/errors.ts';
 import type { History } from '../lib/history.ts';
-import { parseLsn, type Lsn } from '../lib/lsn.ts';
+import type { Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
 import { withinMs } from '../lib/within.ts';
+import { identityOf, timelineEnds, type IdentityRow } from '../store/identity.ts';
 import { notedOf, noteSeen, type Noted } from '../store/positions.ts';
 import { endedTokens, type EndedToken } from '../store/renewals.ts';
 import { slotRows } from '../store/slots.ts';
@@ -19,14 +22,6 @@ export interface PrimaryConnections {
   watch: Sql;
 }
 
-interface IdentityRow {
-  cluster: string;
-  timeline: number;
-  flushed: Lsn;
-  /** null: as known. */
-  ends: Record<string, string> | null;
-}
-
 export interface PrimaryOptions {
   /** An answer that takes longer says that the primary is away, as long as it has not come. */
   lookTimeoutMs: number;
@@ -34,7 +29,15 @@ export interface PrimaryOptions {
   silent: () => void;
   /** A client waits for an answer of the primary for so long. */
   answerTimeoutMs: number;
+  complain: Complain;
 }
+
+/** Where earlier timelines ended could not be read: that is asked for again so much later. */
+const ENDS_AGAIN_MS = 60_000;
+const NO_LOOK = 'The primary does not say how far it is: it is taken for away.';
+const NO_ENDS =
+  'The primary does not tell its earlier timelines, so bookmarks and cursors from before a failover are refused. ' +
+  'Run there as a superuser: grant execute on function pg_read_file(text, bigint, bigint, boolean) to the owner of readback.timelines(); readback doctor says more.';
 
 /** The primary: writes, what is known of its position, and the heartbeat that moves the replicas along. */
 export class Primary {
@@ -45,6 +48,11 @@ export class Primary {
   /** A connection broke since it was looked last: another server may be the primary by now. */
   #isDoubtful = true;
   #reachable = false;
+  /** Why the last look failed. */
+  #silence: string | null = null;
+  /** Why it is not known where earlier timelines ended. */
+  #endsUnknown: string | null = null;
+  #endsAskedAt = -Infinity;
 
   constructor(connections: PrimaryConnections, options: PrimaryOptions) {
     this.#connections = connections;
@@ -63,6 +71,11 @@ export class Primary {
     return this.#reachable;
   }
 
+  /** What it does not tell, and why, in PostgreSQL's words; null where all is well. */
+  get reason(): string | null {
+    return this.#silence ?? (this.#endsUnknown && `its earlier timelines are not known: ${this.#endsUnknown}`);
+  }
+
   /** Undefined until the primary was reached once. */
   get history(): History | undefined {
     return this.#history;
@@ -75,11 +88,13 @@ export class Primary {
 
   /** Undefined: it is known which timeline the primary is on. Else resolves when it is, or cannot be found out now. */
   settled(): Promise<void> | undefined {
-    if (!this.#isDoubtful) return undefined;
-    return this.flushedNow().then(
-      () => undefined,
-      () => undefined,
-    );
+    return this.#isDoubtful ? this.looked() : undefined;
+  }
+
+  /** Resolves when it has been asked where it is, be it there or not. */
+  looked(): Promise<void> {
+    const ended = () => undefined; // a failure is told by the look itself
+    return this.flushedNow().then(ended, ended);
   }
 
   /** Runs one writing statement, and returns its rows and the flushed position behind its commit. */
@@ -111,7 +126,9 @@ export class Primary {
       return await withinMs(this.#look(), this.#options.lookTimeoutMs);
     } catch (error) {
       this.#reachable = false;
-      throw forClient(error, 'PRIMARY');
+      this.#silence = wordsOf(error);
+      this.#options.complain(error, NO_LOOK);
+      throw isUnavailable(error) ? forClient(error, 'PRIMARY') : withoutPosition(error);
     }
   });
 
@@ -137,43 +154,84 @@ export class Primary {
   readonly slots = shared(() => slotRows(this.#connections.watch));
 
   async #look(): Promise<Lsn> {
-    const row = await this.#ask();
-    if (row.ends) this.#recognise(row, row.ends);
+    const flushed = await this.#lookOver(this.#connections.watch);
     this.#reachable = true;
+    this.#silence = null;
     this.#isDoubtful = false;
-    this.#sawPosition(row.flushed);
+    this.#sawPosition(flushed);
+    return flushed;
+  }
+
+  async #lookOver(sql: Sql): Promise<Lsn> {
+    const row = await this.#inTime(identityOf(sql));
+    const { cluster, timeline } = this.#history ?? {};
+    const isKnown = row.cluster === cluster && row.timeline === timeline;
+    const isDue = this.#endsUnknown !== null && performance.now() - this.#endsAskedAt > ENDS_AGAIN_MS;
+    if (!isKnown || isDue) this.#recognise(row, await this.#endsOver(sql));
     return row.flushed;
   }
 
   /** A server that has vanished from the network keeps its connections open: they are given up. */
-  async #ask(): Promise<IdentityRow> {
+  async #inTime<T>(asked: PromiseLike<T>): Promise<T> {
     const { lookTimeoutMs, silent } = this.#options;
-    const { cluster = 0n, timeline = 0 } = this.#history ?? {};
-    const asked = this.#connections.watch<[IdentityRow]>`
-      select i.*, case when (cluster, timeline) is distinct from (${String(cluster)}, ${timeline}) then
-        (select coalesce(jsonb_object_agg(t.timeline, t.ended), '{}') from readback.timelines() t) end as ends
-      from readback.identity() i`;
     const timer = setTimeout(silent, lookTimeoutMs);
     try {
-      return (await asked)[0];
+      return await asked;
     } finally {
       clearTimeout(timer);
     }
   }
 
-  /** Positions of another cluster or timeline do not compare with the ones sampled so far. */
-  #recognise({ cluster, timeline }: IdentityRow, ends: Record<string, string>): void {
-    this.clock.forget();
-    const entries = Object.entries(ends).map(([earlier, end]) => [Number(earlier), parseLsn(end)] as const);
-    this.#history = { cluster: BigInt(cluster), timeline, ends: new Map(entries) };
+  /** Without them the present timeline is good all the same, and no earlier one is believed. */
+  async #endsOver(sql: Sql): Promise<History['ends']> {
+    this.#endsAskedAt = performance.now();
+    try {
+      const ends = await this.#inTime(timelineEnds(sql));
+      this.#endsUnknown = null;
+      return ends;
+    } catch (error) {
+      if (isUnavailable(error)) throw error;
+      this.#endsUnknown = wordsOf(error);
+      this.#options.complain(error, NO_ENDS);
+      return new Map();
+    }
   }
 
-  /** Before a position of another timeline is handed out, the history is to be known: it goes into the bookmark. */
+  /** Positions of another cluster or timeline do not compare with the ones sampled so far. */
+  #recognise({ cluster, timeline }: IdentityRow, ends: History['ends']): void {
+    if (cluster !== this.#history?.cluster || timeline !== this.#history.timeline) this.clock.forget();
+    this.#history = { cluster, timeline, ends };
+  }
+
+  /**
+   * Before a position of another timeline is handed out, the history is to be known: it goes into the bookmark. Where the
+   * watch is not answered, the connections that have just written may be.
+   * @throws ClientError PRIMARY_UNAVAILABLE: the write is done, and nothing can be given out by which a read would see it.
+   */
   async #expect(timeline: number): Promise<void> {
-    if (timeline !== this.#history?.timeline) await this.flushedNow().catch(() => undefined);
+    if (timeline === this.#history?.timeline) return;
+    try {
+      await this.flushedNow().catch(() => this.answer(this.#lookOver(this.#connections.writer)));
+    } catch (error) {
+      throw withoutBookmark(error);
+    }
   }
 
   #sawPosition(lsn: Lsn): void {
     this.clock.add(performance.now(), lsn);
   }
 }
+
+const withoutPosition = (cause: unknown) =>
+  new ClientError(
+    'PRIMARY_UNAVAILABLE',
+    "The primary answers, and does not say how far it is: try again soon; the server's log says why.",
+    { cause },
+  );
+
+const withoutBookmark = (cause: unknown) =>
+  new ClientError(
+    'PRIMARY_UNAVAILABLE',
+    'The write is done, and the primary does not say where, so no read could be asked to see it: look what is there before you write again.',
+    { cause },
+  );

@@ -1,4 +1,5 @@
 import type { Sql } from '../db/connect.ts';
+import { wordsOf, type Complain } from '../lib/complaints.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
 import { withinMs } from '../lib/within.ts';
@@ -23,10 +24,11 @@ export interface ReplicaOptions {
   /** The primary has that slot no more, or keeps nothing by it. */
   isSlotLost: (slot: string) => boolean;
   /** What servers tell each other of what they saw there, by way of the primary. */
-  seen: Omit<TrustOptions, 'prove'>;
+  seen: Omit<TrustOptions, 'prove' | 'complain'>;
   isPrimaryReachable: () => boolean;
   /** Another apply worker has begun. Left out: nobody wants to know. */
   restarted?: () => void;
+  complain: Complain;
 }
 
 interface Asked extends Omit<Look, 'lost' | 'proven' | 'working'> {
@@ -54,6 +56,7 @@ export class Replica {
   readonly #options: ReplicaOptions;
   readonly #trust: Trust;
   #view: ReplicaView = UNKNOWN;
+  #reason: string | null = null;
   #waiters = new Set<Waiter>();
   #worker: number | null = null;
   #timer: NodeJS.Timeout | undefined;
@@ -64,11 +67,20 @@ export class Replica {
     this.name = options.name;
     this.reader = options.reader;
     this.#options = options;
-    this.#trust = new Trust({ ...options.seen, prove: (positions) => proofOf(options.watch, positions) });
+    this.#trust = new Trust({
+      ...options.seen,
+      complain: options.complain,
+      prove: (positions) => proofOf(options.watch, positions),
+    });
   }
 
   get view(): ReplicaView {
     return this.#view;
+  }
+
+  /** Why the last look was not answered; null where it was. */
+  get reason(): string | null {
+    return this.#reason;
   }
 
   hasApplied(lsn: Lsn): boolean {
@@ -126,8 +138,12 @@ export class Replica {
 
   async #ask(): Promise<Observation> {
     try {
-      return { kind: 'looked', look: await withinMs(this.#looked(), this.#options.lookTimeoutMs) };
-    } catch {
+      const look = await withinMs(this.#looked(), this.#options.lookTimeoutMs);
+      this.#reason = null;
+      return { kind: 'looked', look };
+    } catch (error) {
+      this.#reason = wordsOf(error);
+      this.#options.complain(error, `${this.name} does not say how far it is: it is taken for down.`);
       this.#unanswered();
       return { kind: 'unreachable' };
     }

@@ -1,4 +1,5 @@
 import type { Sql } from '../db/connect.ts';
+import type { Complain } from '../lib/complaints.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import { chooseAny, chooseNow, chooseWithoutPrimary, worthWaitingFor } from './choose.ts';
@@ -26,7 +27,10 @@ export interface RouterOptions {
   stallMs: number;
   /** Requests that read from the primary at once. */
   primaryReadsMax: number;
+  complain: Complain;
 }
+
+const NO_BEAT = 'The heartbeat that helps a waiting read along could not be written on the primary.';
 
 /** Chooses the server that answers a request's reads. */
 export class Router {
@@ -74,12 +78,14 @@ export class Router {
     lsn: Lsn,
     boundMs: number,
   ): Promise<{ replica: Replica | undefined; waitedMs: number }> {
+    const { stallMs, complain } = this.#options;
+    const told = (error: unknown) => complain(error, NO_BEAT);
     const started = performance.now();
     const abort = new AbortController();
     const bound = setTimeout(() => abort.abort(new Error('bound reached')), boundMs);
-    const stall = setInterval(() => void this.#primary.beat().catch(() => undefined), this.#options.stallMs);
+    const stall = setInterval(() => void this.#primary.beat().catch(told), stallMs);
     const waits = replicas.map((replica) => replica.waitFor(lsn, abort.signal).then(() => replica));
-    const replica = await Promise.any(waits).catch(() => undefined);
+    const replica = await Promise.any(waits).catch(() => undefined); // the bound was reached, for all of them
     clearInterval(stall);
     clearTimeout(bound);
     abort.abort(new Error('another replica was first'));

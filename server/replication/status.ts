@@ -17,10 +17,12 @@ export interface SlotStatus {
 
 export interface Status {
   at: string;
-  primary: { reachable: boolean; position: string | null };
+  primary: { reachable: boolean; position: string | null; reason: string | null };
   replicas: {
     name: string;
     state: Uppercase<ReplicaState>;
+    /** Why it does not answer, or what it does not tell. */
+    reason: string | null;
     position: string | null;
     lagMs: number | null;
     lagBytes: number | null;
@@ -56,10 +58,11 @@ export class ReplicationStatus {
     const latest = this.#primary.clock.latest;
     return {
       at: new Date().toISOString(),
-      primary: { reachable: this.#primary.reachable, position: text(latest) },
-      replicas: this.#replicas.map(({ name, view }) => ({
+      primary: { reachable: this.#primary.reachable, position: text(latest), reason: this.#primary.reason },
+      replicas: this.#replicas.map(({ name, view, reason }) => ({
         name,
         state: view.state.toUpperCase() as Uppercase<ReplicaState>,
+        reason,
         position: text(view.applied),
         lagMs: view.lagMs,
         lagBytes: bytesBetween(view.applied, latest),

@@ -1,3 +1,4 @@
+import type { Complain } from '../lib/complaints.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import type { Noted, Proof } from '../store/positions.ts';
 
@@ -10,7 +11,10 @@ export interface TrustOptions {
   note: (slot: string, logId: bigint, at: Lsn, isLost: boolean) => Promise<void>;
   /** The replica was found to have lost a transaction that ended at `missing`. */
   lost: (missing: Lsn) => void;
+  complain: Complain;
 }
+
+const NOT_NOTED = 'The primary was not told what was seen on a replica, or did not tell it: that is tried again.';
 
 /** Of the positions seen, so many at most: who is past it keeps every second one of the older half. */
 const MOST_SEEN = 1000;
@@ -65,7 +69,7 @@ export class Trust {
   /** To be called where the replica is not proven, or `canAsk`: the primary can be reached. */
   async settle(slot: string, canAsk: boolean): Promise<void> {
     if (this.isProven && !(this.#isOwedNotes && canAsk)) return;
-    const noted = canAsk ? await this.#options.noted(slot).catch(() => 'unknown' as const) : 'unknown';
+    const noted = canAsk ? await this.#options.noted(slot).catch(this.#unknown) : 'unknown';
     this.#isOwedNotes = noted === 'unknown';
     const others = noted === 'unknown' ? undefined : noted;
     const positions = [...new Set([...this.#seen, ...(others?.positions ?? [])])];
@@ -81,12 +85,17 @@ export class Trust {
     if (lost !== null) {
       if (this.#verdict !== 'lost') this.#options.lost(lost);
       this.#verdict = 'lost';
-      if (noted?.lost == null) await this.#options.note(slot, logId, lost, true).catch(() => undefined);
+      if (noted?.lost == null) await this.#options.note(slot, logId, lost, true).catch(this.#unknown);
       return;
     }
     const latest = [...this.#seen, ...(noted?.positions ?? [])].reduce((a, b) => (a > b ? a : b), 0n);
     this.#verdict = settled !== null && settled >= latest ? 'proven' : 'doubtful';
   }
+
+  readonly #unknown = (error: unknown): 'unknown' => {
+    this.#options.complain(error, NOT_NOTED);
+    return 'unknown';
+  };
 
   /** Tells the primary where the replica is, where that has moved. A failure is made good by the next call. */
   async note(slot: string): Promise<void> {

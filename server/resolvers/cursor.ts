@@ -43,7 +43,7 @@ function readJson(text: string): unknown {
   try {
     return JSON.parse(Buffer.from(text, 'base64url').toString());
   } catch {
-    return undefined;
+    return undefined; // whoever sent it is told so
   }
 }
 

@@ -75,7 +75,7 @@ const SILENT: Record<string, string> = {
  */
 export async function runSecretly(sql: Sql, template: string, ...values: string[]): Promise<void> {
   const set = Object.entries(SILENT).map(([name, value]) => `set ${name} = '${value}'`);
-  await sql.unsafe(set.join('; ')).catch(() => undefined);
+  await sql.unsafe(set.join('; ')).catch(() => undefined); // it may not
   try {
     await runFormatted(sql, template, ...values);
   } finally {
@@ -85,7 +85,7 @@ export async function runSecretly(sql: Sql, template: string, ...values: string[
           .map((name) => `reset ${name}`)
           .join('; '),
       )
-      .catch(() => undefined);
+      .catch(() => undefined); // nor then, or the session is gone: the statement says why
   }
 }
 

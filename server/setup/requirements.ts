@@ -1,4 +1,5 @@
 import type { Sql } from '../db/connect.ts';
+import { refusalOf } from '../db/refusal.ts';
 import { isPooled } from '../db/session.ts';
 import { SetupError } from '../lib/errors.ts';
 
@@ -47,9 +48,9 @@ async function readFacts({ name, at, admin }: Server): Promise<Facts> {
   } catch (error) {
     if (/unsupported startup parameter/.test((error as Error).message))
       throw new SetupError(`${name} (${at}): ${IS_POOLER}`);
-    throw new SetupError(
-      `${name} (${at}): cannot be used: ${(error as Error).message}. Check that it runs there, and the user and password.`,
-    );
+    const refusal = refusalOf(error);
+    if (!refusal) throw error;
+    throw new SetupError(`${name} (${at}): cannot be used: ${refusal.reason}. ${refusal.remedy}`);
   }
 }
 

@@ -1,11 +1,11 @@
 import type { Config, DatabaseConfig } from '../config.ts';
-import { connect } from '../db/connect.ts';
 import { POOLED_ROLES } from '../db/pooled.ts';
-import { describeUrl, formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
+import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { awaitSubscription } from './await-subscription.ts';
 import { completeLogs, NothingArrives } from './log-state.ts';
 import { allowLogin, allowPooled } from './logins.ts';
 import { migrate } from './migrate.ts';
+import { openServer } from './open.ts';
 import { subscribe } from './replicate.ts';
 import { checkRequirements, type Server } from './requirements.ts';
 
@@ -70,11 +70,7 @@ export async function setUpToServe(
 const PASSED_OVER = 'Reads go to the other servers until it does; readback doctor names the cause and the remedy.';
 
 function openServers(databases: DatabaseConfig, config: SetupConfig) {
-  const open = (name: string, url: string): Server => ({
-    name,
-    at: describeUrl(url),
-    admin: connect(url, { max: 1, connectTimeoutMs: config.DB_CONNECT_TIMEOUT_MS, applicationName: 'readback setup' }),
-  });
+  const open = (name: string, url: string) => openServer(name, url, config, 'setup');
   return {
     primary: open('primary', databases.primary.adminUrl),
     replicas: databases.replicas.map(({ adminUrl }, index) => open(`replica-${index + 1}`, adminUrl)),

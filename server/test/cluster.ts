@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { startEmbeddedServers, type EmbeddedServers, type ServerUrls } from '../../infra/cluster/embedded.ts';
-import { readConfig } from '../config.ts';
-import { setUp } from '../setup/setup.ts';
+import { connect } from '../db/connect.ts';
+import { allowLogin } from '../setup/logins.ts';
+import { migrate } from '../setup/migrate.ts';
+import type { Server } from '../setup/requirements.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -23,6 +25,12 @@ export interface OwnCluster extends TestCluster {
   stop: () => Promise<void>;
 }
 
+/**
+ * All tables are copied at once: the apply worker starts the copy of one that has to wait a second later. A lost stream is
+ * resumed soon.
+ */
+const QUICK = { fsync: 'off', max_sync_workers_per_subscription: '8', wal_retrieve_retry_interval: '200ms' };
+
 /** Servers of one's own, for tests that stop them; with settings of their own, such as `fsync: 'on'`. */
 export async function startCluster(settings: Record<string, string> = {}): Promise<OwnCluster> {
   const dir = mkdtempSync(join(tmpdir(), 'readback-test-'));
@@ -30,20 +38,36 @@ export async function startCluster(settings: Record<string, string> = {}): Promi
     dir,
     servers: ['primary', 'replica-1', 'replica-2'].map((name) => ({ name, port: 0 })),
     say: () => {},
-    settings: { fsync: 'off', log_line_prefix: '%d|%a|', wal_retrieve_retry_interval: '200ms', ...settings },
+    settings: { ...QUICK, log_line_prefix: '%d|%a|', ...settings },
   });
-  const { primary, ...replicas } = control.servers;
-  // Roles belong to the whole cluster: made once, before test files that run side by side could make them at the same time.
-  await setUp(
-    { primary: primary!, replicas: Object.values(replicas), replicationUrl: undefined },
-    readConfig({}),
-    () => {},
-  );
+  await makeTemplate(control.servers);
   const stop = async () => {
     await control.stop();
     rmSync(dir, { recursive: true, force: true });
   };
   return { dir, servers: control.servers, control, stop };
+}
+
+/** The database that freshDatabases copies: all migrations are applied in it, and nothing replicates. */
+export const TEMPLATE = 'readback_template';
+
+/** Roles belong to a whole server: made here, once, before test files that run side by side make them at the same time. */
+async function makeTemplate(servers: Record<string, ServerUrls>): Promise<void> {
+  const made = await Promise.all(Object.entries(servers).map(([name, { adminUrl }]) => makeDatabase(name, adminUrl)));
+  const [primary, ...replicas] = made;
+  await migrate(primary!, replicas, () => {});
+  await allowLogin(primary!, servers['primary']!.url, ['readback_writer', 'readback_reader', 'readback_pruner']);
+  for (const replica of replicas)
+    await allowLogin(replica, servers[replica.name]!.url, ['readback_reader', 'readback_pruner']);
+  await Promise.all(made.map(({ admin }) => admin.end()));
+}
+
+async function makeDatabase(name: string, adminUrl: string): Promise<Server> {
+  const open = (url: string) => connect(url, { max: 1, connectTimeoutMs: 10_000, applicationName: 'readback tests' });
+  const server = open(adminUrl);
+  await server.unsafe(`create database ${TEMPLATE}`);
+  await server.end();
+  return { name, at: name, admin: open(new URL(TEMPLATE, adminUrl).href) };
 }
 
 /** The cluster that all test files share; each makes databases of its own on it. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import postgres from 'postgres';
 import { inject } from 'vitest';
 import { readConfig, type Config, type DatabaseConfig } from '../config.ts';
-import type { TestCluster } from './cluster.ts';
+import { TEMPLATE, type TestCluster } from './cluster.ts';
 import { setUp } from '../setup/setup.ts';
 
 /** Fresh databases on the run's servers, set up and replicating. */
@@ -44,12 +44,12 @@ export async function freshDatabases({
     url: inDatabase(servers[server]!.url, name),
     adminUrl: inDatabase(servers[server]!.adminUrl, name),
   }));
-  for (const server of names)
-    await administer(servers[server]!.adminUrl, (sql) => sql.unsafe(`create database ${name}`));
+  const create = `create database ${name}${settle ? ` template ${TEMPLATE} strategy file_copy` : ''}`;
+  await Promise.all(names.map((server) => administer(servers[server]!.adminUrl, (sql) => sql.unsafe(create))));
   const config = { primary: urls[0]!, replicas: urls.slice(1), replicationUrl: undefined };
   if (settle) await setUp(config, testConfig(), () => {});
   const admins = urls.map(({ adminUrl }) => postgres(adminUrl, { max: 4, onnotice: () => {} }));
-  for (const sql of admins) await sql.unsafe(`alter database ${name} set log_statement = 'all'`);
+  await Promise.all(admins.map((sql) => sql.unsafe(`alter database ${name} set log_statement = 'all'`)));
   return {
     name,
     config,
@@ -81,13 +81,16 @@ async function administer(url: string, work: (sql: postgres.Sql) => Promise<unkn
 }
 
 async function dropAll(admins: postgres.Sql[], adminUrls: string[], name: string): Promise<void> {
-  for (const replica of admins.slice(1)) {
-    const [subscription] =
-      await replica`select from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`;
-    if (subscription) await replica`drop subscription readback`;
-  }
+  await Promise.all(admins.slice(1).map(unsubscribe));
   await Promise.all(admins.map((sql) => sql.end()));
-  for (const url of adminUrls) await administer(url, (sql) => sql.unsafe(`drop database ${name} with (force)`));
+  const remove = `drop database ${name} with (force)`;
+  await Promise.all(adminUrls.map((url) => administer(url, (sql) => sql.unsafe(remove))));
+}
+
+async function unsubscribe(replica: postgres.Sql): Promise<void> {
+  const [subscription] =
+    await replica`select from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`;
+  if (subscription) await replica`drop subscription readback`;
 }
 
 /** What postgres.js asks of each new connection. */

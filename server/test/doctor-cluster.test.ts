@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import postgres from 'postgres';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startEmbedded } from '../../infra/cluster/embedded.ts';
-import { startCluster, type OwnCluster } from './cluster.ts';
+import { startCluster, TEMPLATE, type OwnCluster } from './cluster.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
 import { examine, faults, fixAll } from './doctor.ts';
 
@@ -65,18 +65,6 @@ test('a slot that the primary has given up is named, and --fix copies anew', { t
   await expectArrival();
 });
 
-test('a role that is gone is named, and --fix makes and grants it', { timeout: 60_000 }, async () => {
-  await replica`drop owned by readback_reader`;
-  const others = postgres(cluster.servers['replica-1']!.adminUrl, { max: 1, onnotice: () => {} });
-  await others`drop owned by readback_reader`;
-  await others`drop role readback_reader`;
-  await others.end();
-  expect(await faults(databases.config)).toContain('replica-1 role-missing');
-  await fixAll(databases.config);
-  expect(await faults(databases.config)).toEqual([]);
-  await expectArrival();
-});
-
 test('a login that may not take on its roles is named, and --fix grants them', { timeout: 60_000 }, async () => {
   await primary`revoke readback_writer from readback`;
   const findings = await examine(databases.config);
@@ -126,4 +114,20 @@ test('settings that replication cannot do with, on servers that are not set up',
     'primary not-set-up',
     'replica-1 not-set-up',
   ]);
+});
+
+// The last one: what databases are copied from is left without the role's rights.
+test('a role that is gone is named, and --fix makes and grants it', { timeout: 60_000 }, async () => {
+  await replica`drop owned by readback_reader`;
+  const others = postgres(new URL(TEMPLATE, cluster.servers['replica-1']!.adminUrl).href, {
+    max: 1,
+    onnotice: () => {},
+  });
+  await others`drop owned by readback_reader`;
+  await others`drop role readback_reader`;
+  await others.end();
+  expect(await faults(databases.config)).toContain('replica-1 role-missing');
+  await fixAll(databases.config);
+  expect(await faults(databases.config)).toEqual([]);
+  await expectArrival();
 });

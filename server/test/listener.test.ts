@@ -7,6 +7,7 @@ test('a connection that cannot be opened for a moment, as a file is missing, is 
   const databases = await freshDatabases({ settle: false });
   const applicationName = 'listener under test';
   let [opened, rung] = [0, 0];
+  const complaints: string[] = [];
   const listener = new Listener({
     open: (hooks) => {
       opened++;
@@ -16,6 +17,7 @@ test('a connection that cannot be opened for a moment, as a file is missing, is 
     channel: 'readback',
     rang: () => rung++,
     heartbeatMs: 5000,
+    complain: (error) => complaints.push((error as Error).message),
   });
   await listener.start();
   expect([opened, rung]).toEqual([1, 1]);
@@ -24,6 +26,7 @@ test('a connection that cannot be opened for a moment, as a file is missing, is 
     where application_name = ${applicationName} and datname = current_database()`;
   await expect.poll(() => rung).toBe(2);
   expect(opened).toBe(4);
+  expect(complaints).toContain('ENOENT: no such file or directory: ca.pem');
   await databases.primary`notify readback`;
   await expect.poll(() => rung).toBe(3);
   await listener.stop();

@@ -204,6 +204,6 @@ function readMessage(text: string): Message | undefined {
   try {
     return parseMessage(text);
   } catch {
-    return undefined;
+    return undefined; // whoever sent it is told so
   }
 }

@@ -75,7 +75,7 @@ export function attachWebsockets(http: Server, options: WebsocketOptions): () =>
   return async () => {
     isClosing = true;
     const answered = heartbeat.all.map(closeWhenAnswered);
-    await withinMs(Promise.all(answered), options.stopping.finishMs).catch(() => undefined);
+    await withinMs(Promise.all(answered), options.stopping.finishMs).catch(() => undefined); // the rest is cut off
     await Promise.all(heartbeat.all.map(goAway));
     heartbeat.stop();
   };

@@ -78,6 +78,7 @@ const primaryDetails = (changes: Partial<PrimaryDetails> = {}): PrimaryDetails =
   maxSlotWalKeepSize: 1000,
   idleSlotTimeoutS: null,
   transactions: [],
+  timelines: null,
   ...changes,
 });
 

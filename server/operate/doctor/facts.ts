@@ -115,6 +115,8 @@ export interface PrimaryDetails {
   /** In seconds; 0: no limit; null: before PostgreSQL 18, which has none. */
   idleSlotTimeoutS: number | null;
   transactions: LongTransaction[];
+  /** Why it does not tell its earlier timelines, and the role that it would read them as; null: it does. */
+  timelines: { refused: string; owner: string } | null;
 }
 
 export interface Slot {

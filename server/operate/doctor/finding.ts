@@ -14,6 +14,7 @@ export type Check =
   | 'standby'
   | 'same-database'
   | 'clock-skew'
+  | 'timelines'
   | 'not-set-up'
   | 'role-missing'
   | 'login'

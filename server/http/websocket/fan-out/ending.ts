@@ -23,7 +23,7 @@ export class Ending implements AsyncGenerator<never, void> {
 
   return(): Promise<IteratorReturnResult<void>> {
     this.#close();
-    return this.#ended.promise.catch(() => DONE);
+    return this.#ended.promise.catch(() => DONE); // `next` fails with it
   }
 
   async throw(error: unknown): Promise<IteratorReturnResult<void>> {

@@ -194,6 +194,7 @@ export class Group {
     try {
       await this.#follower.wait();
     } catch {
+      // CURSOR_EXPIRED, which says just that.
       this.#follower.restart();
       this.#sent = this.#follower.place;
       for (const subscriber of this.#live) subscriber.part();

@@ -1,4 +1,4 @@
-import type { Basics, Facts, Limit, ServerFacts } from '../facts.ts';
+import type { Basics, Facts, Limit, PrimaryFacts, ServerFacts } from '../facts.ts';
 import type { Finding } from '../finding.ts';
 
 type Partial = Omit<Finding, 'server'>;
@@ -9,6 +9,7 @@ const on = (server: string, findings: Partial[]): Finding[] => findings.map((fin
 export function checkServers({ primary, replicas }: Facts): Finding[] {
   return [
     ...on(primary.name, checkOne(primary, 'PRIMARY', primarySettings)),
+    ...on(primary.name, checkTimelines(primary)),
     ...replicas.flatMap((replica) => on(replica.name, checkOne(replica, 'REPLICA', replicaSettings))),
     ...replicas.flatMap((replica) => on(replica.name, checkIdentity(replica, primary))),
     ...replicas.flatMap((replica) => on(replica.name, checkClock(replica, primary))),
@@ -60,6 +61,21 @@ function replicaSettings({ trackCommitTimestamp }: Basics): Partial[] {
       found: 'track_commit_timestamp = off',
       expected: 'track_commit_timestamp = on: it tells when a change was committed on the primary',
       remedy: 'Run there: alter system set track_commit_timestamp = on; and restart PostgreSQL.',
+    },
+  ];
+}
+
+function checkTimelines({ details }: PrimaryFacts): Partial[] {
+  if (!details?.timelines) return [];
+  const { refused, owner } = details.timelines;
+  return [
+    {
+      check: 'timelines',
+      severity: 'warning',
+      found: `readback.timelines() does not tell where earlier timelines ended: ${refused}`,
+      expected:
+        'its owner may read the history of timelines: else bookmarks and cursors from before a failover are refused',
+      remedy: `Run there as a superuser: grant execute on function pg_read_file(text, bigint, bigint, boolean) to ${owner};`,
     },
   ];
 }

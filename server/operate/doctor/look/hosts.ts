@@ -57,7 +57,14 @@ export async function noteMissing(primary: OperatedServer, replicas: OperatedSer
  * A replica's position is read first: nothing that is on its way makes it look ahead. Without its slot, it has nothing of
  * the latest timeline for certain: then it is compared with where that one began, which the primary has soon written past.
  */
-export async function noteAhead(primary: OperatedServer, replicas: OperatedServer[], facts: ReplicaFacts[]) {
+export async function noteAhead(
+  primary: OperatedServer,
+  replicas: OperatedServer[],
+  facts: ReplicaFacts[],
+  tellsTimelines: boolean,
+) {
+  const { admin } = primary;
+  const began = tellsTimelines ? admin`(select max(ended) from readback.timelines())` : admin`null::pg_lsn`;
   for (const [index, { details }] of facts.entries()) {
     if (!details?.subscription) continue;
     const [applied] = await replicas[index]!.admin<[{ seen: Lsn | null }]>`select readback.seen() as seen`;
@@ -66,7 +73,7 @@ export async function noteAhead(primary: OperatedServer, replicas: OperatedServe
     const [ahead] = await primary.admin<[{ bytes: number }]>`
       select greatest(0, pg_wal_lsn_diff(${seen}, case
         when exists (select from pg_replication_slots where slot_name = ${details.subscription.slot}) then pg_current_wal_insert_lsn()
-        else coalesce((select max(ended) from readback.timelines()), pg_current_wal_insert_lsn()) end))::float as bytes`;
+        else coalesce(${began}, pg_current_wal_insert_lsn()) end))::float as bytes`;
     if (ahead.bytes > 0) details.aheadBytes = ahead.bytes;
   }
 }

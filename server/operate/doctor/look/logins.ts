@@ -36,9 +36,16 @@ export async function lookAtLogin(
   }
 }
 
+/** It may not, or there is none. */
+const REFUSED = new Set(['42501', '22023', '42704']);
+
 async function rolesRefused(sql: Sql, roles: Role[]): Promise<Role[]> {
   const refused: Role[] = [];
-  for (const role of roles) await sql`set role ${sql(role)}`.catch(() => refused.push(role));
+  for (const role of roles)
+    await sql`set role ${sql(role)}`.catch((error: { code?: string }) => {
+      if (!REFUSED.has(error.code ?? '')) throw error;
+      refused.push(role);
+    });
   return refused;
 }
 

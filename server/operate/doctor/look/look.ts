@@ -40,7 +40,7 @@ export async function look({ primary, replicas }: Servers, options: LookOptions)
     ),
   );
   if (one.basics?.isSetUp) {
-    await noteAhead(primary, replicas, others);
+    await noteAhead(primary, replicas, others, !one.details?.timelines);
     await noteMissing(primary, replicas, others);
     await probeAll(primary, replicas, others, options.waitMs);
   }

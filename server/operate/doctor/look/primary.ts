@@ -1,4 +1,5 @@
 import type { Sql } from '../../../db/connect.ts';
+import { wordsOf } from '../../../lib/complaints.ts';
 import { publishedBy, shapesOf } from '../../../setup/shapes.ts';
 import type { LongTransaction, PrimaryDetails, Slot } from '../facts.ts';
 
@@ -23,6 +24,7 @@ export async function lookAtPrimary(sql: Sql, longTransactionMs: number): Promis
     slots: await slotsOf(sql),
     ...limits,
     transactions: await longTransactions(sql, longTransactionMs),
+    timelines: await timelinesRefused(sql),
   };
 }
 
@@ -38,6 +40,19 @@ async function withoutIdentity(sql: Sql): Promise<string[]> {
       else true end
     order by 1`;
   return rows.map(({ table }) => table);
+}
+
+/** They stand in a file of the server's, which it reads as the owner of the function. */
+async function timelinesRefused(sql: Sql): Promise<PrimaryDetails['timelines']> {
+  const [row] = await sql<{ owner: string }[]>`
+    select proowner::regrole::text as owner from pg_proc where oid = to_regprocedure('readback.timelines()')`;
+  if (!row) return null;
+  try {
+    await sql`select from readback.timelines()`;
+    return null;
+  } catch (error) {
+    return { refused: wordsOf(error), owner: row.owner };
+  }
 }
 
 /** All of Readback's in this database. As JSON, since the reason is there from PostgreSQL 17 on. */

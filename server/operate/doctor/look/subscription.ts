@@ -51,7 +51,8 @@ async function readConninfo(sql: Sql): Promise<Conninfo | undefined> {
       select subconninfo as conninfo from pg_subscription
       where subname = 'readback' and subdbid = (select oid from pg_database where datname = current_database())`;
     return row && parse(row.conninfo);
-  } catch {
+  } catch (error) {
+    if ((error as { code?: string }).code !== '42501') throw error;
     return undefined;
   }
 }

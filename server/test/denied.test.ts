@@ -1,0 +1,74 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { CreateUserDocument, UpdateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
+import { freshDatabases, type TestDatabases } from './databases.ts';
+import { examine } from './doctor.ts';
+import { startServer } from './server.ts';
+
+/** What the primary refuses is told as refused, in PostgreSQL's own words. */
+let databases: TestDatabases;
+beforeAll(async () => {
+  databases = await freshDatabases();
+});
+afterAll(() => databases.drop());
+
+const input = { username: 'ada', email: 'ada@example.com', password: 'correct horse' };
+const strong = { 'readback-consistency': 'strong' };
+
+/** As on a server where nobody but its provider may have files read. */
+async function denyTimelines(): Promise<() => Promise<void>> {
+  const role = `nobody_${databases.name}`;
+  await databases.primary.unsafe(`create role ${role}; grant usage on schema readback to ${role}`);
+  const [owner] = await databases.primary`select current_user as name`;
+  await databases.primary.unsafe(`alter function readback.timelines() owner to ${role}`);
+  return async () => {
+    await databases.primary.unsafe(`alter function readback.timelines() owner to "${owner!['name']}"`);
+    await databases.primary.unsafe(`drop owned by ${role}; drop role ${role}`);
+  };
+}
+
+test('where the history of timelines is denied, bookmarks are whole, strong reads work, and it is told', async () => {
+  const allow = await denyTimelines();
+  const lines: string[] = [];
+  const server = await startServer({ LOG_LEVEL: 'warn', MONITOR_INTERVAL_MS: 50 }, databases, {
+    write: (line) => lines.push(line),
+  });
+  const { data, errors } = await server.query(CreateUserDocument, { input });
+  expect(errors).toEqual([]);
+  const { bookmark, user } = data.createUser;
+  expect(bookmark).toHaveLength(28);
+  const read = await server.query(UserDocument, { id: user.id }, { 'readback-bookmark': bookmark });
+  expect(read.data.user).toMatchObject({ username: 'ada' });
+  expect((await server.query(UserDocument, { id: user.id }, strong)).data.user).toMatchObject({ username: 'ada' });
+
+  const denied = 'permission denied for function pg_read_file';
+  const { body } = await server.rest('GET', '/health');
+  expect(body).toMatchObject({ status: 'degraded', writes: true, message: expect.stringContaining(denied) });
+  expect(body.primary).toMatchObject({ reachable: true, reason: expect.stringContaining(denied) });
+  const told = lines.map((line) => JSON.parse(line)).filter(({ err }) => err?.message === denied);
+  expect(told).toHaveLength(1);
+  expect(told[0].msg).toContain('grant execute on function pg_read_file');
+  expect(await examine(databases.config)).toMatchObject([
+    { server: 'primary', check: 'timelines', found: expect.stringContaining(denied) },
+  ]);
+  await server.stop();
+  await allow();
+});
+
+test('where the position is denied, writes fail closed, with the reason, and none is given out without a bookmark', async () => {
+  await databases.primary`revoke execute on function readback.identity() from readback_reader, readback_writer`;
+  const lines: string[] = [];
+  const server = await startServer({ LOG_LEVEL: 'warn', MONITOR_INTERVAL_MS: 50 }, databases, {
+    write: (line) => lines.push(line),
+  });
+  const id = crypto.randomUUID();
+  expect(await server.failure(UpdateUserDocument, { id, input: { firstName: 'x' } })).toBe('PRIMARY_UNAVAILABLE');
+  expect(await server.failure(UserDocument, { id }, strong)).toBe('PRIMARY_UNAVAILABLE');
+  const denied = 'permission denied for function identity';
+  const { body } = await server.rest('GET', '/health');
+  expect(body).toMatchObject({ status: 'unhealthy', message: expect.stringContaining(denied) });
+  expect(lines.map((line) => JSON.parse(line).err?.message)).toContain(denied);
+  await databases.primary`grant execute on function readback.identity() to readback_reader, readback_writer`;
+  await expect.poll(async () => (await server.rest('GET', '/health')).body.primary.reason).toBe(null);
+  expect(await server.failure(UpdateUserDocument, { id, input: { firstName: 'x' } })).toBe('NOT_FOUND id');
+  await server.stop();
+});
