@@ -1,3 +1,4 @@
+import { accounts } from './tables/accounts.ts';
 import { SignInResolver } from './tables/sign-in.ts';
 import { Post, PostResolver } from './tables/posts.ts';
 import { User, UserResolver } from './tables/users.ts';
@@ -5,5 +6,6 @@ import { User, UserResolver } from './tables/users.ts';
 /** What this project serves: its tables, and what it resolves itself. */
 export const project = {
   tables: [User, Post],
+  accounts,
   resolvers: [UserResolver, PostResolver, SignInResolver],
 };

@@ -1,3 +1,4 @@
+import { project } from '../schema/project.ts';
 import { pino, type DestinationStream } from 'pino';
 import { checkUrls } from './check-urls.ts';
 import type { Config, DatabaseConfig } from './config.ts';
@@ -109,7 +110,14 @@ async function build(
     complain: pools.complain,
   });
   const renewals = new Renewals(primary, (id) => sessions.lookAt(id), pools.complain);
-  const sessions: Sessions = new Sessions({ feed, router, primary, renewals, complain: pools.complain });
+  const sessions: Sessions = new Sessions({
+    accounts: project.accounts,
+    feed,
+    router,
+    primary,
+    renewals,
+    complain: pools.complain,
+  });
   sessions.start();
   releasers.add('sessions', () => sessions.stop());
   releasers.add('renewals', () => renewals.stop());
@@ -178,6 +186,7 @@ function createAccess(
   });
   return new Access({
     isOpen: config.ACCESS === 'open',
+    accounts: project.accounts,
     writer,
     answer: (work) => primary.answer(work),
     hasher,

@@ -5,14 +5,14 @@ import { ClientError, notFound } from '../../server/lib/errors.ts';
 import { rowsOf } from '../../server/loaders/rows.ts';
 import type { Context } from '../../server/resolvers/context.ts';
 import { write } from '../../server/resolvers/mutations.ts';
-import { changePassword, endTokens } from '../../server/store/access.ts';
 import { ConfirmArg, Payload, type Confirm } from '../confirmation.type.ts';
 import { IsAnyPassword, IsPassword, IsText } from '../rules.ts';
 import { DateTime } from '../scalars.ts';
+import { changePassword, endTokens } from './accounts.ts';
 import { PASSWORD_RULE, User } from './users.ts';
 
 @ObjectType({ description: 'A token, and whom it is for' })
-export class Session {
+class Session {
   @Field(() => String, { description: 'Send it as `Authorization: Bearer …`, or in connectionParams of a websocket' })
   token!: string;
 
@@ -27,10 +27,10 @@ export class Session {
 }
 
 @ObjectType()
-export class SignOutPayload extends Payload {}
+class SignOutPayload extends Payload {}
 
 @ObjectType()
-export class ChangePasswordPayload extends Payload {
+class ChangePasswordPayload extends Payload {
   @Field(() => Session, { description: 'All tokens given out before are over' })
   session!: Session;
 }
@@ -68,7 +68,7 @@ export class SignInResolver {
   @Allowed('anyone')
   @Mutation(() => Session, { description: 'The rest of the document runs as this user' })
   async signIn(@Args(() => SignInArgs) { login, password }: SignInArgs, @Ctx() context: Context) {
-    return start(context, await context.services.access.signIn(login, password, context.address));
+    return start(context, await context.services.access.signIn(login, password, context));
   }
 
   @Allowed('users')
@@ -105,8 +105,8 @@ export class SignInResolver {
   ) {
     const { access, hasher } = context.services;
     const { id } = signedIn(context.viewer);
-    const user = await access.confirmPassword(id, current, context.address);
-    const hash = await hasher.hash(next);
+    const user = await access.confirmPassword(id, current, context);
+    const hash = await hasher.hash(next, context);
     const { row, lsn, bookmark, confirmation } = await write(context, confirm, (sql) =>
       changePassword(sql, user, hash),
     );

@@ -153,7 +153,7 @@ export class UserResolver {
   ) {
     const { password, username, email, firstName, lastName } = input;
     await context.services.access.countSignUp(context.viewer, context.address);
-    const passwordHash = await context.services.hasher.hash(password);
+    const passwordHash = await context.services.hasher.hash(password, context);
     const user = { username, email, passwordHash, firstName: firstName ?? null, lastName: lastName ?? null };
     const users = rowsOf(User);
     const written = await write(context, confirm, (sql) => users.table.insert(sql, user));
@@ -189,7 +189,7 @@ export class UserResolver {
     assertMayGive(context.viewer, FOR_ADMINISTRATORS, input);
     // An address that its owner has just written is one that nobody has verified.
     if (!mayAll(context.viewer) && patch.email !== undefined) patch.emailVerified = false;
-    if (password != null) patch.passwordHash = await context.services.hasher.hash(password);
+    if (password != null) patch.passwordHash = await context.services.hasher.hash(password, context);
     return toPayload(rowsOf(User), await rename(context, confirm, id, patch));
   }
 }

@@ -2,7 +2,7 @@ import type { Sql } from '../db/connect.ts';
 import { forClient } from '../db/errors.ts';
 import type { Complain } from '../lib/complaints.ts';
 import { shared } from '../lib/shared.ts';
-import { addSigningKey, removeSigningKeys, signingKeys, type SigningKey } from '../store/access.ts';
+import { addSigningKey, removeSigningKeys, signingKeys, type SigningKey } from '../store/keys.ts';
 
 export interface KeyOptions {
   /** Of the primary, as readback_writer. */

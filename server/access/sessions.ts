@@ -3,18 +3,21 @@ import type { Feed } from '../feed/feed.ts';
 import type { Follower } from '../feed/follower.ts';
 import type { FeedChange } from '../feed/recent.ts';
 import type { Complain } from '../lib/complaints.ts';
+import { asClientError, ClientError } from '../lib/errors.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
 import { withinMs } from '../lib/within.ts';
-import { standingById } from '../loaders/standings.ts';
+import type { Source } from '../loaders/source.ts';
+import { standingsOf } from '../loaders/standings.ts';
 import type { Primary } from '../replication/primary.ts';
 import { Reads } from '../replication/reads.ts';
 import type { Router } from '../replication/router.ts';
-import type { Standing } from '../store/access.ts';
+import type { Accounts, Standing } from '../store/accounts.ts';
 import type { Renewals } from './renewals.ts';
 import { refused, Renewed } from './tokens.ts';
 import type { Claims, SignedIn } from './viewer.ts';
 
 export interface SessionsOptions {
+  accounts: Accounts;
   feed: Feed;
   router: Router;
   primary: Primary;
@@ -63,6 +66,7 @@ const NOT_READ = 'It could not be read whether the users of some tokens are stil
  */
 export class Sessions {
   readonly #options: SessionsOptions;
+  readonly #standings: Source<string, Standing | null>;
   readonly #known = new LRUCache<string, Known>({ max: MOST_KNOWN });
   readonly #watches = new Map<string, Set<Watch>>();
   readonly #stopped = Promise.withResolvers<void>();
@@ -78,6 +82,7 @@ export class Sessions {
 
   constructor(options: SessionsOptions) {
     this.#options = options;
+    this.#standings = standingsOf(options.accounts);
   }
 
   start(): void {
@@ -181,7 +186,7 @@ export class Sessions {
   /** All who ask within one turn share a statement, and so few run at once that they are no load. */
   async #askPrimary(ids: readonly string[]): Promise<(Standing | null)[]> {
     const { primary } = this.#options;
-    const batcher = standingById.batcherOn(primary.reader);
+    const batcher = this.#standings.batcherOn(primary.reader);
     const { values } = await primary.answer(withinMs(batcher.load(ids), ASK_MS));
     return values;
   }
@@ -191,8 +196,10 @@ export class Sessions {
     const position = later(later(seen, this.#told), primary.clock.latest ?? 0n);
     const reads = new Reads(router, primary, 'session', position, undefined);
     try {
-      const { values } = await reads.read((place) => standingById.batcherOn(place.sql).load([id]));
+      const { values } = await reads.read((place) => this.#standings.batcherOn(place.sql).load([id]));
       return values[0] ?? null;
+    } catch (error) {
+      throw primary.reachable ? error : nobodyKnows(error);
     } finally {
       reads.release();
     }
@@ -235,8 +242,9 @@ export class Sessions {
 
   #hear({ tableName, key, after, operation, seen }: FeedChange): void {
     this.#told = later(this.#told, seen);
-    if (tableName !== 'users') return;
-    const standing = after && toStanding(key, after);
+    const { accounts } = this.#options;
+    if (tableName !== accounts.table) return;
+    const standing = after && accounts.standingIn(key, after);
     const known = this.#known.peek(key);
     if (known && isNews(known.value, standing, operation)) void this.#keep(key, Promise.resolve(standing));
     else if (known?.value === undefined) this.#known.delete(key);
@@ -285,6 +293,16 @@ export class Sessions {
   }
 }
 
+/** A write that is refused so has not begun; REPLICA_UNAVAILABLE would say that it is a read which failed. */
+const nobodyKnows = (cause: unknown) =>
+  asClientError(cause)?.code === 'REPLICA_UNAVAILABLE'
+    ? new ClientError(
+        'PRIMARY_UNAVAILABLE',
+        'Neither the primary nor a replica can say whether the token is good, so nothing was done: try again soon.',
+        { cause },
+      )
+    : cause;
+
 /** A token that is newer than what is told was made from a newer row: its end will be told, too. */
 function look(watch: Watch, standing: Standing | null): void {
   if (standing !== null && standing.tokenVersion < watch.claims.version) return;
@@ -300,13 +318,6 @@ function isNews(known: Standing | null | undefined, told: Standing | null, opera
   if (known === null) return told === null || operation === 'INSERT';
   return told === null || told.tokenVersion >= known.tokenVersion;
 }
-
-const toStanding = (id: string, image: Record<string, unknown>): Standing => ({
-  id,
-  isActive: image['is_active'] === true,
-  isAdmin: image['is_admin'] === true,
-  tokenVersion: Number(image['token_version']),
-});
 
 function isGood(standing: Standing | null, { version }: Pick<Claims, 'version'>): standing is Standing {
   return standing !== null && standing.isActive && standing.tokenVersion === version;

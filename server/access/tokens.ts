@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { ClientError } from '../lib/errors.ts';
 import { formatLsn, parseLsn } from '../lib/lsn.ts';
-import type { SigningKey } from '../store/access.ts';
+import type { SigningKey } from '../store/keys.ts';
 import type { SigningKeys } from './keys.ts';
 import type { Claims, SignedIn } from './viewer.ts';
 

@@ -2,13 +2,13 @@ import 'reflect-metadata';
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { validateSync } from 'class-validator';
+import { insertAdministrator } from '../../schema/tables/accounts.ts';
 import { CreateUserInput } from '../../schema/tables/users.ts';
 import type { Config } from '../config.ts';
 import { forClient } from '../db/errors.ts';
 import { asClientError, SetupError } from '../lib/errors.ts';
 import { Hasher } from '../lib/password.ts';
 import { openServer } from '../setup/open.ts';
-import { insertAdministrator } from '../store/access.ts';
 import { withDatabases } from './databases.ts';
 
 type Say = (line: string) => void;

@@ -158,7 +158,7 @@ const named = (field: string | symbol) => ({
 
 /** @throws Error where the class says what cannot be. */
 function declare<Row extends object>(name: string, options: TableOptions, type: ClassType<Row>): Declaration<Row> {
-  const columns = columnsOf.get(type.prototype as object) ?? [];
+  const columns = columnsOf.get(type.prototype) ?? [];
   const of = (field: string) => {
     const found = columns.find((one) => one.field === field);
     if (!found)

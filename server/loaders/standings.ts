@@ -1,14 +1,15 @@
-import { standings, type Standing } from '../store/access.ts';
+import type { Accounts, Standing } from '../store/accounts.ts';
 import { KEYS_IN_FLIGHT, Source } from './source.ts';
 
 /** Whether users' tokens are good; null where there is no such user. */
-export const standingById = new Source<string, Standing | null>(
-  'standings by id',
-  (id) => id,
-  async (sql, ids) => {
-    const { rows, seen } = await standings(sql, ids);
-    const found = new Map(rows.map((row) => [row.id, row]));
-    return { values: ids.map((id) => found.get(id) ?? null), seen };
-  },
-  KEYS_IN_FLIGHT,
-);
+export const standingsOf = ({ standings }: Accounts): Source<string, Standing | null> =>
+  new Source(
+    'standings by id',
+    (id) => id,
+    async (sql, ids) => {
+      const { rows, seen } = await standings(sql, ids);
+      const found = new Map(rows.map((row) => [row.id, row]));
+      return { values: ids.map((id) => found.get(id) ?? null), seen };
+    },
+    KEYS_IN_FLIGHT,
+  );

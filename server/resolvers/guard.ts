@@ -56,6 +56,8 @@ function guardOperation(field: Field): void {
     };
   else if (resolve)
     field.resolve = (source, args, context, info) => {
+      // Of a mutation's fields, each after the one before it: what nobody waits for is not begun.
+      context.signal.throwIfAborted();
       assertMay(context.viewer, who, isRenewal);
       return resolve(source, args, context, info);
     };

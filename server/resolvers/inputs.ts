@@ -31,7 +31,7 @@ const whenGiven = ({ nullable }: DeclaredColumn) => (nullable ? WhereNotNull() :
 
 /** `when`: it may be left out, and is checked then. */
 function add(input: ClassType, column: DeclaredColumn, when: PropertyDecorator | undefined): void {
-  const prototype = input.prototype as object;
+  const { prototype } = input;
   const type = column.kind === 'reference' ? ID : column.type();
   Field(() => type, { nullable: when !== undefined })(prototype, column.field);
   for (const rule of [...(when ? [when] : []), ...rulesOf(column)]) rule(prototype, column.field);

@@ -4,7 +4,7 @@ import { ChangesDocument, CreatePostDocument, CreateUserDocument } from '../../s
 import { connect } from '../db/connect.ts';
 import { sessionSettings } from '../db/settings.ts';
 import { setUp } from '../setup/setup.ts';
-import { signingKeys } from '../store/access.ts';
+import { signingKeys } from '../store/keys.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
 import { faults } from './doctor.ts';
 import { person, startProtected } from './people.ts';
