@@ -42,7 +42,7 @@ interface Subscription {
 }
 
 /** Slot names are shared by all databases of the primary's cluster: each replica's is made of what it is. */
-async function slotName(replica: Sql): Promise<string> {
+export async function slotName(replica: Sql): Promise<string> {
   const [row] = await replica<[{ identity: string }]>`
     select (select system_identifier from pg_control_system()) || '/' || current_database() as identity`;
   return `readback_${createHash('sha256').update(row.identity).digest('hex').slice(0, 12)}`;
