@@ -1,4 +1,5 @@
 import { configDefaults, defineConfig } from 'vitest/config';
+import { LeftOut, programTags } from './infra/test/left-out.ts';
 
 /** Tests beside the code that they test, and these two, need no server. */
 const UNIT = ['server/!(test)/**/*.test.ts', 'server/test/docs.test.ts', 'infra/test/bench-options.test.ts'];
@@ -9,6 +10,8 @@ export default defineConfig({
   // Some packages load graphql as CommonJS, some as a module: one copy for all, or its types are "from another realm".
   resolve: { alias: [{ find: /^graphql$/, replacement: 'graphql/index.js' }] },
   test: {
+    tags: programTags,
+    reporters: ['default', new LeftOut()],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,

@@ -182,5 +182,5 @@ export async function consume(limiter: RateLimiterMemory, key: string): Promise<
 
 function rateLimited(waitMs: number): ClientError {
   const seconds = Math.max(1, Math.ceil(waitMs / 1000));
-  return new ClientError('RATE_LIMITED', `Too many at once: try again in ${seconds} s.`);
+  return new ClientError('RATE_LIMITED', `Too many at once: try again in ${seconds} s.`, { retryAfterS: seconds });
 }

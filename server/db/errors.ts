@@ -16,6 +16,15 @@ const VALUES = new Set(['22001', '22003', '22007', '22008', '22009', '22P02', '2
 const UNAVAILABLE =
   /^(08|53|57P|28)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|CONNECT_TIMEOUT|CONNECTION_\w+)$/;
 const READ_ONLY = '25006';
+/** It answers, and refuses work: it lacks something, lets the login in no more, or takes no writes. */
+const REFUSING = /^(53...|28...|25006)$/;
+/** In words for clients. */
+const REFUSALS: Record<string, string> = {
+  [READ_ONLY]: 'takes no writes',
+  '53100': 'has no room left on its disk',
+  '53200': 'has no memory left',
+  '53300': 'takes no more connections',
+};
 
 export type Side = 'PRIMARY' | 'REPLICA';
 
@@ -31,6 +40,9 @@ const codeOf = (error: unknown) => (error as DatabaseError | undefined)?.code ??
 export function isUnavailable(error: unknown): boolean {
   return UNAVAILABLE.test(codeOf(error));
 }
+
+/** True where the server answers, and does nothing of the kind before somebody helps it, or the rush is over. */
+export const isRefusal = (error: unknown): boolean => REFUSING.test(codeOf(error));
 
 /** What a client is told of a database's error; whatever has no telling is returned as it is, and masked further up. */
 export function forClient(error: unknown, side: Side): unknown {
@@ -57,12 +69,14 @@ export function forClient(error: unknown, side: Side): unknown {
 }
 
 function unavailable(side: Side, cause: unknown): ClientError {
-  const message =
-    side === 'PRIMARY'
-      ? 'The primary cannot be reached, so nothing can be written now: try again soon.'
-      : 'No replica can answer now: try again soon.';
-  return new ClientError(`${side}_UNAVAILABLE`, message, { cause });
+  if (side === 'REPLICA')
+    return new ClientError('REPLICA_UNAVAILABLE', 'No replica can answer now: try again soon.', { cause });
+  const message = `The primary ${failingOf(codeOf(cause))}, so nothing can be written now: try again soon.`;
+  return new ClientError('PRIMARY_UNAVAILABLE', message, { cause });
 }
+
+const failingOf = (code: string): string =>
+  REFUSALS[code] ?? (isRefusal({ code }) ? 'refuses to work for this server' : 'cannot be reached');
 
 function conflict(error: DatabaseError): ClientError {
   const field = fieldOf(error);

@@ -7,6 +7,7 @@ import type { History } from '../lib/history.ts';
 import { Loaders } from '../loaders/loaders.ts';
 import { badBookmark, decodeBookmark, encodeBookmark } from '../replication/bookmark.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
+import { spenderOf } from '../lib/spender.ts';
 import type { Observer, OperationObserver, Via } from '../lib/observer.ts';
 import type { Primary } from '../replication/primary.ts';
 import { Reads, type Level, type Report } from '../replication/reads.ts';
@@ -92,7 +93,8 @@ export class Operations {
     const positions = await this.#positionsOf(bookmarks, browser?.cookies);
     const position = positions.length > 0 ? positions.reduce(later) : null;
     const renewed = socket && ((of: Viewer) => socket.renewed?.(of));
-    return { ...this.#make(requestId, level, position, observer), via, viewer, address, renewed, browser };
+    const spender = spenderOf(viewer.user, address);
+    return { ...this.#make(requestId, level, position, observer), via, viewer, address, spender, renewed, browser };
   }
 
   async #positionsOf(bookmarks: readonly string[] | undefined, cookies: Browser['cookies'] = {}): Promise<Lsn[]> {
@@ -115,8 +117,8 @@ export class Operations {
   }
 
   /** For the execution of a subscription on one event: what it reads is at or behind the event. */
-  forEvent({ requestId, via, address }: Operation, viewer: Viewer, seen: Lsn | null): Operation {
-    return { ...this.#make(requestId, 'session', seen, undefined), via, viewer, address, browser: undefined };
+  forEvent({ requestId, via, address, spender }: Operation, viewer: Viewer, seen: Lsn | null): Operation {
+    return { ...this.#make(requestId, 'session', seen, undefined), via, viewer, address, spender, browser: undefined };
   }
 
   #make(
@@ -124,7 +126,7 @@ export class Operations {
     level: Level,
     position: Lsn | null,
     observer: OperationObserver | undefined,
-  ): Omit<Operation, 'via' | 'viewer' | 'address' | 'renewed' | 'browser'> {
+  ): Omit<Operation, 'via' | 'viewer' | 'address' | 'spender' | 'renewed' | 'browser'> {
     const { primary } = this.#services;
     const reads = new Reads(this.#router, primary, level, position, observer);
     const deadline = new Deadline(this.#limits.options.operationTimeoutMs);
@@ -133,6 +135,7 @@ export class Operations {
     return {
       requestId,
       observer,
+      signal: deadline.signal,
       reads,
       loaders: freshLoaders(),
       freshLoaders,

@@ -21,10 +21,16 @@ export class ClientError extends GraphQLError {
   readonly code: ErrorCode;
   readonly field: string | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { field?: string; cause?: unknown } = {}) {
+  /** `retryAfterS`: when it is worth to try again, in whole seconds. */
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { field?: string; retryAfterS?: number; cause?: unknown } = {},
+  ) {
     const field = options.field === undefined ? {} : { field: options.field };
+    const retry = options.retryAfterS === undefined ? {} : { retryAfter: options.retryAfterS };
     const originalError = options.cause instanceof Error ? options.cause : undefined;
-    super(message, { extensions: { code, ...field }, ...(originalError && { originalError }) });
+    super(message, { extensions: { code, ...field, ...retry }, ...(originalError && { originalError }) });
     this.code = code;
     this.field = options.field;
   }

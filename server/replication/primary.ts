@@ -1,5 +1,5 @@
 import type { Sql, Statement } from '../db/connect.ts';
-import { forClient, isUnavailable } from '../db/errors.ts';
+import { forClient, isRefusal, isUnavailable } from '../db/errors.ts';
 import { wordsOf, type Complain } from '../lib/complaints.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { History } from '../lib/history.ts';
@@ -34,6 +34,8 @@ export interface PrimaryOptions {
 
 /** Where earlier timelines ended could not be read: that is asked for again so much later. */
 const ENDS_AGAIN_MS = 60_000;
+const REFUSED =
+  'The primary refuses what it is asked: no room on its disk, no connection left, no writes. The error says which; only who runs it can help.';
 const NO_LOOK = 'The primary does not say how far it is: it is taken for away.';
 const NO_ENDS =
   'The primary does not tell its earlier timelines, so bookmarks and cursors from before a failover are refused. ' +
@@ -50,6 +52,8 @@ export class Primary {
   #reachable = false;
   /** Why the last look failed. */
   #silence: string | null = null;
+  /** Why it refused what it was asked last. */
+  #refusal: string | null = null;
   /** Why it is not known where earlier timelines ended. */
   #endsUnknown: string | null = null;
   #endsAskedAt = -Infinity;
@@ -69,6 +73,11 @@ export class Primary {
 
   get reachable(): boolean {
     return this.#reachable;
+  }
+
+  /** It answers, and has refused what it was asked last, for want of disk, memory or connections: why. */
+  get refusal(): string | null {
+    return this.#refusal;
   }
 
   /** What it does not tell, and why, in PostgreSQL's words; null where all is well. */
@@ -103,6 +112,7 @@ export class Primary {
   ): Promise<{ rows: readonly Row[]; lsn: Lsn }> {
     const { writer } = this.#connections;
     const { rows, flushed, timeline } = await this.answer(write(writer, statement(writer)));
+    this.#refusal = null;
     await this.#expect(parseInt(timeline, 16));
     this.#sawPosition(flushed);
     return { rows, lsn: flushed };
@@ -116,8 +126,15 @@ export class Primary {
     try {
       return await withinMs(work, this.#options.answerTimeoutMs);
     } catch (error) {
+      this.#noteRefusal(error);
       throw forClient(error, 'PRIMARY');
     }
+  }
+
+  #noteRefusal(error: unknown): void {
+    if (!isRefusal(error)) return;
+    this.#refusal = wordsOf(error);
+    this.#options.complain(error, REFUSED);
   }
 
   /** The flushed position, asked for after this call: shared by all who call within one turn. */
@@ -132,9 +149,15 @@ export class Primary {
     }
   });
 
-  /** Writes the published heartbeat row; shared by all who ask while one is under way. */
+  /** Writes the published heartbeat row; shared by all who ask while one is under way. It shows whether writes are taken, too. */
   readonly beat = shared(async (): Promise<void> => {
-    await this.#connections.writer`update readback.heartbeat set beat_at = clock_timestamp()`;
+    try {
+      await this.#connections.writer`update readback.heartbeat set beat_at = clock_timestamp()`;
+      this.#refusal = null;
+    } catch (error) {
+      this.#noteRefusal(error);
+      throw error;
+    }
   });
 
   /** What servers have noted of the replica that reads from the slot. */

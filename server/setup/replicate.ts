@@ -6,6 +6,7 @@ import { format, fromUrl, parse, type Conninfo } from './conninfo.ts';
 import { startLogAnew } from './log-state.ts';
 import { allowCopy, makeReplicator, runSecretly } from './logins.ts';
 import type { Server } from './requirements.ts';
+import { refuseHidden } from './row-security.ts';
 import { publishedTables, subscribedOn } from './shapes.ts';
 
 const RELEASE_TIMEOUT_MS = 10_000;
@@ -72,6 +73,7 @@ async function create(
   conninfo: Conninfo,
   commit: ReplicaCommit,
 ): Promise<void> {
+  await refuseHidden(primary, await publishedTables(primary.admin), [conninfo.user!]);
   await dropLeftover(primary.admin, slot);
   await startAnew(primary.admin, replica.admin);
   const failover = (await keepsSlots(primary.admin, replica.admin)) ? ', failover = true' : '';
@@ -207,7 +209,10 @@ async function followTables(
   const added = published.filter((table) => !subscribed.includes(table));
   if (added.length === 0 && published.length === subscribed.length) return;
   if (!enabled) throw new SetupError(disabled(replica));
-  if (login !== undefined) await allowCopy(primary.admin, login);
+  if (login !== undefined) {
+    await refuseHidden(primary, added, [login]);
+    await allowCopy(primary.admin, login);
+  }
   if (subscribed.length === 0) await skipToNow(primary, replica, slot);
   await emptyTables(replica.admin, added);
   await replica.admin`alter subscription readback refresh publication`;

@@ -3,6 +3,7 @@ import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Config } from '../config.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
+import { person, startProtected } from './people.ts';
 import { startServer, type TestServer } from './server.ts';
 import { connect } from './socket.ts';
 import { subscribeTo } from './subscribe.ts';
@@ -104,5 +105,64 @@ test('equal documents are one group, however they are written', async () => {
     socket.terminate();
     await client.dispose();
     await expect.poll(() => server.groups()).toBe(0);
+  });
+});
+
+describe('passwords', () => {
+  /** Sign-ups in one document, each with a name of its own. */
+  const signUps = (name: string, count: number) =>
+    `mutation { ${Array.from(
+      { length: count },
+      (_, n) =>
+        `u${n}: createUser(input: { username: "${name}-${n}", email: "${name}-${n}@example.com", password: "correct horse" }) { user { id } }`,
+    ).join(' ')} }`;
+  const created = async (name: string) =>
+    (await databases.primary`select from users where username like ${`${name}-%`}`).length;
+  const post = ({ url }: TestServer, query: string, signal?: AbortSignal) =>
+    fetch(`${url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ query }),
+      ...(signal && { signal }),
+    });
+
+  test('are hashed for nobody who has hung up, and not past the time of an operation', async () => {
+    await using({ HASH_CONCURRENCY: 1, OPERATION_TIMEOUT_MS: 1000 }, async (server) => {
+      const controller = new AbortController();
+      const left = post(server, signUps('left', 60), controller.signal).catch(() => 'gone');
+      await expect.poll(() => created('left')).toBeGreaterThan(0);
+      controller.abort();
+      expect(await left).toBe('gone');
+      const then = await created('left');
+      // They take turns with whatever else is hashed: as many as these would follow.
+      const late = await server.query<any, object>(signUps('late', 60));
+      expect(late.errors.at(-1)!.extensions.code).toBe('TIMEOUT');
+      const inTime = await created('late');
+      for (let n = 0; n < 10; n++) expect((await server.query(signUps(`after${n}`, 1))).errors).toEqual([]);
+      expect((await created('left')) - then).toBeLessThanOrEqual(1);
+      expect((await created('late')) - inTime).toBeLessThanOrEqual(1);
+    });
+  });
+
+  test('are hashed in turn: one network’s sign-ups make another’s sign-in wait for one hash, not for all', async () => {
+    const server = await startProtected(
+      { HASH_CONCURRENCY: 1, SIGN_UPS_PER_ADDRESS_MAX: 1000, TRUST_PROXY: ['127.0.0.0/8'] },
+      databases,
+    );
+    try {
+      const { username } = await person(server);
+      const flood = Array.from({ length: 20 }, (_, n) =>
+        server.query(signUps(`flood${n}`, 3), {}, { 'x-forwarded-for': '192.0.2.1' }),
+      );
+      await expect.poll(() => created('flood%')).toBeGreaterThan(0);
+      const before = await created('flood%');
+      const query = `mutation { signIn(login: "${username}", password: "correct horse") { token } }`;
+      const { errors } = await server.query(query, {}, { 'x-forwarded-for': '192.0.2.2' });
+      expect(errors).toEqual([]);
+      expect((await created('flood%')) - before).toBeLessThan(10);
+      await Promise.all(flood);
+    } finally {
+      await server.stop();
+    }
   });
 });

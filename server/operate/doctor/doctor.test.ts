@@ -79,6 +79,7 @@ const primaryDetails = (changes: Partial<PrimaryDetails> = {}): PrimaryDetails =
   idleSlotTimeoutS: null,
   transactions: [],
   timelines: null,
+  hidden: [],
   ...changes,
 });
 
@@ -134,6 +135,7 @@ const replicaDetails = (changes: Partial<ReplicaDetails> = {}): ReplicaDetails =
   feedFaults: [],
   mayLose: false,
   missing: null,
+  hidden: [],
   probe: { ...probe, worker: { pid: 1, blockers: [] } },
   ...changes,
 });

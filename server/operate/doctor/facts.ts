@@ -1,4 +1,5 @@
 import type { Lsn } from '../../lib/lsn.ts';
+import type { Hidden } from '../../setup/row-security.ts';
 import type { TableShape } from '../../setup/shapes.ts';
 
 /** What the doctor has asked the servers; the checks are pure functions of it. */
@@ -117,6 +118,8 @@ export interface PrimaryDetails {
   transactions: LongTransaction[];
   /** Why it does not tell its earlier timelines, and the role that it would read them as; null: it does. */
   timelines: { refused: string; owner: string } | null;
+  /** What row level security hides from the server, and from the logins of the replicas. */
+  hidden: Hidden[];
 }
 
 export interface Slot {
@@ -162,6 +165,8 @@ export interface ReplicaDetails {
   feedFaults: string[];
   /** Set-up was told that synchronous_commit may be off. */
   mayLose: boolean;
+  /** What row level security hides from the server. */
+  hidden: Hidden[];
   /** The end of a transaction that was seen here, and is not here any more; null: none is known. */
   missing: Lsn | null;
   /** It has applied so much more than the primary has, or has for certain, on its timeline. */

@@ -31,6 +31,7 @@ export type Check =
   | 'column-not-published'
   | 'replica-identity'
   | 'columns-differ'
+  | 'row-security'
   | 'subscription-missing'
   | 'subscription-disabled'
   | 'subscription-publication'

@@ -25,6 +25,7 @@ export async function lookAtPrimary(sql: Sql, longTransactionMs: number): Promis
     ...limits,
     transactions: await longTransactions(sql, longTransactionMs),
     timelines: await timelinesRefused(sql),
+    hidden: [],
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Sql } from '../../../db/connect.ts';
+import { hiddenFrom } from '../../../setup/row-security.ts';
 import { shapesOf } from '../../../setup/shapes.ts';
 import type { ReplicaDetails, SubscribedTable, Trigger, Writer } from '../facts.ts';
 import { lookAtSubscription, otherSubscriptions } from './subscription.ts';
@@ -23,6 +24,7 @@ export async function lookAtReplica(sql: Sql, published: string[], timeoutMs: nu
     isLogReady: log?.isReady ?? false,
     mayLose: log?.mayLose ?? false,
     missing: null,
+    hidden: await hiddenFrom(sql, tables, ['readback_reader']),
     feedFaults: faults.map(({ fault }) => fault),
   };
 }
