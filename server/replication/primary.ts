@@ -1,5 +1,6 @@
 import type { Sql, Statement } from '../db/connect.ts';
 import { forClient, isRefusal, isUnavailable } from '../db/errors.ts';
+import { isViolation, told } from '../db/violations.ts';
 import { wordsOf, type Complain } from '../lib/complaints.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { History } from '../lib/history.ts';
@@ -129,7 +130,7 @@ export class Primary {
       return await withinMs(work, this.#options.answerTimeoutMs);
     } catch (error) {
       this.#noteRefusal(error);
-      throw forClient(error, 'PRIMARY');
+      throw isViolation(error) ? await told(error, this.#connections.writer) : forClient(error, 'PRIMARY');
     }
   }
 
