@@ -98,3 +98,6 @@ export const uuidArray = (ids: readonly string[]): string => `{${ids.join(',')}}
 
 /** `createdAt` as `created_at`. */
 export const columnName = postgres.fromCamel;
+
+/** `created_at` as `createdAt`. */
+export const fieldName = postgres.toCamel;

@@ -48,10 +48,10 @@ export const badInput = (message: string, field?: string) =>
 export const notFound = (what: string, id: string) =>
   new ClientError('NOT_FOUND', `No ${what} has the id ${id}.`, { field: 'id' });
 
-/** Of a foreign key. */
-export const nothingHas = (field: string, cause?: unknown) =>
-  new ClientError('NOT_FOUND', `Nothing has this ${field}: it was never there, or is deleted by now.`, {
-    field,
+/** Of a foreign key. Without a field where clients do not know of it. */
+export const nothingHas = (field: string | undefined, cause?: unknown) =>
+  new ClientError('NOT_FOUND', `Nothing has this ${field ?? 'value'}: it was never there, or is deleted by now.`, {
+    ...(field !== undefined && { field }),
     cause,
   });
 

@@ -3,7 +3,7 @@ import type { PageRequest } from '../store/keyset.ts';
 import type { Table, VisibleTo } from '../store/table.ts';
 import type { Batch } from './batcher.ts';
 import type { Listing, PageOf, Scoped } from './listing.ts';
-import { latest, Source, UNBOUNDED } from './source.ts';
+import { latest, Source, type Send } from './source.ts';
 
 /** The rows of a table that have a parent; its scopes are the parents' ids, and all that ask at once share a statement. */
 export function listingUnder<Row extends { id: string }>(table: Table<Row>, parent: string): Listing<string, Row> {
@@ -11,14 +11,14 @@ export function listingUnder<Row extends { id: string }>(table: Table<Row>, pare
     pages: new Source(
       `pages of ${table.name} by ${parent}`,
       JSON.stringify,
-      (sql, keys) => pagesUnder(table, parent, sql, keys),
-      UNBOUNDED,
+      (sql, keys, send) => pagesUnder(table, parent, sql, keys, send),
+      'pages',
     ),
     counts: new Source(
       `counts of ${table.name} by ${parent}`,
       JSON.stringify,
-      (sql, keys) => countsUnder(table, parent, sql, keys),
-      UNBOUNDED,
+      (sql, keys, send) => countsUnder(table, parent, sql, keys, send),
+      'counts',
     ),
   };
 }
@@ -29,11 +29,12 @@ async function pagesUnder<Row extends { id: string }>(
   parent: string,
   sql: Sql,
   keys: string[],
+  send: Send,
 ): Promise<Batch<Row[]>> {
   const questions = keys.map((key) => JSON.parse(key) as PageOf<string>);
   const values = new Map<PageOf<string>, Row[]>(questions.map((question) => [question, []]));
   const shapes = [...Map.groupBy(questions, ({ page, visibleTo }) => `${shapeOf(page)} ${ruleOf(visibleTo)}`).values()];
-  const answers = await Promise.all(shapes.map((shape) => table.pagesUnder(sql, parent, shape)));
+  const answers = await Promise.all(shapes.map((shape) => send(() => table.pagesUnder(sql, parent, shape))));
   for (const [index, { rows }] of answers.entries())
     for (const row of rows) values.get(shapes[index]![row.place]!)!.push(row);
   return { values: [...values.values()], seen: latest(answers) };
@@ -50,14 +51,15 @@ async function countsUnder<Row extends { id: string }>(
   parent: string,
   sql: Sql,
   keys: string[],
+  send: Send,
 ): Promise<Batch<number>> {
   const questions = keys.map((key) => JSON.parse(key) as Scoped<string>);
   const counts = new Map<Scoped<string>, number>();
   const groups = [...Map.groupBy(questions, ({ visibleTo }) => ruleOf(visibleTo)).values()];
   const answers = await Promise.all(
     groups.map(async (group) => {
-      if (group[0]!.visibleTo === undefined) return countAll(table, parent, sql, group, counts);
-      const { rows, seen } = await table.visibleCountsUnder(sql, parent, group);
+      if (group[0]!.visibleTo === undefined) return send(() => countAll(table, parent, sql, group, counts));
+      const { rows, seen } = await send(() => table.visibleCountsUnder(sql, parent, group));
       for (const { place, count } of rows) counts.set(group[place]!, count);
       return { seen };
     }),

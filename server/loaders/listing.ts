@@ -2,7 +2,7 @@ import type { Sql } from '../db/connect.ts';
 import type { PageRequest } from '../store/keyset.ts';
 import type { Seen } from '../store/seen.ts';
 import type { Filter, Table, VisibleTo } from '../store/table.ts';
-import { latest, Source, UNBOUNDED } from './source.ts';
+import { latest, Source, type Sort } from './source.ts';
 
 /** What a connection is read from: the pages and the number of the rows in a scope. */
 export interface Listing<Scope, Row> {
@@ -24,12 +24,14 @@ export interface PageOf<Scope> extends Scoped<Scope> {
 export function listing<Row extends { id: string }>(table: Table<Row>): Listing<Filter, Row> {
   return {
     pages: each(
-      `pages of ${table.name}`,
+      'pages',
+      table.name,
       (sql, { scope, page, visibleTo }: PageOf<Filter>) => table.page(sql, scope, page, visibleTo),
       (rows) => rows,
     ),
     counts: each(
-      `counts of ${table.name}`,
+      'counts',
+      table.name,
       (sql, { scope, visibleTo }: Scoped<Filter>) => table.count(sql, scope, visibleTo),
       (rows) => rows[0]?.count ?? 0,
     ),
@@ -38,17 +40,18 @@ export function listing<Row extends { id: string }>(table: Table<Row>): Listing<
 
 /** Distinct questions are statements of their own, all at once; equal ones are one. */
 function each<Question, Row, Value>(
-  name: string,
+  sort: Sort,
+  table: string,
   ask: (sql: Sql, question: Question) => Promise<Seen<Row>>,
   toValue: (rows: Row[]) => Value,
 ): Source<Question, Value> {
   return new Source(
-    name,
+    `${sort} of ${table}`,
     JSON.stringify,
-    async (sql, keys) => {
-      const answers = await Promise.all(keys.map((key) => ask(sql, JSON.parse(key) as Question)));
+    async (sql, keys, send) => {
+      const answers = await Promise.all(keys.map((key) => send(() => ask(sql, JSON.parse(key) as Question))));
       return { values: answers.map(({ rows }) => toValue(rows)), seen: latest(answers) };
     },
-    UNBOUNDED,
+    sort,
   );
 }

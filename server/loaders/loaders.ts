@@ -8,14 +8,16 @@ export class Loaders {
   readonly #reads: Reads;
   readonly #signal: AbortSignal;
   readonly #observer: OperationObserver | undefined;
+  readonly #spender: string;
   /** By source, made when first asked. */
   #loaders = new Map<object, DataLoader<string, unknown>>();
 
   /** What nobody waits for once the signal aborts is cancelled. */
-  constructor(reads: Reads, signal: AbortSignal, observer: OperationObserver | undefined) {
+  constructor(reads: Reads, signal: AbortSignal, observer: OperationObserver | undefined, spender: string) {
     this.#reads = reads;
     this.#signal = signal;
     this.#observer = observer;
+    this.#spender = spender;
   }
 
   /** After a write: what was read before it is no longer true. */
@@ -31,7 +33,7 @@ export class Loaders {
   #make<Question, Value>(source: Source<Question, Value>): DataLoader<string, Value> {
     const loader = new DataLoader<string, Value>(async (keys) => {
       const { values } = await this.#reads.read((place) =>
-        source.batcherOn(place.sql).load(keys, this.#signal, this.#observer?.trace),
+        source.batcherOn(place.sql).load(keys, this.#signal, this.#observer?.trace, this.#spender),
       );
       return values;
     });

@@ -1,5 +1,5 @@
 import type { Accounts, Standing } from '../store/accounts.ts';
-import { KEYS_IN_FLIGHT, Source } from './source.ts';
+import { Source } from './source.ts';
 
 /** Whether users' tokens are good; null where there is no such user. */
 export const standingsOf = ({ standings }: Accounts): Source<string, Standing | null> =>
@@ -11,5 +11,5 @@ export const standingsOf = ({ standings }: Accounts): Source<string, Standing | 
       const found = new Map(rows.map((row) => [row.id, row]));
       return { values: ids.map((id) => found.get(id) ?? null), seen };
     },
-    KEYS_IN_FLIGHT,
+    'keys',
   );
