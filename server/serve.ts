@@ -8,10 +8,10 @@ import { Access } from './access/access.ts';
 import { SigningKeys } from './access/keys.ts';
 import { LiveSubscriptions } from './access/live.ts';
 import { Renewals } from './access/renewals.ts';
-import { TABLES } from './access/rights.ts';
 import { Sessions } from './access/sessions.ts';
 import { Throttle } from './access/throttle.ts';
 import { Tokens } from './access/tokens.ts';
+import { allTables } from './declare/declaration.ts';
 import { Feed } from './feed/feed.ts';
 import { Pruner } from './feed/pruner.ts';
 import { describeFeed } from './feed/state.ts';
@@ -124,7 +124,7 @@ async function build(
   releasers.add('sessions', () => sessions.stop());
   releasers.add('renewals', () => renewals.stop());
   if (config.ACCESS === 'protected') await renewals.start();
-  const sizes = new TableSizes(primary, Object.keys(TABLES));
+  const sizes = new TableSizes(primary, allTables().map(({ name }) => name));
   sizes.round();
   releasers.add(
     'table sizes',

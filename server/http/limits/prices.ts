@@ -1,10 +1,9 @@
 import { getNamedType, GraphQLObjectType, type GraphQLSchema } from 'graphql';
-import { TABLES } from '../../access/rights.ts';
+import { allTables } from '../../declare/declaration.ts';
 
 /** What a count costs, by the types of the page that it is of and of what that page is a field of. */
 export type CountCost = (page: string, parent: string) => number;
 
-const TABLE_OF = new Map(Object.entries(TABLES).map(([table, { type }]) => [type, table]));
 /** A row that is counted takes about a twentieth of the time of one that is read, resolved and sent. */
 const COUNTED_FOR_ONE = 20;
 
@@ -18,7 +17,8 @@ export function countCosts(
   rows: ReadonlyMap<string, number>,
   { cost: most }: { cost: number },
 ): CountCost {
-  const rowsOf = (type: string): number | undefined => rows.get(TABLE_OF.get(type) ?? '');
+  const tables = new Map(allTables().map(({ type, name }) => [type.name, name]));
+  const rowsOf = (type: string): number | undefined => rows.get(tables.get(type) ?? '');
   return (page, parent) => {
     const counted = rowsOf(nodesOf(schema, page)) ?? 0;
     const among = Math.max(1, rowsOf(parent) ?? 1);
