@@ -130,7 +130,11 @@ async function build(
     'table sizes',
     monitor.watch(() => sizes.round()),
   );
-  const hasher = new Hasher(config.HASH_CONCURRENCY, config.HASH_QUEUE);
+  const hasher = new Hasher(
+    config.HASH_CONCURRENCY,
+    config.HASH_QUEUE,
+    config.COST_PER_SECOND_MAX > 0 ? Math.ceil(config.HASH_CONCURRENCY / 2) : config.HASH_CONCURRENCY,
+  );
   const services = {
     access: createAccess(config, primary, hasher, renewals, sessions, pools.complain),
     live: new LiveSubscriptions({

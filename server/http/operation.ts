@@ -93,7 +93,8 @@ export class Operations {
   ): Promise<Operation> {
     const viewer = await (socket ? socket.admitted() : this.#viewer(authorization, address));
     const spender = spenderOf(viewer.user, address);
-    this.#limits.budget.count(spender);
+    const refused = this.#limits.budget.count(spender);
+    if (refused) await refused;
     const level = parseLevel(consistency);
     const positions = await this.#positionsOf(bookmarks, browser?.cookies);
     const position = positions.length > 0 ? positions.reduce(later) : null;
@@ -115,7 +116,7 @@ export class Operations {
       return await access.viewer(bearerOf(authorization));
     } catch (error) {
       if (error instanceof Renewed) return { isOpen: false, user: null, renewed: error.user };
-      this.#limits.budget.count(spenderOf(null, address));
+      await this.#limits.budget.count(spenderOf(null, address));
       throw error;
     }
   }

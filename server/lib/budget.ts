@@ -17,6 +17,8 @@ const FREE_EVENT = 20;
 /** Of one spender, at once. */
 const [HEAVY_OPERATIONS, HEAVY_EVENTS] = [2, 1];
 const MOST_WAITING = 10_000;
+/** A request too many is answered after that time; so that memory is bounded, too, no more of them wait for it. */
+const [HOLD_MS, MOST_HELD] = [1000, 10_000];
 /** Who has spent nothing for so long may spend it all at once. */
 const SAVED_S = 3;
 /** Spenders that are counted at once; those that were met least lately are forgotten. */
@@ -43,6 +45,7 @@ export class Budget {
   readonly #accounts = new LRUCache<string, Account>({ max: MOST_COUNTED });
   readonly #operations: Turns;
   readonly #events: Turns;
+  #held = 0;
 
   constructor(options: BudgetOptions) {
     this.#options = options;
@@ -52,14 +55,14 @@ export class Budget {
     this.#events = turns(HEAVY_EVENTS);
   }
 
-  /** Counts a request. @throws ClientError RATE_LIMITED */
-  count(spender: string): void {
+  /** Counts a request. Undefined: it may go on. Else it fails, after a while, with ClientError RATE_LIMITED. */
+  count(spender: string): Promise<never> | undefined {
     const { requestsPerSecond: most } = this.#options;
-    if (most === Infinity) return;
+    if (most === Infinity) return undefined;
     const account = this.#accountOf(spender);
     const now = performance.now();
     if (now >= account.untilMs) Object.assign(account, { requests: 0, untilMs: now + 1000 });
-    if (++account.requests > most) throw tooManyRequests(account.requests, most);
+    return ++account.requests > most ? this.#refuse(tooManyRequests(account.requests, most)) : undefined;
   }
 
   /** `cost` is measured; undefined: it is not known yet, and `debit` will tell. @throws ClientError RATE_LIMITED where what was spent before is not paid back. */
@@ -86,6 +89,16 @@ export class Budget {
     if (cost <= FREE_EVENT || this.#options.costPerSecond === Infinity) return work(first(payers()));
     const { payer } = this.#pay(payers(), cost);
     return payer === undefined || cost > LIGHT_EVENT ? this.#inTurn(payers, payer, cost, work) : work(payer);
+  }
+
+  /** Who is refused at once asks again at once: twenty connections that do so take a processor. */
+  async #refuse(error: ClientError): Promise<never> {
+    if (this.#held < MOST_HELD) {
+      this.#held++;
+      await sleep(HOLD_MS, undefined, { ref: false });
+      this.#held--;
+    }
+    throw error;
   }
 
   async #enter(spender: string, signal: AbortSignal): Promise<() => void> {

@@ -101,6 +101,7 @@ async function prepare(
   let begun: Operation | undefined;
   try {
     checkSession(session!);
+    if (underWay > limits.options.socketOperations) channel.connection.rest();
     limits.checkSocket(underWay);
     const contextValue = await operations.begin({ ...wishes(payload), address, socket: session! });
     begun = contextValue;
