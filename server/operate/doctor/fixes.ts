@@ -1,7 +1,14 @@
 import { SetupError } from '../../lib/errors.ts';
 import { format, fromUrl, parse } from '../../setup/conninfo.ts';
 import { startLogAnew } from '../../setup/log-state.ts';
-import { allowCopy, allowLogin, makeReplicator, runSecretly } from '../../setup/logins.ts';
+import {
+  allowCopy,
+  allowLogin,
+  makeReplicator,
+  PRIMARY_ROLES,
+  REPLICA_ROLES,
+  runSecretly,
+} from '../../setup/logins.ts';
 import { replicationUrl } from '../../setup/setup.ts';
 import { keepSlot, setCommit } from '../../setup/replicate.ts';
 import { shapesOf } from '../../setup/shapes.ts';
@@ -10,7 +17,6 @@ import { dropSlot, dropSubscription } from '../detach.ts';
 import type { OperatedServer } from '../servers.ts';
 import type { Fix } from './finding.ts';
 import { grantAgain } from './grants.ts';
-import { PRIMARY_ROLES, REPLICA_ROLES } from './look/logins.ts';
 
 type Mend = (server: OperatedServer, context: Attaching, subject: string) => Promise<void>;
 
