@@ -19,7 +19,7 @@ const listOf = (text: string) => text.split(',').map((part) => part.trim());
 /** An address, or a network of them, in either family. */
 const ADDRESS = /^[0-9a-f.:]+(\/\d{1,3})?$/i;
 
-const limit = () => wholeText(0, 1_000_000).optional();
+const limit = (most = 1_000_000) => wholeText(0, most).optional();
 
 function whole(fallback: number, least: number, most: number) {
   return wholeText(least, most).default(fallback);
@@ -87,10 +87,13 @@ const variables = z.object({
   SUBSCRIPTION_BYTES_MAX: whole(65_536, 1024, 104_857_600),
   // Of one user or address. 0: no limit, which open mode has where they are left out.
   REQUESTS_PER_SECOND_MAX: limit(),
+  COST_PER_SECOND_MAX: limit(1_000_000_000),
   SOCKETS_PER_ADDRESS_MAX: limit(),
   CONNECTIONS_PER_ADDRESS_MAX: limit(),
   SUBSCRIPTIONS_PER_USER_MAX: limit(),
   SUBSCRIPTIONS_PER_ADDRESS_MAX: limit(),
+  SUBSCRIPTION_COST_PER_USER_MAX: limit(1_000_000_000),
+  SUBSCRIPTION_COST_PER_ADDRESS_MAX: limit(1_000_000_000),
   // Left out: three quarters of the files that the process may have open.
   CONNECTIONS_MAX: wholeText(1, 10_000_000).optional(),
   HEADERS_TIMEOUT_MS: whole(10_000, 100, 3_600_000),
@@ -239,10 +242,13 @@ function mustBeLess(less: Record<string, number>, more: Record<string, number>):
 /** In protected mode, per user or address. In open mode everybody comes from this machine, and nobody is kept off. */
 const LIMITS = [
   ['REQUESTS_PER_SECOND_MAX', 100],
+  ['COST_PER_SECOND_MAX', 20_000],
   ['SOCKETS_PER_ADDRESS_MAX', 200],
   ['CONNECTIONS_PER_ADDRESS_MAX', 200],
   ['SUBSCRIPTIONS_PER_USER_MAX', 200],
   ['SUBSCRIPTIONS_PER_ADDRESS_MAX', 1000],
+  ['SUBSCRIPTION_COST_PER_USER_MAX', 20_000],
+  ['SUBSCRIPTION_COST_PER_ADDRESS_MAX', 100_000],
 ] as const;
 
 function readMode(v: Variables, hasDatabases: boolean): Pick<Config, ModeVariable> {

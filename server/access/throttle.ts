@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
-import { RateLimiterRes, type RateLimiterMemory } from 'rate-limiter-flexible';
 import { ClientError } from '../lib/errors.ts';
 import { networkOf } from '../lib/network.ts';
 
@@ -167,16 +166,6 @@ class Windows {
   #current(key: string): Window | undefined {
     const window = this.#open.get(key);
     return window && window.untilMs > performance.now() ? window : undefined;
-  }
-}
-
-/** @throws ClientError RATE_LIMITED */
-export async function consume(limiter: RateLimiterMemory, key: string): Promise<void> {
-  try {
-    await limiter.consume(key);
-  } catch (refusal) {
-    if (!(refusal instanceof RateLimiterRes)) throw refusal;
-    throw rateLimited(refusal.msBeforeNext);
   }
 }
 

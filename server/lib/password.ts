@@ -40,7 +40,8 @@ const OPERATORS: HashFor = { spender: '' };
 export class Hasher {
   readonly #turns: Turns;
 
-  constructor(concurrency: number, mostWaiting: number) {
+  /** `mostOfOne`: at once for one who asks. */
+  constructor(concurrency: number, mostWaiting: number, mostOfOne = concurrency) {
     const refused = () =>
       new ClientError(
         'RATE_LIMITED',
@@ -49,7 +50,7 @@ export class Hasher {
           retryAfterS: 2,
         },
       );
-    this.#turns = new Turns({ most: concurrency, mostOfOne: concurrency, mostWaiting, refused });
+    this.#turns = new Turns({ most: concurrency, mostOfOne, mostWaiting, refused });
   }
 
   get running(): number {

@@ -11,8 +11,9 @@ import { publishedTables, subscribedOn } from './shapes.ts';
 
 const RELEASE_TIMEOUT_MS = 10_000;
 const LOGIN_TIMEOUT_MS = 10_000;
-const OBJECT_IN_USE = '55006';
-const CONNECTION_FAILURE = '08006';
+/** The slot is read from; the worker runs still. */
+const IN_USE = ['55006', '55000'];
+const CONNECTION_FAILURE = ['08006'];
 
 /** When an apply worker's commit is on the disk: `local` before it is told to the primary, `off` some time later. */
 export type ReplicaCommit = 'local' | 'off';
@@ -108,27 +109,32 @@ async function keepsSlots(...servers: Sql[]): Promise<boolean> {
   return versions.every(([{ version }]) => version >= 170_000);
 }
 
-/** The option can be set while nothing is applied: the replica stands still for a moment. */
-export async function keepSlot({ admin }: Server): Promise<void> {
+export const keepSlot = ({ admin }: Server): Promise<void> => setAtRest(admin, 'failover = true');
+
+/** Of a version that can change it, on both sides. */
+export const onePhase = ({ admin }: Server): Promise<void> => setAtRest(admin, 'two_phase = false');
+
+/**
+ * An option that can be set while nothing is applied: the replica stands still for a moment. PostgreSQL refuses it until
+ * the worker has let go of the slot.
+ */
+async function setAtRest(admin: Sql, option: string): Promise<void> {
   await admin`alter subscription readback disable`;
   try {
-    await setFailover(admin);
+    const set = () => admin.unsafe(`alter subscription readback set (${option})`);
+    await againWhile(IN_USE, RELEASE_TIMEOUT_MS, set);
   } finally {
     await admin`alter subscription readback enable`;
   }
 }
 
-/** PostgreSQL refuses it until the worker has let go of the slot. */
-const setFailover = (admin: Sql): Promise<unknown> =>
-  againWhile(OBJECT_IN_USE, RELEASE_TIMEOUT_MS, () => admin`alter subscription readback set (failover = true)`);
-
-/** Tried again where it fails with this SQLSTATE, for so long. */
-async function againWhile(code: string, forMs: number, work: () => PromiseLike<unknown>): Promise<void> {
+/** Tried again where it fails with one of these SQLSTATEs, for so long. */
+async function againWhile(codes: readonly string[], forMs: number, work: () => PromiseLike<unknown>): Promise<void> {
   for (const deadline = Date.now() + forMs; ; await sleep(50)) {
     try {
       return void (await work());
     } catch (error) {
-      if ((error as { code?: string }).code !== code || Date.now() > deadline) throw error;
+      if (!codes.includes((error as { code?: string }).code ?? '') || Date.now() > deadline) throw error;
     }
   }
 }
@@ -228,7 +234,7 @@ async function skipToNow(primary: Server, replica: Server, slot: string | null):
   await replica.admin`alter subscription readback disable`;
   try {
     await againWhile(
-      OBJECT_IN_USE,
+      IN_USE,
       RELEASE_TIMEOUT_MS,
       () => primary.admin`select pg_replication_slot_advance(${slot}, pg_current_wal_flush_lsn())`,
     );

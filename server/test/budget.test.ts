@@ -166,3 +166,109 @@ describe('passwords', () => {
     }
   });
 });
+
+describe('what is read', () => {
+  const rows = (count: number) => `{ users(first: ${count}) { nodes { id } } }`;
+
+  test('is paid for before: a user in debt is told so by HTTP, REST and websocket, and others are not', async () => {
+    // Three seconds are saved up.
+    const server = await startProtected({ COST_PER_SECOND_MAX: 20 }, databases);
+    try {
+      const [ada, grace] = [await person(server), await person(server)];
+      expect((await server.query(rows(90), {}, ada.headers)).errors).toEqual([]);
+      expect((await server.query(rows(10), {}, grace.headers)).errors).toEqual([]);
+      const { status, headers, errors } = await server.query(rows(10), {}, ada.headers);
+      expect([status, errors[0]!.extensions.code]).toEqual([429, 'RATE_LIMITED']);
+      expect(errors[0]!.message).toMatch(
+        /^Your operations may read 20 rows a second, .* this one may read 11: try again in \d+ s, or ask for less at a time\.$/,
+      );
+      expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
+      const rest = await server.rest('GET', '/api/users?limit=10', undefined, ada.headers);
+      expect([rest.status, rest.body.error]).toEqual([429, 'RATE_LIMITED']);
+      expect(Number(rest.headers.get('retry-after'))).toBeGreaterThan(0);
+      const client = server.websocket(ada.token);
+      const failure = await subscribeTo(client, rows(10)).failure();
+      expect(failure).toMatchObject([{ extensions: { code: 'RATE_LIMITED', retryAfter: expect.any(Number) } }]);
+      expect((await server.query(rows(10), {}, grace.headers)).errors).toEqual([]);
+    } finally {
+      await server.stop();
+    }
+  });
+
+  test('one who waits for the database leaves room for others', { timeout: 60_000 }, async () => {
+    const server = await startProtected({ COST_PER_SECOND_MAX: 20_000 }, databases);
+    try {
+      const [ada, grace] = [await person(server), await person(server)];
+      const [replica] = databases.replicas;
+      await replica!.begin(async (held) => {
+        await held`lock table posts in access exclusive mode`;
+        const stuck = Array.from({ length: 15 }, (_, n) => [
+          server.query(`{ posts(first: 1, filter: { search: "${n}" }) { totalCount } }`, {}, ada.headers),
+          server.query(`{ posts(first: ${n}) { nodes { id } } }`, {}, ada.headers),
+        ]).flat();
+        const waiting = async () =>
+          (await replica!`select from pg_locks where not granted and relation = 'posts'::regclass`).length;
+        await expect.poll(waiting).toBeGreaterThan(2);
+        for (let n = 1; n < 6; n++)
+          expect(
+            (await server.query(`{ users(first: ${n}) { totalCount nodes { id } } }`, {}, grace.headers)).errors,
+          ).toEqual([]);
+        expect(await Promise.race([...stuck, Promise.resolve('they wait')])).toBe('they wait');
+      });
+    } finally {
+      await server.stop();
+    }
+  });
+
+  test('a count costs what it reads', async () => {
+    const { primary } = databases;
+    await primary`insert into users (username, email, password_hash)
+      select 'many-' || n, 'many-' || n || '@example.com', '-' from generate_series(1, 20000) n`;
+    await primary`analyze users`;
+    const filters = (count: number) =>
+      `{ ${Array.from({ length: count }, (_, n) => `u${n}: users(first: 1, filter: { search: "many-${n}" }) { totalCount }`).join(' ')} }`;
+    await using({}, async (server) => {
+      // A row for each twenty, each time.
+      await expect
+        .poll(async () => (await server.query(filters(60))).errors[0]?.message, { timeout: 10_000 })
+        .toMatch(/^The operation may read (6\d{4}|7\d{4}) rows and more, and 50000 are the most/);
+      expect((await server.query(filters(20))).errors).toEqual([]);
+    });
+    await primary`delete from users where username like 'many-%'`;
+  });
+});
+
+test('subscriptions have a sum of what an event may read, for a user and for an address', async () => {
+  const limits = { SUBSCRIPTION_COST_PER_USER_MAX: 100, SUBSCRIPTION_COST_PER_ADDRESS_MAX: 150 };
+  const server = await startProtected(limits, databases);
+  try {
+    const open = ({ token }: { token: string }, name: string) =>
+      subscribeTo<object>(
+        server.websocket(token),
+        `subscription { changes { __typename ... on UserChange { ${name}: user { posts(first: 60) { nodes { id } } } } } }`,
+      );
+    const [ada, grace] = [await person(server), await person(server)];
+    const first = open(ada, 'a');
+    await first.next();
+    const refused = await open(ada, 'b').failure();
+    expect(refused[0]!.message).toBe(
+      'You may have subscriptions that read 100 rows for an event, all together: those that are open may read 63, and this one 63. End one first, or ask for less.',
+    );
+    await open(grace, 'a').next();
+    const third = await person(server);
+    expect((await open(third, 'a').failure())[0]!.message).toMatch(/^Your address may have .* 150 rows/);
+    await first.end();
+    await expect
+      .poll(() =>
+        open(third, 'a')
+          .next()
+          .then(
+            () => 'open',
+            () => 'refused',
+          ),
+      )
+      .toBe('open');
+  } finally {
+    await server.stop();
+  }
+});

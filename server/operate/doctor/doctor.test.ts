@@ -80,6 +80,7 @@ const primaryDetails = (changes: Partial<PrimaryDetails> = {}): PrimaryDetails =
   transactions: [],
   timelines: null,
   hidden: [],
+  identities: [],
   ...changes,
 });
 
@@ -119,6 +120,9 @@ const replicaDetails = (changes: Partial<ReplicaDetails> = {}): ReplicaDetails =
     isEnabled: true,
     streaming: 't',
     commit: 'local',
+    twoPhase: false,
+    binary: false,
+    origin: 'any',
     slot: 'readback_1',
     publications: ['readback'],
     connectsAs: null,
@@ -136,6 +140,8 @@ const replicaDetails = (changes: Partial<ReplicaDetails> = {}): ReplicaDetails =
   mayLose: false,
   missing: null,
   hidden: [],
+  identities: [],
+  readOnly: null,
   probe: { ...probe, worker: { pid: 1, blockers: [] } },
   ...changes,
 });
