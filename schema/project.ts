@@ -1,3 +1,4 @@
+import 'reflect-metadata';
 import { accounts } from './tables/accounts.ts';
 import { SignInResolver } from './tables/sign-in.ts';
 import { Post, PostResolver } from './tables/posts.ts';

@@ -124,7 +124,10 @@ async function build(
   releasers.add('sessions', () => sessions.stop());
   releasers.add('renewals', () => renewals.stop());
   if (config.ACCESS === 'protected') await renewals.start();
-  const sizes = new TableSizes(primary, allTables().map(({ name }) => name));
+  const sizes = new TableSizes(
+    primary,
+    allTables().map(({ name }) => name),
+  );
   sizes.round();
   releasers.add(
     'table sizes',

@@ -1,3 +1,4 @@
+import 'reflect-metadata';
 import { Field, ObjectType, type ClassType } from 'type-graphql';
 import type { GraphQLScalarType } from 'graphql';
 import { DateTime } from '../../schema/scalars.ts';

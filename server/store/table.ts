@@ -184,7 +184,7 @@ function matches(sql: Sql, { search, equal = {}, given = {} }: Filter): (Fragmen
 }
 
 function startsWith(sql: Sql, { text, columns }: Search): Fragment {
-  const pattern = prefixPattern(text);
+  const pattern = prefixPattern(sql, text);
   const each = columns.map((column) => sql`lower(${sql(`t.${column}`)}) like ${pattern}`);
   return sql`(${each.reduce((either, one) => sql`${either} or ${one}`)})`;
 }
@@ -211,5 +211,8 @@ const orderOf = ({ field, type }: Declaration['key']): OrderColumn => ({
   type: type() === String ? 'text' : 'timestamptz',
 });
 
-/** The pattern of texts that start so, for `lower(column) like`, upper or lower case alike. */
-const prefixPattern = (search: string) => `${search.toLowerCase().replace(/[\\%_]/g, '\\$&')}%`;
+/**
+ * The pattern of texts that start so, for `lower(column) like`, upper or lower case alike. PostgreSQL alone says which
+ * letters are: its `lower` knows others than JavaScript, by the locale of the database.
+ */
+const prefixPattern = (sql: Sql, search: string): Fragment => sql`lower(${`${search.replace(/[\\%_]/g, '\\$&')}%`})`;

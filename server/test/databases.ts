@@ -30,12 +30,15 @@ export interface FreshOptions {
   /** False: left empty. */
   settle?: boolean;
   cluster?: TestCluster;
+  /** How a server's database is made, such as `encoding 'LATIN1'`; left out: as the template's. Only where it is not settled. */
+  made?: Record<string, string>;
 }
 
 export async function freshDatabases({
   replicas = 1,
   settle = true,
   cluster = inject('cluster'),
+  made = {},
 }: FreshOptions = {}): Promise<TestDatabases> {
   const { servers, dir } = cluster;
   const name = `t${crypto.randomUUID().replaceAll('-', '').slice(0, 16)}`;
@@ -44,8 +47,9 @@ export async function freshDatabases({
     url: inDatabase(servers[server]!.url, name),
     adminUrl: inDatabase(servers[server]!.adminUrl, name),
   }));
-  const create = `create database ${name}${settle ? ` template ${TEMPLATE} strategy file_copy` : ''}`;
-  await Promise.all(names.map((server) => administer(servers[server]!.adminUrl, (sql) => sql.unsafe(create))));
+  const template = settle ? `template ${TEMPLATE} strategy file_copy` : '';
+  const create = (server: string) => `create database ${name} ${made[server] ?? template}`;
+  await Promise.all(names.map((server) => administer(servers[server]!.adminUrl, (sql) => sql.unsafe(create(server)))));
   const config = { primary: urls[0]!, replicas: urls.slice(1), replicationUrl: undefined };
   if (settle) await setUp(config, testConfig(), () => {});
   const admins = urls.map(({ adminUrl }) => postgres(adminUrl, { max: 4, onnotice: () => {} }));
