@@ -3,6 +3,7 @@ import type { Feed } from '../feed/feed.ts';
 import type { Follower } from '../feed/follower.ts';
 import type { FeedChange } from '../feed/recent.ts';
 import type { Complain } from '../lib/complaints.ts';
+import { asClientError, ClientError } from '../lib/errors.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
 import { withinMs } from '../lib/within.ts';
 import { standingById } from '../loaders/standings.ts';
@@ -193,6 +194,8 @@ export class Sessions {
     try {
       const { values } = await reads.read((place) => standingById.batcherOn(place.sql).load([id]));
       return values[0] ?? null;
+    } catch (error) {
+      throw primary.reachable ? error : nobodyKnows(error);
     } finally {
       reads.release();
     }
@@ -284,6 +287,16 @@ export class Sessions {
     }
   }
 }
+
+/** A write that is refused so has not begun; REPLICA_UNAVAILABLE would say that it is a read which failed. */
+const nobodyKnows = (cause: unknown) =>
+  asClientError(cause)?.code === 'REPLICA_UNAVAILABLE'
+    ? new ClientError(
+        'PRIMARY_UNAVAILABLE',
+        'Neither the primary nor a replica can say whether the token is good, so nothing was done: try again soon.',
+        { cause },
+      )
+    : cause;
 
 /** A token that is newer than what is told was made from a newer row: its end will be told, too. */
 function look(watch: Watch, standing: Standing | null): void {

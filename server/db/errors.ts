@@ -1,8 +1,6 @@
-import { ClientError, nothingHas } from '../lib/errors.ts';
+import { ClientError } from '../lib/errors.ts';
 
 /** SQLSTATEs, by PostgreSQL's own condition names. */
-const UNIQUE_VIOLATION = '23505';
-const FOREIGN_KEY_VIOLATION = '23503';
 const QUERY_CANCELED = '57014';
 /** Characters that are none in PostgreSQL, or that the database's encoding does not have. */
 const CHARACTERS = new Set(['22021', '22P05']);
@@ -16,27 +14,31 @@ const VALUES = new Set(['22001', '22003', '22007', '22008', '22009', '22P02', '2
 const UNAVAILABLE =
   /^(08|53|57P|28)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|CONNECT_TIMEOUT|CONNECTION_\w+)$/;
 const READ_ONLY = '25006';
+/** It answers, and refuses work: it lacks something, lets the login in no more, or takes no writes. */
+const REFUSING = /^(53...|28...|25006)$/;
+/** In words for clients. */
+const REFUSALS: Record<string, string> = {
+  [READ_ONLY]: 'takes no writes',
+  '53100': 'has no room left on its disk',
+  '53200': 'has no memory left',
+  '53300': 'takes no more connections',
+};
 
 export type Side = 'PRIMARY' | 'REPLICA';
 
-interface DatabaseError {
-  code?: string;
-  constraint_name?: string;
-  table_name?: string;
-}
-
-const codeOf = (error: unknown) => (error as DatabaseError | undefined)?.code ?? '';
+const codeOf = (error: unknown) => (error as { code?: string } | undefined)?.code ?? '';
 
 /** True where another server might answer, or the same one later. */
 export function isUnavailable(error: unknown): boolean {
   return UNAVAILABLE.test(codeOf(error));
 }
 
+/** True where the server answers, and does nothing of the kind before somebody helps it, or the rush is over. */
+export const isRefusal = (error: unknown): boolean => REFUSING.test(codeOf(error));
+
 /** What a client is told of a database's error; whatever has no telling is returned as it is, and masked further up. */
 export function forClient(error: unknown, side: Side): unknown {
   const code = codeOf(error);
-  if (code === UNIQUE_VIOLATION) return conflict(error as DatabaseError);
-  if (code === FOREIGN_KEY_VIOLATION) return missing(error as DatabaseError);
   if (code === QUERY_CANCELED) {
     return new ClientError(
       'TIMEOUT',
@@ -57,25 +59,11 @@ export function forClient(error: unknown, side: Side): unknown {
 }
 
 function unavailable(side: Side, cause: unknown): ClientError {
-  const message =
-    side === 'PRIMARY'
-      ? 'The primary cannot be reached, so nothing can be written now: try again soon.'
-      : 'No replica can answer now: try again soon.';
-  return new ClientError(`${side}_UNAVAILABLE`, message, { cause });
+  if (side === 'REPLICA')
+    return new ClientError('REPLICA_UNAVAILABLE', 'No replica can answer now: try again soon.', { cause });
+  const message = `The primary ${failingOf(codeOf(cause))}, so nothing can be written now: try again soon.`;
+  return new ClientError('PRIMARY_UNAVAILABLE', message, { cause });
 }
 
-function conflict(error: DatabaseError): ClientError {
-  const field = fieldOf(error);
-  return new ClientError('CONFLICT', `This ${field} is taken: choose another.`, { field, cause: error });
-}
-
-/** Foreign keys delete along (`on delete cascade`), so one is violated only by a value that was given. */
-function missing(error: DatabaseError): ClientError {
-  return nothingHas(fieldOf(error), error);
-}
-
-/** Constraints are named table_column_key and table_column_fkey: `users_first_name_key` is the field firstName of users. */
-function fieldOf({ constraint_name = '', table_name = '' }: DatabaseError): string {
-  const column = constraint_name.slice(table_name.length + 1).replace(/_f?key$/, '');
-  return column.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-}
+const failingOf = (code: string): string =>
+  REFUSALS[code] ?? (isRefusal({ code }) ? 'refuses to work for this server' : 'cannot be reached');

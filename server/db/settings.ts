@@ -30,11 +30,15 @@ const TEXTS = {
   default_transaction_isolation: 'read committed',
 };
 
-/** synchronous_commit on: a bookmark is a flushed position, so a commit must be flushed before it is answered. */
+/**
+ * synchronous_commit on: a bookmark is a flushed position, so a commit must be flushed before it is answered.
+ * row_security off: a read which policies would leave rows out of fails, and says so.
+ */
 export function sessionSettings(options: SessionOptions): SessionSettings {
   return {
     ...TEXTS,
     ...(options.role === 'readback_writer' && { synchronous_commit: 'on' }),
+    ...(options.readOnly && { row_security: 'off' }),
     default_transaction_read_only: options.readOnly ? 'on' : 'off',
     ...(options.statementTimeoutMs !== undefined && { statement_timeout: String(options.statementTimeoutMs) }),
   };

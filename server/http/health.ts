@@ -19,7 +19,7 @@ export function addHealth(app: FastifyInstance, status: ReplicationStatus, acces
     return {
       ...verdict,
       timestamp: now.at,
-      writes: now.primary.reachable,
+      writes: now.primary.reachable && now.primary.refusal === null,
       reads: canRead(now),
       ...(isInFull && { primary: now.primary, replicas: now.replicas, feed: now.feed }),
     };
@@ -72,6 +72,10 @@ function judge(now: Status, isInFull: boolean): Verdict {
     const reads = canRead(now) ? 'reads go on from the replicas' : 'no replica answers either';
     const why = isInFull && now.primary.reason !== null ? ` (${now.primary.reason})` : '';
     return { status: 'unhealthy', message: `The primary cannot be reached${why}: nothing can be written, ${reads}` };
+  }
+  if (now.primary.refusal !== null) {
+    const why = isInFull ? ` (${now.primary.refusal})` : '';
+    return { status: 'unhealthy', message: `The primary refuses writes${why}: reads go on` };
   }
   if (ill.length === now.replicas.length) {
     const states = isInFull ? ` (${statesOf(ill)})` : '';

@@ -115,6 +115,9 @@ function addReplication(gauge: AddGauge, { status, primary }: Known): void {
       return value === null ? [] : [[{ replica: replica.name }, value]];
     });
   gauge('readback_primary_reachable', '1: the primary answers', [], () => one(Number(primary.reachable)));
+  gauge('readback_primary_writes', '1: the primary answers, and did not refuse what it was asked last', [], () =>
+    one(Number(primary.reachable && primary.refusal === null)),
+  );
   gauge('readback_primary_position_bytes', 'End of the WAL that the primary has flushed', [], () =>
     maybe(numberOf(primary.clock.latest)),
   );

@@ -76,7 +76,8 @@ export class Monitor {
 
   /** What does not arrive in time is made good by the next round. */
   async #write(): Promise<void> {
-    if (this.#replicas.some((replica) => this.#needsBeat(replica))) await this.#primary.beat();
+    const isRefusing = this.#primary.refusal !== null;
+    if (isRefusing || this.#replicas.some((replica) => this.#needsBeat(replica))) await this.#primary.beat();
     await Promise.all(this.#replicas.map((replica) => replica.note()));
   }
 

@@ -1,5 +1,6 @@
 import type { Sql, Statement } from '../db/connect.ts';
-import { forClient, isUnavailable } from '../db/errors.ts';
+import { forClient, isRefusal, isUnavailable } from '../db/errors.ts';
+import { isViolation, told } from '../db/violations.ts';
 import { wordsOf, type Complain } from '../lib/complaints.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { History } from '../lib/history.ts';
@@ -9,6 +10,7 @@ import { withinMs } from '../lib/within.ts';
 import { identityOf, timelineEnds, type IdentityRow } from '../store/identity.ts';
 import { notedOf, noteSeen, type Noted } from '../store/positions.ts';
 import { endedTokens, type EndedToken } from '../store/renewals.ts';
+import { estimatedRows } from '../store/sizes.ts';
 import { slotRows } from '../store/slots.ts';
 import { LagClock } from './lag.ts';
 import { write } from './writes.ts';
@@ -34,7 +36,10 @@ export interface PrimaryOptions {
 
 /** Where earlier timelines ended could not be read: that is asked for again so much later. */
 const ENDS_AGAIN_MS = 60_000;
+const REFUSED =
+  'The primary refuses what it is asked: no room on its disk, no connection left, no writes. The error says which; only who runs it can help.';
 const NO_LOOK = 'The primary does not say how far it is: it is taken for away.';
+const NO_SIZES = 'The primary does not tell how large tables are: counts are taken for as dear as they were before.';
 const NO_ENDS =
   'The primary does not tell its earlier timelines, so bookmarks and cursors from before a failover are refused. ' +
   'Run there as a superuser: grant execute on function pg_read_file(text, bigint, bigint, boolean) to the owner of readback.timelines(); readback doctor says more.';
@@ -50,6 +55,8 @@ export class Primary {
   #reachable = false;
   /** Why the last look failed. */
   #silence: string | null = null;
+  /** Why it refused what it was asked last. */
+  #refusal: string | null = null;
   /** Why it is not known where earlier timelines ended. */
   #endsUnknown: string | null = null;
   #endsAskedAt = -Infinity;
@@ -69,6 +76,11 @@ export class Primary {
 
   get reachable(): boolean {
     return this.#reachable;
+  }
+
+  /** It answers, and has refused what it was asked last, for want of disk, memory or connections: why. */
+  get refusal(): string | null {
+    return this.#refusal;
   }
 
   /** What it does not tell, and why, in PostgreSQL's words; null where all is well. */
@@ -103,6 +115,7 @@ export class Primary {
   ): Promise<{ rows: readonly Row[]; lsn: Lsn }> {
     const { writer } = this.#connections;
     const { rows, flushed, timeline } = await this.answer(write(writer, statement(writer)));
+    this.#refusal = null;
     await this.#expect(parseInt(timeline, 16));
     this.#sawPosition(flushed);
     return { rows, lsn: flushed };
@@ -116,8 +129,15 @@ export class Primary {
     try {
       return await withinMs(work, this.#options.answerTimeoutMs);
     } catch (error) {
-      throw forClient(error, 'PRIMARY');
+      this.#noteRefusal(error);
+      throw isViolation(error) ? await told(error, this.#connections.writer) : forClient(error, 'PRIMARY');
     }
+  }
+
+  #noteRefusal(error: unknown): void {
+    if (!isRefusal(error)) return;
+    this.#refusal = wordsOf(error);
+    this.#options.complain(error, REFUSED);
   }
 
   /** The flushed position, asked for after this call: shared by all who call within one turn. */
@@ -132,9 +152,15 @@ export class Primary {
     }
   });
 
-  /** Writes the published heartbeat row; shared by all who ask while one is under way. */
+  /** Writes the published heartbeat row; shared by all who ask while one is under way. It shows whether writes are taken, too. */
   readonly beat = shared(async (): Promise<void> => {
-    await this.#connections.writer`update readback.heartbeat set beat_at = clock_timestamp()`;
+    try {
+      await this.#connections.writer`update readback.heartbeat set beat_at = clock_timestamp()`;
+      this.#refusal = null;
+    } catch (error) {
+      this.#noteRefusal(error);
+      throw error;
+    }
   });
 
   /** What servers have noted of the replica that reads from the slot. */
@@ -145,6 +171,16 @@ export class Primary {
   /** Which tokens were renewed, or ended, in that time. */
   endedTokens(withinMs: number): Promise<EndedToken[]> {
     return endedTokens(this.#connections.watch, withinMs);
+  }
+
+  /** About how many rows tables have; undefined: it does not say. */
+  async estimatedRows(tables: readonly string[]): Promise<Map<string, number> | undefined> {
+    try {
+      return await estimatedRows(this.#connections.watch, tables);
+    } catch (error) {
+      this.#options.complain(error, NO_SIZES);
+      return undefined;
+    }
   }
 
   readonly note = (slot: string, logId: bigint, at: Lsn, isLost: boolean): Promise<void> =>

@@ -79,7 +79,7 @@ export class Reads {
         return this.#saw(await run(place));
       } catch (error) {
         if (!isUnavailable(error) || tries === MOST_TRIES) throw this.#forClient(error, place);
-        await place.failed();
+        await place.failed(error);
         place.release();
         if (this.#place === chosen) this.#place = undefined;
       }

@@ -92,6 +92,12 @@ export class Replica {
     this.#observe(await this.#ask());
   });
 
+  /** A read failed there, for want of the server or of what it needs to work. */
+  failed(error: unknown): void {
+    this.#options.complain(error, `A read failed on ${this.name}, and is tried elsewhere.`);
+    this.lost();
+  }
+
   /** A connection broke or a read failed: nothing is believed before the next look. */
   lost(): void {
     this.#observe({ kind: 'unreachable' });

@@ -16,7 +16,7 @@ export interface Place {
   waitedMs: number;
   fallback?: Fallback;
   /** The server broke while it was read from. Resolves when that counts in the next choice. */
-  failed: () => void | Promise<void>;
+  failed: (error: unknown) => void | Promise<void>;
   release: () => void;
 }
 
@@ -116,7 +116,8 @@ export class Router {
       sql: this.#primary.reader,
       waitedMs,
       fallback,
-      failed: () => {
+      failed: (error) => {
+        this.#options.complain(error, 'A read failed on the primary, and is tried elsewhere.');
         this.#primary.lost();
         return this.#primary.settled();
       },
@@ -131,7 +132,7 @@ function onReplica(replica: Replica, waitedMs: number): Place {
     name: replica.name,
     sql: replica.reader,
     waitedMs,
-    failed: () => replica.lost(),
+    failed: (error) => replica.failed(error),
     release: once(() => replica.inFlight--),
   };
 }

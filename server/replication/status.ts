@@ -17,7 +17,8 @@ export interface SlotStatus {
 
 export interface Status {
   at: string;
-  primary: { reachable: boolean; position: string | null; reason: string | null };
+  /** `refusal`: it answers, and refuses writes. */
+  primary: { reachable: boolean; position: string | null; reason: string | null; refusal: string | null };
   replicas: {
     name: string;
     state: Uppercase<ReplicaState>;
@@ -55,10 +56,11 @@ export class ReplicationStatus {
   }
 
   now(): Status {
-    const latest = this.#primary.clock.latest;
+    const { clock, reachable, reason, refusal } = this.#primary;
+    const { latest } = clock;
     return {
       at: new Date().toISOString(),
-      primary: { reachable: this.#primary.reachable, position: text(latest), reason: this.#primary.reason },
+      primary: { reachable, position: text(latest), reason, refusal },
       replicas: this.#replicas.map(({ name, view, reason }) => ({
         name,
         state: view.state.toUpperCase() as Uppercase<ReplicaState>,
@@ -111,6 +113,7 @@ function isNews(last: Status, next: Status): boolean {
 const stateOf = ({ primary, replicas, feed }: Status) =>
   [
     primary.reachable,
+    primary.refusal,
     feed.phase,
     feed.source,
     ...replicas.map(({ state, slot }) => `${state} ${slot?.condition}`),

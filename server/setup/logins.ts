@@ -47,7 +47,10 @@ export async function makeReplicator(admin: Sql, name: string): Promise<{ user: 
   return { user: name, password };
 }
 
-/** The published columns and no others: not the password hash. */
+/**
+ * The published columns and no others: not the password hash. A copy of which row level security would leave rows out
+ * fails instead: the changes that follow it come without any such bound.
+ */
 export async function allowCopy(admin: Sql, login: string): Promise<void> {
   const tables = await admin<{ schema: string; name: string; columns: string[] }[]>`
     select p.schemaname as schema, p.tablename as name, ${sentColumns(admin)} as columns
@@ -57,6 +60,8 @@ export async function allowCopy(admin: Sql, login: string): Promise<void> {
     await runFormatted(admin, 'grant usage on schema %I to %I', schema, login);
     await runFormatted(admin, `grant select (${list}) on %I.%I to %I`, ...columns, schema, name, login);
   }
+  const [{ database }] = await admin<[{ database: string }]>`select current_database() as database`;
+  await runFormatted(admin, 'alter role %I in database %I set row_security to off', login, database);
 }
 
 /** Each of them could put a statement, or its parameters, into PostgreSQL's log. */

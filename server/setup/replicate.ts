@@ -6,12 +6,14 @@ import { format, fromUrl, parse, type Conninfo } from './conninfo.ts';
 import { startLogAnew } from './log-state.ts';
 import { allowCopy, makeReplicator, runSecretly } from './logins.ts';
 import type { Server } from './requirements.ts';
+import { refuseHidden } from './row-security.ts';
 import { publishedTables, subscribedOn } from './shapes.ts';
 
 const RELEASE_TIMEOUT_MS = 10_000;
 const LOGIN_TIMEOUT_MS = 10_000;
-const OBJECT_IN_USE = '55006';
-const CONNECTION_FAILURE = '08006';
+/** The slot is read from; the worker runs still. */
+const IN_USE = ['55006', '55000'];
+const CONNECTION_FAILURE = ['08006'];
 
 /** When an apply worker's commit is on the disk: `local` before it is told to the primary, `off` some time later. */
 export type ReplicaCommit = 'local' | 'off';
@@ -37,12 +39,14 @@ interface Subscription {
   /** Its synchronous_commit, as PostgreSQL has it. */
   commit: string;
   enabled: boolean;
+  /** null: it has none. */
+  slot: string | null;
   /** Its slot is kept on standbys, too. null: this version knows no such slots. */
   failover: boolean | null;
 }
 
 /** Slot names are shared by all databases of the primary's cluster: each replica's is made of what it is. */
-async function slotName(replica: Sql): Promise<string> {
+export async function slotName(replica: Sql): Promise<string> {
   const [row] = await replica<[{ identity: string }]>`
     select (select system_identifier from pg_control_system()) || '/' || current_database() as identity`;
   return `readback_${createHash('sha256').update(row.identity).digest('hex').slice(0, 12)}`;
@@ -50,7 +54,7 @@ async function slotName(replica: Sql): Promise<string> {
 
 async function readSubscription(replica: Sql): Promise<Subscription | undefined> {
   const [subscription] = await replica<Subscription[]>`
-    select subconninfo as conninfo, substream::text as streaming, subsynccommit as commit, subenabled as enabled,
+    select subconninfo as conninfo, substream::text as streaming, subsynccommit as commit, subenabled as enabled, subslotname::text as slot,
            (to_jsonb(s) ->> 'subfailover')::boolean as failover from pg_subscription s
     where subname = 'readback' and subdbid = (select oid from pg_database where datname = current_database())`;
   return subscription;
@@ -70,6 +74,7 @@ async function create(
   conninfo: Conninfo,
   commit: ReplicaCommit,
 ): Promise<void> {
+  await refuseHidden(primary, await publishedTables(primary.admin), [conninfo.user!]);
   await dropLeftover(primary.admin, slot);
   await startAnew(primary.admin, replica.admin);
   const failover = (await keepsSlots(primary.admin, replica.admin)) ? ', failover = true' : '';
@@ -104,27 +109,32 @@ async function keepsSlots(...servers: Sql[]): Promise<boolean> {
   return versions.every(([{ version }]) => version >= 170_000);
 }
 
-/** The option can be set while nothing is applied: the replica stands still for a moment. */
-export async function keepSlot({ admin }: Server): Promise<void> {
+export const keepSlot = ({ admin }: Server): Promise<void> => setAtRest(admin, 'failover = true');
+
+/** Of a version that can change it, on both sides. */
+export const onePhase = ({ admin }: Server): Promise<void> => setAtRest(admin, 'two_phase = false');
+
+/**
+ * An option that can be set while nothing is applied: the replica stands still for a moment. PostgreSQL refuses it until
+ * the worker has let go of the slot.
+ */
+async function setAtRest(admin: Sql, option: string): Promise<void> {
   await admin`alter subscription readback disable`;
   try {
-    await setFailover(admin);
+    const set = () => admin.unsafe(`alter subscription readback set (${option})`);
+    await againWhile(IN_USE, RELEASE_TIMEOUT_MS, set);
   } finally {
     await admin`alter subscription readback enable`;
   }
 }
 
-/** PostgreSQL refuses it until the worker has let go of the slot. */
-const setFailover = (admin: Sql): Promise<unknown> =>
-  againWhile(OBJECT_IN_USE, RELEASE_TIMEOUT_MS, () => admin`alter subscription readback set (failover = true)`);
-
-/** Tried again where it fails with this SQLSTATE, for so long. */
-async function againWhile(code: string, forMs: number, work: () => PromiseLike<unknown>): Promise<void> {
+/** Tried again where it fails with one of these SQLSTATEs, for so long. */
+async function againWhile(codes: readonly string[], forMs: number, work: () => PromiseLike<unknown>): Promise<void> {
   for (const deadline = Date.now() + forMs; ; await sleep(50)) {
     try {
       return void (await work());
     } catch (error) {
-      if ((error as { code?: string }).code !== code || Date.now() > deadline) throw error;
+      if (!codes.includes((error as { code?: string }).code ?? '') || Date.now() > deadline) throw error;
     }
   }
 }
@@ -197,7 +207,7 @@ export async function follow(primary: Server, replica: Server, commit: ReplicaCo
 async function followTables(
   primary: Server,
   replica: Server,
-  { enabled }: Subscription,
+  { enabled, slot }: Subscription,
   login: string | undefined,
 ): Promise<void> {
   const published = await publishedTables(primary.admin);
@@ -205,10 +215,37 @@ async function followTables(
   const added = published.filter((table) => !subscribed.includes(table));
   if (added.length === 0 && published.length === subscribed.length) return;
   if (!enabled) throw new SetupError(disabled(replica));
-  if (login !== undefined) await allowCopy(primary.admin, login);
+  if (login !== undefined) {
+    await refuseHidden(primary, added, [login]);
+    await allowCopy(primary.admin, login);
+  }
+  if (subscribed.length === 0) await skipToNow(primary, replica, slot);
   await emptyTables(replica.admin, added);
   await replica.admin`alter subscription readback refresh publication`;
 }
+
+/**
+ * A subscription without a table has nothing to lose, and may have been made before there was a publication: up to 17
+ * PostgreSQL refuses to send it anything from then, for ever. Its slot goes on from now.
+ */
+async function skipToNow(primary: Server, replica: Server, slot: string | null): Promise<void> {
+  const [found] = await primary.admin`select from pg_replication_slots where slot_name = ${slot}`;
+  if (!found) throw new SetupError(slotless(replica, slot));
+  await replica.admin`alter subscription readback disable`;
+  try {
+    await againWhile(
+      IN_USE,
+      RELEASE_TIMEOUT_MS,
+      () => primary.admin`select pg_replication_slot_advance(${slot}, pg_current_wal_flush_lsn())`,
+    );
+  } finally {
+    await replica.admin`alter subscription readback enable`;
+  }
+}
+
+const slotless = ({ name, at }: Server, slot: string | null) =>
+  `${name} (${at}): its subscription readback copies no table, and ${slot === null ? 'has no slot' : `its slot ${slot} is not on the primary`}. ` +
+  'Drop it there, and have it made again with its slot (connect and create_slot are on by default).';
 
 const disabled = ({ name, at }: Server) =>
   `${name} (${at}): its subscription is disabled, so it cannot begin to copy what is published now. ` +

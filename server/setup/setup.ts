@@ -8,6 +8,8 @@ import { migrate } from './migrate.ts';
 import { openServer } from './open.ts';
 import { subscribe } from './replicate.ts';
 import { checkRequirements, type Server } from './requirements.ts';
+import { refuseHidden } from './row-security.ts';
+import { publishedTables } from './shapes.ts';
 
 type Say = (line: string) => void;
 export type SetupConfig = Pick<
@@ -85,6 +87,9 @@ async function replicate(
   say: Say,
 ): Promise<void> {
   const url = replicationUrl(databases);
+  const tables = await publishedTables(primary.admin);
+  await refuseHidden(primary, tables, ['readback_reader', 'readback_writer']);
+  for (const replica of replicas) await refuseHidden(replica, tables, ['readback_reader']);
   await allowLogin(primary, databases.primary.url, ['readback_writer', 'readback_reader', 'readback_pruner']);
   for (const [index, replica] of replicas.entries()) {
     await allowLogin(replica, databases.replicas[index]!.url, ['readback_reader', 'readback_pruner']);

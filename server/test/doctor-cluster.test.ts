@@ -14,7 +14,7 @@ let databases: TestDatabases;
 let primary: postgres.Sql;
 let replica: postgres.Sql;
 beforeAll(async () => {
-  cluster = await startCluster();
+  cluster = await startCluster({ max_prepared_transactions: '5' });
 });
 afterAll(() => cluster.stop());
 beforeEach(async () => {
@@ -36,6 +36,41 @@ async function expectArrival(): Promise<void> {
     insert into users (username, email, password_hash) values ('later', 'later@example.com', '-') returning id`;
   await expect.poll(async () => (await replica`select from users where id = ${row!['id']}`).length, WITHIN).toBe(1);
 }
+
+test(
+  'a prepared transaction that cannot be applied: --fix has it sent as it is committed',
+  { timeout: 60_000 },
+  async () => {
+    await replica`alter subscription readback disable`;
+    const setTwoPhase = () =>
+      replica`alter subscription readback set (two_phase = true)`.then(
+        () => 'set',
+        ({ message }: Error) => message,
+      );
+    await expect.poll(setTwoPhase, WITHIN).toBe('set');
+    await replica`alter subscription readback enable`;
+    const session = postgres(databases.config.primary.adminUrl, { max: 1 });
+    await session.unsafe(`
+    begin; insert into users (username, email, password_hash) values ('prepared', 'p@example.com', '-');
+    prepare transaction '${databases.name}'`);
+    const errors = async () =>
+      (
+        await replica`select apply_error_count::int as n from pg_stat_subscription_stats s
+    join pg_subscription p on p.oid = s.subid where p.subdbid = (select oid from pg_database where datname = current_database())`
+      )[0]!['n'];
+    await session.end();
+    await expect.poll(errors, { timeout: 20_000, interval: 50 }).toBeGreaterThan(0);
+    await primary.unsafe(`commit prepared '${databases.name}'`);
+    expect(await faults(databases.config)).toEqual(['replica-1 two-phase']);
+    await fixAll(databases.config);
+    await expectArrival();
+    expect(await replica`select username from users order by 1`).toEqual([
+      { username: 'later' },
+      { username: 'prepared' },
+    ]);
+    await expect.poll(() => faults(databases.config), { timeout: 20_000 }).toEqual([]);
+  },
+);
 
 test('a slot that the primary has given up is named, and --fix copies anew', { timeout: 60_000 }, async () => {
   await primary`insert into users (username, email, password_hash) values ('early', 'early@example.com', '-')`;

@@ -50,6 +50,27 @@ test('a pair that is well has no faults', async () => {
   expect(await examine(databases.config)).toEqual([]);
 });
 
+async function knowByIndex(sql: postgres.Sql): Promise<void> {
+  await sql`create unique index by_name on users (username)`;
+  await sql`alter table users replica identity using index by_name`;
+}
+
+/** The row is on both sides before the identity of either matters. */
+async function updateOne(): Promise<void> {
+  const [row] = await insertUser(primary, 'one');
+  await primary`update users set first_name = 'x' where id = ${row!['id']}`;
+}
+
+/** Its worker has failed, been started again, and failed again. */
+async function failsToApply(write: () => Promise<void>): Promise<void> {
+  const { oid } = await subscription();
+  const errors = async () =>
+    (await replica`select apply_error_count::int as n from pg_stat_subscription_stats where subid = ${oid}`)[0]!['n'];
+  const before = (await errors()) as number;
+  await write();
+  await expect.poll(errors, { timeout: 20_000, interval: 50 }).toBeGreaterThan(before + 1);
+}
+
 interface Fault {
   fault: string;
   plant: () => Promise<unknown>;
@@ -68,6 +89,56 @@ const MENDED: Fault[] = [
     fault: 'streaming is parallel',
     plant: () => replica`alter subscription readback set (streaming = parallel)`,
     found: ['replica-1 streaming-parallel'],
+  },
+  {
+    fault: 'prepared transactions are sent as such',
+    plant: async () => {
+      await disable();
+      await expect
+        .poll(
+          () =>
+            replica`alter subscription readback set (two_phase = true)`.then(
+              () => 'set',
+              ({ message }: Error) => message,
+            ),
+          WITHIN,
+        )
+        .toBe('set');
+      await replica`alter subscription readback enable`;
+    },
+    found: ['replica-1 two-phase'],
+  },
+  {
+    fault: 'changes are sent in binary, and those of other origins not at all',
+    plant: () => replica`alter subscription readback set (binary = true, origin = none)`,
+    found: ['replica-1 binary', 'replica-1 origin'],
+  },
+  {
+    fault: "the replica's database is read-only",
+    plant: async () => {
+      await replica.unsafe(`alter database ${databases.name} set default_transaction_read_only = on`);
+      // The worker that runs has its settings already.
+      const { oid } = await subscription();
+      await replica`select pg_terminate_backend(pid) from pg_stat_subscription where subid = ${oid} and pid is not null`;
+      await failsToApply(async () => void (await insertUser(primary, 'waits')));
+    },
+    found: ['replica-1 read-only'],
+  },
+  {
+    fault: 'a replica knows rows by an index',
+    plant: async () => {
+      await knowByIndex(replica);
+      await failsToApply(() => updateOne());
+    },
+    found: ['replica-1 replica-identity'],
+  },
+  {
+    fault: 'the primary knows rows by an index',
+    plant: async () => {
+      await knowByIndex(primary);
+      await failsToApply(() => updateOne());
+    },
+    found: ['primary replica-identity'],
   },
   {
     fault: 'the subscription is gone, its slot is not',

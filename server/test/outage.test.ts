@@ -1,9 +1,12 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { CreateUserDocument, UpdateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
 import { startCluster, type OwnCluster } from './cluster.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
 import { disableSubscription } from './faults.ts';
+import { person, startProtected } from './people.ts';
 import { startServer, type TestServer } from './server.ts';
 import { subscribeTo } from './subscribe.ts';
 
@@ -178,6 +181,49 @@ test('replicas that fall silent are left: their connections are given up, and th
   }
   await events.end();
 }, 30_000);
+
+test('a read under way on a replica that falls silent goes on elsewhere within the bound', async () => {
+  await healthy();
+  const rows = await databases.replicas[0]!`
+    select pid from pg_stat_activity where datname = current_database() and application_name like 'readback %'`;
+  const postmaster = Number(readFileSync(join(cluster.dir, 'replica-1', 'postmaster.pid'), 'utf8').split('\n')[0]);
+  const silence = (signal: NodeJS.Signals) => {
+    for (const pid of [postmaster, ...rows.map((row) => row['pid'] as number)]) process.kill(pid, signal);
+  };
+  silence('SIGSTOP');
+  try {
+    const began = performance.now();
+    const reads = Array.from({ length: 6 }, () => server.query(UserDocument, { id }));
+    for (const { errors, data } of await Promise.all(reads)) expect([errors, data.user?.id]).toEqual([[], id]);
+    // DB_CONNECT_TIMEOUT_MS, and two looks of REPLICA_LOOK_TIMEOUT_MS; the rest is the machine's.
+    expect(performance.now() - began).toBeLessThan(10_000);
+    const { readback } = await server.query(UserDocument, { id });
+    expect(readback.source).toBe('replica-2');
+  } finally {
+    silence('SIGCONT');
+  }
+  await healthy();
+}, 30_000);
+
+test('with everything down, a write of somebody who has signed in is refused as any other', async () => {
+  await healthy();
+  const guarded = await startProtected(settings, databases);
+  const { id: mine, headers } = await person({ ...guarded, databases });
+  for (const name of ['primary', 'replica-1', 'replica-2']) await cluster.control.stopServer(name);
+  // Nothing of the user is known here: somebody has to be asked.
+  const late = await startProtected(settings, databases);
+  const input = { firstName: 'x' };
+  for (const one of [guarded, late]) {
+    await expect.poll(async () => (await one.rest('GET', '/health')).body.writes).toBe(false);
+    const { errors } = await one.query(UpdateUserDocument, { id: mine, input }, headers);
+    expect(errors).toMatchObject([{ extensions: { code: 'PRIMARY_UNAVAILABLE' } }]);
+  }
+  for (const name of ['primary', 'replica-1', 'replica-2']) await cluster.control.startServer(name);
+  await late.stop();
+  await guarded.stop();
+  await healthy();
+  await databases.primary`delete from users where id = ${mine}`;
+}, 60_000);
 
 test('a primary that falls silent is known to be away in time: strong reads are refused, others go on', async () => {
   await healthy();

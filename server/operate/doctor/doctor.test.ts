@@ -79,6 +79,8 @@ const primaryDetails = (changes: Partial<PrimaryDetails> = {}): PrimaryDetails =
   idleSlotTimeoutS: null,
   transactions: [],
   timelines: null,
+  hidden: [],
+  identities: [],
   ...changes,
 });
 
@@ -118,6 +120,9 @@ const replicaDetails = (changes: Partial<ReplicaDetails> = {}): ReplicaDetails =
     isEnabled: true,
     streaming: 't',
     commit: 'local',
+    twoPhase: false,
+    binary: false,
+    origin: 'any',
     slot: 'readback_1',
     publications: ['readback'],
     connectsAs: null,
@@ -134,6 +139,9 @@ const replicaDetails = (changes: Partial<ReplicaDetails> = {}): ReplicaDetails =
   feedFaults: [],
   mayLose: false,
   missing: null,
+  hidden: [],
+  identities: [],
+  readOnly: null,
   probe: { ...probe, worker: { pid: 1, blockers: [] } },
   ...changes,
 });

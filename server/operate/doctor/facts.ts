@@ -1,4 +1,7 @@
 import type { Lsn } from '../../lib/lsn.ts';
+import type { Identity } from '../../setup/identities.ts';
+import type { ReadOnly } from '../../setup/read-only.ts';
+import type { Hidden } from '../../setup/row-security.ts';
 import type { TableShape } from '../../setup/shapes.ts';
 
 /** What the doctor has asked the servers; the checks are pure functions of it. */
@@ -117,6 +120,9 @@ export interface PrimaryDetails {
   transactions: LongTransaction[];
   /** Why it does not tell its earlier timelines, and the role that it would read them as; null: it does. */
   timelines: { refused: string; owner: string } | null;
+  /** What row level security hides from the server, and from the logins of the replicas. */
+  hidden: Hidden[];
+  identities: Identity[];
 }
 
 export interface Slot {
@@ -162,6 +168,10 @@ export interface ReplicaDetails {
   feedFaults: string[];
   /** Set-up was told that synchronous_commit may be off. */
   mayLose: boolean;
+  /** What row level security hides from the server. */
+  hidden: Hidden[];
+  identities: Identity[];
+  readOnly: ReadOnly | null;
   /** The end of a transaction that was seen here, and is not here any more; null: none is known. */
   missing: Lsn | null;
   /** It has applied so much more than the primary has, or has for certain, on its timeline. */
@@ -175,6 +185,10 @@ export interface SubscriptionFacts {
   streaming: string;
   /** Its synchronous_commit. */
   commit: string;
+  twoPhase: boolean;
+  binary: boolean;
+  /** `any`, or `none`: only what was written on the primary itself. null: before PostgreSQL 16, which sends all. */
+  origin: string | null;
   slot: string | null;
   publications: string[];
   /** The login and address that it connects with; null: not ours to see. */

@@ -1,12 +1,14 @@
 import { SetupError } from '../../lib/errors.ts';
 import { format, fromUrl, parse } from '../../setup/conninfo.ts';
 import { startLogAnew } from '../../setup/log-state.ts';
-import { allowCopy, allowLogin, makeReplicator, runSecretly } from '../../setup/logins.ts';
+import { allowCopy, allowLogin, makeReplicator, runFormatted, runSecretly } from '../../setup/logins.ts';
 import { replicationUrl } from '../../setup/setup.ts';
-import { keepSlot, setCommit } from '../../setup/replicate.ts';
+import { readOnlyOn } from '../../setup/read-only.ts';
+import { keepSlot, onePhase, setCommit } from '../../setup/replicate.ts';
 import { shapesOf } from '../../setup/shapes.ts';
 import { attach, completeLogs, type Attaching } from '../attach.ts';
 import { dropSlot, dropSubscription } from '../detach.ts';
+import { knowByKey } from '../rekey.ts';
 import type { OperatedServer } from '../servers.ts';
 import type { Fix } from './finding.ts';
 import { grantAgain } from './grants.ts';
@@ -23,6 +25,27 @@ const FIXES: Record<Fix['name'], { does: (subject: string) => string; mend: Mend
   'stop-parallel': {
     does: () => 'set its streaming to on',
     mend: async ({ admin }) => void (await admin`alter subscription readback set (streaming = on)`),
+  },
+  'one-phase': {
+    does: () => 'set its two_phase to false: it stands still for a moment, and applies what waits then',
+    mend: onePhase,
+  },
+  'send-text': {
+    does: () => 'set its binary to false',
+    mend: async ({ admin }) => void (await admin`alter subscription readback set (binary = false)`),
+  },
+  'any-origin': {
+    does: () => 'set its origin to any',
+    mend: async ({ admin }) => void (await admin`alter subscription readback set (origin = any)`),
+  },
+  'let-write': {
+    does: () => 'let the login that its apply worker runs as write in this database, and nobody else',
+    mend: letWrite,
+  },
+  'known-by-key': {
+    does: (table) =>
+      `have rows of ${table} known by the primary key again, after what was sent by the other one is applied`,
+    mend: (server, { servers, config }, table) => knowByKey(server, servers, table, config.INITIAL_COPY_TIMEOUT_MS),
   },
   'commit-locally': {
     does: () => 'set its synchronous_commit to local',
@@ -88,6 +111,9 @@ export function planFixes(fixes: Fix[]): Fix[] {
   const idle = new Set([
     'enable-subscription',
     'stop-parallel',
+    'one-phase',
+    'send-text',
+    'any-origin',
     'commit-locally',
     'refresh-publication',
     'renew-login',
@@ -103,17 +129,34 @@ export function planFixes(fixes: Fix[]): Fix[] {
 const PRECEDENCE: Fix['name'][] = [
   'grant',
   'drop-slot',
+  'let-write',
   'renew-login',
   'copy-anew',
+  'one-phase',
   'keep-slot',
   'enable-subscription',
   'stop-parallel',
+  'send-text',
+  'any-origin',
+  'known-by-key',
   'commit-locally',
   'ring-always',
   'refresh-publication',
   'watch-table',
   'complete-log',
 ];
+
+async function letWrite({ admin }: OperatedServer): Promise<void> {
+  const found = await readOnlyOn(admin);
+  const [{ database }] = await admin<[{ database: string }]>`select current_database() as database`;
+  if (!found) return;
+  await runFormatted(
+    admin,
+    'alter role %I in database %I set default_transaction_read_only to off',
+    found.owner,
+    database,
+  );
+}
 
 async function watchAgain({ admin, name }: OperatedServer, context: Attaching, table: string): Promise<void> {
   const [shape] = await shapesOf(admin, [table]);

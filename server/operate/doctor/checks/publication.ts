@@ -1,5 +1,6 @@
 import type { Facts, PrimaryDetails, ReplicaDetails } from '../facts.ts';
 import type { Check, Finding } from '../finding.ts';
+import { toShow, whatIsHidden, type Hidden } from '../../../setup/row-security.ts';
 import type { TableShape } from '../../../setup/shapes.ts';
 
 /** What the primary sends. */
@@ -10,6 +11,7 @@ export function checkPublication({ primary, replicas }: Facts): Finding[] {
   if (!details.publication) return [missing(name, replicas.flatMap(watchedOn))];
   return [
     ...checkOperations(name, details.publication),
+    ...hiddenRows(name, details.hidden),
     ...details.withoutIdentity.map((table) => withoutIdentity(name, table)),
     ...unpublished(name, details, replicas.flatMap(watchedOn)),
     ...replicas.flatMap((replica) => (replica.details ? unsentColumns(name, details, replica.details) : [])),
@@ -56,6 +58,17 @@ function checkOperations(server: string, publication: NonNullable<PrimaryDetails
     },
   ];
 }
+
+/** Of either side. */
+export const hiddenRows = (server: string, hidden: Hidden[]): Finding[] =>
+  hidden.map((one) => ({
+    check: 'row-security',
+    severity: 'error',
+    server,
+    found: whatIsHidden(one),
+    expected: 'all rows: a read or a copy that would leave some out fails instead',
+    remedy: `${toShow(one)} Then readback verify, for what was left out before.`,
+  }));
 
 const withoutIdentity = (server: string, table: string): Finding => ({
   check: 'replica-identity',

@@ -1,6 +1,7 @@
 import { obstacles } from '../../../setup/obstacles.ts';
 import type { Facts, PrimaryDetails, ReplicaDetails, Writer } from '../facts.ts';
 import type { Finding } from '../finding.ts';
+import { hiddenRows } from './publication.ts';
 
 /** What a replica holds: tables that fit, triggers that log, and nobody else who writes. */
 export function checkReplicas({ primary, replicas }: Facts): Finding[] {
@@ -8,6 +9,7 @@ export function checkReplicas({ primary, replicas }: Facts): Finding[] {
     if (!details) return [];
     return [
       ...(primary.details ? checkColumns(name, primary.details, details) : []),
+      ...hiddenRows(name, details.hidden),
       ...checkTriggers(name, details),
       ...checkLog(name, details),
       ...checkWriters(name, details.writers),

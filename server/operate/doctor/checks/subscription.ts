@@ -1,11 +1,14 @@
 import { formatLsn } from '../../../lib/lsn.ts';
 import type { Facts, PrimaryFacts, Probe, ReplicaDetails, ReplicaFacts, SubscriptionFacts } from '../facts.ts';
 import type { Finding } from '../finding.ts';
+import { causesOf } from './causes.ts';
 
 /** How a replica takes what the primary sends, and whether it arrives. */
 export function checkSubscriptions({ primary, replicas }: Facts): Finding[] {
   const published = primary.details?.published.map(({ table }) => table) ?? [];
-  return replicas.flatMap((replica) => checkOne(replica, published, readableSlots(primary)));
+  return replicas.flatMap((replica) =>
+    checkOne(replica, published, causesOf(replica, primary), readableSlots(primary)),
+  );
 }
 
 /** Undefined where the primary could not be asked. Without the publication, versions before 18 let nobody read. */
@@ -14,7 +17,12 @@ function readableSlots({ details }: PrimaryFacts): string[] | undefined {
   return details?.slots.filter(({ walStatus }) => walStatus !== 'lost').map(({ name }) => name);
 }
 
-function checkOne({ name, basics, details }: ReplicaFacts, published: string[], slots?: string[]): Finding[] {
+function checkOne(
+  { name, basics, details }: ReplicaFacts,
+  published: string[],
+  causes: Finding[],
+  slots?: string[],
+): Finding[] {
   if (basics && !basics.isSetUp) return [notSetUp(name)];
   if (!details) return [];
   const { subscription, others } = details;
@@ -22,12 +30,13 @@ function checkOne({ name, basics, details }: ReplicaFacts, published: string[], 
   if (!subscription) return [missing(name), ...strangers];
   return [
     ...checkSettings(name, subscription),
+    ...causes,
     ...checkCommit(name, subscription, details),
     ...strangers,
     ...checkTables(name, details, published),
     // Without its slot or the publication nothing arrives, and its worker comes and goes: that is told already.
     ...(subscription.isEnabled && details.probe && slots?.includes(subscription.slot ?? '') !== false
-      ? checkArrival(name, subscription, details.probe, details)
+      ? checkArrival(name, subscription, details.probe, details, causes.length > 0)
       : []),
     ...checkConflicts(name, subscription),
   ];
@@ -174,10 +183,13 @@ function checkArrival(
   subscription: SubscriptionFacts,
   probe: Probe,
   details: ReplicaDetails,
+  isCauseKnown: boolean,
 ): Finding[] {
   if (probe.outcome !== 'late') return [];
   if (subscription.refused !== null) return [cannotConnect(server, subscription)];
   if (probe.worker && probe.worker.blockers.length > 0) return [blocked(server, probe.worker.blockers)];
+  // A setting that is named: once that is as it should be, what waits is applied.
+  if (isCauseKnown) return [];
   if (probe.applyErrors > 0) return [failing(server, probe, subscription)];
   if (!probe.worker) return [cannotConnect(server, subscription)];
   return details.subscribed.every(({ isReady }) => isReady) ? [behind(server, probe)] : [];

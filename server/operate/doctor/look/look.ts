@@ -1,3 +1,4 @@
+import { hiddenFrom } from '../../../setup/row-security.ts';
 import type { TableShape } from '../../../setup/shapes.ts';
 import { unreachable, type OperateConfig, type OperatedServer, type Servers } from '../../servers.ts';
 import type { Facts, PrimaryFacts, ReplicaFacts, ServerFacts } from '../facts.ts';
@@ -39,6 +40,7 @@ export async function look({ primary, replicas }: Servers, options: LookOptions)
       ),
     ),
   );
+  if (one.details) one.details.hidden = await hiddenFrom(primary.admin, tablesOf(published), readersOf(others));
   if (one.basics?.isSetUp) {
     await noteAhead(primary, replicas, others, !one.details?.timelines);
     await noteMissing(primary, replicas, others);
@@ -46,6 +48,15 @@ export async function look({ primary, replicas }: Servers, options: LookOptions)
   }
   return { primary: { ...one, ...(hosts && { hosts }) }, replicas: others };
 }
+
+const tablesOf = (shapes: TableShape[]) => shapes.map(({ table }) => table);
+
+/** Who reads on the primary: the server, and each replica's login as it copies. */
+const readersOf = (replicas: ReplicaFacts[]) => [
+  'readback_reader',
+  'readback_writer',
+  ...replicas.flatMap(({ details }) => details?.subscription?.connectsAs?.user ?? []),
+];
 
 type Details<T extends ServerFacts> = Partial<Omit<T, keyof Pick<ServerFacts, 'name' | 'at' | 'basics' | 'clock'>>>;
 
@@ -83,8 +94,7 @@ async function replicaDetails(
   options: LookOptions,
 ): Promise<Details<ReplicaFacts>> {
   const { admin } = replica;
-  const tables = published.map(({ table }) => table);
-  const details = await lookAtReplica(admin, tables, options.DB_CONNECT_TIMEOUT_MS);
+  const details = await lookAtReplica(admin, tablesOf(published), options.DB_CONNECT_TIMEOUT_MS);
   return {
     ...(await replicaLimits(replica)),
     details,

@@ -1,5 +1,6 @@
 import type { Sql } from '../../../db/connect.ts';
 import { wordsOf } from '../../../lib/complaints.ts';
+import { identitiesOf } from '../../../setup/identities.ts';
 import { publishedBy, shapesOf } from '../../../setup/shapes.ts';
 import type { LongTransaction, PrimaryDetails, Slot } from '../facts.ts';
 
@@ -25,6 +26,11 @@ export async function lookAtPrimary(sql: Sql, longTransactionMs: number): Promis
     ...limits,
     transactions: await longTransactions(sql, longTransactionMs),
     timelines: await timelinesRefused(sql),
+    hidden: [],
+    identities: await identitiesOf(
+      sql,
+      published.map(({ table }) => table),
+    ),
   };
 }
 

@@ -1,4 +1,7 @@
 import type { Sql } from '../../../db/connect.ts';
+import { identitiesOf } from '../../../setup/identities.ts';
+import { readOnlyOn } from '../../../setup/read-only.ts';
+import { hiddenFrom } from '../../../setup/row-security.ts';
 import { shapesOf } from '../../../setup/shapes.ts';
 import type { ReplicaDetails, SubscribedTable, Trigger, Writer } from '../facts.ts';
 import { lookAtSubscription, otherSubscriptions } from './subscription.ts';
@@ -23,6 +26,9 @@ export async function lookAtReplica(sql: Sql, published: string[], timeoutMs: nu
     isLogReady: log?.isReady ?? false,
     mayLose: log?.mayLose ?? false,
     missing: null,
+    identities: await identitiesOf(sql, tables),
+    readOnly: await readOnlyOn(sql),
+    hidden: await hiddenFrom(sql, tables, ['readback_reader']),
     feedFaults: faults.map(({ fault }) => fault),
   };
 }

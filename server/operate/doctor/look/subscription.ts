@@ -6,6 +6,9 @@ interface SubscriptionRow {
   isEnabled: boolean;
   streaming: string;
   commit: string;
+  twoPhase: boolean;
+  binary: boolean;
+  origin: string | null;
   slot: string | null;
   publications: string[];
   stats: Record<string, unknown> | null;
@@ -13,7 +16,8 @@ interface SubscriptionRow {
 
 export async function lookAtSubscription(sql: Sql, timeoutMs: number): Promise<SubscriptionFacts | null> {
   const [row] = await sql<SubscriptionRow[]>`
-    select s.subenabled as is_enabled, s.substream::text as streaming, s.subsynccommit as commit, s.subslotname::text as slot,
+    select s.subenabled as is_enabled, s.substream::text as streaming, s.subsynccommit as commit,
+           s.subtwophasestate <> 'd' as two_phase, s.subbinary as binary, to_jsonb(s) ->> 'suborigin' as origin, s.subslotname::text as slot,
            to_json(s.subpublications) as publications, to_jsonb(t) as stats
     from pg_subscription s left join pg_stat_subscription_stats t on t.subid = s.oid
     where s.subname = 'readback' and s.subdbid = (select oid from pg_database where datname = current_database())`;

@@ -1,0 +1,65 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SetupError } from '../lib/errors.ts';
+import { identitiesOf, type Identity } from '../setup/identities.ts';
+import type { OperatedServer, Servers } from './servers.ts';
+
+const POLL_MS = 50;
+const TEMPORARY = 'readback_identity';
+
+/** Lets the table be known by its primary key, on the server and, as the primary's is sent, everywhere. */
+export async function knowByKey(
+  server: OperatedServer,
+  { primary, replicas }: Servers,
+  table: string,
+  timeoutMs: number,
+): Promise<void> {
+  const [identity] = await identitiesOf(server.admin, [table]);
+  if (!identity?.index) return;
+  if (server !== primary) return setBack(server, table);
+  for (const replica of replicas) await lookBy(replica, identity);
+  const at = await setBackAndBeat(primary, table);
+  for (const replica of replicas) {
+    await arrived(replica, at, timeoutMs);
+    await setBack(replica, table);
+  }
+}
+
+async function setBack({ admin }: OperatedServer, table: string): Promise<void> {
+  await admin.unsafe(`alter table ${table} replica identity default`);
+  await admin.unsafe(`drop index if exists ${besides(table)}`);
+}
+
+/**
+ * What the primary has sent so far names rows by those columns, whatever its identity is from now on: the replica looks
+ * for them by an index of the same, until that is applied.
+ */
+async function lookBy({ admin }: OperatedServer, { table, columns }: Identity): Promise<void> {
+  const list = columns!.map((name) => `"${name.replaceAll('"', '""')}"`).join(', ');
+  await admin.begin((sql) => [
+    sql.unsafe(`drop index if exists ${besides(table)}`),
+    sql.unsafe(`create unique index ${TEMPORARY} on ${table} (${list})`),
+    sql.unsafe(`alter table ${table} replica identity using index ${TEMPORARY}`),
+  ]);
+}
+
+const besides = (table: string) => `${table.slice(0, table.lastIndexOf('.'))}.${TEMPORARY}`;
+
+/** In one transaction: what comes before it in the order of commits names rows by the index, and what comes after by the key. */
+async function setBackAndBeat({ admin }: OperatedServer, table: string): Promise<string> {
+  const [, [beat]] = await admin.begin((sql) => [
+    sql.unsafe(`alter table ${table} replica identity default`),
+    sql<[{ at: string }]>`update readback.heartbeat set beat_at = clock_timestamp() returning beat_at::text as at`,
+  ]);
+  return beat.at;
+}
+
+async function arrived({ name, admin }: OperatedServer, at: string, timeoutMs: number): Promise<void> {
+  for (const deadline = Date.now() + timeoutMs; ; await sleep(POLL_MS)) {
+    const rows = await admin`select from readback.heartbeat where beat_at >= ${at}::text::timestamptz`;
+    if (rows.length > 0) return;
+    if (Date.now() > deadline)
+      throw new SetupError(
+        `${name} has not applied what was sent before within ${timeoutMs} ms. Run there when it has: alter table … replica identity default;`,
+      );
+  }
+}
