@@ -234,7 +234,7 @@ async function skipToNow(primary: Server, replica: Server, slot: string | null):
   await replica.admin`alter subscription readback disable`;
   try {
     await againWhile(
-      OBJECT_IN_USE,
+      IN_USE,
       RELEASE_TIMEOUT_MS,
       () => primary.admin`select pg_replication_slot_advance(${slot}, pg_current_wal_flush_lsn())`,
     );
