@@ -16,6 +16,7 @@ const SLICE_ROWS = MAX_BATCH_KEYS;
  * is there at once is done in one go.
  */
 export function inSlices<Value>(values: Value[]): Value[] {
+  if (values.length === 1) return values;
   let [rows, later]: [number, Promise<void> | undefined] = [0, undefined];
   return values.map((value) => {
     const count = Array.isArray(value) ? value.length : 1;
