@@ -138,6 +138,7 @@ export class Operations {
     const deadline = new Deadline(this.#limits.options.operationTimeoutMs);
     const freshLoaders = () => new Loaders(reads, deadline.signal, observer, spender);
     let endTurn: (() => void) | undefined;
+    let isReleased = false;
     const token = (lsn: Lsn) => encodeBookmark(historyOf(primary), lsn);
     return {
       requestId,
@@ -158,12 +159,16 @@ export class Operations {
       }),
       turn: (cost) => {
         const waited = this.#limits.budget.turn(spender, cost, deadline.signal);
-        return waited?.then((end) => void (endTurn = end));
+        return waited?.then((end) => {
+          if (isReleased) end();
+          else endTurn = end;
+        });
       },
       begun: () => deadline.start(),
       abandon: () => deadline.abandon(),
       release: () => {
         deadline.stop();
+        isReleased = true;
         endTurn?.();
         endTurn = undefined;
         reads.release();

@@ -102,7 +102,7 @@ export class Pipeline {
       const { headers, extensions } = report(contextValue, 'ok');
       return { status: undefined, headers, result: { data: result.data, extensions } };
     }
-    const { body, http } = await this.apollo.executeOperation(request, { contextValue });
+    const { body, http } = await this.apollo.executeOperation(request, { contextValue }).finally(contextValue.release);
     if (body.kind !== 'single') throw new Error('incremental delivery is not offered');
     return { status: http.status, headers: http.headers, result: body.singleResult };
   }

@@ -119,6 +119,7 @@ async function prepare(
       payload = kept(payload, document, operation);
       contextValue.cost = limits.check(document, operation, payload.variables ?? {});
       limits.checkKept(payload, operation);
+      limits.budget.spend(contextValue.spender, contextValue.cost);
     }
     const { operationName, variables: variableValues } = payload;
     return { schema, document, operation, operationName, variableValues, contextValue, payload, channel };
