@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { runInNewContext } from 'node:vm';
 import { parse as parseEnvironment } from 'dotenv';
@@ -11,8 +11,11 @@ import { encodeBookmark } from '../replication/bookmark.ts';
 const read = (file: string) => readFileSync(join(projectRoot, file), 'utf8');
 const matches = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map((match) => match[1]!);
 
-const pages = ['README.md', 'GUARANTEES.md', 'CONTRIBUTING.md', 'docs/containers.md'];
-const readme = read('README.md');
+const docs = readdirSync(join(projectRoot, 'docs')).filter((name) => name.endsWith('.md'));
+const pages = [
+  ...['README.md', 'GUARANTEES.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md'],
+  ...docs.map((name) => `docs/${name}`),
+];
 const example = read('.env.example');
 /** The example as it is when somebody uncomments all of it. */
 const uncommented = parseEnvironment(example.replace(/^#(?=[A-Z][A-Z0-9_]*=)/gm, ''));
@@ -40,16 +43,16 @@ describe('.env.example', () => {
   });
 });
 
-describe('README.md', () => {
-  test('has every error code', () => {
+describe('the pages', () => {
+  test('have every error code', () => {
     const codes = matches(read('server/lib/errors.ts'), /^ {2}\| '([A-Z_]+)'/gm);
     expect(codes.length).toBeGreaterThan(10);
-    const described = matches(readme, /^\| `([A-Z_]+)` +\| \d{3} /gm);
+    const described = matches(read('docs/errors.md'), /^\| `([A-Z_]+)` +\| \d{3} /gm);
     expect(described.toSorted()).toEqual(codes.toSorted());
   });
 
-  test('names variables that there are', () => {
-    const [, section = ''] = readme.split('\n## Configuration\n');
+  test('name variables that there are', () => {
+    const [, section = ''] = read('docs/setup.md').split('\n## Configuration\n');
     const rows = section
       .split('\n## ')[0]!
       .split('\n')
@@ -59,15 +62,18 @@ describe('README.md', () => {
     expect(named.filter((name) => !variables.includes(name))).toEqual([]);
   });
 
-  test('shows operations that the schema takes', () => {
+  test('show operations that the schema takes', () => {
     const schema = buildSchema(read('schema/schema.graphql'));
-    const faults = operationsOf(readme).flatMap((text) => validate(schema, parse(text)).map((fault) => fault.message));
-    expect(operationsOf(readme).length).toBeGreaterThan(6);
+    const operations = ['README.md', 'docs/rights.md', 'docs/consistency.md', 'docs/change-feed.md'].flatMap((page) =>
+      operationsOf(read(page)),
+    );
+    const faults = operations.flatMap((text) => validate(schema, parse(text)).map((fault) => fault.message));
+    expect(operations.length).toBeGreaterThan(6);
     expect(faults).toEqual([]);
   });
 
-  test('compares bookmarks as the server does', () => {
-    const code = /^const bytes = .*\nconst later = .*$/m.exec(readme)![0];
+  test('compare bookmarks as the server does', () => {
+    const code = /^const bytes = .*\nconst later = .*$/m.exec(read('docs/consistency.md'))![0];
     const later = runInNewContext(`${code}; later`, { atob }) as (a: string, b: string) => string;
     const ascending = [1n, 0x3en, 0x3fn, 0xffn, 0x100n, 0xffff_ffffn, 1n << 32n, (1n << 63n) + 5n].map((lsn) =>
       encodeBookmark({ cluster: 7_711_294_962_252_663_706n, timeline: 1 }, lsn),
