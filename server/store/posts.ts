@@ -30,7 +30,7 @@ export const posts = new Table<PostRow, PostFilter, PostOrderField, PostValues>(
   columns,
   orders: { CREATED_AT: { column: 'createdAt', type: 'timestamptz' }, TITLE: { column: 'title', type: 'text' } },
   matches: (sql, { search, authorId, published }) => [
-    search ? sql`lower(t.title) like ${prefixPattern(search)}` : null,
+    search ? sql`lower(t.title) like ${prefixPattern(sql, search)}` : null,
     authorId == null ? null : sql`t.author_id = ${authorId}`,
     published == null ? null : sql`(t.published_at is not null) = ${published}`,
   ],

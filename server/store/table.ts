@@ -197,5 +197,9 @@ const toQuestion = <Field extends string>({ scope, page, visibleTo }: PageUnder<
   ...(visibleTo && { viewer: viewerOf(visibleTo) }),
 });
 
-/** The pattern of texts that start so, for `lower(column) like`, upper or lower case alike. */
-export const prefixPattern = (search: string) => `${search.toLowerCase().replace(/[\\%_]/g, '\\$&')}%`;
+/**
+ * The pattern of texts that start so, for `lower(column) like`, upper or lower case alike. PostgreSQL alone says which
+ * letters are: its `lower` knows others than JavaScript, by the locale of the database.
+ */
+export const prefixPattern = (sql: Sql, search: string): Fragment =>
+  sql`lower(${`${search.replace(/[\\%_]/g, '\\$&')}%`})`;

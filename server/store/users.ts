@@ -45,10 +45,10 @@ export const users = new Table<UserRow, UserFilter, UserOrderField, UserValues>(
   },
   matches: (sql, { search, isActive, withoutEmail }) => [
     isActive == null ? null : sql`t.is_active = ${isActive}`,
-    search ? startsWith(sql, prefixPattern(search), withoutEmail === true) : null,
+    search ? startsWith(sql, prefixPattern(sql, search), withoutEmail === true) : null,
   ],
 });
 
-const startsWith = (sql: Sql, pattern: string, withoutEmail: boolean): Fragment => sql`
+const startsWith = (sql: Sql, pattern: Fragment, withoutEmail: boolean): Fragment => sql`
   (lower(t.username) like ${pattern} ${withoutEmail ? sql`` : sql`or lower(t.email) like ${pattern}`}
     or lower(t.first_name) like ${pattern} or lower(t.last_name) like ${pattern})`;

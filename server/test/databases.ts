@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { inject } from 'vitest';
@@ -30,12 +30,15 @@ export interface FreshOptions {
   /** False: left empty. */
   settle?: boolean;
   cluster?: TestCluster;
+  /** How a server's database is made, such as `encoding 'LATIN1'`; left out: as the template's. Only where it is not settled. */
+  made?: Record<string, string>;
 }
 
 export async function freshDatabases({
   replicas = 1,
   settle = true,
   cluster = inject('cluster'),
+  made = {},
 }: FreshOptions = {}): Promise<TestDatabases> {
   const { servers, dir } = cluster;
   const name = `t${crypto.randomUUID().replaceAll('-', '').slice(0, 16)}`;
@@ -44,8 +47,9 @@ export async function freshDatabases({
     url: inDatabase(servers[server]!.url, name),
     adminUrl: inDatabase(servers[server]!.adminUrl, name),
   }));
-  const create = `create database ${name}${settle ? ` template ${TEMPLATE} strategy file_copy` : ''}`;
-  await Promise.all(names.map((server) => administer(servers[server]!.adminUrl, (sql) => sql.unsafe(create))));
+  const template = settle ? `template ${TEMPLATE} strategy file_copy` : '';
+  const create = (server: string) => `create database ${name} ${made[server] ?? template}`;
+  await Promise.all(names.map((server) => administer(servers[server]!.adminUrl, (sql) => sql.unsafe(create(server)))));
   const config = { primary: urls[0]!, replicas: urls.slice(1), replicationUrl: undefined };
   if (settle) await setUp(config, testConfig(), () => {});
   const admins = urls.map(({ adminUrl }) => postgres(adminUrl, { max: 4, onnotice: () => {} }));
@@ -100,9 +104,7 @@ const DRIVERS_OWN = /from pg_catalog\.pg_type/;
 function logReader(file: string, database: string, application: RegExp): () => string[] {
   const start = statSync(file).size;
   return () => {
-    const entries = readFileSync(file)
-      .subarray(start)
-      .toString()
+    const entries = readFrom(file, start)
       .replace(/\n\t[ \t]*/g, ' ')
       .split('\n');
     return entries.flatMap((entry) => {
@@ -113,4 +115,15 @@ function logReader(file: string, database: string, application: RegExp): () => s
       return [statement.trim()];
     });
   };
+}
+
+/** The log of all tests before this one is many megabytes. */
+function readFrom(file: string, start: number): string {
+  const handle = openSync(file, 'r');
+  try {
+    const buffer = Buffer.alloc(fstatSync(handle).size - start);
+    return buffer.toString('utf8', 0, readSync(handle, buffer, 0, buffer.length, start));
+  } finally {
+    closeSync(handle);
+  }
 }
