@@ -1,6 +1,7 @@
 import type { Config, DatabaseConfig } from '../config.ts';
 import { POOLED_ROLES } from '../db/pooled.ts';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
+import { compare, sayWhatStops } from './alike.ts';
 import { awaitSubscription } from './await-subscription.ts';
 import { completeLogs, NothingArrives } from './log-state.ts';
 import { allowLogin, allowPooled } from './logins.ts';
@@ -41,7 +42,9 @@ export async function setUp(
     await checkRequirements(primary, replicas);
     // Two that set up at once take turns: the lock is the session's, and goes with it.
     await primary.admin`select pg_advisory_lock(hashtextextended('readback.setup', 0))`;
+    for (const replica of replicas) await compare(primary, replica, say);
     await migrate(primary, replicas, say, sqlFolder);
+
     await replicate(primary, replicas, databases, config, say);
     await makePooledLogins([primary, ...replicas], databases, config.STATEMENT_TIMEOUT_MS);
     if (config.REPLICA_SYNCHRONOUS_COMMIT === 'off') say(MAY_LOSE);
@@ -93,6 +96,7 @@ async function replicate(
   await allowLogin(primary, databases.primary.url, ['readback_writer', 'readback_reader', 'readback_pruner']);
   for (const [index, replica] of replicas.entries()) {
     await allowLogin(replica, databases.replicas[index]!.url, ['readback_reader', 'readback_pruner']);
+    await sayWhatStops(primary, replica, say);
     if (SUBSCRIPTIONS === 'awaited') await awaitSubscription(primary, replica, url, commit, say);
     else await subscribe(primary, replica, url, commit);
   }
