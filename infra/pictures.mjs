@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
-import { CHROMIUM, CHROMIUM_FLAGS } from './chromium.mjs';
+import { CHROMIUM_FLAGS, findProgram, PROGRAMS } from './programs.ts';
 import { root } from './launch/child.mjs';
 
 const MOST_BYTES = 200_000;
@@ -117,10 +117,10 @@ async function draw(browser, url, { name, ...options }) {
 
 mkdirSync(folder, { recursive: true });
 const dir = mkdtempSync(join(tmpdir(), 'readback-pictures-'));
-if (!CHROMIUM)
-  throw new Error('Chromium is missing. Debian: apt-get install chromium; elsewhere set CHROMIUM to its path.');
+const executablePath = findProgram('chromium');
+if (!executablePath) throw new Error(`Chromium is missing: ${PROGRAMS.chromium.remedy}.`);
 const readback = await startReadback(dir);
-const browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
+const browser = await chromium.launch({ executablePath, args: CHROMIUM_FLAGS });
 try {
   for (const picture of PICTURES) {
     const path = await draw(browser, readback.url, picture);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isDatabaseUrl, parseDatabaseUrl } from './lib/database-url.ts';
+import { databaseUrlFault, formatDatabaseUrl, parseDatabaseUrl } from './lib/database-url.ts';
 import { SetupError } from './lib/errors.ts';
 import { withSecretFiles } from './lib/secret-files.ts';
 
@@ -19,7 +19,7 @@ const listOf = (text: string) => text.split(',').map((part) => part.trim());
 /** An address, or a network of them, in either family. */
 const ADDRESS = /^[0-9a-f.:]+(\/\d{1,3})?$/i;
 
-const limit = () => wholeText(0, 1_000_000).optional();
+const limit = (most = 1_000_000) => wholeText(0, most).optional();
 
 function whole(fallback: number, least: number, most: number) {
   return wholeText(least, most).default(fallback);
@@ -34,9 +34,12 @@ function wholeText(least: number, most: number) {
     .refine((value) => value >= least && value <= most, message);
 }
 
-const postgresUrl = z
-  .string()
-  .refine(isDatabaseUrl, 'must be a URL such as postgres://user:password@host:5432/database');
+const postgresUrl = z.string().superRefine((text, context) => {
+  const fault = databaseUrlFault(text);
+  if (fault !== undefined) context.addIssue({ code: 'custom', message: fault });
+});
+
+const databaseHost = z.string().regex(/^[^\s@/?#%]+$/, 'must be a host name or an address');
 
 const urlList = z.string().transform(listOf).pipe(z.array(postgresUrl).min(1));
 
@@ -84,10 +87,13 @@ const variables = z.object({
   SUBSCRIPTION_BYTES_MAX: whole(65_536, 1024, 104_857_600),
   // Of one user or address. 0: no limit, which open mode has where they are left out.
   REQUESTS_PER_SECOND_MAX: limit(),
+  COST_PER_SECOND_MAX: limit(1_000_000_000),
   SOCKETS_PER_ADDRESS_MAX: limit(),
   CONNECTIONS_PER_ADDRESS_MAX: limit(),
   SUBSCRIPTIONS_PER_USER_MAX: limit(),
   SUBSCRIPTIONS_PER_ADDRESS_MAX: limit(),
+  SUBSCRIPTION_COST_PER_USER_MAX: limit(1_000_000_000),
+  SUBSCRIPTION_COST_PER_ADDRESS_MAX: limit(1_000_000_000),
   // Left out: three quarters of the files that the process may have open.
   CONNECTIONS_MAX: wholeText(1, 10_000_000).optional(),
   HEADERS_TIMEOUT_MS: whole(10_000, 100, 3_600_000),
@@ -113,13 +119,15 @@ const variables = z.object({
   PRIMARY_POOLED_URL: postgresUrl.optional(),
   PRIMARY_POOLED_READS_URL: postgresUrl.optional(),
   REPLICA_POOLED_URLS: urlList.optional(),
-  WRITE_DB_HOST: z.string().min(1).optional(),
+  WRITE_DB_HOST: databaseHost.optional(),
   WRITE_DB_PORT: port(5432),
-  READ_DB_HOST: z.string().min(1).optional(),
+  READ_DB_HOST: databaseHost.optional(),
   READ_DB_PORT: port(5432),
   DB_NAME: z.string().min(1).default('postgres'),
   DB_USER: z.string().min(1).default('postgres'),
   DB_PASSWORD: z.string().default(''),
+  DB_SSLMODE: z.enum(['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full']).optional(),
+  DB_SSLROOTCERT: z.string().min(1).optional(),
   READBACK_DIR: z.string().min(1).default('.readback'),
   EMBEDDED_PRIMARY_PORT: port(6000),
   EMBEDDED_REPLICA_PORT: port(6001),
@@ -234,10 +242,13 @@ function mustBeLess(less: Record<string, number>, more: Record<string, number>):
 /** In protected mode, per user or address. In open mode everybody comes from this machine, and nobody is kept off. */
 const LIMITS = [
   ['REQUESTS_PER_SECOND_MAX', 100],
+  ['COST_PER_SECOND_MAX', 20_000],
   ['SOCKETS_PER_ADDRESS_MAX', 200],
   ['CONNECTIONS_PER_ADDRESS_MAX', 200],
   ['SUBSCRIPTIONS_PER_USER_MAX', 200],
   ['SUBSCRIPTIONS_PER_ADDRESS_MAX', 1000],
+  ['SUBSCRIPTION_COST_PER_USER_MAX', 20_000],
+  ['SUBSCRIPTION_COST_PER_ADDRESS_MAX', 100_000],
 ] as const;
 
 function readMode(v: Variables, hasDatabases: boolean): Pick<Config, ModeVariable> {
@@ -261,14 +272,17 @@ const openElsewhere = (host: string) =>
   'set ACCESS=protected and make an administrator with `readback admin create`, or set HOST=127.0.0.1.';
 
 function describe(issue: z.core.$ZodIssue, set: Record<string, string | undefined>): string {
-  const name = String(issue.path[0]);
+  const [name, index] = [String(issue.path[0]), issue.path[1]];
+  // A URL that is one says itself what of it is wrong.
+  if (issue.message.startsWith('has '))
+    return `${name}${typeof index === 'number' ? `, its URL ${index + 1},` : ''} ${issue.message}`;
   const secret = name.includes('URL') || name.includes('PASSWORD');
   return `${name} ${issue.message}, got: ${secret ? '(not shown: it may hold a password)' : set[name]}`;
 }
 
 function readDatabases(v: Variables): DatabaseConfig | undefined {
-  const primary = v.PRIMARY_URL ?? seedUrl(v, v.WRITE_DB_HOST, v.WRITE_DB_PORT);
-  const single = seedUrl(v, v.READ_DB_HOST, v.READ_DB_PORT);
+  const primary = v.PRIMARY_URL ?? seedUrl(v, 'WRITE_DB');
+  const single = seedUrl(v, 'READ_DB');
   const replicas = v.REPLICA_URLS ?? (single === undefined ? undefined : [single]);
   if (primary === undefined && replicas === undefined) return undefined;
   if (primary === undefined || replicas === undefined) throw new SetupError(onlyOne(primary === undefined));
@@ -312,11 +326,23 @@ const sharedLogin = (login: string) =>
   `PRIMARY_POOLED_URL, PRIMARY_POOLED_READS_URL and REPLICA_POOLED_URLS must each log in as somebody that no other URL ` +
   `of the same server names, got ${login || 'no user'} twice: choose another name, readback migrate makes the login.`;
 
-function seedUrl(v: Variables, host: string | undefined, databasePort: number): string | undefined {
+function seedUrl(v: Variables, side: 'WRITE_DB' | 'READ_DB'): string | undefined {
+  const host = v[`${side}_HOST`];
   if (host === undefined) return undefined;
-  const name = encodeURIComponent(v.DB_NAME);
-  const address = host.includes(':') ? `[${host}]` : host;
-  return `postgres://${encodeURIComponent(v.DB_USER)}:${encodeURIComponent(v.DB_PASSWORD)}@${address}:${databasePort}/${name}`;
+  const { DB_SSLMODE: sslmode, DB_SSLROOTCERT: sslrootcert } = v;
+  const parameters = Object.entries({ sslmode, sslrootcert }).filter(
+    (pair): pair is [string, string] => pair[1] !== undefined,
+  );
+  const url = formatDatabaseUrl({
+    user: v.DB_USER,
+    password: v.DB_PASSWORD,
+    hosts: [{ host, port: v[`${side}_PORT`] }],
+    database: v.DB_NAME,
+    parameters: new Map(parameters),
+  });
+  const fault = databaseUrlFault(url);
+  if (fault === undefined) return url;
+  throw new SetupError(`${side}_HOST, ${side}_PORT and DB_… make a URL that ${fault}`);
 }
 
 function onlyOne(primaryMissing: boolean): string {

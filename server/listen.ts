@@ -12,6 +12,7 @@ import { createMetricsApp, type Scrape } from './http/metrics.ts';
 import { Operations } from './http/operation.ts';
 import { Pipeline } from './http/pipeline.ts';
 import type { FanOut } from './http/websocket/fan-out/fan-out.ts';
+import { Budget } from './lib/budget.ts';
 import { SetupError } from './lib/errors.ts';
 import type { Logger } from './lib/logger.ts';
 import type { Observer } from './lib/observer.ts';
@@ -20,6 +21,7 @@ import { openFilesMost } from './lib/open-files.ts';
 import { projectRoot } from './lib/root.ts';
 import { Stopping } from './lib/stopping.ts';
 import type { Router } from './replication/router.ts';
+import type { TableSizes } from './replication/sizes.ts';
 import type { ReplicationStatus } from './replication/status.ts';
 import type { Services } from './resolvers/context.ts';
 import { buildGraphQLSchema } from './resolvers/schema.ts';
@@ -28,6 +30,7 @@ interface HttpParts {
   config: Config;
   services: Services;
   router: Router;
+  sizes: TableSizes;
   fanOut: FanOut;
   observer: Observer;
   scrape: Scrape | undefined;
@@ -36,11 +39,11 @@ interface HttpParts {
 
 /** The part of the server that clients reach. `port` may have been left to the system. */
 export async function listenHttp(
-  { config, services, router, fanOut, observer, scrape, log }: HttpParts,
+  { config, services, router, sizes, fanOut, observer, scrape, log }: HttpParts,
   releasers: Releasers,
 ): Promise<{ host: string; port: number }> {
   const schema = buildGraphQLSchema();
-  const limits = new Limits(schema, limitsOf(config));
+  const limits = new Limits(schema, limitsOf(config), budgetOf(config), sizes);
   const trusted = config.TRUSTED_DOCUMENTS === undefined ? undefined : readTrustedDocuments(config.TRUSTED_DOCUMENTS);
   const executor = new Executor(schema);
   const documents = new Documents(schema, documentsOf(config));
@@ -120,12 +123,17 @@ const documentsOf = (config: Config): DocumentOptions => ({
   selections: { known: config.QUERY_SELECTIONS_MAX, anonymous: config.QUERY_SELECTIONS_ANONYMOUS_MAX },
 });
 
+const budgetOf = (config: Config) =>
+  new Budget({
+    requestsPerSecond: config.REQUESTS_PER_SECOND_MAX || Infinity,
+    costPerSecond: config.COST_PER_SECOND_MAX || Infinity,
+  });
+
 const limitsOf = (config: Config): LimitOptions => ({
   tokens: config.QUERY_TOKENS_MAX,
   depth: config.QUERY_DEPTH_MAX,
   aliases: config.QUERY_ALIASES_MAX,
   cost: config.QUERY_COST_MAX,
-  requestsPerSecond: config.REQUESTS_PER_SECOND_MAX,
   socketOperations: config.WS_OPERATIONS_MAX,
   subscriptionBytes: config.SUBSCRIPTION_BYTES_MAX,
   socketsPerAddress: config.SOCKETS_PER_ADDRESS_MAX || Infinity,

@@ -5,6 +5,7 @@ import { Fence } from './db/fence.ts';
 import { Listener } from './db/listener.ts';
 import { observed } from './db/observed.ts';
 import { PooledGate, POOLED_ROLES } from './db/pooled.ts';
+import { withShares } from './db/shares.ts';
 import { Snapshots, VIEWS_MAX } from './feed/snapshots.ts';
 import type { FeedSource } from './feed/source.ts';
 import { complainTo, type Complain } from './lib/complaints.ts';
@@ -75,6 +76,12 @@ export class Pools {
     return this.open(url, { ...options, closed, pooled: { allowed: gate.allowed } });
   }
 
+  /** For reads of requests: no spender has all of its connections, where there are limits. */
+  openReads(urls: DatabaseUrls, options: Omit<PoolOptions, 'role'>): Sql {
+    const sql = this.openFor('reads', urls, options);
+    return this.#config.COST_PER_SECOND_MAX > 0 ? withShares(sql, options.max) : sql;
+  }
+
   /** Of several hosts, all connections of the process go to the same one. */
   connectionsTo(url: string): Connections {
     const at = describeUrl(url);
@@ -128,7 +135,7 @@ export function openPrimary(config: Config, pools: Pools, urls: DatabaseUrls): P
         pipeline: WRITES_PIPELINE,
         name: 'writes',
       }),
-      reader: pools.openFor('reads', urls, {
+      reader: pools.openReads(urls, {
         max: Math.max(1, config.PRIMARY_READS_MAX),
         name: 'reads of the primary',
       }),
@@ -157,7 +164,7 @@ export function openReplica(
   const closed = () => replica.lost();
   const replica: Replica = new Replica({
     name,
-    reader: pools.openFor('reads', urls, { max: config.REPLICA_POOL_SIZE, name: `reads of ${name}`, closed }),
+    reader: pools.openReads(urls, { max: config.REPLICA_POOL_SIZE, name: `reads of ${name}`, closed }),
     watch: pools.open(urls.url, { role: 'readback_reader', max: 1, name: `watch of ${name}`, closed }),
     lookTimeoutMs: config.REPLICA_LOOK_TIMEOUT_MS,
     silentMs: config.DB_CONNECT_TIMEOUT_MS,

@@ -7,6 +7,7 @@ import { Access } from './access/access.ts';
 import { SigningKeys } from './access/keys.ts';
 import { LiveSubscriptions } from './access/live.ts';
 import { Renewals } from './access/renewals.ts';
+import { TABLES } from './access/rights.ts';
 import { Sessions } from './access/sessions.ts';
 import { Throttle } from './access/throttle.ts';
 import { Tokens } from './access/tokens.ts';
@@ -26,6 +27,7 @@ import type { Primary } from './replication/primary.ts';
 import type { Replica } from './replication/replica.ts';
 import { Router } from './replication/router.ts';
 import type { SlotWatch } from './replication/slots.ts';
+import { TableSizes } from './replication/sizes.ts';
 import { ReplicationStatus } from './replication/status.ts';
 import { describeError, operationLog } from './observe/log.ts';
 import { Observation } from './observe/observer.ts';
@@ -114,12 +116,28 @@ async function build(
   releasers.add('sessions', () => sessions.stop());
   releasers.add('renewals', () => renewals.stop());
   if (config.ACCESS === 'protected') await renewals.start();
-  const hasher = new Hasher(config.HASH_CONCURRENCY, config.HASH_QUEUE);
+  const sizes = new TableSizes(primary, Object.keys(TABLES));
+  sizes.round();
+  releasers.add(
+    'table sizes',
+    monitor.watch(() => sizes.round()),
+  );
+  const hasher = new Hasher(
+    config.HASH_CONCURRENCY,
+    config.HASH_QUEUE,
+    config.COST_PER_SECOND_MAX > 0 ? Math.ceil(config.HASH_CONCURRENCY / 2) : config.HASH_CONCURRENCY,
+  );
   const services = {
     access: createAccess(config, primary, hasher, renewals, sessions, pools.complain),
     live: new LiveSubscriptions({
-      perUser: config.SUBSCRIPTIONS_PER_USER_MAX || Infinity,
-      perAddress: config.SUBSCRIPTIONS_PER_ADDRESS_MAX || Infinity,
+      ofOne: {
+        most: config.SUBSCRIPTIONS_PER_USER_MAX || Infinity,
+        cost: config.SUBSCRIPTION_COST_PER_USER_MAX || Infinity,
+      },
+      ofNetwork: {
+        most: config.SUBSCRIPTIONS_PER_ADDRESS_MAX || Infinity,
+        cost: config.SUBSCRIPTION_COST_PER_ADDRESS_MAX || Infinity,
+      },
     }),
     primary,
     confirmer: new Confirmer(router, replicas, config.BOOKMARK_WAIT_MS),
@@ -145,7 +163,7 @@ async function build(
   const metricsPort = scrape && (await listenMetrics(config, scrape, services.status, releasers));
   const onPort = config.METRICS_PORT === undefined ? scrape : undefined;
   const { host, port } = await listenHttp(
-    { config, services, router, fanOut, observer: observation, scrape: onPort, log },
+    { config, services, router, sizes, fanOut, observer: observation, scrape: onPort, log },
     releasers,
   );
   return {

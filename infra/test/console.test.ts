@@ -9,15 +9,10 @@ import { freshDatabases, type TestDatabases } from '../../server/test/databases.
 import { disableSubscription, holdApply } from '../../server/test/faults.ts';
 import { addUser, PASSWORD, startProtected } from '../../server/test/people.ts';
 import { startServer, type TestServer } from '../../server/test/server.ts';
-import { CHROMIUM, CHROMIUM_FLAGS } from '../chromium.mjs';
 import { buildChanged } from '../launch/prepare.mjs';
+import { CHROMIUM_FLAGS, findProgram } from '../programs.ts';
 
 const pages = join(projectRoot, 'dist/pages');
-
-/** Without it, no browser drives the pages: what the server sends is tested all the same. */
-const hasBrowser = CHROMIUM !== undefined;
-if (!hasBrowser)
-  console.warn('No Chromium here: the tests that drive the console are skipped. Debian: apt-get install chromium');
 
 let databases: TestDatabases;
 let server: TestServer;
@@ -85,14 +80,15 @@ describe('what the server sends', () => {
   });
 });
 
-describe.skipIf(!hasBrowser)('in a browser', () => {
+/** Without one, what the server sends is tested all the same. */
+describe('in a browser', { tags: ['chromium'] }, () => {
   let browser: Browser;
   let page: Page;
   const problems: string[] = [];
   const foreign: string[] = [];
 
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: CHROMIUM!, args: CHROMIUM_FLAGS });
+    browser = await chromium.launch({ executablePath: findProgram('chromium')!, args: CHROMIUM_FLAGS });
     page = await open('/');
   });
   afterAll(() => browser.close());

@@ -8,6 +8,7 @@ import { ChangesDocument, UpdateUserDocument, UserDocument } from '../../schema/
 import type { DatabaseConfig, DatabaseUrls } from '../../server/config.ts';
 import { projectRoot } from '../../server/lib/root.ts';
 import { createLog, serve } from '../../server/serve.ts';
+import { setUp } from '../../server/setup/setup.ts';
 import { testConfig } from '../../server/test/databases.ts';
 import { connectTo } from '../../server/test/server.ts';
 import { subscribeTo } from '../../server/test/subscribe.ts';
@@ -58,7 +59,7 @@ afterAll(async () => {
 
 /** As superuser. */
 async function run<Row extends object>({ adminUrl }: DatabaseUrls, statements: string): Promise<Row[]> {
-  const sql = postgres(adminUrl, { max: 1 });
+  const sql = postgres(adminUrl, { max: 1, onnotice: () => {} });
   try {
     return await sql.unsafe<Row[]>(statements);
   } finally {
@@ -177,5 +178,21 @@ describe.skipIf(!isHere).each(PAIRS)('primary %i, replicas %i:', SLOW, (ofPrimar
       expect(await run(each, `select to_regnamespace('readback') as schema, to_regclass('users') as users`)).toEqual([
         { schema: null, users: null },
       ]);
+  });
+
+  // Up to 17 PostgreSQL sends nothing that was written before the publication was made, and fails instead.
+  test('a subscription that came before its publication begins to copy', async () => {
+    const { hostname, port, pathname } = new URL(databases.primary.adminUrl);
+    const [login, slot] = [`early_${ofPrimary}_${ofReplicas}`, `readback_early_${ofPrimary}_${ofReplicas}`];
+    await run(databases.primary, `create role ${login} login replication password 'secret'`);
+    await run(
+      databases.replicas[0]!,
+      `create subscription readback connection 'host=${hostname} port=${port} dbname=${pathname.slice(1)} user=${login} password=secret'
+       publication readback with (slot_name = '${slot}', streaming = on)`,
+    );
+    await run(databases.primary, 'create table early (id int primary key); insert into early values (1)');
+    const replicationUrl = Object.assign(new URL(databases.primary.adminUrl), { username: login, password: '' }).href;
+    await setUp({ ...first, replicationUrl }, testConfig({ SUBSCRIPTIONS: 'awaited' }), () => {});
+    expect(await readback(first, 'verify')).toContain('The same on both sides');
   });
 });

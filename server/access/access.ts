@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Sql } from '../db/connect.ts';
 import { ClientError } from '../lib/errors.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
-import type { Hasher } from '../lib/password.ts';
+import type { HashFor, Hasher } from '../lib/password.ts';
 import { credentials, credentialsOf, type Credentials, type Found } from '../store/access.ts';
 import type { SigningKeys } from './keys.ts';
 import type { Renewals } from './renewals.ts';
@@ -23,6 +23,11 @@ export interface AccessOptions {
   renewals: Renewals;
   sessions: Sessions;
   throttle: Throttle;
+}
+
+/** Where an operation comes from, and who spends on it. */
+interface From extends HashFor {
+  address: string;
 }
 
 /** A token, and whom it is for. */
@@ -62,15 +67,15 @@ export class Access {
    * Who is not there, who may not sign in and whose password is another look the same, and take the same time.
    * @throws ClientError UNAUTHENTICATED, or RATE_LIMITED after too many wrong ones.
    */
-  async signIn(login: string, password: string, address: string): Promise<Issued> {
-    const user = await this.#guess(credentials(this.#options.writer, login), password, address);
+  async signIn(login: string, password: string, from: From): Promise<Issued> {
+    const user = await this.#guess(credentials(this.#options.writer, login), password, from);
     if (!user) throw new ClientError('UNAUTHENTICATED', 'There is no such user, or the password is another one.');
     return this.#issue(user, Date.now());
   }
 
   /** Their row, where the password is theirs: counted like a sign-in. @throws ClientError FORBIDDEN, or RATE_LIMITED. */
-  async confirmPassword(id: string, password: string, address: string): Promise<Credentials> {
-    const user = await this.#guess(credentialsOf(this.#options.writer, id), password, address);
+  async confirmPassword(id: string, password: string, from: From): Promise<Credentials> {
+    const user = await this.#guess(credentialsOf(this.#options.writer, id), password, from);
     if (!user) throw new ClientError('FORBIDDEN', 'The present password is another one.', { field: 'current' });
     return user;
   }
@@ -110,14 +115,14 @@ export class Access {
     return mayAll(viewer) ? work() : this.#options.throttle.asking(address, work);
   }
 
-  async #guess(asked: Promise<Found>, password: string, address: string): Promise<Credentials | undefined> {
+  async #guess(asked: Promise<Found>, password: string, from: From): Promise<Credentials | undefined> {
     const { answer, hasher, throttle } = this.#options;
     const { account, user } = await answer(asked);
     const check = async () => {
-      const isRight = await hasher.verify(user?.passwordHash, password);
+      const isRight = await hasher.verify(user?.passwordHash, password, from);
       return user && isRight && user.isActive ? user : undefined;
     };
-    return throttle.attempt(address, { account, check });
+    return throttle.attempt(from.address, { account, check });
   }
 
   async #issue(

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
-import { RateLimiterRes, type RateLimiterMemory } from 'rate-limiter-flexible';
 import { ClientError } from '../lib/errors.ts';
 import { networkOf } from '../lib/network.ts';
 
@@ -170,17 +169,7 @@ class Windows {
   }
 }
 
-/** @throws ClientError RATE_LIMITED */
-export async function consume(limiter: RateLimiterMemory, key: string): Promise<void> {
-  try {
-    await limiter.consume(key);
-  } catch (refusal) {
-    if (!(refusal instanceof RateLimiterRes)) throw refusal;
-    throw rateLimited(refusal.msBeforeNext);
-  }
-}
-
 function rateLimited(waitMs: number): ClientError {
   const seconds = Math.max(1, Math.ceil(waitMs / 1000));
-  return new ClientError('RATE_LIMITED', `Too many at once: try again in ${seconds} s.`);
+  return new ClientError('RATE_LIMITED', `Too many at once: try again in ${seconds} s.`, { retryAfterS: seconds });
 }

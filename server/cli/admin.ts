@@ -5,6 +5,7 @@ import { validateSync } from 'class-validator';
 import { CreateUserInput } from '../../schema/users/user.inputs.ts';
 import type { Config } from '../config.ts';
 import { forClient } from '../db/errors.ts';
+import { isViolation, told } from '../db/violations.ts';
 import { asClientError, SetupError } from '../lib/errors.ts';
 import { Hasher } from '../lib/password.ts';
 import { openServer } from '../setup/open.ts';
@@ -28,7 +29,7 @@ export async function adminCreateCommand(options: AdminOptions, config: Config, 
     try {
       await insertAdministrator(admin, { username, email, passwordHash });
     } catch (error) {
-      throw inWords(error);
+      throw isViolation(error) ? new SetupError((await told(error, admin)).message) : inWords(error);
     } finally {
       await admin.end({ timeout: 5 });
     }
@@ -36,7 +37,7 @@ export async function adminCreateCommand(options: AdminOptions, config: Config, 
   say(`${username} is an administrator.`);
 }
 
-/** A name that is taken, say, is told as the API tells it. */
+/** A value that is none, say, is told as the API tells it. */
 function inWords(error: unknown): unknown {
   const told = asClientError(forClient(error, 'PRIMARY'));
   return told && told.code !== 'PRIMARY_UNAVAILABLE' && told.code !== 'TIMEOUT' ? new SetupError(told.message) : error;

@@ -1,5 +1,5 @@
 import type { Config, DatabaseConfig } from '../config.ts';
-import { describeUrl, isDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
+import { databaseUrlFault, describeUrl, isDatabaseUrl, looksLikeUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { addReplica, planDrop } from '../operate/replicas.ts';
 import { withServers } from '../operate/servers.ts';
 import { operatedDatabases } from './databases.ts';
@@ -24,7 +24,7 @@ export async function addCommand(config: Config, given: string | undefined, flag
   if (url === undefined)
     throw new UsageError(`Which replica? ${NO_URL} NEW_REPLICA_URL takes it, too, as does a file.`);
   const adminUrl = flags.adminUrl ?? config.newReplica.adminUrl ?? url;
-  for (const each of [url, adminUrl]) if (!isDatabaseUrl(each)) throw new UsageError(NO_URL);
+  for (const each of [url, adminUrl]) assertUrl(each);
   const databases = operatedDatabases(config);
   await addReplica(databases, { url, adminUrl }, config, tell);
   const replicas = [...databases.replicas.map((replica) => replica.url), url].map(describeUrl);
@@ -37,6 +37,7 @@ export async function addCommand(config: Config, given: string | undefined, flag
 /** False: it was not confirmed, and nothing was changed. */
 export async function dropCommand(config: Config, which: string, { json, yes }: DropFlags): Promise<boolean> {
   warnOfPassword(which, 'its name or its slot');
+  if (looksLikeUrl(which)) assertUrl(which);
   const databases = withUrl(operatedDatabases(config), which);
   const did = await withServers(databases, config, 'replica drop', async (servers) => {
     const { does, run } = await planDrop(servers, which, config);
@@ -54,6 +55,11 @@ export async function dropCommand(config: Config, which: string, { json, yes }: 
 function warnOfPassword(argument: string | undefined, instead: string): void {
   if (argument === undefined || !isDatabaseUrl(argument) || parseDatabaseUrl(argument).password === '') return;
   tell(`A password on the command line can be seen by others on this machine: give ${instead} instead.`);
+}
+
+function assertUrl(text: string): void {
+  const fault = databaseUrlFault(text);
+  if (fault !== undefined) throw new UsageError(`The URL of a replica ${fault}.`);
 }
 
 const NO_URL = 'A replica is named by a URL such as postgres://user:password@host:5432/database.';

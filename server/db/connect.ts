@@ -1,10 +1,10 @@
 import postgres from 'postgres';
-import { formatDatabaseUrl, parseDatabaseUrl, type DatabaseUrl } from '../lib/database-url.ts';
+import { parseDatabaseUrl, type DatabaseUrl } from '../lib/database-url.ts';
 import type { Connections } from './connections.ts';
 import { Fence } from './fence.ts';
 import { gatedSocket } from './gate.ts';
 import { sessionSettings } from './settings.ts';
-import { readTls, TLS_PARAMETERS } from './tls.ts';
+import { readTls } from './tls.ts';
 import { isoTimestamp } from '../lib/time.ts';
 import { formatLsn, parseLsn, type Lsn } from '../lib/lsn.ts';
 
@@ -51,9 +51,13 @@ export interface PooledOptions {
 export function connect(text: string, options: ConnectOptions): Sql {
   const url = parseDatabaseUrl(text);
   const ssl = readTls(url.parameters);
-  return postgres(plain(url), {
+  const own = url.parameters.get('options');
+  return postgres({
     ...hostsOf(url, options.connections),
+    ...(url.user !== undefined && { username: url.user }),
+    password: url.password,
     ...(ssl !== undefined && { ssl }),
+    ...(url.parameters.get('sslnegotiation') === 'direct' && { sslnegotiation: 'direct' }),
     max: options.max,
     ...(options.pipeline !== undefined && { max_pipeline: options.pipeline }),
     connect_timeout: options.connectTimeoutMs / 1000,
@@ -68,7 +72,12 @@ export function connect(text: string, options: ConnectOptions): Sql {
     transform: { column: { from: postgres.toCamel, to: postgres.fromCamel } },
     ...(options.pooled && { prepare: false }),
     ...(options.pooled?.allowed && { socket: gatedSocket(options.pooled.allowed) }),
-    connection: { application_name: options.applicationName, ...(!options.pooled && ownSettings(options)) },
+    // What is said twice is as said last: `options` of the URL come first.
+    connection: {
+      ...(own !== undefined && { options: own }),
+      application_name: options.applicationName,
+      ...(!options.pooled && ownSettings(options)),
+    },
   });
 }
 
@@ -84,15 +93,11 @@ function hostsOf({ hosts, database }: DatabaseUrl, connections?: Connections): {
   return { ...lists, database, ...(admission && { admission }) };
 }
 
-/** For the driver: one host, and nothing that is read here. Of several hosts the fence chooses. */
-function plain({ hosts, ...url }: DatabaseUrl): string {
-  const parameters = new URLSearchParams(url.parameters);
-  for (const name of [...TLS_PARAMETERS, 'target_session_attrs']) parameters.delete(name);
-  return formatDatabaseUrl({ ...url, hosts: hosts.slice(0, 1), parameters });
-}
-
 /** A uuid[] parameter in PostgreSQL's own form: `sql.array` sends a malformed one before its connection knows the type. */
 export const uuidArray = (ids: readonly string[]): string => `{${ids.join(',')}}`;
 
 /** `createdAt` as `created_at`. */
 export const columnName = postgres.fromCamel;
+
+/** `created_at` as `createdAt`. */
+export const fieldName = postgres.toCamel;

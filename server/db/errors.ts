@@ -1,8 +1,6 @@
-import { ClientError, nothingHas } from '../lib/errors.ts';
+import { ClientError } from '../lib/errors.ts';
 
 /** SQLSTATEs, by PostgreSQL's own condition names. */
-const UNIQUE_VIOLATION = '23505';
-const FOREIGN_KEY_VIOLATION = '23503';
 const QUERY_CANCELED = '57014';
 /** Characters that are none in PostgreSQL, or that the database's encoding does not have. */
 const CHARACTERS = new Set(['22021', '22P05']);
@@ -28,13 +26,7 @@ const REFUSALS: Record<string, string> = {
 
 export type Side = 'PRIMARY' | 'REPLICA';
 
-interface DatabaseError {
-  code?: string;
-  constraint_name?: string;
-  table_name?: string;
-}
-
-const codeOf = (error: unknown) => (error as DatabaseError | undefined)?.code ?? '';
+const codeOf = (error: unknown) => (error as { code?: string } | undefined)?.code ?? '';
 
 /** True where another server might answer, or the same one later. */
 export function isUnavailable(error: unknown): boolean {
@@ -47,8 +39,6 @@ export const isRefusal = (error: unknown): boolean => REFUSING.test(codeOf(error
 /** What a client is told of a database's error; whatever has no telling is returned as it is, and masked further up. */
 export function forClient(error: unknown, side: Side): unknown {
   const code = codeOf(error);
-  if (code === UNIQUE_VIOLATION) return conflict(error as DatabaseError);
-  if (code === FOREIGN_KEY_VIOLATION) return missing(error as DatabaseError);
   if (code === QUERY_CANCELED) {
     return new ClientError(
       'TIMEOUT',
@@ -77,19 +67,3 @@ function unavailable(side: Side, cause: unknown): ClientError {
 
 const failingOf = (code: string): string =>
   REFUSALS[code] ?? (isRefusal({ code }) ? 'refuses to work for this server' : 'cannot be reached');
-
-function conflict(error: DatabaseError): ClientError {
-  const field = fieldOf(error);
-  return new ClientError('CONFLICT', `This ${field} is taken: choose another.`, { field, cause: error });
-}
-
-/** Foreign keys delete along (`on delete cascade`), so one is violated only by a value that was given. */
-function missing(error: DatabaseError): ClientError {
-  return nothingHas(fieldOf(error), error);
-}
-
-/** Constraints are named table_column_key and table_column_fkey: `users_first_name_key` is the field firstName of users. */
-function fieldOf({ constraint_name = '', table_name = '' }: DatabaseError): string {
-  const column = constraint_name.slice(table_name.length + 1).replace(/_f?key$/, '');
-  return column.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-}

@@ -1,53 +1,89 @@
 import { readFileSync } from 'node:fs';
-import type { ConnectionOptions } from 'node:tls';
+import { createSecureContext, type ConnectionOptions, type SecureVersion } from 'node:tls';
+import { SetupError } from '../lib/errors.ts';
 
-type Ssl = false | 'require' | 'prefer' | 'allow' | ConnectionOptions;
+type Ssl = false | 'prefer' | ConnectionOptions;
+type Parameters = Readonly<Record<string, string | undefined>>;
 
-/** What libpq calls so in a URL. */
-export const TLS_PARAMETERS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'] as const;
+const FILES = { sslrootcert: 'ca', sslcert: 'cert', sslkey: 'key', sslcrl: 'crl' } as const;
 
 /**
  * What a URL says of TLS as the driver takes it, with libpq's meanings: `require` encrypts, `verify-ca` wants a
  * certificate of `sslrootcert`, as does `require` where that is given; `verify-full` wants one for this very host besides.
+ * `allow` is taken as `prefer`, which encrypts where it can: libpq would do so only where nothing else works.
+ * @throws SetupError for a file that cannot be used.
  */
-export function readTls(parameters: URLSearchParams): Ssl | undefined {
-  const given = Object.fromEntries(TLS_PARAMETERS.map((name) => [name, parameters.get(name) ?? undefined]));
-  const { sslmode } = given;
-  if (given['sslrootcert'] === 'system' && sslmode !== undefined && sslmode !== 'verify-full')
-    throw new Error(`sslrootcert=system wants sslmode=verify-full, as anybody may have a certificate, got: ${sslmode}`);
-  switch (sslmode) {
+export function readTls(parameters: ReadonlyMap<string, string>): Ssl | undefined {
+  const given: Parameters = Object.fromEntries(parameters);
+  const mode = modeOf(given);
+  switch (mode) {
     case undefined:
       return undefined;
     case 'disable':
       return false;
-    case 'allow':
-    case 'prefer':
-      return unverified(sslmode, given);
     case 'require':
-      return given['sslrootcert'] === undefined ? unverified(sslmode, given) : ofAuthority(given);
+      return given['sslrootcert'] === undefined ? unverified(given) : ofAuthority(given);
     case 'verify-ca':
       return ofAuthority(given);
     case 'verify-full':
-      return files(given);
+      return verified(given);
     default:
-      throw new Error(`sslmode must be disable, allow, prefer, require, verify-ca or verify-full, got: ${sslmode}`);
+      return given['sslcert'] === undefined ? 'prefer' : unverified(given);
   }
 }
 
-const unverified = (sslmode: 'allow' | 'prefer' | 'require', given: Parameters<typeof files>[0]): Ssl =>
-  given['sslcert'] === undefined ? sslmode : { ...files(given), rejectUnauthorized: false };
+/** Who names files has TLS in mind, and gets libpq's default then. */
+function modeOf({ sslmode, sslrootcert, sslcert }: Parameters): string | undefined {
+  if (sslmode !== undefined) return sslmode;
+  if (sslrootcert === 'system') return 'verify-full';
+  return sslrootcert === undefined && sslcert === undefined ? undefined : 'prefer';
+}
 
-const ofAuthority = (given: Parameters<typeof files>[0]): Ssl => ({
-  ...files(given),
+const unverified = (given: Parameters): ConnectionOptions => ({ ...verified(given), rejectUnauthorized: false });
+
+const ofAuthority = (given: Parameters): ConnectionOptions => ({
+  ...verified(given),
   checkServerIdentity: () => undefined,
 });
 
 /** Without sslrootcert, or with `system`: the authorities that Node knows. */
-function files({ sslrootcert, sslcert, sslkey }: Record<string, string | undefined>): ConnectionOptions {
-  return {
-    rejectUnauthorized: true,
-    ...(sslrootcert !== undefined && sslrootcert !== 'system' && { ca: readFileSync(sslrootcert) }),
-    ...(sslcert !== undefined && { cert: readFileSync(sslcert) }),
-    ...(sslkey !== undefined && { key: readFileSync(sslkey) }),
+function verified(given: Parameters): ConnectionOptions {
+  const named = Object.entries(FILES).flatMap(([name, option]) => {
+    const file = given[name];
+    return file === undefined || file === 'system' ? [] : [{ name, option, file }];
+  });
+  const {
+    sslpassword: passphrase,
+    ssl_min_protocol_version: minVersion,
+    ssl_max_protocol_version: maxVersion,
+  } = given as Record<string, string | undefined> & Record<`ssl_${'min' | 'max'}_protocol_version`, SecureVersion>;
+  const options = {
+    ...Object.fromEntries(named.map(({ name, option, file }) => [option, read(name, file)])),
+    ...(passphrase !== undefined && { passphrase }),
+    ...(minVersion !== undefined && { minVersion }),
+    ...(maxVersion !== undefined && { maxVersion }),
   };
+  assertUsable(
+    options,
+    named.map(({ name, file }) => `${name}=${file}`),
+  );
+  return { rejectUnauthorized: true, ...options };
+}
+
+function read(name: string, file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new SetupError(`${name} of a database's URL cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Here rather than at each connection, where the driver has nobody to tell. */
+function assertUsable(options: ConnectionOptions, files: string[]): void {
+  try {
+    createSecureContext(options);
+  } catch (error) {
+    const what = files.length === 0 ? 'What it says of TLS' : files.join(', ');
+    throw new SetupError(`${what} of a database's URL cannot be used: ${(error as Error).message}`, { cause: error });
+  }
 }

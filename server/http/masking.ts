@@ -1,3 +1,4 @@
+import { HeaderMap } from '@apollo/server';
 import { GraphQLError, isValueNode, Kind, type GraphQLFormattedError } from 'graphql';
 import { ArgumentValidationError } from 'type-graphql';
 import { asClientError } from '../lib/errors.ts';
@@ -92,6 +93,8 @@ function describeInvalid(error: ArgumentValidationError): GraphQLFormattedError 
 export function atStatus(error: unknown): unknown {
   const client = asClientError(error);
   if (!client) return error;
-  const http = { status: statusOf(client.code) };
+  const { retryAfter } = client.extensions;
+  const headers = typeof retryAfter === 'number' && new HeaderMap([['retry-after', String(retryAfter)]]);
+  const http = { status: statusOf(client.code), ...(headers && { headers }) };
   return new GraphQLError(client.message, { originalError: client, extensions: { ...client.extensions, http } });
 }

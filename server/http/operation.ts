@@ -7,6 +7,7 @@ import type { History } from '../lib/history.ts';
 import { Loaders } from '../loaders/loaders.ts';
 import { badBookmark, decodeBookmark, encodeBookmark } from '../replication/bookmark.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
+import { spenderOf } from '../lib/spender.ts';
 import type { Observer, OperationObserver, Via } from '../lib/observer.ts';
 import type { Primary } from '../replication/primary.ts';
 import { Reads, type Level, type Report } from '../replication/reads.ts';
@@ -46,6 +47,10 @@ export interface Operation extends Context, Failing, Repeatable {
   browser: Wishes['browser'];
   /** From here on it has its time. */
   begun: () => void;
+  /** What it may cost, once that is paid. */
+  cost?: number;
+  /** Undefined: it may run at once. Its turn ends when it is released. */
+  turn: (cost: number) => Promise<void> | undefined;
   /** Nobody waits for it any more: what it has under way is cancelled. */
   abandon: () => void;
   report: () => Report;
@@ -87,12 +92,14 @@ export class Operations {
     observer: OperationObserver,
   ): Promise<Operation> {
     const viewer = await (socket ? socket.admitted() : this.#viewer(authorization, address));
-    await this.#limits.count(viewer, address);
+    const spender = spenderOf(viewer.user, address);
+    const refused = this.#limits.budget.count(spender);
+    if (refused) await refused;
     const level = parseLevel(consistency);
     const positions = await this.#positionsOf(bookmarks, browser?.cookies);
     const position = positions.length > 0 ? positions.reduce(later) : null;
     const renewed = socket && ((of: Viewer) => socket.renewed?.(of));
-    return { ...this.#make(requestId, level, position, observer), via, viewer, address, renewed, browser };
+    return { ...this.#make(requestId, level, position, observer, spender), via, viewer, address, renewed, browser };
   }
 
   async #positionsOf(bookmarks: readonly string[] | undefined, cookies: Browser['cookies'] = {}): Promise<Lsn[]> {
@@ -109,14 +116,14 @@ export class Operations {
       return await access.viewer(bearerOf(authorization));
     } catch (error) {
       if (error instanceof Renewed) return { isOpen: false, user: null, renewed: error.user };
-      await this.#limits.count({ isOpen: access.isOpen, user: null }, address);
+      await this.#limits.budget.count(spenderOf(null, address));
       throw error;
     }
   }
 
   /** For the execution of a subscription on one event: what it reads is at or behind the event. */
-  forEvent({ requestId, via, address }: Operation, viewer: Viewer, seen: Lsn | null): Operation {
-    return { ...this.#make(requestId, 'session', seen, undefined), via, viewer, address, browser: undefined };
+  forEvent({ requestId, via, address }: Operation, viewer: Viewer, seen: Lsn | null, spender: string): Operation {
+    return { ...this.#make(requestId, 'session', seen, undefined, spender), via, viewer, address, browser: undefined };
   }
 
   #make(
@@ -124,15 +131,20 @@ export class Operations {
     level: Level,
     position: Lsn | null,
     observer: OperationObserver | undefined,
+    spender: string,
   ): Omit<Operation, 'via' | 'viewer' | 'address' | 'renewed' | 'browser'> {
     const { primary } = this.#services;
     const reads = new Reads(this.#router, primary, level, position, observer);
     const deadline = new Deadline(this.#limits.options.operationTimeoutMs);
-    const freshLoaders = () => new Loaders(reads, deadline.signal, observer);
+    const freshLoaders = () => new Loaders(reads, deadline.signal, observer, spender);
+    let endTurn: (() => void) | undefined;
+    let isReleased = false;
     const token = (lsn: Lsn) => encodeBookmark(historyOf(primary), lsn);
     return {
       requestId,
       observer,
+      spender,
+      signal: deadline.signal,
       reads,
       loaders: freshLoaders(),
       freshLoaders,
@@ -145,10 +157,20 @@ export class Operations {
         ...reads.report,
         ...(reads.position !== null && primary.history && { bookmark: token(reads.position) }),
       }),
+      turn: (cost) => {
+        const waited = this.#limits.budget.turn(spender, cost, deadline.signal);
+        return waited?.then((end) => {
+          if (isReleased) end();
+          else endTurn = end;
+        });
+      },
       begun: () => deadline.start(),
       abandon: () => deadline.abandon(),
       release: () => {
         deadline.stop();
+        isReleased = true;
+        endTurn?.();
+        endTurn = undefined;
         reads.release();
       },
     };

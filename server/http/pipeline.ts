@@ -102,7 +102,7 @@ export class Pipeline {
       const { headers, extensions } = report(contextValue, 'ok');
       return { status: undefined, headers, result: { data: result.data, extensions } };
     }
-    const { body, http } = await this.apollo.executeOperation(request, { contextValue });
+    const { body, http } = await this.apollo.executeOperation(request, { contextValue }).finally(contextValue.release);
     if (body.kind !== 'single') throw new Error('incremental delivery is not offered');
     return { status: http.status, headers: http.headers, result: body.singleResult };
   }
@@ -121,7 +121,9 @@ export class Pipeline {
     try {
       this.#documents.check(read, viewer);
       admit(contextValue, operation);
-      this.#limits.check(document, operation, variables ?? {});
+      // Awaited only where there is something to wait for: most of what comes has no need of it.
+      const turn = this.#limits.pay(contextValue, document, operation, variables ?? {});
+      if (turn) await turn;
     } catch {
       // Refused: the long way finds that, too, and says it.
       return null;
@@ -153,13 +155,15 @@ function preparing(documents: Documents, limits: Limits): ApolloServerPlugin<Ope
         didResolveOperation: async (context) => {
           const { source, operation, request } = context;
           try {
-            contextValue.read ??= documents.read(source, contextValue.viewer);
+            contextValue.read ??= limits.read(documents, source, contextValue);
             const { document, errors } = documents.check(contextValue.read, contextValue.viewer);
             Object.assign(context, { document });
             if (errors.length > 0 || !operation) return;
             contextValue.observer?.known(operation.operation, operation.name?.value);
             admit(contextValue, operation);
-            limits.check(document, operation, request.variables ?? {});
+            // Over HTTP it is refused below.
+            if (operation.operation !== 'subscription')
+              await limits.pay(contextValue, document, operation, request.variables ?? {});
           } catch (error) {
             throw atStatus(error);
           }

@@ -80,10 +80,16 @@ export class RestError extends Error {
   readonly status: number;
   readonly code: string;
   readonly field: string | undefined;
+  readonly retryAfter: number | undefined;
 
   constructor(error: GraphQLFormattedError) {
     super(error.message);
-    const { code, field } = (error.extensions ?? {}) as { code?: string; field?: string };
+    const { code, field, retryAfter } = (error.extensions ?? {}) as {
+      code?: string;
+      field?: string;
+      retryAfter?: number;
+    };
+    this.retryAfter = retryAfter;
     this.code = code ?? 'INTERNAL_SERVER_ERROR';
     this.field = field;
     this.status = statusOf(this.code);
@@ -130,6 +136,7 @@ export function restErrorBody(error: unknown, request: FastifyRequest, reply: Fa
   const rest = error instanceof RestError ? error : fromClientError(error);
   if (!rest) return undefined;
   if (rest.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookies(request));
+  if (rest.retryAfter !== undefined) void reply.header('retry-after', rest.retryAfter);
   void reply.code(rest.status);
   return {
     success: false,

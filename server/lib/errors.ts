@@ -21,10 +21,16 @@ export class ClientError extends GraphQLError {
   readonly code: ErrorCode;
   readonly field: string | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { field?: string; cause?: unknown } = {}) {
+  /** `retryAfterS`: when it is worth to try again, in whole seconds. */
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { field?: string; retryAfterS?: number; cause?: unknown } = {},
+  ) {
     const field = options.field === undefined ? {} : { field: options.field };
+    const retry = options.retryAfterS === undefined ? {} : { retryAfter: options.retryAfterS };
     const originalError = options.cause instanceof Error ? options.cause : undefined;
-    super(message, { extensions: { code, ...field }, ...(originalError && { originalError }) });
+    super(message, { extensions: { code, ...field, ...retry }, ...(originalError && { originalError }) });
     this.code = code;
     this.field = options.field;
   }
@@ -42,10 +48,10 @@ export const badInput = (message: string, field?: string) =>
 export const notFound = (what: string, id: string) =>
   new ClientError('NOT_FOUND', `No ${what} has the id ${id}.`, { field: 'id' });
 
-/** Of a foreign key. */
-export const nothingHas = (field: string, cause?: unknown) =>
-  new ClientError('NOT_FOUND', `Nothing has this ${field}: it was never there, or is deleted by now.`, {
-    field,
+/** Of a foreign key. Without a field where clients do not know of it. */
+export const nothingHas = (field: string | undefined, cause?: unknown) =>
+  new ClientError('NOT_FOUND', `Nothing has this ${field ?? 'value'}: it was never there, or is deleted by now.`, {
+    ...(field !== undefined && { field }),
     cause,
   });
 

@@ -1,5 +1,6 @@
 import { hash, verify } from 'argon2';
 import { ClientError } from './errors.ts';
+import { Turns } from './turns.ts';
 
 /** argon2id at OWASP's parameters: 19 MiB, two passes, one lane. */
 const PARAMETERS = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
@@ -23,29 +24,46 @@ async function isOf(hashed: string | undefined, password: string): Promise<boole
   return false;
 }
 
-/** Hashes a bounded number of passwords at once, so that sign-ups and sign-ins leave processor time for everyone else. */
-export class Hasher {
-  readonly #concurrency: number;
-  readonly #mostWaiting: number;
-  #running = 0;
-  #waiting: (() => void)[] = [];
+/** For whom a password is hashed. */
+export interface HashFor {
+  spender: string;
+  /** Aborts when nobody waits for it any more. */
+  signal?: AbortSignal;
+}
 
-  constructor(concurrency: number, mostWaiting: number) {
-    this.#concurrency = concurrency;
-    this.#mostWaiting = mostWaiting;
+const OPERATORS: HashFor = { spender: '' };
+
+/**
+ * Hashes a bounded number of passwords at once, so that sign-ups and sign-ins leave processor time for everyone else. Those
+ * who ask take turns: whoever sends many does not make another's sign-in wait for all of them.
+ */
+export class Hasher {
+  readonly #turns: Turns;
+
+  /** `mostOfOne`: at once for one who asks. */
+  constructor(concurrency: number, mostWaiting: number, mostOfOne = concurrency) {
+    const refused = () =>
+      new ClientError(
+        'RATE_LIMITED',
+        `${mostWaiting} passwords wait to be hashed, which is the most: try again in 2 s.`,
+        {
+          retryAfterS: 2,
+        },
+      );
+    this.#turns = new Turns({ most: concurrency, mostOfOne, mostWaiting, refused });
   }
 
   get running(): number {
-    return this.#running;
+    return this.#turns.running;
   }
 
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#turns.waiting;
   }
 
   /** @throws ClientError RATE_LIMITED, at once, where too many wait already. */
-  hash(password: string): Promise<string> {
-    return this.#inTurn(() => hash(normalised(password), PARAMETERS));
+  hash(password: string, { spender, signal } = OPERATORS): Promise<string> {
+    return this.#turns.run(spender, signal, () => hash(normalised(password), PARAMETERS));
   }
 
   /**
@@ -53,38 +71,11 @@ export class Hasher {
    * were made before passwords were normalised are of what was typed.
    * @throws ClientError RATE_LIMITED, at once, where too many wait already.
    */
-  verify(hashed: string | undefined, password: string): Promise<boolean> {
+  verify(hashed: string | undefined, password: string, { spender, signal } = OPERATORS): Promise<boolean> {
     const forms = [...new Set([normalised(password), password])];
-    return this.#inTurn(async () => {
+    return this.#turns.run(spender, signal, async () => {
       for (const form of forms) if (await isOf(hashed, form)) return true;
       return false;
     });
-  }
-
-  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    await this.#acquire();
-    try {
-      return await work();
-    } finally {
-      this.#release();
-    }
-  }
-
-  async #acquire(): Promise<void> {
-    if (this.#running < this.#concurrency) {
-      this.#running++;
-      return;
-    }
-    if (this.#waiting.length >= this.#mostWaiting) {
-      throw new ClientError('RATE_LIMITED', 'Too many passwords are being hashed now: try again in a few seconds.');
-    }
-    await new Promise<void>((resolve) => this.#waiting.push(resolve));
-  }
-
-  /** A waiter takes over the place, which stays counted. */
-  #release(): void {
-    const next = this.#waiting.shift();
-    if (next) next();
-    else this.#running--;
   }
 }

@@ -68,7 +68,7 @@ test('a failure reaches everyone in the batch, and no one else', async () => {
 
 test('a statement goes on while anybody waits for it, and is told when nobody does', async () => {
   const signals: AbortSignal[] = [];
-  const batcher = new Batcher<number, string>((_, signal) => {
+  const batcher = new Batcher<number, string>((_, { signal }) => {
     signals.push(signal);
     return new Promise(() => {});
   }, 1);

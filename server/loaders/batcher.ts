@@ -6,12 +6,22 @@ export interface Batch<Value> {
   seen: Lsn;
 }
 
-/** The signal aborts when nobody waits for the keys any more; `askedBy` is what each of those gave who asked. */
-type Run<Key, Value> = (keys: Key[], signal: AbortSignal, askedBy: readonly unknown[]) => Promise<Batch<Value>>;
+/** Those who ask. */
+export interface Asked {
+  /** Aborts when nobody waits for the keys any more. */
+  signal: AbortSignal;
+  /** What each of those gave who asked. */
+  askedBy: readonly unknown[];
+  /** Who spends; where all share statements, the first of them. */
+  spender: string;
+}
+
+type Run<Key, Value> = (keys: Key[], asked: Asked) => Promise<Batch<Value>>;
 
 interface Waiting<Key, Value> {
   keys: readonly Key[];
   askedBy: unknown;
+  spender: string;
   resolve: (batch: Batch<Value>) => void;
   reject: (error: unknown) => void;
   isGone: boolean;
@@ -30,19 +40,22 @@ export const MAX_BATCH_KEYS = 1000;
 export class Batcher<Key, Value> {
   readonly #run: Run<Key, Value>;
   readonly #mostInFlight: number;
+  readonly #isApart: boolean;
   #waiting: Waiting<Key, Value>[] = [];
   #scheduled = false;
   #inFlight = 0;
 
-  constructor(run: Run<Key, Value>, mostInFlight: number) {
+  /** `isApart`: those who spend have statements of their own. */
+  constructor(run: Run<Key, Value>, mostInFlight: number, isApart = false) {
     this.#run = run;
     this.#mostInFlight = mostInFlight;
+    this.#isApart = isApart;
   }
 
   /** @throws the signal's reason as soon as it aborts. */
-  load(keys: readonly Key[], signal?: AbortSignal, askedBy?: unknown): Promise<Batch<Value>> {
+  load(keys: readonly Key[], signal?: AbortSignal, askedBy?: unknown, spender = ''): Promise<Batch<Value>> {
     const { promise, resolve, reject } = Promise.withResolvers<Batch<Value>>();
-    const waiting: Waiting<Key, Value> = { keys, askedBy, resolve, reject, isGone: false, gone: () => {} };
+    const waiting: Waiting<Key, Value> = { keys, askedBy, spender, resolve, reject, isGone: false, gone: () => {} };
     this.#waiting.push(waiting);
     this.#schedule();
     return signal ? abandonedAt(signal, promise, waiting) : promise;
@@ -60,7 +73,8 @@ export class Batcher<Key, Value> {
   #dispatch(): void {
     const waiting = this.#waiting.filter(({ isGone }) => !isGone);
     this.#waiting = [];
-    for (const group of groups(waiting)) void this.#track(group);
+    const apart = this.#isApart ? Map.groupBy(waiting, ({ spender }) => spender).values() : [waiting];
+    for (const together of apart) for (const group of groups(together)) void this.#track(group);
   }
 
   async #track(group: Waiting<Key, Value>[]): Promise<void> {
@@ -77,7 +91,8 @@ export class Batcher<Key, Value> {
     for (const { keys } of group) for (const key of keys) if (!places.has(key)) places.set(key, places.size);
     const askedBy = group.map((one) => one.askedBy);
     try {
-      const { values, seen } = await this.#run([...places.keys()], nobody.signal, askedBy);
+      const asked = { signal: nobody.signal, askedBy, spender: group[0]!.spender };
+      const { values, seen } = await this.#run([...places.keys()], asked);
       for (const { keys, resolve } of group) resolve({ values: keys.map((key) => values[places.get(key)!]!), seen });
     } catch (error) {
       for (const { reject } of group) reject(error);

@@ -1,5 +1,5 @@
 import type { Table } from '../store/table.ts';
-import { KEYS_IN_FLIGHT, Source } from './source.ts';
+import { Source } from './source.ts';
 
 type ReadById<Row extends { id: string }> = Pick<Table<Row, never, never, never>, 'name' | 'byIds'>;
 
@@ -13,6 +13,6 @@ export function byId<Row extends { id: string }>(table: ReadById<Row>): Source<s
       const found = new Map(rows.map((row) => [row.id, row]));
       return { values: ids.map((id) => found.get(id) ?? null), seen };
     },
-    KEYS_IN_FLIGHT,
+    'keys',
   );
 }

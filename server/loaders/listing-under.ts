@@ -3,7 +3,7 @@ import type { PageRequest } from '../store/keyset.ts';
 import type { Table, VisibleTo } from '../store/table.ts';
 import type { Batch } from './batcher.ts';
 import type { Listing, PageOf, Scoped } from './listing.ts';
-import { latest, Source, UNBOUNDED } from './source.ts';
+import { latest, Source, type Send } from './source.ts';
 
 /** The rows of a table that have a parent and match the filter; its scopes are the parents' ids, and all that ask at once share a statement. */
 export function listingUnder<Row extends { id: string }, Filter, Field extends string, Values extends object>(
@@ -17,14 +17,14 @@ export function listingUnder<Row extends { id: string }, Filter, Field extends s
     pages: new Source(
       `pages of ${table.name} by ${parent}`,
       JSON.stringify,
-      (sql, keys) => pagesUnder(table, parent, filter, sql, keys),
-      UNBOUNDED,
+      (sql, keys, send) => pagesUnder(table, parent, filter, sql, keys, send),
+      'pages',
     ),
     counts: new Source(
       `counts of ${table.name} by ${parent}`,
       JSON.stringify,
-      (sql, keys) => countsUnder(table, parent, filter, sql, keys),
-      UNBOUNDED,
+      (sql, keys, send) => countsUnder(table, parent, filter, sql, keys, send),
+      'counts',
     ),
   };
 }
@@ -41,11 +41,12 @@ async function pagesUnder<Row extends { id: string }, Filter, Field extends stri
   filter: Filter,
   sql: Sql,
   keys: string[],
+  send: Send,
 ): Promise<Batch<Row[]>> {
   const questions = keys.map((key) => JSON.parse(key) as PageOf<string, Field>);
   const values = new Map<PageOf<string, Field>, Row[]>(questions.map((question) => [question, []]));
   const shapes = [...Map.groupBy(questions, ({ page, visibleTo }) => `${shapeOf(page)} ${ruleOf(visibleTo)}`).values()];
-  const answers = await Promise.all(shapes.map((shape) => table.pagesUnder(sql, parent, shape, filter)));
+  const answers = await Promise.all(shapes.map((shape) => send(() => table.pagesUnder(sql, parent, shape, filter))));
   for (const [index, { rows }] of answers.entries())
     for (const row of rows) values.get(shapes[index]![row.place]!)!.push(row);
   return { values: [...values.values()], seen: latest(answers) };
@@ -63,14 +64,15 @@ async function countsUnder<Row extends { id: string }, Filter>(
   filter: Filter,
   sql: Sql,
   keys: string[],
+  send: Send,
 ): Promise<Batch<number>> {
   const questions = keys.map((key) => JSON.parse(key) as Scoped<string>);
   const counts = new Map<Scoped<string>, number>();
   const groups = [...Map.groupBy(questions, ({ visibleTo }) => ruleOf(visibleTo)).values()];
   const answers = await Promise.all(
     groups.map(async (group) => {
-      if (group[0]!.visibleTo === undefined) return countAll(table, parent, filter, sql, group, counts);
-      const { rows, seen } = await table.visibleCountsUnder(sql, parent, group, filter);
+      if (group[0]!.visibleTo === undefined) return send(() => countAll(table, parent, filter, sql, group, counts));
+      const { rows, seen } = await send(() => table.visibleCountsUnder(sql, parent, group, filter));
       for (const { place, count } of rows) counts.set(group[place]!, count);
       return { seen };
     }),

@@ -2,7 +2,7 @@ import type { Sql } from '../db/connect.ts';
 import type { OrderColumn, PageRequest } from '../store/keyset.ts';
 import type { Seen } from '../store/seen.ts';
 import type { Table, VisibleTo } from '../store/table.ts';
-import { latest, Source, UNBOUNDED } from './source.ts';
+import { latest, Source, type Sort } from './source.ts';
 
 /** What a connection is read from: the pages and the number of the rows in a scope. */
 export interface Listing<Scope, Row, Field extends string> {
@@ -31,12 +31,14 @@ export function listing<Row extends { id: string }, Filter, Field extends string
     table: table.name,
     orders: table.orders,
     pages: each(
-      `pages of ${table.name}`,
+      'pages',
+      table.name,
       (sql, { scope, page, visibleTo }: PageOf<Filter, Field>) => table.page(sql, scope, page, visibleTo),
       (rows) => rows,
     ),
     counts: each(
-      `counts of ${table.name}`,
+      'counts',
+      table.name,
       (sql, { scope, visibleTo }: Scoped<Filter>) => table.count(sql, scope, visibleTo),
       (rows) => rows[0]?.count ?? 0,
     ),
@@ -45,17 +47,18 @@ export function listing<Row extends { id: string }, Filter, Field extends string
 
 /** Distinct questions are statements of their own, all at once; equal ones are one. */
 function each<Question, Row, Value>(
-  name: string,
+  sort: Sort,
+  table: string,
   ask: (sql: Sql, question: Question) => Promise<Seen<Row>>,
   toValue: (rows: Row[]) => Value,
 ): Source<Question, Value> {
   return new Source(
-    name,
+    `${sort} of ${table}`,
     JSON.stringify,
-    async (sql, keys) => {
-      const answers = await Promise.all(keys.map((key) => ask(sql, JSON.parse(key) as Question)));
+    async (sql, keys, send) => {
+      const answers = await Promise.all(keys.map((key) => send(() => ask(sql, JSON.parse(key) as Question))));
       return { values: answers.map(({ rows }) => toValue(rows)), seen: latest(answers) };
     },
-    UNBOUNDED,
+    sort,
   );
 }

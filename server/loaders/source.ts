@@ -1,15 +1,24 @@
 import { cancelledBy } from '../db/cancel.ts';
 import type { Sql } from '../db/connect.ts';
 import { observerOf } from '../db/observed.ts';
+import { sharesOf } from '../db/shares.ts';
 import { later } from '../lib/lsn.ts';
-import { Batcher, type Batch } from './batcher.ts';
+import type { Turns } from '../lib/turns.ts';
+import { Batcher, type Asked, type Batch } from './batcher.ts';
 
-/** Look-ups by key are quick and alike: two statements at once keep the connection busy, and more keys share the next. */
-export const KEYS_IN_FLIGHT = 2;
-/** Questions differ in cost: none waits for another; the pool bounds them. */
-export const UNBOUNDED = Infinity;
+/**
+ * What sort of statements answer. Look-ups by key are quick and alike: two at once keep the connection busy, and more keys
+ * share the next. Pages and counts differ in cost: none waits for another of the same user, and those of several users
+ * take turns, where the pool has shares.
+ */
+export type Sort = 'keys' | 'pages' | 'counts';
 
-type Run<Value> = (sql: Sql, keys: string[]) => Promise<Batch<Value>>;
+const KEYS_IN_FLIGHT = 2;
+
+/** Sends a statement, when its turn has come. */
+export type Send = <T>(statement: () => Promise<T>) => Promise<T>;
+
+type Run<Value> = (sql: Sql, keys: string[], send: Send) => Promise<Batch<Value>>;
 
 /**
  * One kind of question and how it is answered, for the whole process. Each connection pool has a batcher of its own,
@@ -21,28 +30,31 @@ export class Source<Question, Value> {
   /** Equal questions have equal keys. */
   readonly keyOf: (question: Question) => string;
   readonly #run: Run<Value>;
-  readonly #mostInFlight: number;
+  readonly #sort: Sort;
   readonly #batchers = new WeakMap<Sql, Batcher<string, Value>>();
 
-  constructor(name: string, keyOf: (question: Question) => string, run: Run<Value>, mostInFlight: number) {
+  constructor(name: string, keyOf: (question: Question) => string, run: Run<Value>, sort: Sort) {
     this.#name = name;
     this.keyOf = keyOf;
     this.#run = run;
-    this.#mostInFlight = mostInFlight;
+    this.#sort = sort;
   }
 
   batcherOn(sql: Sql): Batcher<string, Value> {
     const existing = this.#batchers.get(sql);
     if (existing) return existing;
-    const batcher = new Batcher<string, Value>(this.#runOn(sql), this.#mostInFlight);
+    const turns = this.#sort === 'keys' ? undefined : sharesOf(sql)?.[this.#sort];
+    const mostInFlight = this.#sort === 'keys' ? KEYS_IN_FLIGHT : Infinity;
+    const batcher = new Batcher<string, Value>(this.#runOn(sql, turns), mostInFlight, turns !== undefined);
     this.#batchers.set(sql, batcher);
     return batcher;
   }
 
-  #runOn(sql: Sql) {
+  #runOn(sql: Sql, turns: Turns | undefined) {
     const observer = observerOf(sql);
-    return (keys: string[], signal: AbortSignal, askedBy: readonly unknown[]): Promise<Batch<Value>> => {
-      const run = () => this.#run(cancelledBy(sql, signal), keys);
+    return (keys: string[], { signal, askedBy, spender }: Asked): Promise<Batch<Value>> => {
+      const send: Send = (statement) => (turns ? turns.run(spender, signal, statement) : statement());
+      const run = () => this.#run(cancelledBy(sql, signal), keys, send);
       return observer ? observer.batch({ loader: this.#name, keys: keys.length, askedBy }, run) : run();
     };
   }

@@ -1,5 +1,5 @@
 import { standings, type Standing } from '../store/access.ts';
-import { KEYS_IN_FLIGHT, Source } from './source.ts';
+import { Source } from './source.ts';
 
 /** Whether users' tokens are good; null where there is no such user. */
 export const standingById = new Source<string, Standing | null>(
@@ -10,5 +10,5 @@ export const standingById = new Source<string, Standing | null>(
     const found = new Map(rows.map((row) => [row.id, row]));
     return { values: ids.map((id) => found.get(id) ?? null), seen };
   },
-  KEYS_IN_FLIGHT,
+  'keys',
 );

@@ -25,8 +25,30 @@ export async function dropSubscription({ admin }: Server): Promise<string | unde
 /** Drops a slot, whoever reads from it, and the login that set-up named like it. False: there was no such slot. */
 export async function dropSlot(primary: Server, name: string): Promise<boolean> {
   const existed = await releaseSlot(primary, name);
-  await dropReplicator(primary.admin, name);
+  await primary.admin.begin((sql) => dropReplicator(sql as unknown as Sql, name));
   return existed;
+}
+
+/**
+ * Logins of the form that have rights in this database and no slot anywhere: what a drop that was cut short has left.
+ * Other databases' are theirs.
+ */
+export async function loginsLeft({ admin }: Server): Promise<string[]> {
+  const rows = await admin<{ name: string }[]>`
+    select rolname::text as name from pg_roles r where rolname ~ ${SLOT_NAME.source}
+      and exists (select from pg_shdepend d join pg_database b on b.oid = d.dbid
+        where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and b.datname = current_database())
+      and not exists (select from pg_replication_slots where slot_name = rolname)
+    order by 1`;
+  return rows.map(({ name }) => name);
+}
+
+/** Which of a slot and a login have this name. */
+export async function leftOf({ admin }: Server, name: string): Promise<{ slot: boolean; login: boolean }> {
+  const [left] = await admin<[{ slot: boolean; login: boolean }]>`
+    select exists (select from pg_replication_slots where slot_name = ${name} and database = current_database()) as slot,
+           exists (select from pg_roles where rolname = ${name}) as login`;
+  return { slot: left.slot, login: left.login && isSlotName(name) };
 }
 
 async function releaseSlot({ admin }: Server, name: string): Promise<boolean> {
@@ -42,7 +64,12 @@ async function releaseSlot({ admin }: Server, name: string): Promise<boolean> {
 
 /** Its reader may have come back, or not be gone yet. */
 async function tryDrop(primary: Sql, name: string, reader: number | null): Promise<boolean> {
-  if (reader !== null) await primary`select pg_terminate_backend(${reader}, 1000)`;
+  // Who may not end it waits for it to leave.
+  if (reader !== null)
+    await primary`
+      select pg_terminate_backend(pid, 1000) from pg_stat_activity a join pg_roles r on r.oid = a.usesysid
+      where pid = ${reader} and (pg_has_role(current_user, usesysid, 'usage')
+        or not rolsuper and pg_has_role(current_user, 'pg_signal_backend', 'usage'))`;
   try {
     await primary`select pg_drop_replication_slot(${name})`;
     return true;
@@ -54,12 +81,18 @@ async function tryDrop(primary: Sql, name: string, reader: number | null): Promi
 
 const OBJECT_IN_USE = '55006';
 
-/** Of the form that set-up gives a replica's slot and login. */
-export const isSlotName = (name: string): boolean => /^readback_[0-9a-f]{12}$/.test(name);
+/** The form that set-up gives a replica's slot and login. */
+const SLOT_NAME = /^readback_[0-9a-f]{12}$/;
 
-async function dropReplicator(primary: Sql, name: string): Promise<void> {
-  const [role] = await primary`select from pg_roles where rolname = ${name}`;
+export const isSlotName = (name: string): boolean => SLOT_NAME.test(name);
+
+/** From PostgreSQL 16 on, who made a login is no member of it, as `drop owned` wants, but may become one. */
+export async function dropReplicator(primary: Sql, name: string): Promise<void> {
+  const [role] = await primary<[{ isMember: boolean; login: string }?]>`
+    select pg_has_role(current_user, oid, 'usage') as is_member, current_user::text as login
+    from pg_roles where rolname = ${name}`;
   if (!role || !isSlotName(name)) return;
+  if (!role.isMember) await runFormatted(primary, 'grant %I to %I', name, role.login);
   await runFormatted(primary, 'drop owned by %I', name);
   await runFormatted(primary, 'drop role %I', name);
 }

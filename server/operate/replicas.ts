@@ -1,9 +1,11 @@
 import type { DatabaseConfig, DatabaseUrls } from '../config.ts';
 import { describeUrl, isDatabaseUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
+import { slotName } from '../setup/replicate.ts';
 import { setUp } from '../setup/setup.ts';
-import { dropSlot, dropSubscription, isSlotName } from './detach.ts';
+import { dropSlot, dropSubscription, isSlotName, leftOf, loginsLeft } from './detach.ts';
 import { slotsOf } from './doctor/look/primary.ts';
+import { assertMayTake } from './lacking.ts';
 import { lookAtSubscription } from './status/look.ts';
 import {
   reachableOf,
@@ -56,12 +58,21 @@ function find(replicas: OperatedServer[], which: string): OperatedServer {
   throw new SetupError(`No replica is named ${at ?? which}. There are: ${names}.`);
 }
 
+/** A drop that was cut short has left what comes after the subscription: its names are those of the replica. */
 async function dropOf({ primary }: Servers, replica: OperatedServer): Promise<Drop> {
-  const slot = (await lookAtSubscription(replica.admin))?.slot;
+  const subscription = await lookAtSubscription(replica.admin);
+  const slot = subscription?.slot ?? (await slotName(replica.admin));
+  const left = named(slot, await leftOf(primary, slot));
   const place = `${replica.name} (${replica.at})`;
-  if (slot == null) throw new SetupError(`${place} has no subscription readback: there is nothing to drop.`);
+  if (!subscription && left === undefined)
+    throw new SetupError(
+      `${place} has no subscription readback, and the primary nothing of it: there is nothing to drop.`,
+    );
+  await assertMayTake({ primary, names: [slot], replicas: [replica] });
   return {
-    does: `Drop the subscription of ${place}, and the slot and login ${slot} on the primary. Its tables stay as they are.`,
+    does: subscription
+      ? `Drop the subscription of ${place}${left === undefined ? '' : `, and the ${left} on the primary`}. Its tables stay as they are.`
+      : `Drop the ${left} on the primary, which are left of the subscription that ${place} had.`,
     run: async () => {
       await dropSubscription(replica);
       await dropSlot(primary, slot);
@@ -69,32 +80,41 @@ async function dropOf({ primary }: Servers, replica: OperatedServer): Promise<Dr
   };
 }
 
+/** In words; undefined: neither is there. */
+function named(name: string, { slot, login }: { slot: boolean; login: boolean }): string | undefined {
+  const there = [...(slot ? ['slot'] : []), ...(login ? ['login'] : [])];
+  return there.length === 0 ? undefined : `${there.join(' and ')} ${name}`;
+}
+
 /** Its slot is named after what it is, which nobody can ask any more: it is the one that nobody else reads. */
 async function dropOfLost(servers: Servers, replica: OperatedServer, config: OperateConfig): Promise<Drop> {
+  const { primary } = servers;
   const used = await slotsInUse(servers, config);
-  const unread = (await slotsOf(servers.primary.admin)).filter(({ name, isActive }) => !isActive && !used.has(name));
+  const slots = (await slotsOf(primary.admin)).filter(({ isActive }) => !isActive).map(({ name }) => name);
+  const unread = [...slots, ...(await loginsLeft(primary))].filter((name) => !used.has(name));
   const place = `${replica.name} (${replica.at})`;
-  const [slot] = unread;
-  if (!slot) throw new SetupError(`${place} does not answer, and the primary has no slot that nobody reads.`);
-  if (unread.length > 1) {
-    const names = unread.map(({ name }) => name).join(', ');
-    throw new SetupError(`${place} does not answer, and nobody reads ${names}: name its slot instead.`);
-  }
-  return {
-    does: `${place} does not answer. Drop the slot and login ${slot.name} on the primary, which nobody reads.`,
-    run: async () => void (await dropSlot(servers.primary, slot.name)),
-  };
+  const [name] = unread;
+  if (name === undefined)
+    throw new SetupError(
+      `${place} does not answer, and the primary has no slot that nobody reads, nor a login of one.`,
+    );
+  if (unread.length > 1)
+    throw new SetupError(`${place} does not answer, and nobody reads ${unread.join(', ')}: name its slot instead.`);
+  const drop = await dropOfName(servers, name);
+  return { ...drop, does: `${place} does not answer. ${drop.does} Nobody reads there.` };
 }
 
 async function dropOfSlot(servers: Servers, slot: string, config: OperateConfig): Promise<Drop> {
   const user = (await slotsInUse(servers, config)).get(slot);
   if (user !== undefined) throw new SetupError(`The slot ${slot} is of ${user}: run readback replica drop ${user}`);
-  const slots = await slotsOf(servers.primary.admin);
-  if (!slots.some(({ name }) => name === slot)) throw new SetupError(`The primary has no slot ${slot}.`);
-  return {
-    does: `Drop the slot and login ${slot} on the primary.`,
-    run: async () => void (await dropSlot(servers.primary, slot)),
-  };
+  return dropOfName(servers, slot);
+}
+
+async function dropOfName({ primary }: Servers, name: string): Promise<Drop> {
+  const left = named(name, await leftOf(primary, name));
+  if (left === undefined) throw new SetupError(`The primary has neither a slot nor a login ${name}.`);
+  await assertMayTake({ primary, names: [name], replicas: [] });
+  return { does: `Drop the ${left} on the primary.`, run: async () => void (await dropSlot(primary, name)) };
 }
 
 /** By name of the slot, of the replicas that answer. */

@@ -1,8 +1,10 @@
 import { SetupError } from '../lib/errors.ts';
 import { publishedTables } from '../setup/shapes.ts';
-import { dropSlot, dropSubscription } from './detach.ts';
+import type { Server } from '../setup/requirements.ts';
+import { dropSlot, dropSubscription, loginsLeft } from './detach.ts';
 import { slotsOf } from './doctor/look/primary.ts';
-import { unreachable, type OperateConfig, type OperatedServer, type Servers } from './servers.ts';
+import { assertMayTake, mayNot } from './lacking.ts';
+import { reachableOf, unreachable, type OperateConfig, type OperatedServer, type Servers } from './servers.ts';
 
 type Say = (line: string) => void;
 
@@ -17,6 +19,7 @@ export async function reset({ primary, replicas }: Servers, options: ResetOption
   if (reason !== undefined)
     throw new SetupError(`primary (${primary.at}) cannot be used: ${reason}. Nothing was changed.`);
   const tables = (await publishedTables(primary.admin)).filter((table) => !table.startsWith('readback.'));
+  await assertMayReset(primary, await reachableOf(replicas, options.DB_CONNECT_TIMEOUT_MS), tables, options);
   for (const replica of replicas) await resetReplica(replica, primary, tables, options, say);
   await resetPrimary(primary, tables, options, say);
   if (!options.tables && tables.length > 0) say(`Left: ${tables.join(', ')} with all rows. ${STAYING}`);
@@ -26,6 +29,30 @@ export async function reset({ primary, replicas }: Servers, options: ResetOption
 }
 
 const STAYING = 'Set-up creates tables of these names: rename or drop them before the next readback up.';
+
+/** In part it is hard to tell from damage. */
+async function assertMayReset(
+  primary: OperatedServer,
+  replicas: OperatedServer[],
+  tables: string[],
+  options: ResetOptions,
+): Promise<void> {
+  const names = [...(await slotsOf(primary.admin)).map(({ name }) => name), ...(await loginsLeft(primary))];
+  const owned = options.tables ? tables : [];
+  const others = await Promise.all([primary, ...replicas].map((server) => notOwned(server, owned)));
+  await assertMayTake({ primary, names, replicas }, others.flat());
+}
+
+async function notOwned(server: Server, tables: string[]): Promise<string[]> {
+  const rows = await server.admin<{ what: string }[]>`
+    select 'the schema readback' as what from pg_namespace
+      where nspname = 'readback' and not pg_has_role(current_user, nspowner, 'usage')
+    union all select 'the publication readback' from pg_publication
+      where pubname = 'readback' and not pg_has_role(current_user, pubowner, 'usage')
+    union all select 'the table ' || t.name from jsonb_array_elements_text(${server.admin.json(tables)}) as t(name)
+      join pg_class c on c.oid = to_regclass(t.name) where not pg_has_role(current_user, relowner, 'usage')`;
+  return Promise.all(rows.map(({ what }) => mayNot(server, `drop ${what}, of which it is not the owner`)));
+}
 
 async function resetReplica(
   replica: OperatedServer,
@@ -48,6 +75,7 @@ async function resetPrimary(primary: OperatedServer, tables: string[], options: 
   for (const { name } of await slotsOf(primary.admin)) {
     if (await dropSlot(primary, name)) say(`primary (${primary.at}): dropped the slot ${name}`);
   }
+  for (const name of await loginsLeft(primary)) await dropSlot(primary, name);
   await primary.admin`drop publication if exists readback`;
   await removeFrom(primary, tables, options);
   say(`primary (${primary.at}): dropped the publication, ${described(options)}`);

@@ -1,5 +1,6 @@
 import type { Sql, Statement } from '../db/connect.ts';
 import { forClient, isRefusal, isUnavailable } from '../db/errors.ts';
+import { isViolation, told } from '../db/violations.ts';
 import { wordsOf, type Complain } from '../lib/complaints.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { History } from '../lib/history.ts';
@@ -9,6 +10,7 @@ import { withinMs } from '../lib/within.ts';
 import { identityOf, timelineEnds, type IdentityRow } from '../store/identity.ts';
 import { notedOf, noteSeen, type Noted } from '../store/positions.ts';
 import { endedTokens, type EndedToken } from '../store/renewals.ts';
+import { estimatedRows } from '../store/sizes.ts';
 import { slotRows } from '../store/slots.ts';
 import { LagClock } from './lag.ts';
 import { write } from './writes.ts';
@@ -37,6 +39,7 @@ const ENDS_AGAIN_MS = 60_000;
 const REFUSED =
   'The primary refuses what it is asked: no room on its disk, no connection left, no writes. The error says which; only who runs it can help.';
 const NO_LOOK = 'The primary does not say how far it is: it is taken for away.';
+const NO_SIZES = 'The primary does not tell how large tables are: counts are taken for as dear as they were before.';
 const NO_ENDS =
   'The primary does not tell its earlier timelines, so bookmarks and cursors from before a failover are refused. ' +
   'Run there as a superuser: grant execute on function pg_read_file(text, bigint, bigint, boolean) to the owner of readback.timelines(); readback doctor says more.';
@@ -127,7 +130,7 @@ export class Primary {
       return await withinMs(work, this.#options.answerTimeoutMs);
     } catch (error) {
       this.#noteRefusal(error);
-      throw forClient(error, 'PRIMARY');
+      throw isViolation(error) ? await told(error, this.#connections.writer) : forClient(error, 'PRIMARY');
     }
   }
 
@@ -168,6 +171,16 @@ export class Primary {
   /** Which tokens were renewed, or ended, in that time. */
   endedTokens(withinMs: number): Promise<EndedToken[]> {
     return endedTokens(this.#connections.watch, withinMs);
+  }
+
+  /** About how many rows tables have; undefined: it does not say. */
+  async estimatedRows(tables: readonly string[]): Promise<Map<string, number> | undefined> {
+    try {
+      return await estimatedRows(this.#connections.watch, tables);
+    } catch (error) {
+      this.#options.complain(error, NO_SIZES);
+      return undefined;
+    }
   }
 
   readonly note = (slot: string, logId: bigint, at: Lsn, isLost: boolean): Promise<void> =>

@@ -44,7 +44,7 @@ export class AccessResolver {
 
   @Mutation(() => Session, { description: 'The rest of the document runs as this user' })
   async signIn(@Args(() => SignInArgs) { login, password }: SignInArgs, @Ctx() context: Context) {
-    return start(context, await context.services.access.signIn(login, password, context.address));
+    return start(context, await context.services.access.signIn(login, password, context));
   }
 
   @Mutation(() => Session, {
@@ -78,8 +78,8 @@ export class AccessResolver {
   ) {
     const { access, hasher } = context.services;
     const { id } = signedIn(context.viewer);
-    const user = await access.confirmPassword(id, current, context.address);
-    const hash = await hasher.hash(next);
+    const user = await access.confirmPassword(id, current, context);
+    const hash = await hasher.hash(next, context);
     const { row, lsn, bookmark, confirmation } = await write(context, confirm, (sql) =>
       changePassword(sql, user, hash),
     );

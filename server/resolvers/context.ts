@@ -30,6 +30,10 @@ export interface Context {
   viewer: Viewer;
   /** Where it came from, as far as proxies are trusted. */
   address: string;
+  /** Who spends what it costs, from its beginning to its end. */
+  spender: string;
+  /** Aborts when its time is over, or nobody waits for it any more. */
+  signal: AbortSignal;
   /** On a websocket: the token was renewed. */
   renewed?: ((viewer: Viewer) => void) | undefined;
   reads: Reads;

@@ -58,6 +58,8 @@ function guardOperation(name: string, field: Field): void {
     };
   else if (resolve)
     field.resolve = (source, args, context, info) => {
+      // Of a mutation's fields, each after the one before it: what nobody waits for is not begun.
+      context.signal.throwIfAborted();
       assertMay(context.viewer, name);
       return resolve(source, args, context, info);
     };

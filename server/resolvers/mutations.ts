@@ -28,6 +28,7 @@ export async function write<Row extends object>(
   statement: (sql: Sql) => Statement<Row>,
 ): Promise<Written<Row>> {
   await context.services.access.confirm(context.viewer);
+  context.signal.throwIfAborted();
   const { rows, lsn } = await context.services.primary.write(statement);
   context.reads.wrote(lsn);
   context.loaders.forget();

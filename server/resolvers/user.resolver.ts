@@ -50,7 +50,7 @@ export class UserResolver extends rowResolver({
   ) {
     const { password, username, email, firstName, lastName } = input;
     await context.services.access.countSignUp(context.viewer, context.address);
-    const passwordHash = await context.services.hasher.hash(password);
+    const passwordHash = await context.services.hasher.hash(password, context);
     const user = { username, email, passwordHash, firstName: firstName ?? null, lastName: lastName ?? null };
     const written = await write(context, confirm, (sql) => users.insert(sql, user));
     if (!context.viewer.user) context.viewer = { ...context.viewer, user: justCreated(written.row!.id) };
@@ -83,7 +83,7 @@ export class UserResolver extends rowResolver({
     assertMayGive(context.viewer, users.name, input);
     // An address that its owner has just written is one that nobody has verified.
     if (!mayAll(context.viewer) && patch.email !== undefined) patch.emailVerified = false;
-    if (password != null) patch.passwordHash = await context.services.hasher.hash(password);
+    if (password != null) patch.passwordHash = await context.services.hasher.hash(password, context);
     return toPayload(users, await rename(context, confirm, id, patch));
   }
 }

@@ -4,7 +4,6 @@ import { fromUrl } from './conninfo.ts';
 import { allowCopy } from './logins.ts';
 import { follow, type ReplicaCommit } from './replicate.ts';
 import type { Server } from './requirements.ts';
-import { subscribedOn } from './shapes.ts';
 
 const POLL_MS = 100;
 const MOST_WAIT_MS = 300_000;
@@ -12,8 +11,8 @@ const MOST_WAIT_MS = 300_000;
 /**
  * Where somebody else makes the subscriptions, such as an operator of Kubernetes: lets their login copy, waits until they
  * have, and follows what is published. Their connection, slot and options are theirs to keep, but for the one by which a
- * replica could lose what it has confirmed.
- * @throws SetupError where none appears within five minutes.
+ * replica could lose what it has confirmed. One that was made before there was anything to subscribe to is made to begin.
+ * @throws SetupError where none appears within five minutes, and at once for one that is to something else.
  */
 export async function awaitSubscription(
   primary: Server,
@@ -25,14 +24,27 @@ export async function awaitSubscription(
   const { user } = fromUrl(primaryUrl);
   if (user === undefined) throw new SetupError(NO_LOGIN);
   await allowCopy(primary.admin, user);
-  if ((await subscribedOn(replica.admin)).length === 0)
-    say(`${replica.name}: waiting for the subscription readback to the publication readback`);
-  for (const deadline = Date.now() + MOST_WAIT_MS; (await subscribedOn(replica.admin)).length === 0;) {
+  let publications = await publicationsOf(replica);
+  if (!publications) say(`${replica.name}: waiting for the subscription readback to the publication readback`);
+  for (const deadline = Date.now() + MOST_WAIT_MS; !publications; publications = await publicationsOf(replica)) {
     if (Date.now() > deadline) throw new SetupError(missing(replica));
     await sleep(POLL_MS);
   }
+  if (!publications.includes('readback')) throw new SetupError(toOthers(replica, publications));
   await follow(primary, replica, commit);
 }
+
+/** What its subscription is to; undefined: there is none. */
+async function publicationsOf({ admin }: Server): Promise<string[] | undefined> {
+  const [row] = await admin<[{ publications: string[] }?]>`
+    select array_to_json(subpublications) as publications from pg_subscription
+    where subname = 'readback' and subdbid = (select oid from pg_database where datname = current_database())`;
+  return row?.publications;
+}
+
+const toOthers = ({ name, at }: Server, publications: string[]) =>
+  `${name} (${at}): its subscription readback is to ${publications.join(', ')}, and must be to the publication readback. ` +
+  'Have what makes it name that one.';
 
 const NO_LOGIN =
   'SUBSCRIPTIONS=awaited needs to know whom the replicas stream as: set PRIMARY_REPLICATION_URL with that user in it.';

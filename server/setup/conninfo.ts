@@ -3,14 +3,17 @@ import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 /** libpq's `key='value'` connection strings, which a subscription holds. */
 export type Conninfo = Record<string, string>;
 
-const PASSED_ON = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'connect_timeout'];
+/** What says how the primary is reached, and is known to the libpq of every version. */
+const PASSED_ON =
+  'sslmode sslrootcert sslcert sslkey sslpassword sslcrl sslsni channel_binding gssencmode ssl_min_protocol_version ' +
+  'ssl_max_protocol_version connect_timeout tcp_user_timeout keepalives keepalives_idle keepalives_interval keepalives_count';
 
 /** With several hosts, libpq itself goes to the one that takes writes. */
 export function fromUrl(text: string): Conninfo {
   const { hosts, database, user, password, parameters } = parseDatabaseUrl(text);
-  const passedOn = PASSED_ON.flatMap((name) => {
+  const passedOn = PASSED_ON.split(' ').flatMap((name) => {
     const value = parameters.get(name);
-    return value === null ? [] : [[name, value]];
+    return value === undefined ? [] : [[name, value]];
   });
   return {
     host: hosts.map(({ host }) => host).join(','),
@@ -37,7 +40,7 @@ export function toUrl({
     password,
     hosts: host.split(',').map((one, index) => ({ host: one, port: Number(ports[index] ?? ports[0]) })),
     database: dbname,
-    parameters: new URLSearchParams(rest['sslmode'] === undefined ? {} : { sslmode: rest['sslmode'] }),
+    parameters: new Map(rest['sslmode'] === undefined ? [] : [['sslmode', rest['sslmode']]]),
   });
 }
 

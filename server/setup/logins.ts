@@ -6,14 +6,43 @@ import type { Server } from './requirements.ts';
 import { sentColumns } from './shapes.ts';
 import { scramVerifier } from './verifier.ts';
 
-type Role = 'readback_writer' | 'readback_reader' | 'readback_pruner';
+export type Role = 'readback_writer' | 'readback_reader' | 'readback_pruner';
+
+export const PRIMARY_ROLES: Role[] = ['readback_writer', 'readback_reader', 'readback_pruner'];
+export const REPLICA_ROLES: Role[] = ['readback_reader', 'readback_pruner'];
 
 /** Lets the server's login take on the roles. Makes the login, with the URL's password, where it is missing. */
 export async function allowLogin({ admin }: Server, url: string, roles: Role[]): Promise<void> {
   const { user: login = '', password } = parseDatabaseUrl(url);
-  await ensureLogin(admin, login, password);
-  for (const role of roles) await runFormatted(admin, 'grant %I to %I', role, login);
+  await inTurn(admin, async (sql) => {
+    await ensureLogin(sql, login, password);
+    for (const role of roles) await runFormatted(sql, 'grant %I to %I', role, login);
+  });
 }
+
+/**
+ * Before the migrations, which would make them in long transactions: another one on the same server, of another database
+ * of the same set-up even, would wait for the end of that.
+ */
+export async function makeRoles({ admin }: Server, roles: Role[]): Promise<void> {
+  await inTurn(admin, async (sql) => {
+    for (const role of roles) {
+      const [existing] = await sql`select from pg_roles where rolname = ${role}`;
+      if (!existing) await runFormatted(sql, 'create role %I nologin', role);
+    }
+  });
+}
+
+/** Roles are the whole server's, and advisory locks a database's: who makes some takes the table's lock, for a moment. */
+async function inTurn(admin: Sql, work: (sql: Sql) => Promise<void>): Promise<void> {
+  await admin.begin(async (transaction) => {
+    const sql = transaction as unknown as Sql; // all that is asked of it are statements
+    await sql.unsafe(`set local lock_timeout = '${TURN_TIMEOUT}'; lock table pg_authid in share row exclusive mode`);
+    await work(sql);
+  });
+}
+
+const TURN_TIMEOUT = '30s';
 
 /** A login for sessions behind a pooler: it has the rights of one role, and that role's settings, from the start. */
 export async function allowPooled(

@@ -39,12 +39,14 @@ interface Subscription {
   /** Its synchronous_commit, as PostgreSQL has it. */
   commit: string;
   enabled: boolean;
+  /** null: it has none. */
+  slot: string | null;
   /** Its slot is kept on standbys, too. null: this version knows no such slots. */
   failover: boolean | null;
 }
 
 /** Slot names are shared by all databases of the primary's cluster: each replica's is made of what it is. */
-async function slotName(replica: Sql): Promise<string> {
+export async function slotName(replica: Sql): Promise<string> {
   const [row] = await replica<[{ identity: string }]>`
     select (select system_identifier from pg_control_system()) || '/' || current_database() as identity`;
   return `readback_${createHash('sha256').update(row.identity).digest('hex').slice(0, 12)}`;
@@ -52,7 +54,7 @@ async function slotName(replica: Sql): Promise<string> {
 
 async function readSubscription(replica: Sql): Promise<Subscription | undefined> {
   const [subscription] = await replica<Subscription[]>`
-    select subconninfo as conninfo, substream::text as streaming, subsynccommit as commit, subenabled as enabled,
+    select subconninfo as conninfo, substream::text as streaming, subsynccommit as commit, subenabled as enabled, subslotname::text as slot,
            (to_jsonb(s) ->> 'subfailover')::boolean as failover from pg_subscription s
     where subname = 'readback' and subdbid = (select oid from pg_database where datname = current_database())`;
   return subscription;
@@ -205,7 +207,7 @@ export async function follow(primary: Server, replica: Server, commit: ReplicaCo
 async function followTables(
   primary: Server,
   replica: Server,
-  { enabled }: Subscription,
+  { enabled, slot }: Subscription,
   login: string | undefined,
 ): Promise<void> {
   const published = await publishedTables(primary.admin);
@@ -217,9 +219,33 @@ async function followTables(
     await refuseHidden(primary, added, [login]);
     await allowCopy(primary.admin, login);
   }
+  if (subscribed.length === 0) await skipToNow(primary, replica, slot);
   await emptyTables(replica.admin, added);
   await replica.admin`alter subscription readback refresh publication`;
 }
+
+/**
+ * A subscription without a table has nothing to lose, and may have been made before there was a publication: up to 17
+ * PostgreSQL refuses to send it anything from then, for ever. Its slot goes on from now.
+ */
+async function skipToNow(primary: Server, replica: Server, slot: string | null): Promise<void> {
+  const [found] = await primary.admin`select from pg_replication_slots where slot_name = ${slot}`;
+  if (!found) throw new SetupError(slotless(replica, slot));
+  await replica.admin`alter subscription readback disable`;
+  try {
+    await againWhile(
+      IN_USE,
+      RELEASE_TIMEOUT_MS,
+      () => primary.admin`select pg_replication_slot_advance(${slot}, pg_current_wal_flush_lsn())`,
+    );
+  } finally {
+    await replica.admin`alter subscription readback enable`;
+  }
+}
+
+const slotless = ({ name, at }: Server, slot: string | null) =>
+  `${name} (${at}): its subscription readback copies no table, and ${slot === null ? 'has no slot' : `its slot ${slot} is not on the primary`}. ` +
+  'Drop it there, and have it made again with its slot (connect and create_slot are on by default).';
 
 const disabled = ({ name, at }: Server) =>
   `${name} (${at}): its subscription is disabled, so it cannot begin to copy what is published now. ` +

@@ -4,7 +4,7 @@ import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { compare, sayWhatStops } from './alike.ts';
 import { awaitSubscription } from './await-subscription.ts';
 import { completeLogs, NothingArrives } from './log-state.ts';
-import { allowLogin, allowPooled } from './logins.ts';
+import { allowLogin, allowPooled, makeRoles, PRIMARY_ROLES, REPLICA_ROLES } from './logins.ts';
 import { migrate } from './migrate.ts';
 import { openServer } from './open.ts';
 import { subscribe } from './replicate.ts';
@@ -43,8 +43,9 @@ export async function setUp(
     // Two that set up at once take turns: the lock is the session's, and goes with it.
     await primary.admin`select pg_advisory_lock(hashtextextended('readback.setup', 0))`;
     for (const replica of replicas) await compare(primary, replica, say);
+    await makeRoles(primary, PRIMARY_ROLES);
+    for (const replica of replicas) await makeRoles(replica, REPLICA_ROLES);
     await migrate(primary, replicas, say, sqlFolder);
-
     await replicate(primary, replicas, databases, config, say);
     await makePooledLogins([primary, ...replicas], databases, config.STATEMENT_TIMEOUT_MS);
     if (config.REPLICA_SYNCHRONOUS_COMMIT === 'off') say(MAY_LOSE);
@@ -93,9 +94,9 @@ async function replicate(
   const tables = await publishedTables(primary.admin);
   await refuseHidden(primary, tables, ['readback_reader', 'readback_writer']);
   for (const replica of replicas) await refuseHidden(replica, tables, ['readback_reader']);
-  await allowLogin(primary, databases.primary.url, ['readback_writer', 'readback_reader', 'readback_pruner']);
+  await allowLogin(primary, databases.primary.url, PRIMARY_ROLES);
   for (const [index, replica] of replicas.entries()) {
-    await allowLogin(replica, databases.replicas[index]!.url, ['readback_reader', 'readback_pruner']);
+    await allowLogin(replica, databases.replicas[index]!.url, REPLICA_ROLES);
     await sayWhatStops(primary, replica, say);
     if (SUBSCRIPTIONS === 'awaited') await awaitSubscription(primary, replica, url, commit, say);
     else await subscribe(primary, replica, url, commit);

@@ -46,7 +46,7 @@ test(
       weight double precision, is_gift boolean not null default false, due_at timestamptz, api_token text,
       cost numeric not null default 0, created_at timestamptz not null default now());
     insert into order_items (buyer_id, name, api_token) select id, 'engine', 's3cret' from users`);
-    const root = projectCopy();
+    const root = await projectCopy();
     const said = await add(root, 'order_items', ['cost']);
     expect(said.slice(0, -1).map((line) => line.replace(/\d{4}/, 'NEXT'))).toEqual([
       'wrote    sql/primary/NEXT.do.order-items.sql',
@@ -62,8 +62,10 @@ test(
     await primary`create table order_notes (id uuid primary key default gen_random_uuid(),
     order_item_id uuid not null references order_items on delete cascade, created_at timestamptz not null default now())`;
     await primary`alter table order_notes add column note varchar(20) not null`;
-    await add(root, 'order_notes');
-    expect(run(root, 'prettier', '--check', 'server', 'schema')).toBe('ok');
+    said.push(...(await add(root, 'order_notes')));
+    const files = said.flatMap((line) => /^(?:wrote|changed) +(\S+\.ts)$/.exec(line)?.slice(1) ?? []);
+    expect(files).toHaveLength(14);
+    expect(run(root, 'prettier', '--check', ...files)).toBe('ok');
     expect(run(root, 'tsc', '-p', 'tsconfig.build.json')).toBe('ok');
     expect(run(root, 'node', 'infra/launch/program.mjs')).toBe('ok');
     await setUp(databases.config, testConfig(), quiet, join(root, 'sql'));
@@ -149,7 +151,7 @@ test('the files that the README shows make a table, in few lines', { timeout: 12
   const files = recipe();
   expect(Object.keys(files)).toHaveLength(6);
   expect(Object.values(files).join('').split('\n').length).toBeLessThan(140);
-  const root = projectCopy();
+  const root = await projectCopy();
   const parent = { field: 'post', table: 'posts', one: 'post', many: 'posts', type: 'Post' };
   const names = { table: 'comments', one: 'comment', many: 'comments', type: 'Comment' };
   writeFiles(root, { ...files, ...registered(names, [parent], (path) => readFileSync(join(root, path), 'utf8')) });
@@ -193,7 +195,7 @@ test('rows that are hidden are shown by no relation, list, count or answer', { t
   await primary`create table comments (id uuid primary key default gen_random_uuid(),
     post_id uuid not null references posts on delete cascade, author_id uuid not null references users on delete cascade,
     body text not null, is_hidden boolean not null default false, created_at timestamptz not null default now())`;
-  const root = projectCopy();
+  const root = await projectCopy();
   await add(root, 'comments');
   const rights = join(root, 'server/access/rights.ts');
   writeFileSync(

@@ -1,6 +1,8 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inject } from 'vitest';
 import type { TestProject } from 'vitest/node';
 import { startEmbeddedServers, type EmbeddedServers, type ServerUrls } from '../../infra/cluster/embedded.ts';
 import { connect } from '../db/connect.ts';
@@ -11,6 +13,8 @@ import type { Server } from '../setup/requirements.ts';
 declare module 'vitest' {
   interface ProvidedContext {
     cluster: TestCluster;
+    /** A folder of such servers that are stopped: each of them is started from a copy. */
+    made: string;
   }
 }
 
@@ -32,21 +36,26 @@ export interface OwnCluster extends TestCluster {
 const QUICK = { fsync: 'off', max_sync_workers_per_subscription: '8', wal_retrieve_retry_interval: '200ms' };
 
 /** Servers of one's own, for tests that stop them; with settings of their own, such as `fsync: 'on'`. */
-export async function startCluster(settings: Record<string, string> = {}): Promise<OwnCluster> {
+export const startCluster = (settings: Record<string, string> = {}) => startCopy(inject('made'), settings);
+
+async function startCopy(made: string, settings: Record<string, string> = {}): Promise<OwnCluster> {
   const dir = mkdtempSync(join(tmpdir(), 'readback-test-'));
-  const control = await startEmbeddedServers({
-    dir,
-    servers: ['primary', 'replica-1', 'replica-2'].map((name) => ({ name, port: 0 })),
-    say: () => {},
-    settings: { ...QUICK, log_line_prefix: '%d|%a|', ...settings },
-  });
-  await makeTemplate(control.servers);
+  execFileSync('cp', ['-a', `${made}/.`, dir]);
+  const control = await start(dir, settings);
   const stop = async () => {
     await control.stop();
     rmSync(dir, { recursive: true, force: true });
   };
   return { dir, servers: control.servers, control, stop };
 }
+
+const start = (dir: string, settings: Record<string, string> = {}): Promise<EmbeddedServers> =>
+  startEmbeddedServers({
+    dir,
+    servers: ['primary', 'replica-1', 'replica-2'].map((name) => ({ name, port: 0 })),
+    say: () => {},
+    settings: { ...QUICK, log_line_prefix: '%d|%a|', ...settings },
+  });
 
 /** The database that freshDatabases copies: all migrations are applied in it, and nothing replicates. */
 export const TEMPLATE = 'readback_template';
@@ -70,9 +79,26 @@ async function makeDatabase(name: string, adminUrl: string): Promise<Server> {
   return { name, at: name, admin: open(new URL(TEMPLATE, adminUrl).href) };
 }
 
+/** Made once for all clusters of the run, as initdb and the migrations take longer than all the rest of a start. */
+async function make(): Promise<string> {
+  const dir = mkdtempSync(join(tmpdir(), 'readback-made-'));
+  const control = await start(dir);
+  try {
+    await makeTemplate(control.servers);
+  } finally {
+    await control.stop();
+  }
+  return dir;
+}
+
 /** The cluster that all test files share; each makes databases of its own on it. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const { dir, servers, stop } = await startCluster();
+  const made = await make();
+  const { dir, servers, stop } = await startCopy(made);
+  project.provide('made', made);
   project.provide('cluster', { dir, servers });
-  return stop;
+  return async () => {
+    await stop();
+    rmSync(made, { recursive: true, force: true });
+  };
 }

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import postgres from 'postgres';
@@ -106,7 +105,7 @@ export async function killServer({ dir }: TestCluster, name: string): Promise<vo
   // Stopped, it forks no more: a child that is not in the list could wait for ever for a lock of one that is killed, and
   // the server could not start beside it.
   signal(Number(pid), 'SIGSTOP');
-  const children = execFileSync('ps', ['-o', 'pid=', '--ppid', pid], { encoding: 'utf8' }).trim().split(/\s+/);
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
   for (const each of [pid, ...children]) signal(Number(each), 'SIGKILL');
   // A zombie until its parent, which starts it again, has noticed.
   if (!(await until(() => !exists(Number(pid)), 10_000))) throw new Error(`process ${pid} does not end`);

@@ -16,7 +16,7 @@ import { randomFrom } from './history.ts';
 import { ownProcess } from './own-process.ts';
 
 /** A longer run: FEED_CHANGES=2000000 FEED_KILLS=500. A run again: FEED_SEED=<the seed it printed>, FEED_FSYNC=<on or off>. */
-const CHANGES = Number(process.env['FEED_CHANGES'] ?? 30_000);
+const CHANGES = Number(process.env['FEED_CHANGES'] ?? 8_000);
 const KILLS = Number(process.env['FEED_KILLS'] ?? 13);
 const SEED = Number(process.env['FEED_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const CLIENTS = 3;

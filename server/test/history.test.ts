@@ -13,7 +13,7 @@ import { randomFrom, runHistory, type Random } from './history.ts';
 import { startServer, type TestServer } from './server.ts';
 
 /** A longer run: HISTORY_OPERATIONS=500000 npm run test:history. A run again: HISTORY_SEED=<the seed it printed>, HISTORY_FSYNC=<on or off>. */
-const OPERATIONS = Number(process.env['HISTORY_OPERATIONS'] ?? 20_000);
+const OPERATIONS = Number(process.env['HISTORY_OPERATIONS'] ?? 6_000);
 const SEED = Number(process.env['HISTORY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const FSYNC = process.env['HISTORY_FSYNC'] ?? 'off';
 const CLIENTS = 12;

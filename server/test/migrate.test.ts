@@ -10,7 +10,7 @@ import { sqlFolderWith } from './sql-folder.ts';
 import { subscribeTo } from './subscribe.ts';
 
 /** More than the suite's: MIGRATE_ROWS=1000000 npm test -- server/test/migrate.test.ts */
-const ROWS = Number(process.env['MIGRATE_ROWS'] ?? 200_000);
+const ROWS = Number(process.env['MIGRATE_ROWS'] ?? 40_000);
 
 /** Each test sets up a pair several times. */
 vi.setConfig({ testTimeout: 60_000 });

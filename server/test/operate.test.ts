@@ -1,5 +1,6 @@
 import postgres from 'postgres';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { addReplica, planDrop } from '../operate/replicas.ts';
 import { reset } from '../operate/reset.ts';
 import { withServers } from '../operate/servers.ts';
@@ -30,6 +31,13 @@ const slots = async () =>
   (
     await primary`select slot_name::text as name from pg_replication_slots where database = current_database() order by 1`
   ).map(({ name }) => name as string);
+
+/** Undefined: no subscription. */
+const slotOfReplica = async (sql: postgres.Sql): Promise<string | undefined> =>
+  (
+    await sql`select subslotname::text as name from pg_subscription
+      where subdbid = (select oid from pg_database where datname = current_database())`
+  )[0]?.['name'] as string | undefined;
 
 describe('status', () => {
   test('tells everything of both sides, in a shape that stays', async () => {
@@ -140,6 +148,119 @@ describe('replica', () => {
     expect(await databases.replicas[1]!`select username from users`).toEqual([{ username: 'between' }]);
     expect(await faults(databases.config)).toEqual([]);
     await expect(addReplica(databases.config, second, config, () => {})).rejects.toThrow('is configured already');
+  });
+
+  describe('by who is no superuser', () => {
+    const name = async () => (await slotOfReplica(databases.replicas[1]!)) ?? '';
+    const first = () => ({ ...databases.config, replicas: databases.config.replicas.slice(0, 1) });
+    let operator: string;
+    /** Everything of the second replica. */
+    const left = async (slot: string) => ({
+      subscription: (await slotOfReplica(databases.replicas[1]!)) !== undefined,
+      slot: (await slots()).includes(slot),
+      login: (await primary`select from pg_roles where rolname = ${slot}`).length > 0,
+    });
+    const asOperator = (): Given => {
+      const as = (url: string) => formatDatabaseUrl({ ...parseDatabaseUrl(url), user: operator, password: 'x' });
+      const [one, two] = databases.config.replicas;
+      return {
+        ...databases.config,
+        primary: { ...databases.config.primary, adminUrl: as(databases.config.primary.adminUrl) },
+        replicas: [one!, { ...two!, adminUrl: as(two!.adminUrl) }],
+      };
+    };
+    beforeEach(async () => {
+      operator = `op_${databases.name}`;
+      for (const sql of [primary, databases.replicas[1]!])
+        await sql.unsafe(
+          `create role ${operator} login createrole password 'x'; grant usage on schema readback to ${operator}`,
+        );
+    });
+    afterEach(async () => {
+      for (const sql of [primary, databases.replicas[1]!]) {
+        await sql.unsafe(
+          `reassign owned by ${operator} to current_user; drop owned by ${operator}; drop role ${operator}`,
+        );
+      }
+    });
+
+    test('what may not be done in full is not begun', { timeout: 30_000 }, async () => {
+      const slot = await name();
+      const all = { subscription: true, slot: true, login: true };
+      const refusal = await drop('replica-2', asOperator()).catch((error: Error) => error.message);
+      expect(refusal).toMatch(/^primary \(127.*\): the login op_\w+ may not drop replication slots/);
+      expect(refusal).toMatch(new RegExp(`^primary .* may not drop the login ${slot}: permission denied`, 'm'));
+      expect(refusal).toMatch(/^replica-2 \(127.* may not drop the subscription readback/m);
+      expect(await left(slot)).toEqual(all);
+      // Each of the rights is asked for by itself.
+      await databases.replicas[1]!.unsafe(`alter role ${operator} superuser`);
+      await primary.unsafe(`alter role ${operator} replication`);
+      await expect(drop('replica-2', asOperator())).rejects.toThrow(/may not drop the login/);
+      expect(await left(slot)).toEqual(all);
+      await primary.unsafe(`alter role ${operator} noreplication; grant ${slot} to ${operator} with admin option`);
+      await expect(drop('replica-2', asOperator())).rejects.toThrow(/may not drop replication slots/);
+      expect(await left(slot)).toEqual(all);
+      expect(await faults(databases.config)).toEqual([]);
+      await primary.unsafe(`alter role ${operator} replication`);
+      await expect(drop('replica-2', asOperator())).rejects.toThrow(/may not drop the login .*permission denied for/);
+      expect(await left(slot)).toEqual(all);
+      // Who owns what the login has rights on may take them away.
+      for (const owned of [
+        'schema public',
+        'schema readback',
+        'table users',
+        'table posts',
+        'table readback.heartbeat',
+      ])
+        await primary.unsafe(`alter ${owned} owner to ${operator}`);
+      await drop('replica-2', asOperator());
+      expect(await left(slot)).toEqual({ subscription: false, slot: false, login: false });
+      await addReplica(first(), databases.config.replicas[1]!, config, () => {});
+    });
+
+    test('nor a reset', async () => {
+      const slot = await name();
+      const run = withServers(asOperator(), config, 'reset', (servers) =>
+        reset(servers, { ...config, tables: true }, () => {}),
+      );
+      await expect(run).rejects.toThrow(
+        /^primary .*may not drop replication slots(.|\n)*may not drop the table public\.users/,
+      );
+      expect(await left(slot)).toEqual({ subscription: true, slot: true, login: true });
+    });
+  });
+
+  test('a drop that was cut short is finished by another one', { timeout: 30_000 }, async () => {
+    const second = databases.replicas[1]!;
+    const slot = (await slotOfReplica(second))!;
+    const first = { ...databases.config, replicas: databases.config.replicas.slice(0, 1) };
+    const login = () => primary`select from pg_roles where rolname = ${slot}`;
+    await second`alter subscription readback disable`;
+    await second`alter subscription readback set (slot_name = none)`;
+    await drop('replica-2');
+    expect([await slotOfReplica(second), (await slots()).includes(slot), await login()]).toEqual([
+      undefined,
+      false,
+      [],
+    ]);
+    await expect(drop('replica-2')).rejects.toThrow('there is nothing to drop');
+    // The slot and the login, or the login alone; the replica is asked, or gone.
+    const url = 'postgres://a:b@127.0.0.1:1/x';
+    const lost = { ...first, replicas: [...first.replicas, { url, adminUrl: url }] };
+    for (const [which, given] of [
+      ['replica-2', databases.config],
+      ['replica-2', lost],
+      [slot, first],
+    ] as const) {
+      await primary.unsafe(`create role ${slot} login replication; grant select on readback.heartbeat to ${slot}`);
+      await drop(which, given);
+      expect(await login()).toEqual([]);
+    }
+    await primary`select pg_create_logical_replication_slot(${slot}, 'pgoutput')`;
+    await drop('replica-2');
+    expect(await slots()).not.toContain(slot);
+    await addReplica(first, databases.config.replicas[1]!, config, () => {});
+    expect(await faults(databases.config)).toEqual([]);
   });
 
   test('one that is gone leaves its slot, which is found as the one that nobody reads', async () => {

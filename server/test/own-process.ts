@@ -27,9 +27,9 @@ export async function ownProcess(
   const port = await freePort();
   const environment = {
     ...process.env,
+    ACCESS: 'open',
     ...settings,
     PORT: String(port),
-    ACCESS: 'open',
     PRIMARY_URL: databases.primary.url,
     REPLICA_URLS: databases.replicas.map(({ url }) => url).join(','),
   };

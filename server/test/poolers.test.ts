@@ -1,3 +1,4 @@
+/** @module-tag pgbouncer */
 import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CreateUserDocument, UserDocument } from '../../schema/generated/operations.ts';

@@ -3,14 +3,16 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } fr
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { buildChanged } from '../../infra/launch/prepare.mjs';
 import { projectRoot } from '../lib/root.ts';
 import type { TestDatabases } from './databases.ts';
 
 const SETTINGS = ['package.json', 'tsconfig.json', 'tsconfig.build.json', '.prettierrc.json', '.prettierignore'];
-const PARTS = ['server', 'schema', 'sql', 'infra', ...SETTINGS];
+const PARTS = ['server', 'schema', 'sql', 'infra', 'dist', ...SETTINGS];
 
-/** The project in a folder of its own, to write into; gone when the test has ended. */
-export function projectCopy(): string {
+/** The built project in a folder of its own, to write into; gone when the test has ended. tsc builds there what differs. */
+export async function projectCopy(): Promise<string> {
+  if ((await buildChanged()) !== 0) throw new Error('the build failed');
   const root = mkdtempSync(join(tmpdir(), 'readback-copy-'));
   onTestFinished(() => rmSync(root, { recursive: true }));
   const filter = (path: string) => basename(path) !== 'node_modules';

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { print } from 'graphql';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { ChangePasswordDocument, MeDocument, RenewTokenDocument } from '../../schema/generated/operations.ts';
@@ -106,6 +107,7 @@ test('with the primary away who is signed in reads on, and nobody writes', { tim
       expect(await me(user.token, own)).toBe(user.username);
       expect(codeOf(await socket.run(print(MeDocument)))).toBe('ok');
       expect(codeOf(await socket.run(createPost(user)))).toBe('PRIMARY_UNAVAILABLE');
+      await sleep(50);
     }
     await cluster.control.startServer('primary');
     await expect.poll(async () => codeOf(await socket.run(createPost(user))), { timeout: 30_000 }).toBe('ok');

@@ -1,9 +1,12 @@
+/** @module-tag openssl */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import postgres from 'postgres';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
 import { connect } from '../db/connect.ts';
+import { describeRefusal } from '../db/refusal.ts';
+import { openServer } from '../setup/open.ts';
 import { setUp } from '../setup/setup.ts';
 import { startCluster, type OwnCluster } from './cluster.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
@@ -120,7 +123,66 @@ test('sslmode means what libpq means by it', async () => {
   const made = (query: string) =>
     connect(`postgres://a@b/c?${query}`, { max: 1, connectTimeoutMs: 1, applicationName: '' });
   expect(() => made('sslmode=yes')).toThrow('sslmode must be');
+  expect(() => made('sslmode=verify-full&sslrootcert=/nowhere')).toThrow(/sslrootcert .*cannot be read: ENOENT/);
+  expect(() => made(`sslmode=require&sslcert=${path('server.csr')}&sslkey=${path('server.key')}`)).toThrow(
+    /sslcert=.*cannot be used: /,
+  );
   expect(() => made('sslmode=require&sslrootcert=system')).toThrow('wants sslmode=verify-full');
+});
+
+test('libpq has other parameters for TLS: a client key with a password, versions', async () => {
+  const ca = { sslmode: 'verify-full', sslrootcert: path('server-ca.crt') };
+  openssl('rsa', '-aes256', '-passout', 'pass:keyword', '-in', 'stranger.key', '-out', 'locked.key');
+  const client = { sslcert: path('stranger.crt'), sslkey: path('locked.key') };
+  expect(await attempt({ ...ca, ...client, sslpassword: 'keyword' })).toBe(true);
+  await expect(attempt({ ...ca, ...client, sslpassword: 'wrong' })).rejects.toThrow('cannot be used');
+  expect(await attempt({ ...ca, ssl_min_protocol_version: 'TLSv1.3' })).toBe(true);
+  expect(await attempt({ sslmode: 'require', ssl_max_protocol_version: 'TLSv1.1' })).toMatch(/SSL|TLS|PROTO/);
+  expect(await attempt({ sslmode: 'allow' })).toBe(true);
+  expect(await attempt({ sslmode: 'prefer' })).toBe(true);
+  expect(await attempt({ sslrootcert: path('server-ca.crt') })).toBe(true);
+  expect(await attempt({ sslrootcert: 'system' })).toMatch(/SIGNATURE|CERT|ISSUER/);
+  if ((await versionOf()) >= 170_000) expect(await attempt({ ...ca, sslnegotiation: 'direct' })).toBe(true);
+});
+
+async function versionOf(): Promise<number> {
+  const [row] = await databases.primary`select current_setting('server_version_num')::int as version`;
+  return row!['version'] as number;
+}
+
+test('whoever has no TLS where it is wanted, or wants it where there is none, is told of sslmode', async () => {
+  const refusal = async (url: string) => {
+    const { admin } = openServer('primary', url, testConfig(), 'test');
+    try {
+      await admin`select 1`;
+      return undefined;
+    } catch (error) {
+      return describeRefusal(error);
+    } finally {
+      await admin.end();
+    }
+  };
+  const { adminUrl } = cluster.servers['primary']!;
+  const hba = join(cluster.dir, 'primary', 'pg_hba.conf');
+  const before = readFileSync(hba, 'utf8');
+  const reload = () => databases.primary`select pg_reload_conf()`;
+  writeFileSync(hba, before.replace(/^host\b/gm, 'hostssl'));
+  try {
+    await reload();
+    await expect
+      .poll(() => refusal(adminUrl), { timeout: 20_000 })
+      .toMatch(/^primary \(127.*no encryption.*sslmode=require/);
+    expect(await refusal(withTls(adminUrl, { sslmode: 'disable' }))).toContain('add sslmode=require');
+    for (const sslmode of ['allow', 'prefer', 'require'])
+      expect(await refusal(withTls(adminUrl, { sslmode }))).toBeUndefined();
+  } finally {
+    writeFileSync(hba, before);
+    await reload();
+  }
+  const plain = inject('cluster').servers['primary']!.adminUrl;
+  expect(await refusal(withTls(plain, { sslmode: 'require' }))).toMatch(/^primary \(127.*sslmode=disable/);
+  for (const sslmode of ['allow', 'prefer', 'disable'])
+    expect(await refusal(withTls(plain, { sslmode }))).toBeUndefined();
 });
 
 test('replication is encrypted and verified as the URL says', async () => {

@@ -8,7 +8,7 @@ import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
 import { disableSubscription } from './faults.ts';
 
 /** More than the suite's: VERIFY_ROWS=1000000 npm test -- server/test/verify.test.ts */
-const ROWS = Number(process.env['VERIFY_ROWS'] ?? 200_000);
+const ROWS = Number(process.env['VERIFY_ROWS'] ?? 40_000);
 const MOST_SECONDS = 60;
 
 let databases: TestDatabases;

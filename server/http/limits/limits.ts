@@ -1,11 +1,11 @@
-import { RateLimiterMemory } from 'rate-limiter-flexible';
 import type { DocumentNode, GraphQLSchema, OperationDefinitionNode } from 'graphql';
-import { consume } from '../../access/throttle.ts';
 import type { Viewer } from '../../access/viewer.ts';
+import type { Budget } from '../../lib/budget.ts';
 import { ClientError } from '../../lib/errors.ts';
-import { networkOf } from '../../lib/network.ts';
+import type { Documents, ReadDocument } from '../documents.ts';
 import { Variables } from '../variables.ts';
 import { measure, type Measure } from './measure.ts';
+import { countCosts, type CountCost } from './prices.ts';
 import { tooComplex } from './too-complex.ts';
 
 export interface LimitOptions {
@@ -14,8 +14,6 @@ export interface LimitOptions {
   depth: number;
   aliases: number;
   cost: number;
-  /** Of one user, or of one network where nobody is signed in; 0: no limit. */
-  requestsPerSecond: number;
   /** At once on one socket. */
   socketOperations: number;
   /** Of a subscription, held as long as it lasts. */
@@ -26,40 +24,86 @@ export interface LimitOptions {
   operationTimeoutMs: number;
 }
 
+/** Of a document, what takes as long as a row that is read, resolved and sent: some ten microseconds. */
+const [CHARACTERS_FOR_ONE, SELECTIONS_FOR_ONE] = [100, 4];
+
+interface Sizes {
+  /** About how many tables have; another map when that is another. */
+  readonly rows: ReadonlyMap<string, number>;
+}
+
+/** Whose operation it is. */
+interface Payer {
+  readonly spender: string;
+  cost?: number;
+  turn: (cost: number) => Promise<void> | undefined;
+}
+
 /** What one operation may come to, and how many there may be: the same over HTTP, websocket and REST. */
 export class Limits {
   readonly options: LimitOptions;
+  readonly budget: Budget;
   readonly #schema: GraphQLSchema;
   readonly #variables: Variables;
-  readonly #rate: RateLimiterMemory | undefined;
+  readonly #sizes: Sizes;
+  /** What counts cost was worked out from these. */
+  #rows: Sizes['rows'];
+  #countCost: CountCost;
   /** Of operations that come to the same whatever their variables are. */
-  readonly #measured = new WeakMap<OperationDefinitionNode, Measure>();
+  #measured = new WeakMap<OperationDefinitionNode, Measure>();
 
-  constructor(schema: GraphQLSchema, options: LimitOptions) {
+  constructor(schema: GraphQLSchema, options: LimitOptions, budget: Budget, sizes: Sizes) {
     this.options = options;
+    this.budget = budget;
+    this.#sizes = sizes;
+    this.#rows = sizes.rows;
+    this.#countCost = countCosts(schema, this.#rows, options);
     this.#schema = schema;
     this.#variables = new Variables(schema);
-    const { requestsPerSecond: points } = options;
-    if (points > 0) this.#rate = new RateLimiterMemory({ points, duration: 1 });
   }
 
-  /** Counts a request. @throws ClientError RATE_LIMITED */
-  async count({ user }: Viewer, address: string): Promise<void> {
-    if (this.#rate) await consume(this.#rate, user ? `user ${user.id}` : `address ${networkOf(address)}`);
-  }
-
-  /** `variables` are as they were sent. @throws ClientError QUERY_TOO_COMPLEX. The document is valid. */
+  /** The cost; `variables` are as they were sent. @throws ClientError QUERY_TOO_COMPLEX. The document is valid. */
   check(
     document: DocumentNode,
     operation: OperationDefinitionNode,
     variables: Readonly<Record<string, unknown>>,
-  ): void {
+  ): number {
     const { depth, aliases, cost } = this.options;
     const found = this.#measure(document, operation, variables);
-    if (!found) return;
+    if (!found) return 0;
     if (found.depth > depth) throw tooComplex(`is nested ${found.depth} deep, and ${depth} is the most`);
     if (found.aliases > aliases) throw tooComplex(`has ${found.aliases} aliases, and ${aliases} are the most`);
     if (found.cost > cost) throw tooComplex(`may read ${found.cost} rows and more, and ${cost} are the most`);
+    return found.cost;
+  }
+
+  /** A document that was not read before is paid for as what else takes as long. @throws as Documents, or RATE_LIMITED */
+  read(documents: Documents, text: string, { viewer, spender }: { viewer: Viewer; spender: string }): ReadDocument {
+    const known = documents.known(text);
+    if (known) return documents.check(known, viewer);
+    this.budget.spend(spender, undefined);
+    this.budget.debit(spender, Math.ceil(text.length / CHARACTERS_FOR_ONE));
+    const read = documents.read(text, viewer);
+    const { tokens, selections } = read.size;
+    this.budget.debit(spender, Math.ceil((tokens + (selections < Infinity ? selections : 0)) / SELECTIONS_FOR_ONE));
+    return read;
+  }
+
+  /**
+   * Pays for an operation that is to run, once. Undefined: it may run at once.
+   * @throws ClientError QUERY_TOO_COMPLEX, or RATE_LIMITED
+   */
+  pay(
+    payer: Payer,
+    document: DocumentNode,
+    operation: OperationDefinitionNode,
+    variables: Readonly<Record<string, unknown>>,
+  ): Promise<void> | undefined {
+    if (payer.cost !== undefined) return undefined;
+    const cost = this.check(document, operation, variables);
+    this.budget.spend(payer.spender, cost);
+    payer.cost = cost;
+    return payer.turn(cost);
   }
 
   /** What counts is what a resolver gets, defaults included. Undefined: variables that are not of their types, so nothing will run. */
@@ -68,13 +112,20 @@ export class Limits {
     operation: OperationDefinitionNode,
     variables: Readonly<Record<string, unknown>>,
   ): Measure | undefined {
+    if (this.#rows !== this.#sizes.rows) this.#price();
     const known = this.#measured.get(operation);
     if (known) return known;
     const coerced = this.#variables.coerce(operation, variables);
     if (!coerced) return undefined;
-    const { isFixed, ...found } = measure(this.#schema, document, operation, coerced);
+    const { isFixed, ...found } = measure(this.#schema, document, operation, coerced, this.#countCost);
     if (isFixed) this.#measured.set(operation, found);
     return found;
+  }
+
+  #price(): void {
+    this.#rows = this.#sizes.rows;
+    this.#countCost = countCosts(this.#schema, this.#rows, this.options);
+    this.#measured = new WeakMap();
   }
 
   /** What a subscription holds as long as it lasts, as it was sent. @throws ClientError QUERY_TOO_COMPLEX */

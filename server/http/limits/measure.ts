@@ -16,16 +16,24 @@ import {
   type SelectionSetNode,
 } from 'graphql';
 
+import type { CountCost } from './prices.ts';
+
 /** What an operation may come to, at most. */
 export interface Measure {
   depth: number;
   /** As often as fragments repeat them. */
   aliases: number;
-  /** Rows and single objects that are read; each page, and each count, is one more. */
+  /** Rows and single objects that are read, and what counts cost; each page is one more. */
   cost: number;
 }
 
-const NOTHING: Measure = { depth: 0, aliases: 0, cost: 0 };
+/** Of a part of it. */
+interface Part extends Measure {
+  /** It counts: what that costs, the page says that it is a part of. */
+  counts: boolean;
+}
+
+const NOTHING: Part = { depth: 0, aliases: 0, cost: 0, counts: false };
 const DEFAULT_PAGE = 20;
 /** Of a connection: the rows are counted where the page is. */
 const FREE = new Set(['nodes', 'edges', 'node', 'pageInfo']);
@@ -42,12 +50,12 @@ export function measure(
   document: DocumentNode,
   operation: OperationDefinitionNode,
   variables: Readonly<Record<string, unknown>>,
+  countCost: CountCost,
 ): Measure & { isFixed: boolean } {
   const root = schema.getRootType(operation.operation);
-  if (!root) return { ...NOTHING, isFixed: true };
-  const measuring = new Measuring(schema, document, variables);
-  const found = measuring.of(operation.selectionSet, root);
-  return { ...found, isFixed: measuring.isFixed };
+  const measuring = new Measuring(schema, document, variables, countCost);
+  const { depth, aliases, cost } = root ? measuring.of(operation.selectionSet, root) : NOTHING;
+  return { depth, aliases, cost, isFixed: measuring.isFixed };
 }
 
 class Measuring {
@@ -55,20 +63,27 @@ class Measuring {
   readonly #schema: GraphQLSchema;
   readonly #variables: Readonly<Record<string, unknown>>;
   readonly #fragments: Map<string, FragmentDefinitionNode>;
-  readonly #measured = new Map<string, Measure>();
+  readonly #measured = new Map<string, Part>();
+  readonly #countCost: CountCost;
 
-  constructor(schema: GraphQLSchema, document: DocumentNode, variables: Readonly<Record<string, unknown>>) {
+  constructor(
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    variables: Readonly<Record<string, unknown>>,
+    countCost: CountCost,
+  ) {
+    this.#countCost = countCost;
     this.#schema = schema;
     this.#variables = variables;
     const fragments = document.definitions.filter((definition) => definition.kind === Kind.FRAGMENT_DEFINITION);
     this.#fragments = new Map(fragments.map((fragment) => [fragment.name.value, fragment]));
   }
 
-  of({ selections }: SelectionSetNode, type: GraphQLNamedType | undefined): Measure {
+  of({ selections }: SelectionSetNode, type: GraphQLNamedType | undefined): Part {
     return selections.map((selection) => this.#ofSelection(selection, type)).reduce(both, NOTHING);
   }
 
-  #ofSelection(selection: SelectionNode, type: GraphQLNamedType | undefined): Measure {
+  #ofSelection(selection: SelectionNode, type: GraphQLNamedType | undefined): Part {
     switch (selection.kind) {
       case Kind.FIELD:
         return this.#ofField(selection, type);
@@ -81,7 +96,7 @@ class Measuring {
     }
   }
 
-  #ofFragment(name: string): Measure {
+  #ofFragment(name: string): Part {
     const known = this.#measured.get(name);
     if (known) return known;
     const fragment = this.#fragments.get(name);
@@ -92,14 +107,17 @@ class Measuring {
   }
 
   /** Introspection is bounded by the schema, and by graphql's own rule. */
-  #ofField(node: FieldNode, type: GraphQLNamedType | undefined): Measure {
+  #ofField(node: FieldNode, type: GraphQLNamedType | undefined): Part {
     const name = node.name.value;
     const aliases = node.alias ? 1 : 0;
     const field = fieldOf(type, name);
     if (!field || !node.selectionSet || isLeafType(getNamedType(field.type)))
-      return { depth: name.startsWith('__') ? 0 : 1, aliases, cost: COUNTS.has(name) ? 1 : 0 };
-    const below = this.of(node.selectionSet, getNamedType(field.type));
-    return { depth: below.depth + 1, aliases: below.aliases + aliases, cost: this.#costOf(node, field, below.cost) };
+      return { depth: name.startsWith('__') ? 0 : 1, aliases, cost: 0, counts: COUNTS.has(name) };
+    const page = getNamedType(field.type);
+    const below = this.of(node.selectionSet, page);
+    const count = below.counts ? this.#countCost(page.name, type!.name) : 0;
+    const cost = this.#costOf(node, field, below.cost) + count;
+    return { depth: below.depth + 1, aliases: below.aliases + aliases, cost, counts: false };
   }
 
   #costOf(node: FieldNode, field: GraphQLField<unknown, unknown>, below: number): number {
@@ -122,15 +140,16 @@ class Measuring {
     try {
       return getArgumentValues(field, node, this.#variables);
     } catch {
-      return {};
+      return {}; // validation, or the field, says why
     }
   }
 }
 
-const both = (a: Measure, b: Measure): Measure => ({
+const both = (a: Part, b: Part): Part => ({
   depth: Math.max(a.depth, b.depth),
   aliases: a.aliases + b.aliases,
   cost: a.cost + b.cost,
+  counts: a.counts || b.counts,
 });
 
 function fieldOf(type: GraphQLNamedType | undefined, name: string): GraphQLField<unknown, unknown> | undefined {

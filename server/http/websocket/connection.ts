@@ -7,6 +7,7 @@ import type { SocketSession } from './session.ts';
 
 const TERMINATE_MS = 1000;
 const HELLO_MS = 3000;
+const REST_MS = 1000;
 /** graphql-transport-ws has them. */
 const [NO_HELLO, BROKEN] = [4408, 4500];
 /** RFC 6455 has it, as for text frames, where it is `ws` that looks. */
@@ -107,6 +108,13 @@ export class Connection {
     if (this.#socket.isPaused || this.unsent <= this.#unsentMost) return;
     this.#socket.pause();
     this.#stream.once('drain', () => this.#socket.resume());
+  }
+
+  /** A client that asks for too much is heard again after a while: who is refused at once asks again at once. */
+  rest(): void {
+    if (this.#socket.isPaused) return;
+    this.#socket.pause();
+    setTimeout(() => this.#socket.resume(), REST_MS).unref();
   }
 
   /** What its client sent, or its end, could not be handled. */

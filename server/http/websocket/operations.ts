@@ -13,7 +13,6 @@ import { asClientError, ClientError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/logger.ts';
 import { listOf } from '../bookmark-headers.ts';
 import type { Documents } from '../documents.ts';
-import type { Limits } from '../limits/limits.ts';
 import type { TrustedDocuments } from '../limits/trusted.ts';
 import { codeOf } from '../masking.ts';
 import type { Operation } from '../operation.ts';
@@ -26,7 +25,6 @@ import { maskLogged, subscribe, type Args, type SubscriptionOptions } from './su
 export interface SocketOptions extends SubscriptionOptions {
   pipeline: Pipeline;
   documents: Documents;
-  limits: Limits;
   trusted: TrustedDocuments | undefined;
   access: Access;
   log: Logger;
@@ -103,12 +101,13 @@ async function prepare(
   let begun: Operation | undefined;
   try {
     checkSession(session!);
+    if (underWay > limits.options.socketOperations) channel.connection.rest();
     limits.checkSocket(underWay);
     const contextValue = await operations.begin({ ...wishes(payload), address, socket: session! });
     begun = contextValue;
     checkSession(session!); // it may have ended, or the server may have begun to stop, meanwhile
     const query = trusted ? trusted.admit(payload.query, hashOf(payload)) : payload.query;
-    contextValue.read = documents.read(query, contextValue.viewer);
+    contextValue.read = limits.read(documents, query, contextValue);
     const { document, errors } = contextValue.read;
     const operation = getOperationAST(document, payload.operationName);
     const isPipelines = operation && operation.operation !== 'subscription';
@@ -118,8 +117,9 @@ async function prepare(
     else {
       contextValue.observer?.known('subscription', operation.name?.value);
       payload = kept(payload, document, operation);
-      limits.check(document, operation, payload.variables ?? {});
+      contextValue.cost = limits.check(document, operation, payload.variables ?? {});
       limits.checkKept(payload, operation);
+      limits.budget.spend(contextValue.spender, contextValue.cost);
     }
     const { operationName, variables: variableValues } = payload;
     return { schema, document, operation, operationName, variableValues, contextValue, payload, channel };

@@ -13,13 +13,15 @@ import type { SubscribePayload } from 'graphql-ws';
 import type { LiveSubscriptions } from '../../access/live.ts';
 import { audienceViewer } from '../../access/sight.ts';
 import type { Viewer } from '../../access/viewer.ts';
-import { FeedStream } from '../../feed/stream.ts';
+import { FeedStream, type FeedEvent } from '../../feed/stream.ts';
 import { mapAsync, whenEnded } from '../../lib/iterables.ts';
 import type { Logger } from '../../lib/logger.ts';
 import type { Lsn } from '../../lib/lsn.ts';
 import type { Executor } from '../execution.ts';
 import type { FanOut } from './fan-out/fan-out.ts';
+import type { Render } from './fan-out/group.ts';
 import { groupKey } from './fan-out/key.ts';
+import type { Limits } from '../limits/limits.ts';
 import { withoutNames, type Hide } from '../hidden-names.ts';
 import { codeOf, isInternal, maskError } from '../masking.ts';
 import type { Operation, Operations } from '../operation.ts';
@@ -36,6 +38,7 @@ export interface SubscriptionOptions extends Masking {
   operations: Operations;
   fanOut: FanOut;
   live: LiveSubscriptions;
+  limits: Limits;
 }
 
 /** What an operation is executed with, the text that the pipeline takes, and where its events go. */
@@ -73,10 +76,11 @@ function open(
   args: Args,
   source: AsyncIterable<unknown>,
 ): AsyncGenerator<FormattedExecutionResult, void> {
-  const { viewer, address } = args.contextValue;
+  const { viewer, address, cost } = args.contextValue;
+  const name = args.operationName ?? args.operation?.name?.value ?? null;
   // What it fails with comes out of `next`, too.
   const end = () => void events.return().catch(() => undefined);
-  const close = options.live.open(viewer, address, args.operationName ?? args.operation?.name?.value ?? null, end);
+  const close = options.live.open({ viewer, address, operation: name, cost: cost! }, end);
   let events: AsyncGenerator<FormattedExecutionResult, void>;
   try {
     events =
@@ -92,7 +96,9 @@ function open(
 
 function each(options: SubscriptionOptions, args: Args, source: AsyncIterable<unknown>) {
   const { viewer } = args.contextValue;
-  return mapAsync(source, async (root) => present(args, await executeOn(options, args, root, null, viewer), options));
+  return mapAsync(source, async (root) =>
+    present(args, await executeOn(options, args, root, null, viewer, args.contextValue.spender), options),
+  );
 }
 
 function fanOut(
@@ -110,18 +116,23 @@ function fanOut(
     payload.variables ?? {},
   );
   const key = groupKey(operation!, document, coerced, rights);
-  return options.fanOut.open(key, source, channel, ended, async (event, audience) => {
+  const { budget } = options.limits;
+  const { spender, cost } = contextValue;
+  const work = async (event: FeedEvent, audience: string, payer: string): Promise<string> => {
     const seen = event.kind === 'change' ? event.change.seen : null;
     const viewer = audienceViewer(contextValue.viewer, audience);
     try {
-      const result = await executeOn(options, args, source.toRoot(event), seen, viewer);
+      const result = await executeOn(options, args, source.toRoot(event), seen, viewer, payer);
       return JSON.stringify(withoutLocations(present(args, result, options)));
     } catch (error) {
       return JSON.stringify({
         errors: [maskLogged(asGraphqlError(error), options, payload.query, contextValue.requestId)],
       });
     }
-  });
+  };
+  const render: Render = (event, audience, payers) =>
+    budget.event(payers, cost!, (payer) => work(event, audience, payer));
+  return options.fanOut.open(key, source, channel, ended, { render, cost: cost!, spender });
 }
 
 /** Whoever shares the group may have written the same in other lines. */
@@ -149,8 +160,9 @@ async function executeOn(
   rootValue: unknown,
   seen: Lsn | null,
   viewer: Viewer,
+  spender: string,
 ): Promise<ExecutionResult> {
-  const contextValue = operations.forEvent(args.contextValue, viewer, seen);
+  const contextValue = operations.forEvent(args.contextValue, viewer, seen, spender);
   contextValue.begun();
   try {
     return await executor.execute({ ...args, rootValue, contextValue });

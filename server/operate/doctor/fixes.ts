@@ -1,7 +1,15 @@
 import { SetupError } from '../../lib/errors.ts';
 import { format, fromUrl, parse } from '../../setup/conninfo.ts';
 import { startLogAnew } from '../../setup/log-state.ts';
-import { allowCopy, allowLogin, makeReplicator, runFormatted, runSecretly } from '../../setup/logins.ts';
+import {
+  allowCopy,
+  allowLogin,
+  makeReplicator,
+  PRIMARY_ROLES,
+  REPLICA_ROLES,
+  runFormatted,
+  runSecretly,
+} from '../../setup/logins.ts';
 import { replicationUrl } from '../../setup/setup.ts';
 import { readOnlyOn } from '../../setup/read-only.ts';
 import { keepSlot, onePhase, setCommit } from '../../setup/replicate.ts';
@@ -12,7 +20,6 @@ import { knowByKey } from './rekey.ts';
 import type { OperatedServer } from '../servers.ts';
 import type { Fix } from './finding.ts';
 import { grantAgain } from './grants.ts';
-import { PRIMARY_ROLES, REPLICA_ROLES } from './look/logins.ts';
 
 type Mend = (server: OperatedServer, context: Attaching, subject: string) => Promise<void>;
 

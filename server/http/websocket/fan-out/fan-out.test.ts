@@ -71,7 +71,7 @@ const faults: [string, (change: FeedChange) => FeedChange, Render][] = [
     (change) => change,
     async (event, audience) => {
       badKey(keyOf(event));
-      return plain(event, audience);
+      return plain(event, audience, () => []);
     },
   ],
 ];
@@ -90,7 +90,9 @@ describe('an event that cannot be told ends its subscribers, each with an error;
         end() {},
       };
       const stream = new FeedStream({ ...request, sight: sight(see) }, () => ({}));
-      const ended = fanOut.open('key', stream, { connection, id: '1' }, () => {}, render).next();
+      const ended = fanOut
+        .open('key', stream, { connection, id: '1' }, () => {}, { render, cost: 1, spender: '' })
+        .next();
       return { heard, ended: ended.then(() => 'ended', String) };
     };
     const subscribers = [subscribe(), subscribe()];

@@ -1,9 +1,14 @@
 import type { Feed } from '../../../feed/feed.ts';
 import type { FeedStream } from '../../../feed/stream.ts';
 import { Ending } from './ending.ts';
-import { Group, type Render } from './group.ts';
+import { Group, type Rendering } from './group.ts';
 import type { OutletOptions } from './outlet.ts';
 import { Subscriber, type Channel } from './subscriber.ts';
+
+/** And who is to pay for it. */
+interface Rendered extends Rendering {
+  spender: string;
+}
 
 export interface FanOutOptions extends Omit<OutletOptions, 'gaveUp'> {
   feed: Feed;
@@ -37,9 +42,11 @@ export class FanOut {
   }
 
   /** Starts at once. The result ends with the subscription, and ends it when it is returned; then `ended` is called. */
-  open(key: string, stream: FeedStream, channel: Channel, ended: () => void, render: Render): Ending {
+  open(key: string, stream: FeedStream, channel: Channel, ended: () => void, rendering: Rendered): Ending {
+    const { own } = stream.request.sight;
+    const { spender } = rendering;
     const known = this.#groups.get(key);
-    const group = known && !known.hasFailed ? known : this.#newGroup(key, stream, render);
+    const group = known && !known.hasFailed ? known : this.#newGroup(key, stream, rendering);
     const ending = new Ending(() => subscriber.close());
     const over = (error: unknown) => {
       this.#leave(subscriber);
@@ -47,7 +54,7 @@ export class FanOut {
       if (error === undefined) ending.end();
       else ending.fail(error);
     };
-    const subscriber = new Subscriber(group, stream.request.sight.own, channel, this.#options, over);
+    const subscriber = new Subscriber(group, { own, spender }, channel, this.#options, over);
     this.#subscribers.add(subscriber);
     subscriber.begin(stream.request);
     return ending;
@@ -59,8 +66,8 @@ export class FanOut {
     if (group.leave(subscriber) && this.#groups.get(group.key) === group) this.#groups.delete(group.key);
   }
 
-  #newGroup(key: string, stream: FeedStream, render: Render): Group {
-    const group = new Group(key, this.#options.feed, stream, render);
+  #newGroup(key: string, stream: FeedStream, rendering: Rendering): Group {
+    const group = new Group(key, this.#options.feed, stream, rendering);
     this.#groups.set(key, group);
     return group;
   }

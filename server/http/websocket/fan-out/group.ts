@@ -8,13 +8,25 @@ import { Wake } from '../../../feed/wake.ts';
 import { comparePositions } from '../../../lib/position.ts';
 import { RenderedChange } from './rendered-change.ts';
 
-/** Executes the group's operation on an event, for an audience; the result as JSON. A failure is a result, too. */
-export type Render = (event: FeedEvent, audience: string) => Promise<string>;
+/**
+ * Executes the group's operation on an event, for an audience, when one of those who want it can pay; the result as JSON. A
+ * failure is a result, too.
+ */
+export type Render = (event: FeedEvent, audience: string, payers: () => Iterable<string>) => Promise<string>;
+
+/** What an event comes to. */
+export interface Rendering {
+  render: Render;
+  /** Rows that it may read. */
+  cost: number;
+}
 
 /** A subscriber, as its group sees it. */
 export interface Member {
   /** Its audience for events that are partly its own; for all others it is ''. */
   readonly own: string;
+  /** Who pays for its events, as one of those who want them. */
+  readonly spender: string;
   /** The next changes, but for those that it has already. */
   deliver: (changes: readonly RenderedChange[]) => void;
   /** It does not know yet that nothing is owed up to there. */
@@ -26,8 +38,8 @@ export interface Member {
   fail: (error: unknown) => void;
 }
 
-/** Changes that are rendered at once: their relations are read together. */
-const AHEAD = 32;
+/** Changes that are rendered at once: their relations are read together. Fewer, where they read many: the first is sent when the last is there. */
+const [AHEAD, AHEAD_ROWS] = [32, 1000];
 /** Rendered changes that are kept for those who are a little behind. */
 const KEPT = 500;
 /** After so long others have their turn. */
@@ -42,11 +54,14 @@ export class Group {
   readonly feed: Feed;
   readonly #stream: FeedStream;
   readonly #render: Render;
+  readonly #ahead: number;
   readonly #follower: Follower;
   readonly #live = new Set<Member>();
   /** How many of them may own something, by whom they are. */
   readonly #owners = new Map<string, number>();
   readonly #joined = new Wake();
+  /** How many subscriptions of each who pays. */
+  readonly #payers = new Map<string, number>();
   /** By change, then by audience. */
   readonly #rendered = new Map<FeedChange, Map<string, Promise<Buffer>>>();
   /** Everything up to here was handed to those who were live. */
@@ -55,11 +70,12 @@ export class Group {
   #isOver = false;
   #failure: { error: unknown } | undefined;
 
-  constructor(key: string, feed: Feed, stream: FeedStream, render: Render) {
+  constructor(key: string, feed: Feed, stream: FeedStream, { render, cost }: Rendering) {
     this.key = key;
     this.feed = feed;
     this.#stream = stream;
     this.#render = render;
+    this.#ahead = Math.max(1, Math.min(AHEAD, Math.floor(AHEAD_ROWS / cost)));
     this.#follower = feed.follow();
     this.#run().catch((error: unknown) => this.#fail(error));
   }
@@ -69,13 +85,15 @@ export class Group {
     return this.#failure !== undefined;
   }
 
-  enter(): void {
+  enter({ spender }: Member): void {
     this.#members++;
+    count(this.#payers, spender, 1);
   }
 
   /** True where it was the last one: the group is over. */
   leave(subscriber: Member): boolean {
     this.part(subscriber);
+    count(this.#payers, subscriber.spender, -1);
     this.#members--;
     this.#isOver = this.#members === 0;
     if (this.#isOver) this.#joined.ring();
@@ -91,20 +109,17 @@ export class Group {
     if (this.#failure) throw this.#failure.error;
     if (!at || !this.#sent || comparePositions(at, this.#sent) < 0) return false;
     this.#live.add(subscriber);
-    this.#count(subscriber.own, 1);
+    this.#countOwner(subscriber.own, 1);
     this.#joined.ring();
     return true;
   }
 
   part(subscriber: Member): void {
-    if (this.#live.delete(subscriber)) this.#count(subscriber.own, -1);
+    if (this.#live.delete(subscriber)) this.#countOwner(subscriber.own, -1);
   }
 
-  #count(own: string, by: number): void {
-    if (own === '') return;
-    const count = (this.#owners.get(own) ?? 0) + by;
-    if (count === 0) this.#owners.delete(own);
-    else this.#owners.set(own, count);
+  #countOwner(own: string, by: number): void {
+    if (own !== '') count(this.#owners, own, by);
   }
 
   /** The end of the message for a subscriber, made once for all of its audience; null where it is not for them. */
@@ -114,7 +129,7 @@ export class Group {
     if (kept) return kept;
     const shown = this.#stream.for(event, audience);
     if (!shown) return null;
-    const made = this.#render(shown, audience).then((payload) => Buffer.from(`${payload}}`));
+    const made = this.#render(shown, audience, () => this.#payers.keys()).then((payload) => Buffer.from(`${payload}}`));
     if (event.kind === 'change') this.#keep(event.change, audience, made);
     return made;
   }
@@ -150,7 +165,7 @@ export class Group {
 
   #takeSome(): FeedChange[] {
     const changes: FeedChange[] = [];
-    while (changes.length < AHEAD) {
+    while (changes.length < this.#ahead) {
       const change = this.#follower.take();
       if (!change) break;
       changes.push(change);
@@ -213,4 +228,10 @@ export class Group {
       if (this.#live.has(subscriber) && subscriber.isOwedMark(place, gaps)) subscriber.mark(payload!, gaps);
     }
   }
+}
+
+function count(counts: Map<string, number>, key: string, by: number): void {
+  const sum = (counts.get(key) ?? 0) + by;
+  if (sum === 0) counts.delete(key);
+  else counts.set(key, sum);
 }

@@ -25,6 +25,7 @@ const PATIENCE_MS = 100;
  */
 export class Subscriber implements Member {
   readonly own: string;
+  readonly spender: string;
   readonly group: Group;
   /** Told once, with the error where it has failed. */
   readonly #ended: (error?: unknown) => void;
@@ -38,16 +39,17 @@ export class Subscriber implements Member {
 
   constructor(
     group: Group,
-    own: string,
+    { own, spender }: Pick<Member, 'own' | 'spender'>,
     { connection, id }: Channel,
     options: OutletOptions,
     ended: (error?: unknown) => void,
   ) {
     this.group = group;
     this.own = own;
+    this.spender = spender;
     this.#outlet = new Outlet(connection, id, options);
     this.#ended = ended;
-    group.enter();
+    group.enter(this);
   }
 
   /** Fails with CURSOR_EXPIRED, or REPLICA_UNAVAILABLE for a snapshot of no replica. */

@@ -1,13 +1,9 @@
 import { connect, type Sql } from '../../../db/connect.ts';
 import { parseDatabaseUrl } from '../../../lib/database-url.ts';
+import { PRIMARY_ROLES, REPLICA_ROLES, type Role } from '../../../setup/logins.ts';
 import type { TableShape } from '../../../setup/shapes.ts';
 import type { OperateConfig, OperatedServer } from '../../servers.ts';
 import type { Grant, LoginFacts } from '../facts.ts';
-
-export type Role = 'readback_writer' | 'readback_reader' | 'readback_pruner';
-
-export const PRIMARY_ROLES: Role[] = ['readback_writer', 'readback_reader', 'readback_pruner'];
-export const REPLICA_ROLES: Role[] = ['readback_reader', 'readback_pruner'];
 
 export async function missingRoles(sql: Sql, roles: Role[]): Promise<string[]> {
   const rows = await sql<{ rolname: string }[]>`select rolname from pg_roles where rolname in ${sql(roles)}`;

@@ -1,18 +1,11 @@
+import { PRIMARY_ROLES, REPLICA_ROLES } from '../../../setup/logins.ts';
 import { hiddenFrom } from '../../../setup/row-security.ts';
 import { textsOf } from '../../../setup/texts.ts';
 import type { TableShape } from '../../../setup/shapes.ts';
 import { unreachable, type OperateConfig, type OperatedServer, type Servers } from '../../servers.ts';
 import type { Facts, PrimaryFacts, ReplicaFacts, ServerFacts } from '../facts.ts';
 import { lookAtBasics, lookAtClock, lookAtSenders, lookAtWorkers } from './basics.ts';
-import {
-  grantsOfPrimary,
-  grantsOfReplica,
-  lookAtLogin,
-  missingGrants,
-  missingRoles,
-  PRIMARY_ROLES,
-  REPLICA_ROLES,
-} from './logins.ts';
+import { grantsOfPrimary, grantsOfReplica, lookAtLogin, missingGrants, missingRoles } from './logins.ts';
 import { lookAtPoolers } from './poolers.ts';
 import { lookAtHosts, noteAhead, noteMissing } from './hosts.ts';
 import { lookAtPrimary } from './primary.ts';

@@ -1,2 +1,0 @@
-export const CHROMIUM: string | undefined;
-export const CHROMIUM_FLAGS: string[];

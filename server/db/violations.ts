@@ -1,0 +1,78 @@
+import { ClientError, nothingHas } from '../lib/errors.ts';
+import { fieldName, type Sql } from './connect.ts';
+
+/** SQLSTATEs. From PostgreSQL 18 on a key that says `on delete restrict` has one of its own. */
+const UNIQUE = '23505';
+const FOREIGN_KEY = '23503';
+const RESTRICT = '23001';
+const CODES = new Set([UNIQUE, FOREIGN_KEY, RESTRICT]);
+
+interface ViolationError {
+  code: string;
+  schema_name?: string;
+  table_name?: string;
+  constraint_name?: string;
+  /** The driver's note of the statement. */
+  query?: string;
+}
+
+/** What its catalog says of it, as far as clients know of that: what is not published is the primary's own. */
+interface Constraint {
+  /** The table that has it: of a foreign key, the children's. null: clients do not know it. */
+  table: string | null;
+  columns: string[];
+}
+
+/** True for what `told` tells: a constraint was broken that concerns several rows. */
+export const isViolation = (error: unknown): error is ViolationError & Error =>
+  CODES.has((error as ViolationError | undefined)?.code ?? '');
+
+/** What a client is told of it, with the names that the schema has. `sql` leads to where it happened. */
+export async function told(error: ViolationError & Error, sql: Sql): Promise<ClientError> {
+  const constraint = await constraintOf(sql, error);
+  const fields = constraint.columns.map(fieldName);
+  if (error.code === UNIQUE) return taken(fields, error);
+  if (error.code === RESTRICT || deletes(error)) return inUse(constraint.table, fields, error);
+  return nothingHas(fields[0], error);
+}
+
+/** Rows keep their ids, so only a delete can leave children without a parent: any other statement is the child's. */
+const deletes = ({ query = '' }: ViolationError) => /^\s*delete\b/i.test(query);
+
+/** Nothing is known of it where the primary does not say. */
+async function constraintOf(sql: Sql, error: ViolationError): Promise<Constraint> {
+  const { schema_name: schema = '', table_name: table = '', constraint_name: name = '' } = error;
+  const [found] = await sql<[(Constraint & { keyed: string[] | null })?]>`
+    select p.tablename::text as table, array_to_json(array(
+      select a.attname::text from pg_attribute a
+      where a.attrelid = c.oid and a.attname = any(p.attnames) and (a.attnum = any(k.conkey)
+        or k.oid is null and (a.attnum = any(i.indkey) or 0 = any(i.indkey) and exists (
+          select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = i.indexrelid
+            and d.refclassid = 'pg_class'::regclass and d.refobjid = c.oid and d.refobjsubid = a.attnum)))
+      order by array_position(coalesce(k.conkey, i.indkey::int2[]), a.attnum), a.attnum)) as columns
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    join pg_publication_tables p on p.pubname = 'readback' and p.schemaname = n.nspname and p.tablename = c.relname
+    left join pg_constraint k on k.conrelid = c.oid and k.conname = ${name}
+    left join (pg_index i join pg_class x on x.oid = i.indexrelid) on i.indrelid = c.oid and x.relname = ${name}
+    where n.nspname = ${schema} and c.relname = ${table}`.catch(() => []);
+  return found ?? { table: null, columns: [] };
+}
+
+function taken(fields: string[], cause: Error): ClientError {
+  const [field] = fields;
+  if (field === undefined) return new ClientError('CONFLICT', 'A value is taken: choose another.', { cause });
+  const message =
+    fields.length === 1
+      ? `This ${field} is taken: choose another.`
+      : `This ${fields.join(' with this ')} is taken: change one of them.`;
+  return new ClientError('CONFLICT', message, { field, cause });
+}
+
+function inUse(table: string | null, fields: string[], cause: Error): ClientError {
+  const [field] = fields;
+  const message =
+    table === null
+      ? 'Something still refers to this, so it stays.'
+      : `There are ${fieldName(table)} that still refer to this: delete those first${field === undefined ? '' : `, or give them another ${field}`}.`;
+  return new ClientError('CONFLICT', message, { field: 'id', cause });
+}

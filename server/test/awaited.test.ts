@@ -1,0 +1,78 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
+import { setUp } from '../setup/setup.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
+import { faults } from './doctor.ts';
+
+/** SUBSCRIPTIONS=awaited, where what makes the subscription does so before set-up, or in its own way. */
+const SLOW = { timeout: 60_000 };
+let databases: TestDatabases;
+let login: string;
+let slot: string;
+beforeEach(async () => {
+  databases = await freshDatabases({ settle: false });
+  slot = `readback_${databases.name}`;
+  login = `replicator_${databases.name}`;
+  await databases.primary.unsafe(`create role ${login} login replication password 'secret'`);
+});
+afterEach(async () => {
+  const replica = databases.replicas[0]!;
+  await replica`alter subscription readback disable`;
+  await replica`alter subscription readback set (slot_name = none)`;
+  await replica`drop subscription readback`;
+  await databases.primary`
+    select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = ${slot}`;
+  await databases.primary`
+    select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = ${slot}`;
+  await databases.drop();
+});
+
+async function subscribe(options = '', publication = 'readback'): Promise<void> {
+  const { hosts, database } = parseDatabaseUrl(databases.config.primary.adminUrl);
+  await databases.replicas[0]!.unsafe(
+    `create subscription readback connection 'host=${hosts[0]!.host} port=${hosts[0]!.port} dbname=${database} user=${login} password=secret'
+     publication ${publication} with (slot_name = '${slot}', streaming = on${options})`,
+  );
+}
+
+function migrate(said: (line: string) => void = () => {}): Promise<void> {
+  const { adminUrl } = databases.config.primary;
+  const replicationUrl = formatDatabaseUrl({ ...parseDatabaseUrl(adminUrl), user: login, password: '' });
+  return setUp({ ...databases.config, replicationUrl }, testConfig({ SUBSCRIPTIONS: 'awaited' }), said);
+}
+
+test('one that was made before the publication begins to copy when there is something to', SLOW, async () => {
+  await subscribe();
+  const lines: string[] = [];
+  await migrate((line) => lines.push(line));
+  expect(lines.join('\n')).not.toContain('waiting for the subscription');
+  await databases.primary`insert into users (username, email, password_hash) values ('a', 'a@example.com', '-')`;
+  const arrived = () => databases.replicas[0]!`select username from users`;
+  await expect.poll(arrived, { timeout: 20_000 }).toEqual([{ username: 'a' }]);
+  expect(await faults(databases.config)).toEqual([]);
+});
+
+test.each([
+  ['to another publication', '', 'theirs', /^replica-1 \(.*its subscription readback is to theirs, and must be to/],
+  [
+    'disabled',
+    ', enabled = false',
+    'readback',
+    /^replica-1 \(.*its subscription is disabled.*alter subscription readback enable/,
+  ],
+  ['made without its slot', ', connect = false', 'readback', /^replica-1 \(.*(is disabled|is not on the primary)/],
+])(
+  'one that cannot be gone on with is named at once, with the remedy: %s',
+  SLOW,
+  async (_, options, publication, said) => {
+    await subscribe(options, publication);
+    await expect(migrate()).rejects.toThrow(said);
+  },
+);
+
+test('one whose slot is gone is named at once', SLOW, async () => {
+  const replica = databases.replicas[0]!;
+  await subscribe(', connect = false');
+  await replica`alter subscription readback enable`;
+  await expect(migrate()).rejects.toThrow(new RegExp(`its slot ${slot} is not on the primary. Drop it there`));
+});

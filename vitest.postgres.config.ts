@@ -1,0 +1,30 @@
+import { configDefaults, defineConfig } from 'vitest/config';
+import config, { APART, UNIT } from './vitest.config.ts';
+
+/** They have a process of their own, as they mock modules or measure it, or kill servers of their own. */
+const ALONE = [
+  'server/test/{feed-history,history,durability,slots,outage,failover,backup,acceptance}.test.ts',
+  'server/test/{budget,compiled,slow-clients,traces}.test.ts',
+];
+
+/** Two projects that share their servers. */
+export default defineConfig({
+  ...config,
+  test: {
+    ...config.test,
+    name: 'postgres',
+    globalSetup: ['server/test/cluster.ts'],
+    projects: [
+      { extends: true, test: { name: 'alone', include: ALONE } },
+      {
+        extends: true,
+        test: {
+          name: 'together',
+          include: ['{server,infra}/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, ...UNIT, ...APART, ...ALONE],
+          isolate: false,
+        },
+      },
+    ],
+  },
+});
