@@ -21,7 +21,7 @@ function sent(url: string): string[] {
   return Object.keys((sql.options as unknown as { connection: Record<string, unknown> }).connection);
 }
 
-const MAY_BE_SENT = ['options', 'application_name', ...Object.keys(sessionSettings({}))];
+const MAY_BE_SENT = ['options', 'application_name', ...Object.keys(sessionSettings({ readOnly: true }))];
 
 /** Used wherever it may go: there are no other errors than those for operators, and none has the password. */
 function use(text: string): string[] {
