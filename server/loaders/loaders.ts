@@ -9,7 +9,8 @@ const [MANY_ROWS, SLICE_ROWS] = [1000, 100];
 
 /**
  * Of many rows the later ones come in later turns of the event loop, so that others have theirs: all that is done with what
- * is there at once is done in one go.
+ * is there at once is done in one go. What is asked for under them is a statement for each slice, so that it is done only where
+ * users have limits.
  */
 export function inSlices<Value>(values: Value[]): Value[] {
   if (values.length === 1 || values.reduce((sum, value) => sum + rowsIn(value), 0) <= MANY_ROWS) return values;
@@ -31,15 +32,23 @@ export class Loaders {
   readonly #signal: AbortSignal;
   readonly #observer: OperationObserver | undefined;
   readonly #spender: string;
+  readonly #takesTurns: boolean;
   /** By source, made when first asked. */
   #loaders = new Map<object, DataLoader<string, unknown>>();
 
-  /** What nobody waits for once the signal aborts is cancelled. */
-  constructor(reads: Reads, signal: AbortSignal, observer: OperationObserver | undefined, spender: string) {
+  /** What nobody waits for once the signal aborts is cancelled; `takesTurns`: others have theirs between many rows. */
+  constructor(
+    reads: Reads,
+    signal: AbortSignal,
+    observer: OperationObserver | undefined,
+    spender: string,
+    takesTurns: boolean,
+  ) {
     this.#reads = reads;
     this.#signal = signal;
     this.#observer = observer;
     this.#spender = spender;
+    this.#takesTurns = takesTurns;
   }
 
   /** After a write: what was read before it is no longer true. */
@@ -57,7 +66,7 @@ export class Loaders {
       const { values } = await this.#reads.read((place) =>
         source.batcherOn(place.sql).load(keys, this.#signal, this.#observer?.trace, this.#spender),
       );
-      return inSlices(values);
+      return this.#takesTurns ? inSlices(values) : values;
     });
     this.#loaders.set(source, loader);
     return loader;
