@@ -136,7 +136,7 @@ export class Operations {
     const { primary } = this.#services;
     const reads = new Reads(this.#router, primary, level, position, observer);
     const deadline = new Deadline(this.#limits.options.operationTimeoutMs);
-    const freshLoaders = () => new Loaders(reads, deadline.signal, observer, spender);
+    const freshLoaders = () => new Loaders(reads, deadline.signal, observer, spender, this.#limits.budget.isLimited);
     let endTurn: (() => void) | undefined;
     let isReleased = false;
     const token = (lsn: Lsn) => encodeBookmark(historyOf(primary), lsn);

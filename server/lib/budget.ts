@@ -55,6 +55,11 @@ export class Budget {
     this.#events = turns(HEAVY_EVENTS);
   }
 
+  /** Whether work takes turns. */
+  get isLimited(): boolean {
+    return this.#options.costPerSecond < Infinity;
+  }
+
   /** Counts a request. Undefined: it may go on. Else it fails, after a while, with ClientError RATE_LIMITED. */
   count(spender: string): Promise<never> | undefined {
     const { requestsPerSecond: most } = this.#options;

@@ -2,24 +2,21 @@ import { setImmediate as turn } from 'node:timers/promises';
 import DataLoader from 'dataloader';
 import type { OperationObserver } from '../lib/observer.ts';
 import type { Reads } from '../replication/reads.ts';
-import { MAX_BATCH_KEYS } from './batcher.ts';
 import type { Source } from './source.ts';
 
-/**
- * So many rows take a few milliseconds to be made the fields that were asked for. What is asked for under them goes out in
- * as many statements as there are slices, so a slice is no smaller than a statement's keys may be many.
- */
-const SLICE_ROWS = MAX_BATCH_KEYS;
+/** More rows than the first come in slices of the second, which take a few milliseconds to be made the fields that were asked for. */
+const [MANY_ROWS, SLICE_ROWS] = [1000, 100];
 
 /**
  * Of many rows the later ones come in later turns of the event loop, so that others have theirs: all that is done with what
- * is there at once is done in one go.
+ * is there at once is done in one go. What is asked for under them is a statement for each slice, so that it is done only where
+ * users have limits.
  */
 export function inSlices<Value>(values: Value[]): Value[] {
-  if (values.length === 1) return values;
+  if (values.length === 1 || values.reduce((sum, value) => sum + rowsIn(value), 0) <= MANY_ROWS) return values;
   let [rows, later]: [number, Promise<void> | undefined] = [0, undefined];
   return values.map((value) => {
-    const count = Array.isArray(value) ? value.length : 1;
+    const count = rowsIn(value);
     rows += count;
     if (rows > SLICE_ROWS && rows > count) [rows, later] = [count, later ? later.then(() => turn()) : turn()];
     // DataLoader resolves with it, and so waits for it.
@@ -27,21 +24,31 @@ export function inSlices<Value>(values: Value[]): Value[] {
   });
 }
 
+const rowsIn = (value: unknown): number => (Array.isArray(value) ? value.length : 1);
+
 /** The loaders of one operation: each question once, all of one tick together, from where the operation reads. */
 export class Loaders {
   readonly #reads: Reads;
   readonly #signal: AbortSignal;
   readonly #observer: OperationObserver | undefined;
   readonly #spender: string;
+  readonly #takesTurns: boolean;
   /** By source, made when first asked. */
   #loaders = new Map<object, DataLoader<string, unknown>>();
 
-  /** What nobody waits for once the signal aborts is cancelled. */
-  constructor(reads: Reads, signal: AbortSignal, observer: OperationObserver | undefined, spender: string) {
+  /** What nobody waits for once the signal aborts is cancelled; `takesTurns`: others have theirs between many rows. */
+  constructor(
+    reads: Reads,
+    signal: AbortSignal,
+    observer: OperationObserver | undefined,
+    spender: string,
+    takesTurns: boolean,
+  ) {
     this.#reads = reads;
     this.#signal = signal;
     this.#observer = observer;
     this.#spender = spender;
+    this.#takesTurns = takesTurns;
   }
 
   /** After a write: what was read before it is no longer true. */
@@ -59,7 +66,7 @@ export class Loaders {
       const { values } = await this.#reads.read((place) =>
         source.batcherOn(place.sql).load(keys, this.#signal, this.#observer?.trace, this.#spender),
       );
-      return inSlices(values);
+      return this.#takesTurns ? inSlices(values) : values;
     });
     this.#loaders.set(source, loader);
     return loader;

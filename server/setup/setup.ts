@@ -1,6 +1,7 @@
 import type { Config, DatabaseConfig } from '../config.ts';
 import { POOLED_ROLES } from '../db/pooled.ts';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
+import { compare, sayWhatStops } from './alike.ts';
 import { awaitSubscription } from './await-subscription.ts';
 import { completeLogs, NothingArrives } from './log-state.ts';
 import { allowLogin, allowPooled, makeRoles, PRIMARY_ROLES, REPLICA_ROLES } from './logins.ts';
@@ -41,6 +42,7 @@ export async function setUp(
     await checkRequirements(primary, replicas);
     // Two that set up at once take turns: the lock is the session's, and goes with it.
     await primary.admin`select pg_advisory_lock(hashtextextended('readback.setup', 0))`;
+    for (const replica of replicas) await compare(primary, replica, say);
     await makeRoles(primary, PRIMARY_ROLES);
     for (const replica of replicas) await makeRoles(replica, REPLICA_ROLES);
     await migrate(primary, replicas, say, sqlFolder);
@@ -95,6 +97,7 @@ async function replicate(
   await allowLogin(primary, databases.primary.url, PRIMARY_ROLES);
   for (const [index, replica] of replicas.entries()) {
     await allowLogin(replica, databases.replicas[index]!.url, REPLICA_ROLES);
+    await sayWhatStops(primary, replica, say);
     if (SUBSCRIPTIONS === 'awaited') await awaitSubscription(primary, replica, url, commit, say);
     else await subscribe(primary, replica, url, commit);
   }

@@ -35,6 +35,7 @@ export function readablePath(url: string): string {
     decodeURIComponent(path);
     return url;
   } catch {
+    // It encodes nothing.
     return path.replaceAll('%', '%25') + url.slice(path.length);
   }
 }

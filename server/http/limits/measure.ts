@@ -140,7 +140,7 @@ class Measuring {
     try {
       return getArgumentValues(field, node, this.#variables);
     } catch {
-      return {};
+      return {}; // validation, or the field, says why
     }
   }
 }

@@ -1,6 +1,7 @@
 import type { Lsn } from '../../lib/lsn.ts';
 import type { Identity } from '../../setup/identities.ts';
 import type { ReadOnly } from '../../setup/read-only.ts';
+import type { Texts } from '../../setup/texts.ts';
 import type { Hidden } from '../../setup/row-security.ts';
 import type { TableShape } from '../../setup/shapes.ts';
 
@@ -24,6 +25,7 @@ export interface ServerFacts {
   /** Poolers whose sessions are not what the server needs. */
   poolers?: PoolerFacts[];
   /** Names of the roles that set-up makes and that are not there. */
+  texts?: Texts;
   missingRoles?: string[];
   missingGrants?: Grant[];
   limits?: Limit[];

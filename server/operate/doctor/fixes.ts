@@ -16,7 +16,7 @@ import { keepSlot, onePhase, setCommit } from '../../setup/replicate.ts';
 import { shapesOf } from '../../setup/shapes.ts';
 import { attach, completeLogs, type Attaching } from '../attach.ts';
 import { dropSlot, dropSubscription } from '../detach.ts';
-import { knowByKey } from '../rekey.ts';
+import { knowByKey } from './rekey.ts';
 import type { OperatedServer } from '../servers.ts';
 import type { Fix } from './finding.ts';
 import { grantAgain } from './grants.ts';

@@ -1,4 +1,5 @@
 import type { Basics, Facts, Limit, PrimaryFacts, ServerFacts } from '../facts.ts';
+import { unlikeTexts } from '../../../setup/texts.ts';
 import type { Finding } from '../finding.ts';
 
 type Partial = Omit<Finding, 'server'>;
@@ -13,6 +14,7 @@ export function checkServers({ primary, replicas }: Facts): Finding[] {
     ...replicas.flatMap((replica) => on(replica.name, checkOne(replica, 'REPLICA', replicaSettings))),
     ...replicas.flatMap((replica) => on(replica.name, checkIdentity(replica, primary))),
     ...replicas.flatMap((replica) => on(replica.name, checkClock(replica, primary))),
+    ...replicas.flatMap((replica) => on(replica.name, checkTexts(replica, primary))),
   ];
 }
 
@@ -114,6 +116,18 @@ function checkIdentity({ basics }: ServerFacts, primary: ServerFacts): Partial[]
       remedy: 'Correct REPLICA_URLS.',
     },
   ];
+}
+
+/** Where replication works by chance until the first text that differs, and where answers do. */
+function checkTexts({ texts }: ServerFacts, { texts: primary }: ServerFacts): Partial[] {
+  if (!texts || !primary) return [];
+  return unlikeTexts(primary, texts).map(({ what, stops, found, expected, remedy }) => ({
+    check: what,
+    severity: stops ? 'error' : 'warning',
+    found,
+    expected,
+    remedy,
+  }));
 }
 
 const MOST_SKEW_MS = 1000;

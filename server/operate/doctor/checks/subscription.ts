@@ -1,5 +1,6 @@
 import { formatLsn } from '../../../lib/lsn.ts';
 import type { Facts, PrimaryFacts, Probe, ReplicaDetails, ReplicaFacts, SubscriptionFacts } from '../facts.ts';
+import { unlikeTexts } from '../../../setup/texts.ts';
 import type { Finding } from '../finding.ts';
 import { causesOf } from './causes.ts';
 
@@ -7,9 +8,13 @@ import { causesOf } from './causes.ts';
 export function checkSubscriptions({ primary, replicas }: Facts): Finding[] {
   const published = primary.details?.published.map(({ table }) => table) ?? [];
   return replicas.flatMap((replica) =>
-    checkOne(replica, published, causesOf(replica, primary), readableSlots(primary)),
+    checkOne(replica, published, causesOf(replica, primary), isOfOtherTexts(replica, primary), readableSlots(primary)),
   );
 }
+
+/** A character that it does not have may be what the worker fails at: that is told with the servers. */
+const isOfOtherTexts = ({ texts }: ReplicaFacts, { texts: primary }: PrimaryFacts) =>
+  texts !== undefined && primary !== undefined && unlikeTexts(primary, texts).some(({ stops }) => stops);
 
 /** Undefined where the primary could not be asked. Without the publication, versions before 18 let nobody read. */
 function readableSlots({ details }: PrimaryFacts): string[] | undefined {
@@ -21,6 +26,7 @@ function checkOne(
   { name, basics, details }: ReplicaFacts,
   published: string[],
   causes: Finding[],
+  hasOtherTexts: boolean,
   slots?: string[],
 ): Finding[] {
   if (basics && !basics.isSetUp) return [notSetUp(name)];
@@ -36,7 +42,7 @@ function checkOne(
     ...checkTables(name, details, published),
     // Without its slot or the publication nothing arrives, and its worker comes and goes: that is told already.
     ...(subscription.isEnabled && details.probe && slots?.includes(subscription.slot ?? '') !== false
-      ? checkArrival(name, subscription, details.probe, details, causes.length > 0)
+      ? checkArrival(name, subscription, details.probe, details, causes.length > 0 || hasOtherTexts)
       : []),
     ...checkConflicts(name, subscription),
   ];

@@ -1,5 +1,6 @@
 import { PRIMARY_ROLES, REPLICA_ROLES } from '../../../setup/logins.ts';
 import { hiddenFrom } from '../../../setup/row-security.ts';
+import { textsOf } from '../../../setup/texts.ts';
 import type { TableShape } from '../../../setup/shapes.ts';
 import { unreachable, type OperateConfig, type OperatedServer, type Servers } from '../../servers.ts';
 import type { Facts, PrimaryFacts, ReplicaFacts, ServerFacts } from '../facts.ts';
@@ -51,7 +52,9 @@ const readersOf = (replicas: ReplicaFacts[]) => [
   ...replicas.flatMap(({ details }) => details?.subscription?.connectsAs?.user ?? []),
 ];
 
-type Details<T extends ServerFacts> = Partial<Omit<T, keyof Pick<ServerFacts, 'name' | 'at' | 'basics' | 'clock'>>>;
+type Details<T extends ServerFacts> = Partial<
+  Omit<T, keyof Pick<ServerFacts, 'name' | 'at' | 'basics' | 'clock' | 'texts'>>
+>;
 
 async function lookAtOne<T extends ServerFacts>(
   server: OperatedServer,
@@ -64,8 +67,9 @@ async function lookAtOne<T extends ServerFacts>(
   if (reason !== undefined) return { name, at, unreachable: reason } as T;
   const basics = await lookAtBasics(admin, side);
   const clock = await lookAtClock(admin);
+  const texts = await textsOf(admin);
   const canLook = basics.version >= KNOWN_VERSION && basics.isSuperuser && !basics.isStandby;
-  return { name, at, basics, clock, ...(canLook && (await details(basics))) } as T;
+  return { name, at, basics, clock, texts, ...(canLook && (await details(basics))) } as T;
 }
 
 async function primaryDetails(primary: OperatedServer, options: LookOptions): Promise<Details<PrimaryFacts>> {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SetupError } from '../lib/errors.ts';
-import { identitiesOf, type Identity } from '../setup/identities.ts';
-import type { OperatedServer, Servers } from './servers.ts';
+import { SetupError } from '../../lib/errors.ts';
+import { identitiesOf, type Identity } from '../../setup/identities.ts';
+import type { OperatedServer, Servers } from '../servers.ts';
 
 const POLL_MS = 50;
 const TEMPORARY = 'readback_identity';
