@@ -12,10 +12,9 @@ const read = (file: string) => readFileSync(join(projectRoot, file), 'utf8');
 const matches = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map((match) => match[1]!);
 
 const docs = readdirSync(join(projectRoot, 'docs')).filter((name) => name.endsWith('.md'));
-const pages = [
-  ...['README.md', 'GUARANTEES.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md'],
-  ...docs.map((name) => `docs/${name}`),
-];
+const pages = ['README.md', 'GUARANTEES.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md'].concat(
+  docs.map((name) => `docs/${name}`),
+);
 const example = read('.env.example');
 /** The example as it is when somebody uncomments all of it. */
 const uncommented = parseEnvironment(example.replace(/^#(?=[A-Z][A-Z0-9_]*=)/gm, ''));
