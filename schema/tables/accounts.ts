@@ -1,6 +1,8 @@
+import { validateSync } from 'class-validator';
 import { uuidArray, type Sql, type Statement } from '../../server/db/connect.ts';
-import type { Accounts, Credentials, Found, Standing } from '../../server/store/accounts.ts';
+import type { Accounts, Credentials, Found, NewAccount, Standing } from '../../server/store/accounts.ts';
 import { split, type Seen, type WithSeen } from '../../server/store/seen.ts';
+import { CreateUserInput } from './users.ts';
 
 /** Either side has it. */
 async function standings(sql: Sql, ids: readonly string[]): Promise<Seen<Standing>> {
@@ -35,15 +37,16 @@ export function endTokens(sql: Sql, id: string): Statement<{ id: string }> {
   return sql<{ id: string }[]>`update users set token_version = token_version + 1 where id = ${id} returning id`;
 }
 
-/** Needs more than readback_writer: the server itself makes no administrators. */
-export function insertAdministrator(
-  sql: Sql,
-  { username, email, passwordHash }: { username: string; email: string; passwordHash: string },
-): Statement<{ id: string }> {
-  return sql<{ id: string }[]>`
-    insert into users (username, email, password_hash, email_verified, is_admin)
-    values (${username}, ${email}, ${passwordHash}, true, true) returning id`;
+/** By the rules of the API. */
+function faultsIn(account: NewAccount): string[] {
+  const input = Object.assign(new CreateUserInput(), account);
+  const faults = validateSync(input, { forbidUnknownValues: false });
+  return [...new Set(faults.flatMap(({ constraints }) => Object.values(constraints ?? {})))];
 }
+
+const addAdministrator: Accounts['addAdministrator'] = (sql, { username, email }, passwordHash) => sql`
+  insert into users (username, email, password_hash, email_verified, is_admin)
+  values (${username}, ${email}, ${passwordHash}, true, true)`;
 
 /** The users of this project. */
 export const accounts: Accounts = {
@@ -57,4 +60,6 @@ export const accounts: Accounts = {
   }),
   credentials,
   credentialsOf,
+  faultsIn,
+  addAdministrator,
 };

@@ -71,7 +71,7 @@ export class SignInResolver {
     return start(context, await context.services.access.signIn(login, password, context));
   }
 
-  @Allowed('users')
+  @Allowed('signedIn')
   @Mutation(() => Session, {
     description:
       'Another token for who has a good one, which is good for 10 s more: renewed again by then it gives the same one, after that it ends the session. On a websocket it also keeps the socket open for as long',
@@ -84,7 +84,7 @@ export class SignInResolver {
     return session;
   }
 
-  @Allowed('users')
+  @Allowed('signedIn')
   @Mutation(() => SignOutPayload, { description: "Ends all of the viewer's tokens, and closes their websockets" })
   async signOut(@ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
     const { id } = signedIn(context.viewer);
@@ -94,7 +94,7 @@ export class SignInResolver {
     return { bookmark, confirmation };
   }
 
-  @Allowed('users')
+  @Allowed('signedIn')
   @Mutation(() => ChangePasswordPayload, {
     description: "Ends all of the viewer's tokens, closes their websockets, and answers with a new token",
   })

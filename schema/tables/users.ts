@@ -25,7 +25,8 @@ const OWN = { id: { eq: claim('sub') } };
     by: { isActive: true },
   },
   rights: { read: {}, write: OWN },
-  own: ['create', 'update'],
+  own: ['create', 'update', 'replace'],
+  rest: true,
 })
 export class User {
   @Key(() => ID) id!: string;

@@ -6,11 +6,11 @@ import type { VisibleTo } from '../store/table.ts';
 import { claimsOf, mayAll, type Viewer } from './viewer.ts';
 
 /**
- * Who may run an operation or see a field. `users`: whoever is signed in. `owner`: further decided by the row that is
+ * Who may run an operation or see a field. `signedIn`: whoever is. `owner`: further decided by the row that is
  * written. Administrators may everything, and so may everybody in open mode. What says nothing is for administrators: a
  * new table, operation or field is shown to nobody else before it says to whom.
  */
-export type Who = 'anyone' | 'users' | 'owner' | 'administrators';
+export type Who = 'anyone' | 'signedIn' | 'owner' | 'administrators';
 
 /** On an operation, or on a field of rows that is no column: who may. */
 export const Allowed = (who: Who) => Extensions({ who });

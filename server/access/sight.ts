@@ -18,7 +18,7 @@ export function sightOf(viewer: Viewer): Sight {
   const isWhole = mayAll(viewer);
   const own = isWhole ? '' : (viewer.user?.id ?? '');
   return {
-    key: isWhole ? 'all' : 'users',
+    key: isWhole ? 'all' : 'shared',
     own,
     ownersIn: isWhole ? nobody : ownersIn,
     see: (change, audience) => (isWhole ? told(change) : seen(change, audienceViewer(viewer, audience))),

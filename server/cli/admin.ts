@@ -1,15 +1,14 @@
 import 'reflect-metadata';
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
-import { validateSync } from 'class-validator';
-import { insertAdministrator } from '../../schema/tables/accounts.ts';
-import { CreateUserInput } from '../../schema/tables/users.ts';
+import { project } from '../../schema/project.ts';
 import type { Config } from '../config.ts';
 import { forClient } from '../db/errors.ts';
 import { isViolation, told } from '../db/violations.ts';
 import { asClientError, SetupError } from '../lib/errors.ts';
 import { Hasher } from '../lib/password.ts';
 import { openServer } from '../setup/open.ts';
+import type { NewAccount } from '../store/accounts.ts';
 import { withDatabases } from './databases.ts';
 
 type Say = (line: string) => void;
@@ -27,7 +26,7 @@ export async function adminCreateCommand(options: AdminOptions, config: Config, 
   await withDatabases(config, say, async ({ primary }) => {
     const { admin } = openServer('primary', primary.adminUrl, config, 'admin');
     try {
-      await insertAdministrator(admin, { username, email, passwordHash });
+      await project.accounts.addAdministrator(admin, { username, email }, passwordHash);
     } catch (error) {
       throw isViolation(error) ? new SetupError((await told(error, admin)).message) : inWords(error);
     } finally {
@@ -79,12 +78,8 @@ async function ask(names: readonly string[]): Promise<string[]> {
   return answers;
 }
 
-/** By the rules of the API. */
-function checked(options: Required<AdminOptions>): CreateUserInput {
-  const input = Object.assign(new CreateUserInput(), options);
-  const faults = validateSync(input, { forbidUnknownValues: false }).flatMap(({ constraints }) =>
-    Object.values(constraints ?? {}),
-  );
-  if (faults.length > 0) throw new SetupError([...new Set(faults)].join('\n'));
-  return input;
+function checked(account: Required<AdminOptions>): NewAccount {
+  const faults = project.accounts.faultsIn(account);
+  if (faults.length > 0) throw new SetupError(faults.join('\n'));
+  return account;
 }

@@ -67,7 +67,7 @@ function addVerify(program: Command, run: Run): void {
     .addOption(amount('--chunk-rows <rows>', 'rows to compare at once', 1, 10_000))
     .addOption(amount('--most <rows>', 'differences of one table to name', 1, 100))
     .addOption(amount('--timeout-ms <ms>', 'how long a replica may take to catch up', 1, 30_000))
-    .addHelpText('after', help('$ npx readback verify users'))
+    .addHelpText('after', help('$ npx readback verify orders'))
     .action((tables: string[], flags: VerifyFlags) => run((config) => verifyCommand(config, tables, flags)));
 }
 

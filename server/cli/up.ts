@@ -1,3 +1,5 @@
+import { allTables } from '../declare/declaration.ts';
+import { restPath } from '../http/rest.ts';
 import type { Config, DatabaseConfig } from '../config.ts';
 import { describeUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
@@ -59,7 +61,9 @@ function whereEverythingIs(
     `  Explorer     http://${at}/explore   (works without internet)`,
     `  GraphQL      http://${at}/graphql   (in a browser: Apollo Sandbox)`,
     `  Websocket    ws://${at}/graphql   (graphql-transport-ws)`,
-    `  REST         http://${at}/api/users`,
+    ...allTables()
+      .filter(({ hasRest }) => hasRest)
+      .map((table) => `  REST         http://${at}${restPath(table)}`),
     `  Health       http://${at}/health`,
     `  Primary      ${describeUrl(primary.url)}`,
     ...replicas.map(({ url }, index) => `  Replica ${index + 1}    ${describeUrl(url)}`),

@@ -70,7 +70,9 @@ export interface TableOptions {
   rights?: TableRights;
   filter?: FilterOptions;
   /** What the project does itself, in a resolver of its own. */
-  own?: readonly ('create' | 'update' | 'delete')[];
+  own?: readonly ('create' | 'update' | 'replace' | 'delete')[];
+  /** Routes under /api, with fields in snake_case. */
+  rest?: boolean;
   /** Descriptions of the inputs. */
   create?: string;
   update?: string;
@@ -92,6 +94,7 @@ export interface Declaration<Row extends object = object> {
   key: DeclaredColumn;
   orderBy: readonly DeclaredColumn[];
   own: ReadonlySet<string>;
+  hasRest: boolean;
   /** Undefined: administrators alone. */
   read: Clause | undefined;
   write: Clause | undefined;
@@ -183,6 +186,7 @@ function declare<Row extends object>(name: string, options: TableOptions, type: 
     key,
     orderBy: options.orderBy.map(of),
     own: new Set(options.own),
+    hasRest: options.rest === true,
     read,
     write,
     owners: [...new Set(rules.flatMap(ownersIn))],

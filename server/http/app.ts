@@ -4,6 +4,7 @@ import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, t
 import type { GraphQLSchema } from 'graphql';
 import type { Access } from '../access/access.ts';
 import type { LiveSubscriptions } from '../access/live.ts';
+import { allTables } from '../declare/declaration.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Observer } from '../lib/observer.ts';
@@ -120,7 +121,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     done();
   });
   addGraphQL(app, options.pipeline, options.operations, options.documents, options.trusted, GRAPHQL_PATH);
-  addRest(app, options.pipeline, options.operations);
+  addRest(app, allTables(), options.pipeline, options.operations);
   addHealth(app, options.status, options.access);
   addProbes(app, options.status, () => options.stopping.hasBegun);
   if (options.scrape) addMetrics(app, options.scrape);
@@ -158,7 +159,7 @@ async function addCors(app: FastifyInstance, origins: Origins): Promise<void> {
   await app.register(fastifyCors, origins.isAny ? { ...cors, origin: '*' } : { delegator });
 }
 
-/** Errors outside GraphQL answers, in the seed's shape. */
+/** Errors outside GraphQL answers, in the shape of REST's answers. */
 function addErrors(app: FastifyInstance, log: Logger): void {
   app.setNotFoundHandler(async (request, reply) => {
     void reply.code(404);

@@ -7,7 +7,7 @@ import type { ReplicationStatus } from '../replication/status.ts';
 type Status = ReturnType<ReplicationStatus['now']>;
 
 /**
- * /health as the seed has it: whether it is well, and what works. Its details have names, positions and reasons of
+ * /health: whether it is well, and what works. Its details have names, positions and reasons of
  * the inside: it is for administrators, by their token, or for everybody where `access` is undefined or open.
  */
 export function addHealth(app: FastifyInstance, status: ReplicationStatus, access: Access | undefined): void {

@@ -3,7 +3,7 @@ import { badInput } from '../lib/errors.ts';
 const toSnake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 const toCamel = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
-/** GraphQL's camelCase fields as the seed's snake_case. */
+/** GraphQL's camelCase fields in snake_case. */
 export function toRest(row: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(row).map(([name, value]) => [toSnake(name), value]));
 }

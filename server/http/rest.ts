@@ -1,14 +1,6 @@
-import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { print, type GraphQLFormattedError } from 'graphql';
-import {
-  CreateUserDocument,
-  DeleteUserDocument,
-  ReplaceUserDocument,
-  UpdateUserDocument,
-  UserDocument,
-  UserListDocument,
-} from '../../schema/generated/operations.ts';
+import type { GraphQLFormattedError } from 'graphql';
+import type { Declaration } from '../declare/declaration.ts';
 import { badInput, notFound } from '../lib/errors.ts';
 import { clearedCookies } from './bookmark-cookies.ts';
 import { wishesOf } from './bookmark-headers.ts';
@@ -16,63 +8,74 @@ import { abandonWith } from './graphql.ts';
 import { maskError } from './masking.ts';
 import type { Operations } from './operation.ts';
 import type { Pipeline } from './pipeline.ts';
+import { documentsOf } from './rest-documents.ts';
 import { fromRest, statusOf, toRest } from './rest-form.ts';
 
 type WithId = { Params: { id: string } };
 type WithPage = { Querystring: { limit?: string; after?: string } };
+type Row = Record<string, unknown>;
+type Page = { nodes: Row[]; pageInfo: { hasNextPage: boolean; endCursor: string } };
 
-/** The seed's routes. Each runs a document of schema/operations through the pipeline: there is no second code path. */
-export function addRest(app: FastifyInstance, pipeline: Pipeline, operations: Operations): void {
+/** Runs a document; the data of its only field. */
+type Run = <Data>(query: string, variables: object, request: FastifyRequest, reply: FastifyReply) => Promise<Data>;
+
+/** The routes of tables that ask for them. Each runs a document through the pipeline: there is no second code path. */
+export function addRest(
+  app: FastifyInstance,
+  tables: readonly Declaration[],
+  pipeline: Pipeline,
+  operations: Operations,
+): void {
   const run = runner(pipeline, operations);
+  for (const table of tables.filter(({ hasRest }) => hasRest)) {
+    addReads(app, table, run);
+    addWrites(app, table, run);
+  }
+}
 
-  app.get<WithPage>('/api/users', async (request, reply) => {
+export const restPath = ({ name }: Declaration) => `/api/${name.replaceAll('_', '-')}`;
+
+function addReads(app: FastifyInstance, table: Declaration, run: Run): void {
+  const [path, documents] = [restPath(table), documentsOf(table)];
+  app.get<WithPage>(path, async (request, reply) => {
     const { limit, after } = request.query;
-    const { users } = await run(
-      UserListDocument,
-      { first: limit === undefined ? null : parseLimit(limit), after: after ?? null },
-      request,
-      reply,
-    );
-    if (users.pageInfo.hasNextPage) void reply.header('link', nextLink(limit, users.pageInfo.endCursor!));
-    return { success: true, data: users.nodes.map(toRest), count: users.nodes.length };
+    const variables = { first: limit === undefined ? null : parseLimit(limit), after: after ?? null };
+    const { nodes, pageInfo } = await run<Page>(documents.list, variables, request, reply);
+    if (pageInfo.hasNextPage) void reply.header('link', nextLink(path, limit, pageInfo.endCursor));
+    return { success: true, data: nodes.map(toRest), count: nodes.length };
   });
 
-  app.get<WithId>('/api/users/:id', async (request, reply) => {
-    const { user } = await run(UserDocument, request.params, request, reply);
-    if (!user) throw notFound('user', request.params.id);
-    return { success: true, data: toRest(user) };
+  app.get<WithId>(`${path}/:id`, async (request, reply) => {
+    const row = await run<Row | null>(documents.one, request.params, request, reply);
+    if (!row) throw notFound(table.one, request.params.id);
+    return { success: true, data: toRest(row) };
+  });
+}
+
+function addWrites(app: FastifyInstance, table: Declaration, run: Run): void {
+  const [path, documents] = [restPath(table), documentsOf(table)];
+  const written = (payload: Record<string, Row>, what: string) => ({
+    success: true,
+    message: `${table.type.name} ${what}`,
+    data: toRest(payload[table.one]!),
   });
 
-  app.post('/api/users', async (request, reply) => {
-    const { createUser } = await run(CreateUserDocument, { input: fromRest(request.body) as never }, request, reply);
-    void reply.code(201).header('location', `/api/users/${createUser.user.id}`);
-    return { success: true, message: 'User created', data: toRest(createUser.user) };
+  app.post(path, async (request, reply) => {
+    const payload = await run<Record<string, Row>>(documents.create, { input: fromRest(request.body) }, request, reply);
+    void reply.code(201).header('location', `${path}/${String(payload[table.one]!['id'])}`);
+    return written(payload, 'created');
   });
 
-  app.put<WithId>('/api/users/:id', async (request, reply) => {
-    const { replaceUser } = await run(
-      ReplaceUserDocument,
-      { ...request.params, input: fromRest(request.body) as never },
-      request,
-      reply,
-    );
-    return { success: true, message: 'User replaced', data: toRest(replaceUser.user) };
-  });
+  const change = (query: string, what: string) => async (request: FastifyRequest<WithId>, reply: FastifyReply) => {
+    const variables = { ...request.params, input: fromRest(request.body) };
+    return written(await run<Record<string, Row>>(query, variables, request, reply), what);
+  };
+  if (table.own.has('replace')) app.put<WithId>(`${path}/:id`, change(documents.replace, 'replaced'));
+  app.patch<WithId>(`${path}/:id`, change(documents.update, 'updated'));
 
-  app.patch<WithId>('/api/users/:id', async (request, reply) => {
-    const { updateUser } = await run(
-      UpdateUserDocument,
-      { ...request.params, input: fromRest(request.body) as never },
-      request,
-      reply,
-    );
-    return { success: true, message: 'User updated', data: toRest(updateUser.user) };
-  });
-
-  app.delete<WithId>('/api/users/:id', async (request, reply) => {
-    const { deleteUser } = await run(DeleteUserDocument, request.params, request, reply);
-    return { success: true, message: 'User deleted', data: toRest(deleteUser.user) };
-  });
+  app.delete<WithId>(`${path}/:id`, async (request, reply) =>
+    written(await run<Record<string, Row>>(documents.delete, request.params, request, reply), 'deleted'),
+  );
 }
 
 /** Carries the pipeline's first error to the error handler. */
@@ -96,27 +99,15 @@ export class RestError extends Error {
   }
 }
 
-function runner(pipeline: Pipeline, operations: Operations) {
-  const texts = new WeakMap<TypedDocumentNode<never, never>, string>();
-  const textOf = (document: TypedDocumentNode<never, never>) => {
-    const text = texts.get(document) ?? print(document);
-    texts.set(document, text);
-    return text;
-  };
-  return async <Data, Variables extends object>(
-    document: TypedDocumentNode<Data, Variables>,
-    variables: Variables,
-    request: FastifyRequest,
-    reply: FastifyReply,
-  ): Promise<Data> => {
+function runner(pipeline: Pipeline, operations: Operations): Run {
+  return async <Data>(query: string, variables: object, request: FastifyRequest, reply: FastifyReply) => {
     const contextValue = await operations.begin(wishesOf(request, 'rest'));
     abandonWith(reply, contextValue);
-    const query = textOf(document as unknown as TypedDocumentNode<never, never>);
     const { headers, result } = await pipeline.run({ query, variables: { ...variables } }, contextValue);
     for (const [name, value] of headers)
       if (name.startsWith('readback-') || name === 'set-cookie') void reply.header(name, value);
     if (result.errors?.[0]) throw new RestError(result.errors[0]);
-    return result.data as Data;
+    return Object.values(result.data!)[0] as Data;
   };
 }
 
@@ -126,12 +117,12 @@ function parseLimit(text: string): number {
 }
 
 /** Relative, as the server knows its own name by what clients say it is. */
-function nextLink(limit: string | undefined, after: string): string {
+function nextLink(path: string, limit: string | undefined, after: string): string {
   const query = new URLSearchParams({ ...(limit !== undefined && { limit }), after });
-  return `</api/users?${query.toString()}>; rel="next"`;
+  return `<${path}?${query.toString()}>; rel="next"`;
 }
 
-/** A client's error as the seed shapes it. Undefined: it is none, and the log's business. */
+/** A client's error as REST has it. Undefined: it is none, and the log's business. */
 export function restErrorBody(error: unknown, request: FastifyRequest, reply: FastifyReply) {
   const rest = error instanceof RestError ? error : fromClientError(error);
   if (!rest) return undefined;

@@ -1,17 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import type { ApolloServerPlugin } from '@apollo/server';
+import { allTables, type Declaration } from '../declare/declaration.ts';
 
 const CDN = 'https://embeddable-sandbox.cdn.apollographql.com';
 const FRAME = 'https://sandbox.embed.apollographql.com';
 
-const FIRST_OPERATION = `query Users {
-  users(first: 5) {
+/** Of the first table. */
+function firstOperation([table]: readonly Declaration[]): string {
+  if (!table) return '{ __typename }';
+  const fields = table.columns.filter(({ kind }) => kind !== 'reference').map(({ field }) => field);
+  return `query First {
+  ${table.many}(first: 5) {
     totalCount
     nodes {
-      id
-      username
-      email
-      createdAt
+      ${fields.slice(0, 4).join('\n      ')}
     }
   }
   replication {
@@ -23,21 +25,22 @@ const FIRST_OPERATION = `query Users {
   }
 }
 `;
+}
 
-const SETTINGS = {
+const settings = () => ({
   target: '#sandbox',
   runTelemetry: false,
   hideCookieToggle: false,
   allowDynamicStyles: false,
   initialState: {
-    document: FIRST_OPERATION,
+    document: firstOperation(allTables()),
     variables: {},
     headers: { 'Readback-Consistency': 'session' },
     // The bookmark is in a cookie: what you wrote in one tab, you read in the next.
     includeCookies: true,
     pollForSchemaUpdates: false,
   },
-};
+});
 
 /** Apollo Sandbox at GET /graphql. The plugin of Apollo Server has no way to say where subscriptions go. */
 export function sandbox(): ApolloServerPlugin {
@@ -77,7 +80,7 @@ function page(): string {
       const here = location.origin + location.pathname;
       if (window.EmbeddedSandbox) {
         new window.EmbeddedSandbox({
-          ...${JSON.stringify(SETTINGS).replaceAll('<', '\\u003c')},
+          ...${JSON.stringify(settings()).replaceAll('<', '\\u003c')},
           initialEndpoint: here,
           initialSubscriptionEndpoint: here.replace(/^http/, 'ws'),
         });

@@ -26,7 +26,7 @@ class ChangesArgs {
 
 @Resolver()
 export class ChangeResolver {
-  @Allowed('users')
+  @Allowed('signedIn')
   @Subscription(() => feedEvent(), {
     subscribe: subscribeToAll,
     description: 'For clients that keep a copy: every change, each once, in the order of the commits on the primary',

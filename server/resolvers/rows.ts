@@ -45,7 +45,7 @@ export function resolversOf(type: ClassType<Row>): ClassType[] {
   ];
 }
 
-const readers = ({ read }: Declaration) => Allowed(read ? 'users' : 'administrators');
+const readers = ({ read }: Declaration) => Allowed(read ? 'signedIn' : 'administrators');
 const writers = ({ write: rule }: Declaration) => Allowed(rule ? 'owner' : 'administrators');
 
 function reader(rows: Rows<Row>): ClassType {
@@ -175,7 +175,7 @@ function relations(rows: Rows<Row>, { field, reference }: DeclaredColumn): Class
 function toOne({ declaration }: Rows<Row>, field: string, parent: Rows<Row>, as: string): ClassType {
   @Resolver(() => declaration.type)
   class ToOne {
-    @Allowed('users')
+    @Allowed('signedIn')
     @FieldResolver(() => parent.declaration.type, { nullable: true })
     [as](
       @Root() row: Readonly<Record<string, string | null>>,
@@ -193,7 +193,7 @@ function toMany(rows: Rows<Row>, field: string, parent: Rows<Row>, many: string)
   const under = rows.under(field);
   @Resolver(() => parent.declaration.type)
   class ToMany {
-    @Allowed('users')
+    @Allowed('signedIn')
     @FieldResolver(() => connection, { description: 'Newest first' })
     [many](@Root() { id }: Row, @Args(() => PageArgs) page: PageArgs, @Ctx() context: Context) {
       return connect(context, rows, under, id, page);

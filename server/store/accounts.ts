@@ -23,6 +23,12 @@ export interface Found {
   user: Credentials | undefined;
 }
 
+export interface NewAccount {
+  username: string;
+  email: string;
+  password: string;
+}
+
 /** Those who can sign in, as the project has them. */
 export interface Accounts {
   /** In SQL, and published: the feed tells of its rows. */
@@ -34,4 +40,8 @@ export interface Accounts {
   /** By whatever name they sign in with, on the primary. */
   credentials: (sql: Sql, login: string) => Promise<Found>;
   credentialsOf: (sql: Sql, id: string) => Promise<Found>;
+  /** What is wrong with a new account, in words; none where nothing is. */
+  faultsIn: (account: NewAccount) => string[];
+  /** Needs more than readback_writer: the server itself makes no administrators. */
+  addAdministrator: (sql: Sql, account: Omit<NewAccount, 'password'>, passwordHash: string) => PromiseLike<unknown>;
 }
