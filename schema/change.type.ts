@@ -10,7 +10,7 @@ registerEnumType(Operation, { name: 'Operation' });
 
 @InterfaceType({ description: 'One change of one row, as a replica applied it' })
 export abstract class Change {
-  @Field(() => Cursor, { description: 'Hand it to `after` to go on behind this change' })
+  @Field(() => Cursor, { description: 'Hand it to `after` to go on after this change' })
   cursor!: string;
 
   @Field(() => Operation, {
@@ -53,7 +53,7 @@ export class RowChangedArgs {
 
   @Field(() => Cursor, {
     nullable: true,
-    description: 'Go on behind this change; without it, with what happens from now on',
+    description: 'Go on after this change; without it, with what happens from now on',
   })
   after?: string | null;
 }

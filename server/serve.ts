@@ -98,7 +98,7 @@ async function build(
     releasers.add(`listener of ${replica.name}`, () => listener.stop());
     await listener.start();
   }
-  // Behind LISTEN, so that nothing falls between; and at each round of the monitor, which may have seen a replica change.
+  // After LISTEN, so that nothing falls between; and at each round of the monitor, which may have seen a replica change.
   feed.start();
   releasers.add(
     'feed watch',

@@ -38,7 +38,7 @@ function carryingBookmarks() {
 }
 
 /**
- * Sends a subscription with `context: { startAnew }` again behind the last event whenever it breaks off, and calls
+ * Sends a subscription with `context: { startAnew }` again after the last event whenever it breaks off, and calls
  * `startAnew(reason)` before each snapshot: throw away what you have. Others pass.
  */
 function resuming(socket) {

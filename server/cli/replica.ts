@@ -68,7 +68,7 @@ const LEAVE = 'Take its URL out of REPLICA_URLS (and REPLICA_ADMIN_URLS), and re
 /** Passwords are not printed: the URLs are the operator's to put together. */
 function adviceOf({ replicas }: DatabaseConfig, all: string[]): string {
   return [
-    `Add its URL to REPLICA_URLS, behind a comma, so that it names ${all.join(', ')}; and restart the server.`,
+    `Add its URL to REPLICA_URLS, after a comma, so that it names ${all.join(', ')}; and restart the server.`,
     ...(replicas.some(({ url, adminUrl }) => url !== adminUrl)
       ? ['REPLICA_ADMIN_URLS, where set, names as many.']
       : []),

@@ -7,9 +7,9 @@ interface DriverStatement {
 }
 
 /**
- * The rows of a statement, and those of another one that goes right behind it over the same connection. Each has a Sync
+ * The rows of a statement, and those of another one that goes right after it over the same connection. Each has a Sync
  * of its own: the second runs when the first has committed, and fails or not by itself. A first one that is sent again, as
- * its plan is gone, has another second one behind it.
+ * its plan is gone, has another second one after it.
  * @throws PostgresError of the first; of the second, where the first has not failed.
  */
 export async function withBehind<First extends object, Second extends object>(

@@ -66,7 +66,7 @@ export async function leadsToPooler(url: string, connectTimeoutMs: number): Prom
   }
 }
 
-/** Sessions are used only behind a check: the first one's, and again one after any connection was lost. */
+/** Sessions are used only after a check: the first one's, and again one after any connection was lost. */
 export class PooledGate {
   readonly #way: PooledWay;
   #verdict: Promise<void> | undefined;

@@ -63,6 +63,6 @@ export function badCursor(what: string): ClientError {
 }
 
 export function cursorExpired(what: string): ClientError {
-  const message = `The cursor ${what}, so changes behind it may be missing: start anew, with snapshot: true where you keep a copy.`;
+  const message = `The cursor ${what}, so changes after it may be missing: start again, with snapshot: true where you keep a copy.`;
   return new ClientError('CURSOR_EXPIRED', message, { field: 'after' });
 }

@@ -22,7 +22,7 @@ const BATCH = 200;
 const RETRY_MS = 200;
 
 /**
- * One place in the feed that moves forward: every change behind it, each once, in order. What has left the shared window
+ * One place in the feed that moves forward: every change after it, each once, in order. What has left the shared window
  * is read from the log; whoever follows holds a position, never a queue.
  */
 export class Follower {
@@ -37,7 +37,7 @@ export class Follower {
     this.#place = place;
   }
 
-  /** Behind what was taken last; undefined where the feed has no log yet. */
+  /** After what was taken last; undefined where the feed has no log yet. */
   get place(): FeedPlace | undefined {
     return this.#place;
   }

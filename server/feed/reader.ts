@@ -37,7 +37,7 @@ const PATIENCE_MS = 30_000;
 
 /**
  * Reads one replica's change log into the window that all followers share, and goes on from another one when that goes
- * away. LISTEN comes first: whatever is committed before it is found by the read behind it.
+ * away. LISTEN comes first: whatever is committed before it is found by the read after it.
  */
 export class FeedReader {
   readonly #options: ReaderOptions;

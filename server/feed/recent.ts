@@ -7,7 +7,7 @@ export interface FeedChange extends Omit<ChangeRow, 'formerKey'> {
   position: Position;
   /** The log that it was read from. */
   logId: bigint;
-  /** A position at or behind it: a read that has reached it sees this change. */
+  /** A position at or past it: a read that has reached it sees this change. */
   seen: Lsn;
 }
 
@@ -15,7 +15,7 @@ export interface FeedChange extends Omit<ChangeRow, 'formerKey'> {
 export class RecentChanges {
   readonly #most: number;
   #changes: FeedChange[] = [];
-  /** Behind it everything up to the end is here. */
+  /** After it everything up to the end is here. */
   #start: Position = { lsn: 0n, place: 0 };
   #end: Position = { lsn: 0n, place: 0 };
 
@@ -49,7 +49,7 @@ export class RecentChanges {
     this.#end = end;
   }
 
-  /** The first change behind `position`; undefined where there is none yet, `gone` where it may have left the window. */
+  /** The first change after `position`; undefined where there is none yet, `gone` where it may have left the window. */
   after(position: Position): FeedChange | 'gone' | undefined {
     if (comparePositions(position, this.#start) < 0) return 'gone';
     return this.#changes[this.#indexAfter(position)];

@@ -14,7 +14,7 @@ export type FeedState =
 export type FeedStep =
   /** A replica's log is being read. */
   | { kind: 'opened'; source: string }
-  /** A batch was read; `owes`: more may lie behind it. */
+  /** A batch was read; `owes`: more may lie after it. */
   | { kind: 'read'; owes: boolean }
   /** The log cannot be read, or not be trusted. */
   | { kind: 'lost'; reason: string }

@@ -121,7 +121,7 @@ export class Operations {
     }
   }
 
-  /** For the execution of a subscription on one event: what it reads is at or behind the event. */
+  /** For the execution of a subscription on one event: what it reads is at or past the event. */
   forEvent({ requestId, via, address }: Operation, viewer: Viewer, seen: Lsn | null, spender: string): Operation {
     return { ...this.#make(requestId, 'session', seen, undefined, spender), via, viewer, address, browser: undefined };
   }

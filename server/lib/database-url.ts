@@ -47,7 +47,7 @@ export const looksLikeUrl = (text: string): boolean => text.includes('://');
 function tryParse(text: string): DatabaseUrl | string {
   const [, login, authority, path, query = ''] = FORM.exec(text) ?? [];
   if (authority === undefined || !path) return NO_URL;
-  // A password with a / in it has its @ behind what then looks like the host: what follows is not the database's name.
+  // A password with a / in it has its @ after what then looks like the host: what follows is not the database's name.
   if (`${path}${query}`.includes('@')) return NO_URL;
   const [user, password] = decodedLogin(login);
   const hosts = authority.split(',').map(readHost);

@@ -1,4 +1,4 @@
-/** What may stand behind the ? of a database's URL: docs/connection-strings.md has the table. */
+/** What may stand after the ? of a database's URL: docs/connection-strings.md has the table. */
 
 /** What is wrong with a value; undefined: nothing. */
 type Rule = (value: string) => string | undefined;

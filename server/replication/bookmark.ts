@@ -25,7 +25,7 @@ export function decodeBookmark(text: string, history: History): Lsn {
   if (bytes.readBigUInt64BE(1) !== history.cluster) throw badBookmark('belongs to another database cluster');
   const lsn = bytes.readBigUInt64BE(13);
   if (isOf(history, bytes.readUInt32BE(9), lsn)) return lsn;
-  throw badBookmark("is of a timeline that is not in the primary's history, or behind the end of one that is");
+  throw badBookmark("is of a timeline that is not in the primary's history, or past the end of one that is");
 }
 
 /** Undefined where the text is no bookmark. */

@@ -109,7 +109,7 @@ export class Primary {
     return this.flushedNow().then(ended, ended);
   }
 
-  /** Runs one writing statement, and returns its rows and the flushed position behind its commit. */
+  /** Runs one writing statement, and returns its rows and the flushed position at or past its commit. */
   async write<Row extends object>(
     statement: (sql: Sql) => Statement<Row>,
   ): Promise<{ rows: readonly Row[]; lsn: Lsn }> {

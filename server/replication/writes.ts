@@ -15,10 +15,10 @@ export interface Written<Row> extends Place {
 /** So many writes go over one connection at once, where all are taken: they wait for each other's locks. */
 export const WRITES_TOGETHER = 4;
 
-/** Each has the question for its position behind it; the driver counts what waits for the one that runs. */
+/** Each has the question for its position after it; the driver counts what waits for the one that runs. */
 export const WRITES_PIPELINE = 2 * WRITES_TOGETHER - 1;
 
-/** A writing statement, a transaction of its own, with the flushed position behind its commit. */
+/** A writing statement, a transaction of its own, with the flushed position at or past its commit. */
 export async function write<Row extends object>(writer: Sql, statement: Statement<Row>): Promise<Written<Row>> {
   const [rows, [place]] = await withBehind(writer, statement, positionOf);
   return { rows, ...place! };

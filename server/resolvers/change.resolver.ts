@@ -17,7 +17,7 @@ class ChangesArgs {
   })
   tables?: string[] | null;
 
-  @Field(() => Cursor, { nullable: true, description: 'Go on behind this event; a snapshot is then not sent' })
+  @Field(() => Cursor, { nullable: true, description: 'Go on after this event; a snapshot is then not sent' })
   after?: string | null;
 
   @Field(() => Boolean, { defaultValue: false, description: 'Send every row first, then what came after it' })

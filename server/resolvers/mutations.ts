@@ -18,7 +18,7 @@ export interface Written<Row> {
   confirmation: Confirmed;
 }
 
-/** Writes on the primary, moves the operation's reads behind the write, and waits for a replica where that is asked for. */
+/** Writes on the primary, moves the operation's reads past the write, and waits for a replica where that is asked for. */
 export async function write<Row extends object>(
   context: Context,
   confirm: Confirmed['level'],

@@ -27,7 +27,7 @@ export interface ChangeRow {
 export interface LogState {
   /** Changes when the log starts anew. */
   logId: string;
-  /** Every change of a transaction at or behind it is there. */
+  /** Every change of a transaction at or past it is there. */
   prunedTo: Lsn;
   /** Positions from here on that another replica gave out are good here. */
   completeSince: Lsn;
@@ -139,7 +139,7 @@ export interface SnapshotImage {
   image: Image;
 }
 
-/** The rows of a table behind a key, in the keys' order; null: from the first. */
+/** The rows of a table after a key, in the keys' order; null: from the first. */
 export function rowsAfter(
   sql: Sql,
   table: string,

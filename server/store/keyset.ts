@@ -1,6 +1,6 @@
 import type { Fragment, Sql } from '../db/connect.ts';
 
-/** A page by keyset: rows behind a position in an order, nothing counted or skipped. */
+/** A page by keyset: rows after a position in an order, nothing counted or skipped. */
 export interface PageRequest {
   field: string;
   descending: boolean;
@@ -37,10 +37,10 @@ export function keyset(
   { after, before }: Bounds,
 ): { within: (Fragment | null)[]; order: Fragment } {
   const value = sql(`t.${column}`);
-  const [behind, ahead] = descending ? [sql`<`, sql`>`] : [sql`>`, sql`<`];
+  const [past, short] = descending ? [sql`<`, sql`>`] : [sql`>`, sql`<`];
   const direction = descending === backward ? sql`asc` : sql`desc`;
   return {
-    within: [after && sql`(${value}, t.id) ${behind} ${after}`, before && sql`(${value}, t.id) ${ahead} ${before}`],
+    within: [after && sql`(${value}, t.id) ${past} ${after}`, before && sql`(${value}, t.id) ${short} ${before}`],
     order: sql`${value} ${direction}, t.id ${direction}`,
   };
 }

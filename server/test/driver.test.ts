@@ -64,7 +64,7 @@ test('a statement that is sent while its connection breaks fails, and the next o
 
 const numberOf = (query: PromiseLike<readonly { n?: number }[]>) => query.then(([row]) => row!.n, codeOf);
 
-test('a statement that is cancelled while it waits behind another leaves the answers to those that they are of', async () => {
+test('a statement that is cancelled while it waits for another leaves the answers to those that they are of', async () => {
   const ask = (n: number, seconds: number) => sql<{ n: number }[]>`select ${n}::int as n, pg_sleep(${seconds})`;
   for (let round = 0; round < 5; round++) {
     await ask(0, 0); // prepared: from now on several are sent at once

@@ -82,7 +82,7 @@ function startLoad(name: string, writers = 3): Load {
   return { ...load, stop };
 }
 
-/** Nothing is read behind the write, which may be refused by itself. */
+/** Nothing is read after the write, which may be refused by itself. */
 const LOAD = 'mutation ($input: CreatePostInput!) { createPost(input: $input) { bookmark } }';
 const write = (title: string) => server.query(CreatePostDocument, { input: { authorId, title, body: '-' } });
 const titlesOn = async (name: string) =>

@@ -29,7 +29,7 @@ async function create(more: object = {}) {
   return data.createPost;
 }
 
-/** Reads behind the given bookmark. */
+/** Reads at or past the given bookmark. */
 async function read(id: string, bookmark: string) {
   const { data, errors } = await server.query(PostDocument, { id }, { 'readback-bookmark': bookmark });
   expect(errors).toEqual([]);

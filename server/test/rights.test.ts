@@ -94,7 +94,7 @@ async function told(viewer: Viewer, change: () => Promise<unknown>): Promise<any
 async function event(viewer: Viewer, change: () => Promise<unknown>, pick: (event: any) => unknown): Promise<Outcome> {
   const seen = await told(viewer, change);
   if (seen === 'no') return 'no';
-  // What was written before the subscription may arrive behind it.
+  // What was written before the subscription may arrive after it.
   const last = seen.at(-1);
   return last !== undefined && pick(last) != null ? 'yes' : 'null';
 }

@@ -25,7 +25,7 @@ async function create(more: object = {}) {
   return data.createUser;
 }
 
-/** Reads behind the given bookmark. */
+/** Reads at or past the given bookmark. */
 async function read(id: string, bookmark: string) {
   const { data, errors } = await server.query(UserDocument, { id }, { 'readback-bookmark': bookmark });
   expect(errors).toEqual([]);

@@ -25,7 +25,7 @@ const create = async () => {
   return data.createUser;
 };
 
-/** Subscribes, and returns when the server has it: a query behind it on the same socket was answered. */
+/** Subscribes, and returns when the server has it: a query after it on the same socket was answered. */
 async function subscribe(variables: object = {}) {
   const client = server.websocket();
   const events = client.iterate<UserChangedSubscription>({

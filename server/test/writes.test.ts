@@ -50,7 +50,7 @@ test('where all connections are taken, writes go over them together, each with i
   let settled = 0;
   const writes = names.map((name, index) => rename(index, name).finally(() => settled++));
   const all = Promise.allSettled(writes);
-  // The first waits for its row, and three behind it for the first.
+  // The first waits for its row, and three after it for the first.
   await expect.poll(() => settled).toBeGreaterThanOrEqual(ids.length - WRITES_TOGETHER);
   await rename(19, 'newer19');
   expect(settled).toBe(ids.length - WRITES_TOGETHER);
@@ -81,7 +81,7 @@ test('a write that waits for a row holds up no other while a connection is free'
   expect((await waits).rows[0]!.username).toBe('late');
 });
 
-test('a write that is sent again, as its plan is gone, has a position behind it all the same', async () => {
+test('a write that is sent again, as its plan is gone, has a position past it all the same', async () => {
   await prepareBoth();
   const connections = await Promise.all([writer.reserve(), writer.reserve()]);
   for (const connection of connections) {

@@ -4,7 +4,7 @@ import type { Client } from 'graphql-ws';
 
 export interface Following<Data, Variables> {
   document: TypedDocumentNode<Data, Variables>;
-  /** Asked at every start: the cursor to go on behind is among them. */
+  /** Asked at every start: the cursor to go on after is among them. */
   variables: () => Variables;
   next: (data: Data) => void;
   /** The server refused it, or ended it with an error. It is started again all the same. */

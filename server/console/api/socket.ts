@@ -6,7 +6,7 @@ export type Connection = 'connecting' | 'open' | 'lost';
 export const connection = signal<Connection>('connecting');
 
 const PING_MS = 5000;
-/** A connection that is silent for so long behind a ping is dead, though nobody closed it. */
+/** A connection that is silent for so long after a ping is dead, though nobody closed it. */
 const PONG_MS = 3000;
 /** Of graphql-transport-ws: unauthorized, forbidden. */
 const REFUSED: Record<number, string> = { 4401: 'UNAUTHENTICATED', 4403: 'FORBIDDEN' };

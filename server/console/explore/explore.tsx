@@ -38,7 +38,7 @@ mutation CreateUser {
   }
 }
 
-# To go on behind a change: changes(after: "its cursor")
+# To go on after a change: changes(after: "its cursor")
 subscription Changes {
   changes {
     ... on Change {

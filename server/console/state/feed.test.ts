@@ -56,7 +56,7 @@ test('a pause holds the cursor; what is caught up with afterwards is counted', a
   expect(cursors()).toEqual(['3', '2', '1']);
 });
 
-test('a lost connection goes on behind the last event, a mark included', async () => {
+test('a lost connection goes on after the last event, a mark included', async () => {
   feed.lost();
   await server.drop();
   await passTime();

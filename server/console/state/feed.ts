@@ -23,7 +23,7 @@ export const KEPT = 200;
 const DRAW_MS = 50;
 
 /**
- * The change feed: holds the cursor of the last event, goes on behind it after a pause or a lost connection, and says
+ * The change feed: holds the cursor of the last event, goes on after it after a pause or a lost connection, and says
  * how many changes it caught up with.
  */
 export class Feed {

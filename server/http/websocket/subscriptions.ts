@@ -153,7 +153,7 @@ function asGraphqlError(error: unknown): GraphQLError {
   return new GraphQLError(originalError.message, { originalError });
 }
 
-/** One event, with loaders of its own, that read at or behind it. */
+/** One event, with loaders of its own, that read at or past it. */
 async function executeOn(
   { operations, executor }: SubscriptionOptions,
   args: Args,

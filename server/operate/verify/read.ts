@@ -4,7 +4,7 @@ import type { KeyColumn, VerifiedTable } from './table.ts';
 /** A key, as its columns' texts. */
 export type Key = string[];
 
-/** Keys behind `after` up to and with `upTo`; undefined: without an end on that side. */
+/** Keys after `after` up to and with `upTo`; undefined: without an end on that side. */
 export interface Range {
   after: Key | undefined;
   upTo: Key | undefined;

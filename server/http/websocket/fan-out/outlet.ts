@@ -10,7 +10,7 @@ export interface Sink {
   write: (frames: Buffer, left?: () => void) => void;
   /** Resolves when the client has read all that was sent before, or is gone. */
   read: () => Promise<void>;
-  /** Closes it behind all that was sent. */
+  /** Closes it after all that was sent. */
   end: (code: number, reason: string) => void;
 }
 
@@ -23,7 +23,7 @@ export interface OutletOptions {
   gaveUp: () => void;
 }
 
-/** Of Readback: the client may connect again, and go on behind its last cursor. */
+/** Of Readback: the client may connect again, and go on after its last cursor. */
 const TOO_SLOW = 4411;
 
 /** Writes one subscription's messages to its socket, and knows when that is full. */
@@ -97,6 +97,6 @@ export class Outlet {
   #giveUp(): void {
     if (!this.#sink.isOpen) return;
     this.#options.gaveUp();
-    this.#sink.end(TOO_SLOW, 'Too slow: connect again, and go on behind your last cursor');
+    this.#sink.end(TOO_SLOW, 'Too slow: connect again, and go on after your last cursor');
   }
 }

@@ -30,7 +30,7 @@ export class Subscriber implements Member {
   /** Told once, with the error where it has failed. */
   readonly #ended: (error?: unknown) => void;
   readonly #outlet: Outlet;
-  /** Behind what was sent last. */
+  /** After what was sent last. */
   #place: FeedPlace | undefined;
   #markedGaps: number | undefined;
   #isClosed = false;
