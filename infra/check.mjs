@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { root } from './launch/child.mjs';
 
-/** What is checked, how, and what mends it. Whatever makes a committed file only compares it when run with --check. */
+/** What is checked, how, and what repairs it. Whatever makes a committed file only compares it when run with --check. */
 const checks = [
   ['format', 'prettier --check .', 'npm run format'],
   ['lint', 'oxlint'],
@@ -26,7 +26,7 @@ function passes([name, command]) {
 }
 
 const failed = checks.filter((check) => !passes(check));
-for (const [name, command, mend] of failed) {
-  console.error(`${name} failed: ${mend === undefined ? command : `${mend} mends it`}`);
+for (const [name, command, repair] of failed) {
+  console.error(`${name} failed: ${repair === undefined ? command : `${repair} repairs it`}`);
 }
 process.exitCode = failed.length > 0 ? 1 : 0;

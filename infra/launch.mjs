@@ -4,7 +4,7 @@
  * of date, then runs under the Node 24 that is among the packages.
  *
  *   launch.mjs COMMAND ARGS…     Readback
- *   launch.mjs --dev COMMAND…    Readback, built and started anew when a source changes
+ *   launch.mjs --dev COMMAND…    Readback, built and started again when a source changes
  *   launch.mjs --bin NAME ARGS…  a program of a package; `node` is Node 24
  */
 import { existsSync } from 'node:fs';

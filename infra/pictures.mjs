@@ -1,5 +1,5 @@
 /**
- * Draws the pictures of the README anew: starts Readback on an embedded pair of its own, lets some life into it, and has
+ * Draws the pictures of the README again: starts Readback on an embedded pair of its own, lets some life into it, and has
  * Chromium take the console's picture on a wide screen, light and dark, and on a phone.
  */
 import { spawn } from 'node:child_process';

@@ -4,7 +4,7 @@ import { Cursor, DateTime } from './scalars.ts';
 /** And the row, in a field of its table's. */
 @ObjectType({ description: 'A row as it was when the snapshot was taken' })
 export class SnapshotRow {
-  @Field(() => Cursor, { description: 'Of no use before CaughtUp: a snapshot that breaks off is taken anew' })
+  @Field(() => Cursor, { description: 'Of no use before CaughtUp: a snapshot that breaks off is taken again' })
   cursor!: string;
 
   @Field(() => String)

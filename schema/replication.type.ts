@@ -17,7 +17,7 @@ registerEnumType(ReplicaState, {
     LAGGING: { description: 'Applies, but further behind than REPLICA_MAX_LAG_MS' },
     COPYING: { description: 'A table is still in its initial copy' },
     DISABLED: { description: 'Its subscription is disabled: someone must enable it' },
-    LOST: { description: 'Its slot or subscription is gone: it must be copied anew (readback doctor --fix)' },
+    LOST: { description: 'Its slot or subscription is gone: it must be copied again (readback doctor --fix)' },
     REACHABLE: { description: 'It answers, but its apply worker does not run, or is not known yet' },
     DOWN: { description: 'It does not answer' },
   },
@@ -44,7 +44,7 @@ registerEnumType(SlotCondition, {
     WELL: { description: 'Little WAL is kept' },
     LARGE: { description: 'More is kept than SLOT_WAL_WARN_BYTES' },
     EXCESSIVE: { description: 'More than SLOT_WAL_MAX_BYTES, or the primary is about to give it up by itself' },
-    LOST: { description: 'It is gone, or was given up: the replica must be copied anew' },
+    LOST: { description: 'It is gone, or was given up: the replica must be copied again' },
   },
 });
 

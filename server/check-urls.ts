@@ -9,7 +9,7 @@ type CheckConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'STATEMENT_TIMEOUT_MS'
 /**
  * Asks each server whether a pooler stands where none may, and whether one that may keeps what is asked of sessions.
  * Who does not answer now is passed over: a start waits for nobody, and the pools of a pooler check again by themselves.
- * @throws SetupError with one line for each thing to mend.
+ * @throws SetupError with one line for each thing to repair.
  */
 export async function checkUrls(
   config: CheckConfig,

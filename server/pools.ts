@@ -31,7 +31,7 @@ const END_TIMEOUT_S = 3;
 const OUTDATED =
   'a server that was the primary before, and was replaced, takes writes: it is not used. Stop it, or make it a standby.';
 const TRANSACTIONS_LOST =
-  'a crash of the replica has taken a transaction that it had confirmed, so it never gets that again, and is passed over: run readback doctor --fix, which copies it anew.';
+  'a crash of the replica has taken a transaction that it had confirmed, so it never gets that again, and is passed over: run readback doctor --fix, which copies it again.';
 
 /** Opens connection pools, and closes them with the server. */
 export class Pools {

@@ -26,7 +26,7 @@ export const usage = `npm run bench -- [OPTION]…
   --users N           rows of users to begin with: 100000
   --fsync             databases that wait for the disk; they do not where this is left out
   --quick             one round of one second over 10000 users, to see that all runs
-  --draw              measure nothing, and draw RESULTS.md anew from results.json
+  --draw              measure nothing, and draw RESULTS.md again from results.json
   --list              the questions, with the servers that answer each`;
 
 /** The command line's words, checked. `questions` are those chosen. @throws Error that says what was expected. */

@@ -136,7 +136,7 @@ class KeeperLink {
     const id = ++this.#lastId;
     this.#questions.set(id, question);
     if (this.#keeper.connected) this.#send({ type, id, name });
-    else this.#answered(id, 'The embedded servers are stopped: start them anew.');
+    else this.#answered(id, 'The embedded servers are stopped: start them again.');
     return question.promise;
   }
 

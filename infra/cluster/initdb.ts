@@ -8,7 +8,7 @@ import type { RunAs } from './run-as.ts';
 const run = promisify(execFile);
 
 /**
- * In postgresql.conf, so that alter system may change them: a replica that stays away for too long must be copied anew,
+ * In postgresql.conf, so that alter system may change them: a replica that stays away for too long must be copied again,
  * and does not fill the disk.
  */
 const SLOT_LIMITS = ['max_slot_wal_keep_size=4GB', 'idle_replication_slot_timeout=1d'];

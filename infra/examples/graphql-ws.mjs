@@ -69,7 +69,7 @@ const PING_MS = 10_000;
 const PONG_TIMEOUT_MS = 5_000;
 const LONGEST_PAUSE_MS = 30_000;
 
-/** No cursor helps here: begin anew, with a snapshot. */
+/** No cursor helps here: begin again, with a snapshot. */
 const EXPIRED = new Set(['CURSOR_EXPIRED', 'BAD_CURSOR']);
 /** It may go well the next time. */
 const PASSING = new Set([

@@ -1,6 +1,6 @@
 /**
  * Bundles what browsers get into dist/pages: one folder for each page, its files named by what is in them and compressed
- * beside themselves. The explorer, which is large, is made anew only when something of it has changed.
+ * beside themselves. The explorer, which is large, is made again only when something of it has changed.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';

@@ -36,7 +36,7 @@ describe('what the server sends', () => {
     expect(total).toBeLessThan(150_000);
   });
 
-  test('the page is asked for anew each time, under a strict policy; its files are kept for good', async () => {
+  test('the page is asked for again each time, under a strict policy; its files are kept for good', async () => {
     const page = await fetch(server.url, { headers: { 'accept-encoding': 'gzip' } });
     const policy = page.headers.get('content-security-policy')!;
     expect(policy).toContain("default-src 'none'; script-src 'self'; style-src 'self'");

@@ -130,13 +130,13 @@ async function stayAwayForTooLong(): Promise<void> {
 class Copy {
   readonly rows = new Map<string, object>();
   readonly changes: Change[] = [];
-  readonly anew: string[] = [];
+  readonly again: string[] = [];
   caughtUp = 0;
   /** Called with each event, once it counts. */
   onEvent: (event: Event) => void = () => {};
 
   startAnew(reason: string): void {
-    this.anew.push(reason);
+    this.again.push(reason);
     this.rows.clear();
   }
 
@@ -207,31 +207,31 @@ describe.for(Object.keys(examples))('%s', { timeout: 60_000 }, (name) => {
     await endWriting();
     await isExact(copy);
     expect(copy.changes).toEqual((await logged()).slice(before));
-    expect(copy.anew).toEqual(['no cursor']);
+    expect(copy.again).toEqual(['no cursor']);
     await stop();
     await expect.poll(() => server.subscribers()).toBe(0);
   });
 
-  test('a cursor that has expired: anew, with a snapshot', async () => {
+  test('a cursor that has expired: again, with a snapshot', async () => {
     const { copy, stop } = await follow();
     await stayAwayForTooLong();
     await isExact(copy);
-    expect(copy.anew).toEqual(['no cursor', 'CURSOR_EXPIRED']);
+    expect(copy.again).toEqual(['no cursor', 'CURSOR_EXPIRED']);
     await stop();
   });
 
-  test('a snapshot that breaks off is taken anew', async () => {
+  test('a snapshot that breaks off is taken again', async () => {
     // More than the buffers of a socket's two ends take.
     await databases.primary`
       insert into users (username, email, password_hash)
       select n, n || '@example.com', '-' from (select gen_random_uuid()::text as n from generate_series(1, 1000)) r`;
     await replicated();
-    const { copy, stop } = await follow(({ rows, anew }) => {
-      if (rows.size !== 10 || anew.length !== 1) return;
-      anew.push('cut');
+    const { copy, stop } = await follow(({ rows, again }) => {
+      if (rows.size !== 10 || again.length !== 1) return;
+      again.push('cut');
       void cutSockets();
     });
-    expect(copy.anew).toEqual(['no cursor', 'cut', 'the snapshot broke off']);
+    expect(copy.again).toEqual(['no cursor', 'cut', 'the snapshot broke off']);
     await isExact(copy);
     await stop();
   });
@@ -314,7 +314,7 @@ describe('mirror', { timeout: 120_000 }, () => {
     expect(mirror.said()).not.toContain('a snapshot follows');
   });
 
-  test('a cursor that has expired: anew, with a snapshot', async () => {
+  test('a cursor that has expired: again, with a snapshot', async () => {
     await stayAwayForTooLong();
     const mirror = start();
     await expect.poll(mirror.said, patience).toMatch(/ rows\na snapshot follows: CURSOR_EXPIRED\n\d+ rows, up to /);

@@ -83,7 +83,7 @@ export type ReplicaState =
   | 'DOWN'
   /** Applies, but further behind than REPLICA_MAX_LAG_MS */
   | 'LAGGING'
-  /** Its slot or subscription is gone: it must be copied anew (readback doctor --fix) */
+  /** Its slot or subscription is gone: it must be copied again (readback doctor --fix) */
   | 'LOST'
   /** It answers, but its apply worker does not run, or is not known yet */
   | 'REACHABLE'
@@ -95,7 +95,7 @@ export type SlotCondition =
   | 'EXCESSIVE'
   /** More is kept than SLOT_WAL_WARN_BYTES */
   | 'LARGE'
-  /** It is gone, or was given up: the replica must be copied anew */
+  /** It is gone, or was given up: the replica must be copied again */
   | 'LOST'
   /** Little WAL is kept */
   | 'WELL';

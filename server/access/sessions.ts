@@ -228,7 +228,7 @@ export class Sessions {
     }
   }
 
-  /** Where the place is not kept any more, changes went by unheard: everybody who is connected is looked at anew. */
+  /** Where the place is not kept any more, changes went by unheard: everybody who is connected is looked at again. */
   async #wait(follower: Follower): Promise<void> {
     try {
       await follower.wait();

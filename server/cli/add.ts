@@ -25,12 +25,14 @@ export async function addCommand(
   );
   const added = filesFor(definition, nextNumber(root));
   const taken = Object.keys(added).find((path) => existsSync(join(root, path)));
-  if (taken !== undefined) throw new SetupError(`${taken} is there already: remove it to have it written anew.`);
+  if (taken !== undefined) throw new SetupError(`${taken} is there already: remove it to have it written again.`);
   const changed = { [PROJECT]: registered(definition, readFileSync(join(root, PROJECT), 'utf8')) };
   write({ ...added, ...changed }, root);
   for (const path of Object.keys(added)) say(`wrote    ${path}`);
   for (const path of Object.keys(changed)) say(`changed  ${path}`);
-  say('\nLook at them, then run: npm run codegen && npm run check && npx readback migrate, and start the server anew.');
+  say(
+    '\nLook at them, then run: npm run codegen && npm run check && npx readback migrate, and start the server again.',
+  );
 }
 
 async function read(url: string, table: string, wishes: Wishes, config: Config, root: string): Promise<Definition> {

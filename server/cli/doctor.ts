@@ -25,12 +25,12 @@ export async function doctorCommand(config: Config, flags: DoctorFlags): Promise
     const fixes = flags.fix ? planFixes(findings.flatMap(({ fix }) => fix ?? [])) : [];
     if (fixes.length === 0) return report(findings, [], flags);
     if (!flags.json) print(describe(findings));
-    const done = await mend(fixes, servers, databases, options);
+    const done = await repair(fixes, servers, databases, options);
     return report(await diagnose(servers, options), done, flags);
   });
 }
 
-async function mend(
+async function repair(
   fixes: Fix[],
   servers: Servers,
   databases: DatabaseConfig,
@@ -73,7 +73,7 @@ function describe(findings: Finding[]): string {
   const end =
     count === 0
       ? paint('green', 'No faults found.')
-      : `${count} ${count === 1 ? 'fault' : 'faults'}${fixable > 0 ? `, ${fixable} of which readback doctor --fix mends` : ''}.`;
+      : `${count} ${count === 1 ? 'fault' : 'faults'}${fixable > 0 ? `, ${fixable} of which readback doctor --fix repairs` : ''}.`;
   return [...findings.flatMap(describeOne), end].join('\n');
 }
 

@@ -47,7 +47,7 @@ function addStatus(program: Command, run: Run): void {
 function addDoctor(program: Command, run: Run): void {
   program
     .command('doctor')
-    .description('Find out what is wrong with the databases and between them, and what mends it.')
+    .description('Find out what is wrong with the databases and between them, and what repairs it.')
     .addOption(json())
     .option('--fix', 'do the repairs that lose nothing, asking before each', false)
     .addOption(yes())

@@ -11,7 +11,7 @@ import { EXIT } from './usage.ts';
 const say = (line: string) => console.log(line);
 
 const MIGRATE_HELP = `
-Ends with 0 when every replica holds everything that is published, with 1 when there is something to mend.
+Ends with 0 when every replica holds everything that is published, with 1 when there is something to repair.
 With no databases configured it works on the embedded pair, running or not.
 
 Example:

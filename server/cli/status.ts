@@ -43,7 +43,7 @@ function describe({ isWell, primary, replicas }: StatusReport): string[] {
     '',
     isWell
       ? paint('green', 'All is well.')
-      : paint('red', 'Not all is well: readback doctor says what, and what mends it.'),
+      : paint('red', 'Not all is well: readback doctor says what, and what repairs it.'),
   ];
 }
 
@@ -74,7 +74,7 @@ function replicaLines(replica: ReplicaReport): string[] {
   ];
 }
 
-const NO_SLOT = 'none: readback doctor --fix copies the replica anew';
+const NO_SLOT = 'none: readback doctor --fix copies the replica again';
 
 function lag({ lagBytes, lagMs }: ReplicaReport): string {
   const bytes = lagBytes === null ? 'lag unknown' : `${size(lagBytes)} behind`;
@@ -93,7 +93,7 @@ function subscription(report: SubscriptionReport | null): string {
 function slot({ name, isActive, walStatus, heldBytes, safeBytes, invalidationReason }: SlotReport): string {
   if (walStatus === 'lost') {
     const why = invalidationReason === null ? '' : ` (${invalidationReason})`;
-    return paint('red', `${name}, lost${why}: readback doctor --fix copies the replica anew`);
+    return paint('red', `${name}, lost${why}: readback doctor --fix copies the replica again`);
   }
   const active = isActive ? 'active' : paint('red', 'not active');
   const held = heldBytes === null ? 'holds nothing' : `holds ${size(heldBytes)} of WAL`;

@@ -8,7 +8,7 @@ export interface ListenerOptions {
   channel: string;
   /** Called at every notification and, since those rung while away are lost, whenever listening begins. */
   rang: () => void;
-  /** The listening session is asked for a sign of life this often; without one in that time it is opened anew. */
+  /** The listening session is asked for a sign of life this often; without one in that time it is opened again. */
   heartbeatMs: number;
   complain: Complain;
 }

@@ -39,7 +39,7 @@ export class LogReading {
     this.#last ??= await this.#anchor();
     if (this.#last === undefined) return [];
     const { rows, seen, logId, prunedTo } = await changesAfter(this.#sql, this.#position.lsn, this.#last.seq, limit);
-    // Its replica is copied anew: what follows here does not follow what was read.
+    // Its replica is copied again: what follows here does not follow what was read.
     if (BigInt(logId) !== this.#logId) throw cursorExpired('is of a change log that has ended');
     if (this.#position.lsn < prunedTo) throw cursorExpired('is older than what the change log keeps');
     const from = this.#position;

@@ -32,7 +32,7 @@ const STOP_MS = 500;
 const AVOID_MS = 10_000;
 const RANKS = { growing: 0, standing: 1, away: 2 };
 const CHECK_FAULTS_MS = 10_000;
-/** So long replicas that refuse the position wait for another to take it. Then the feed starts anew from its end. */
+/** So long replicas that refuse the position wait for another to take it. Then the feed starts again from its end. */
 const PATIENCE_MS = 30_000;
 
 /**
@@ -195,7 +195,7 @@ export class FeedReader {
     if (mayTake && Date.now() - this.#refusedSince < PATIENCE_MS) return;
     this.#options.log.error(
       { source: source.name },
-      'change feed: no log holds what follows; starting anew from its end',
+      'change feed: no log holds what follows; starting again from its end',
     );
     this.#logId = undefined;
   }

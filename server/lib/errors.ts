@@ -55,5 +55,5 @@ export const nothingHas = (field: string | undefined, cause?: unknown) =>
     cause,
   });
 
-/** A fault that the operator mends: printed as one line at start, without a stack. */
+/** A fault that the operator repairs: printed as one line at start, without a stack. */
 export class SetupError extends Error {}

@@ -41,7 +41,7 @@ export class OperationWatch implements OperationObserver {
     this.#span = span;
   }
 
-  /** Asked for anew each time: what it is counted under may have gone meanwhile. */
+  /** Asked for again each time: what it is counted under may have gone meanwhile. */
   get #operation(): string {
     return this.#name ? this.#sinks.label(this.#name.given) : 'unknown';
   }

@@ -21,7 +21,7 @@ export async function lockSetup({ admin }: OperatedServer): Promise<void> {
     throw new SetupError('Somebody else sets these databases up at the moment: try again when that has ended.');
 }
 
-/** Subscribes the replica, or mends its subscription, and returns when all that it takes is copied. */
+/** Subscribes the replica, or repairs its subscription, and returns when all that it takes is copied. */
 export async function attach(replica: OperatedServer, { servers, databases, config, say }: Attaching): Promise<void> {
   await subscribe(servers.primary, replica, replicationUrl(databases), config.REPLICA_SYNCHRONOUS_COMMIT);
   await completeLogs({ servers, databases, config, say });

@@ -23,7 +23,7 @@ const MOST_TRIES = 3;
 
 /**
  * The reads of one operation: one place for all of them, chosen when the first is needed. A write moves the position
- * on, so that what is read after it sees it, and chooses anew.
+ * on, so that what is read after it sees it, and chooses again.
  */
 export class Reads {
   readonly #router: Router;

@@ -2,7 +2,7 @@ import type { SlotRow } from '../store/slots.ts';
 
 /**
  * What a slot is for the primary, the better first. excessive: it holds more than SLOT_WAL_MAX_BYTES, or the primary is
- * about to give it up by itself. lost: it is gone, or was given up: its replica must be copied anew.
+ * about to give it up by itself. lost: it is gone, or was given up: its replica must be copied again.
  */
 export type SlotCondition = 'well' | 'large' | 'excessive' | 'lost';
 
@@ -70,7 +70,7 @@ export function adviceOf({ condition, isActive, replica, heldBytes, owedBytes, r
     case 'excessive':
       return `The slot of ${whose} ${holds}: get the replica to apply now, or give it up with readback replica drop, before the primary's disk is full.`;
     case 'lost':
-      return `The slot of ${whose} is lost (${reason ?? 'max_slot_wal_keep_size'}): run readback doctor --fix, which copies the replica anew.`;
+      return `The slot of ${whose} is lost (${reason ?? 'max_slot_wal_keep_size'}): run readback doctor --fix, which copies the replica again.`;
   }
 }
 

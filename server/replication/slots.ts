@@ -107,7 +107,7 @@ export class SlotWatch {
       if (heldBytes === null) return;
       log.error(
         { slot: name, replica, heldBytes, maxBytes },
-        'Gave up the slot, as its replica owed more than SLOT_WAL_MAX_BYTES and SLOT_ACTION is drop: run readback doctor --fix, which copies the replica anew.',
+        'Gave up the slot, as its replica owed more than SLOT_WAL_MAX_BYTES and SLOT_ACTION is drop: run readback doctor --fix, which copies the replica again.',
       );
     } catch (error) {
       log.error({ err: error, slot: name, replica }, 'The slot cannot be given up: run readback replica drop.');

@@ -74,7 +74,7 @@ export class Trust {
     const others = noted === 'unknown' ? undefined : noted;
     const positions = [...new Set([...this.#seen, ...(others?.positions ?? [])])];
     const proof = await this.#options.prove(positions);
-    // Copied anew: what was seen was of the log before.
+    // Copied again: what was seen was of the log before.
     if (this.#logId !== undefined && this.#logId !== proof.logId) this.#seen = [];
     this.#logId = proof.logId;
     await this.#judge(slot, proof, others?.logId === proof.logId ? others : undefined);

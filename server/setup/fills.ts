@@ -7,7 +7,7 @@ interface NewColumn {
   column: ColumnShape;
   /** The statement that added the column was in this transaction. */
   isAdded: boolean;
-  /** A statement of this transaction has written the whole table anew, which replication does not see. */
+  /** A statement of this transaction has written the whole table again, which replication does not see. */
   isRewritten: boolean;
 }
 

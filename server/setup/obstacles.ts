@@ -1,6 +1,6 @@
 import type { ColumnShape, TableShape } from './shapes.ts';
 
-/** What a replica with the tables `taking` would stumble over in what `sent` describes, each with its mending. Pure. */
+/** What a replica with the tables `taking` would stumble over in what `sent` describes, each with its remedy. Pure. */
 export function obstacles(sent: TableShape[], taking: TableShape[]): string[] {
   return sent.flatMap(({ table, columns }) => {
     const own = taking.find((other) => other.table === table);

@@ -18,7 +18,7 @@ const CONNECTION_FAILURE = ['08006'];
 /** When an apply worker's commit is on the disk: `local` before it is told to the primary, `off` some time later. */
 export type ReplicaCommit = 'local' | 'off';
 
-/** Subscribes a replica to the primary, or mends what differs in the subscription it has. Running it again changes nothing. */
+/** Subscribes a replica to the primary, or repairs what differs in the subscription it has. Running it again changes nothing. */
 export async function subscribe(
   primary: Server,
   replica: Server,
@@ -29,7 +29,7 @@ export async function subscribe(
   const current = await readSubscription(replica.admin);
   const wanted = fromUrl(primaryUrl);
   await noteCommit(replica.admin, commit);
-  if (current) await mend(primary, replica, current, wanted, commit);
+  if (current) await repair(primary, replica, current, wanted, commit);
   else await create(primary, replica, slot, await withLogin(primary.admin, slot, wanted), commit);
 }
 
@@ -174,7 +174,7 @@ async function mendCommit(replica: Sql, { commit }: Subscription, wanted: Replic
   if ((commit === 'off') !== (wanted === 'off')) await setCommit(replica, wanted);
 }
 
-async function mend(
+async function repair(
   primary: Server,
   replica: Server,
   current: Subscription,

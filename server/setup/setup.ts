@@ -28,7 +28,7 @@ const MAY_LOSE =
 /**
  * Makes the servers ready: checked, migrated, replicating and copied. Running it again changes nothing, and so does
  * running it while the system is in use. `sqlFolder` is the project's where it is left out.
- * @throws SetupError with one line for each thing to mend.
+ * @throws SetupError with one line for each thing to repair.
  */
 export async function setUp(
   databases: DatabaseConfig,

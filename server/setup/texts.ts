@@ -72,7 +72,7 @@ function unlikeEncoding(primary: Texts, replica: Texts): Unlike | undefined {
     stops: true,
     found: `its database is ${replica.encoding}, and the primary's ${primary.encoding}`,
     expected: 'the encoding of the primary, or UTF8: a character that the other one does not have stops replication',
-    remedy: anew(`encoding '${primary.encoding}'`),
+    remedy: again(`encoding '${primary.encoding}'`),
   };
 }
 
@@ -88,7 +88,7 @@ function unlikeLocale(primary: Texts, replica: Texts): Unlike[] {
             stops: false,
             found: found('sorts texts'),
             expected: 'one order: pages that come from two servers repeat rows, or leave some out',
-            remedy: anew(`the locale of the primary`),
+            remedy: again(`the locale of the primary`),
           },
         ]
       : []),
@@ -99,7 +99,7 @@ function unlikeLocale(primary: Texts, replica: Texts): Unlike[] {
             stops: false,
             found: found('knows upper and lower case'),
             expected: 'the same letters alike: a search finds more on one server than on the other',
-            remedy: anew(`the locale of the primary`),
+            remedy: again(`the locale of the primary`),
           },
         ]
       : []),
@@ -110,5 +110,5 @@ function unlikeLocale(primary: Texts, replica: Texts): Unlike[] {
 const differs = (one: string | null, other: string | null) => one !== null && other !== null && one !== other;
 
 /** The primary stays as it is, and the replica's old database until it is no longer needed. */
-const anew = (how: string) =>
+const again = (how: string) =>
   `Make another database on the replica with ${how} (create database … template template0 …), name it in REPLICA_URLS and run readback migrate, which copies everything there; then drop the old one by readback replica drop.`;

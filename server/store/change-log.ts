@@ -25,7 +25,7 @@ export interface ChangeRow {
 
 /** What a replica's log holds. */
 export interface LogState {
-  /** Changes when the log starts anew. */
+  /** Changes when the log starts again. */
   logId: string;
   /** Every change of a transaction at or past it is there. */
   prunedTo: Lsn;

@@ -268,6 +268,6 @@ test('a table that must be written by hand is refused, with all that stands agai
     'The primary has no table nothing in the schema public: create it there, under a name without quotes, then run this again.',
   ]);
   expect(await refusal('posts')).toEqual([
-    'schema/tables/posts.ts is there already: remove it to have it written anew.',
+    'schema/tables/posts.ts is there already: remove it to have it written again.',
   ]);
 });

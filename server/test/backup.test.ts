@@ -75,7 +75,7 @@ async function restoreTo(lsn: string): Promise<void> {
 }
 
 test(
-  'GUARANTEE the primary is put back to before a mistake: the doctor names what is ahead and mends it, and nothing of the lost future is taken for good',
+  'GUARANTEE the primary is put back to before a mistake: the doctor names what is ahead and repairs it, and nothing of the lost future is taken for good',
   { timeout: 60_000 },
   async () => {
     const input = { username: 'author', email: 'author@example.com', password: 'correct horse' };

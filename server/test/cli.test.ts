@@ -77,7 +77,7 @@ test('a pair that is well: 0, plain text and JSON', SLOW, async () => {
 });
 
 test(
-  'faults: 1, and 0 when they are mended; what needs an answer is not done where nobody can be asked',
+  'faults: 1, and 0 when they are repaired; what needs an answer is not done where nobody can be asked',
   SLOW,
   async () => {
     const replica = databases.replicas[0]!;

@@ -72,7 +72,7 @@ test(
   },
 );
 
-test('a slot that the primary has given up is named, and --fix copies anew', { timeout: 60_000 }, async () => {
+test('a slot that the primary has given up is named, and --fix copies again', { timeout: 60_000 }, async () => {
   await primary`insert into users (username, email, password_hash) values ('early', 'early@example.com', '-')`;
   await expectArrival();
   const [log] = await replica`select log_id from readback.log_state`;

@@ -223,11 +223,11 @@ const MENDED: Fault[] = [
   },
 ];
 
-/** A worker that was started anew may wait until the one before has left the slot. */
+/** A worker that was started again may wait until the one before has left the slot. */
 const PATIENCE = { timeout: 15_000, interval: 100 };
 const named = () => faults(databases.config);
 
-describe('is named, and mended by --fix', () => {
+describe('is named, and repaired by --fix', () => {
   for (const { fault, plant, found } of MENDED) {
     test(fault, { timeout: 30_000 }, async () => {
       await plant();
@@ -239,7 +239,7 @@ describe('is named, and mended by --fix', () => {
   }
 });
 
-/** With what mends it, in words. */
+/** With what repairs it, in words. */
 const NAMED: (Fault & { remedy: RegExp })[] = [
   {
     fault: 'the publication is gone',

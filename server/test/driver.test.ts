@@ -6,7 +6,7 @@ import { connect, type Sql } from '../db/connect.ts';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
 
-/** What infra/patches mends in the driver, over a network that breaks connections. */
+/** What infra/patches repairs in the driver, over a network that breaks connections. */
 let databases: TestDatabases;
 let network: Server;
 const sockets = new Set<Socket>();

@@ -10,7 +10,7 @@ import { startServer, type TestServer } from './server.ts';
 
 /**
  * What each document of schema/operations sends to which server stands in golden/, so that a query that costs more than
- * it did, or goes where it should not, shows as a difference. `npx vitest run golden --update` writes the files anew.
+ * it did, or goes where it should not, shows as a difference. `npx vitest run golden --update` writes the files again.
  */
 const PASSWORD = 'correct horse';
 /** Of whom the documents that ask for one are run. */

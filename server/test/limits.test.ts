@@ -214,7 +214,7 @@ describe('RATE_LIMITED', () => {
         async () => (await overSocket(server, 'subscription { userChanged { key } }')).includes('RATE_LIMITED'),
       ];
       const fill = () => Promise.all(Array.from({ length: 5 }, () => server.query('{ __typename }')));
-      // They count anew each second.
+      // They count again each second.
       for (const one of ask) await expect.poll(async () => (await fill(), one())).toBe(true);
       await expect.poll(async () => (await server.query('{ __typename }')).status, { timeout: 5000 }).toBe(200);
     });

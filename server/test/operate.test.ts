@@ -311,7 +311,7 @@ describe('reset', () => {
     expect(await primary`select username from users`).toEqual([{ username: 'a' }]);
   });
 
-  test('with --tables, set-up can begin anew', { timeout: 30_000 }, async () => {
+  test('with --tables, set-up can begin again', { timeout: 30_000 }, async () => {
     await run(true);
     expect(await remains(replica)).toEqual({ schema: false, users: false, publications: 0 });
     const { setUp } = await import('../setup/setup.ts');

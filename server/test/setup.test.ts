@@ -108,7 +108,7 @@ describe('what the logs can be trusted with is noted', () => {
     expect(one!['log_id']).not.toBe(two!['log_id']);
   });
 
-  test('a replica that subscribes anew has another log; the position moves on all of them', async () => {
+  test('a replica that subscribes again has another log; the position moves on all of them', async () => {
     databases = await freshDatabases({ replicas: 2 });
     const [one, two] = await states();
     await write();
@@ -233,7 +233,7 @@ describe('roles', () => {
   });
 });
 
-describe('what is missing is said, with how to mend it', () => {
+describe('what is missing is said, with how to repair it', () => {
   const failure = async (change: (config: TestDatabases['config']) => TestDatabases['config']) => {
     databases = await freshDatabases({ settle: false });
     return setUp(change(databases.config), testConfig({ DB_CONNECT_TIMEOUT_MS: 1000 }), quiet).then(

@@ -263,7 +263,7 @@ async function untilLost(slot: string, work: () => Promise<void>): Promise<void>
 
 for (const { by, check, lose } of losses) {
   test(
-    `a slot lost by ${by} is named and mended; no read is stale meanwhile, and old cursors are told to start anew`,
+    `a slot lost by ${by} is named and repaired; no read is stale meanwhile, and old cursors are told to start again`,
     { timeout: 60_000 },
     async () => {
       databases = await freshDatabases({ cluster });
@@ -288,7 +288,7 @@ for (const { by, check, lose } of losses) {
       await databases.primary`select pg_reload_conf()`;
 
       const [finding] = (await examine(databases.config)).filter((found) => found.server === 'replica-1');
-      expect(finding).toMatchObject({ check, severity: 'error', fix: { name: 'copy-anew' } });
+      expect(finding).toMatchObject({ check, severity: 'error', fix: { name: 'copy-again' } });
       await fixAll(databases.config);
       await expect.poll(() => server.state(), WITHIN).toBe('STREAMING');
       await reading.end();
@@ -302,14 +302,14 @@ for (const { by, check, lose } of losses) {
       expect(last).toContain('CURSOR_EXPIRED');
       const [failure] = await changes(server, { after: cursor, snapshot: false }).failure();
       expect(failure!.extensions.code).toBe('CURSOR_EXPIRED');
-      const anew = changes(server, { snapshot: true });
+      const again = changes(server, { snapshot: true });
       const keys: string[] = [];
-      for (let event = await anew.next(); event.changes.__typename !== 'CaughtUp'; event = await anew.next())
+      for (let event = await again.next(); event.changes.__typename !== 'CaughtUp'; event = await again.next())
         keys.push(event.changes.key);
       expect(keys).toHaveLength((await databases.primary`select from users`).length);
       await create(server);
-      expect((await nextChange(anew)).cursor).toEqual(expect.any(String));
-      await anew.end();
+      expect((await nextChange(again)).cursor).toEqual(expect.any(String));
+      await again.end();
     },
   );
 }

@@ -3,7 +3,7 @@ import { ChangesDocument } from '../../../schema/generated/operations.ts';
 import { follow, type Iterates } from './follow.ts';
 import { FakeServer } from '../test/fake-server.ts';
 
-test('a lost connection is made again, with variables asked anew, until it is ended', async () => {
+test('a lost connection is made again, with variables asked again, until it is ended', async () => {
   const server = new FakeServer();
   const got: unknown[] = [];
   const pauses: number[] = [];

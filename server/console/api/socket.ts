@@ -40,7 +40,7 @@ export const socket = createClient({
   },
 });
 
-/** Whoever signs in connects anew: the server reads the token at the start of a connection. */
+/** Whoever signs in connects again: the server reads the token at the start of a connection. */
 effect(() => {
   if (token.value !== null) socket.terminate();
 });

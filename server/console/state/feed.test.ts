@@ -75,7 +75,7 @@ test('changes before a loss are not counted as caught up with', async () => {
   expect(feed.closed.value).toEqual({ after: 'loss', count: 0 });
 });
 
-test('an expired cursor is said, and the feed starts anew', async () => {
+test('an expired cursor is said, and the feed starts again', async () => {
   await change('1');
   await server.refuse('CURSOR_EXPIRED', '');
   await passTime();

@@ -32,7 +32,7 @@ test('each state has its words', () => {
     'Behind by 1 min',
     'Copying 1 table',
     'Stopped: disabled',
-    'Lost: must be copied anew',
+    'Lost: must be copied again',
     'Not applying',
     'Does not answer',
   ]);

@@ -33,7 +33,7 @@ export function stateWords(replica: Replica): string {
     case 'DISABLED':
       return 'Stopped: disabled';
     case 'LOST':
-      return 'Lost: must be copied anew';
+      return 'Lost: must be copied again';
     case 'REACHABLE':
       return 'Not applying';
     case 'DOWN':

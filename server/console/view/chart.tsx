@@ -23,7 +23,7 @@ interface ChartProps {
 
 const COLOURS = ['--line-1', '--line-2', '--line-3', '--line-4'];
 
-/** Colours are drawn into the picture: a change of theme draws it anew. */
+/** Colours are drawn into the picture: a change of theme draws it again. */
 const dark = matchMedia('(prefers-color-scheme: dark)');
 const isDark = signal(dark.matches);
 dark.addEventListener('change', () => (isDark.value = dark.matches));

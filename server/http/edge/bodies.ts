@@ -15,7 +15,7 @@ export function addBodies(app: FastifyInstance): void {
 
 const badRequest = (statusCode: number, message: string) => Object.assign(new Error(message), { statusCode });
 
-const NOT_UTF8 = 'The body must be JSON in UTF-8, and some of its bytes are no UTF-8: encode it anew.';
+const NOT_UTF8 = 'The body must be JSON in UTF-8, and some of its bytes are no UTF-8: encode it again.';
 
 /** Undefined: the body is sent as it is. */
 export function checkEncoding({ headers }: FastifyRequest): Error | undefined {

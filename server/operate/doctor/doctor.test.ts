@@ -278,18 +278,18 @@ test('two replicas that read from one slot; slots of replicas that are away are 
   expect(checks()).toEqual(['replica-2 slot-shared', 'primary slot-orphaned']);
 });
 
-test('fixes: each once, copying anew makes others idle, grants come first', () => {
+test('fixes: each once, copying again makes others idle, grants come first', () => {
   expect(
     planFixes([
       { name: 'enable-subscription', server: 'replica-1' },
-      { name: 'copy-anew', server: 'replica-1' },
-      { name: 'copy-anew', server: 'replica-1' },
+      { name: 'copy-again', server: 'replica-1' },
+      { name: 'copy-again', server: 'replica-1' },
       { name: 'enable-subscription', server: 'replica-2' },
       { name: 'grant', server: 'primary' },
     ]),
   ).toEqual([
     { name: 'grant', server: 'primary' },
-    { name: 'copy-anew', server: 'replica-1' },
+    { name: 'copy-again', server: 'replica-1' },
     { name: 'enable-subscription', server: 'replica-2' },
   ]);
 });

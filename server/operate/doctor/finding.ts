@@ -89,7 +89,7 @@ export interface Fix {
     | 'refresh-publication'
     | 'drop-slot'
     | 'keep-slot'
-    | 'copy-anew'
+    | 'copy-again'
     | 'renew-login'
     | 'complete-log';
   /** The server that it is done on. */

@@ -21,81 +21,81 @@ import type { OperatedServer } from '../servers.ts';
 import type { Fix } from './finding.ts';
 import { grantAgain } from './grants.ts';
 
-type Mend = (server: OperatedServer, context: Attaching, subject: string) => Promise<void>;
+type Repair = (server: OperatedServer, context: Attaching, subject: string) => Promise<void>;
 
 /** What each fix does, in words for a question, and in deed. */
-const FIXES: Record<Fix['name'], { does: (subject: string) => string; mend: Mend }> = {
+const FIXES: Record<Fix['name'], { does: (subject: string) => string; repair: Repair }> = {
   'enable-subscription': {
     does: () => 'enable the subscription',
-    mend: async ({ admin }) => void (await admin`alter subscription readback enable`),
+    repair: async ({ admin }) => void (await admin`alter subscription readback enable`),
   },
   'stop-parallel': {
     does: () => 'set its streaming to on',
-    mend: async ({ admin }) => void (await admin`alter subscription readback set (streaming = on)`),
+    repair: async ({ admin }) => void (await admin`alter subscription readback set (streaming = on)`),
   },
   'one-phase': {
     does: () => 'set its two_phase to false: it stands still for a moment, and applies what waits then',
-    mend: onePhase,
+    repair: onePhase,
   },
   'send-text': {
     does: () => 'set its binary to false',
-    mend: async ({ admin }) => void (await admin`alter subscription readback set (binary = false)`),
+    repair: async ({ admin }) => void (await admin`alter subscription readback set (binary = false)`),
   },
   'any-origin': {
     does: () => 'set its origin to any',
-    mend: async ({ admin }) => void (await admin`alter subscription readback set (origin = any)`),
+    repair: async ({ admin }) => void (await admin`alter subscription readback set (origin = any)`),
   },
   'let-write': {
     does: () => 'let the login that its apply worker runs as write in this database, and nobody else',
-    mend: letWrite,
+    repair: letWrite,
   },
   'known-by-key': {
     does: (table) =>
       `have rows of ${table} known by the primary key again, after what was sent by the other one is applied`,
-    mend: (server, { servers, config }, table) => knowByKey(server, servers, table, config.INITIAL_COPY_TIMEOUT_MS),
+    repair: (server, { servers, config }, table) => knowByKey(server, servers, table, config.INITIAL_COPY_TIMEOUT_MS),
   },
   'commit-locally': {
     does: () => 'set its synchronous_commit to local',
-    mend: ({ admin }) => setCommit(admin, 'local'),
+    repair: ({ admin }) => setCommit(admin, 'local'),
   },
   'watch-table': {
     does: (table) =>
-      `put the triggers on ${table} anew and, as its change log has a gap, begin that anew: cursors of this replica expire`,
-    mend: watchAgain,
+      `put the triggers on ${table} again and, as its change log has a gap, begin that again: cursors of this replica expire`,
+    repair: watchAgain,
   },
   'ring-always': {
-    does: () => 'put the trigger of the heartbeat there anew',
-    mend: ringAgain,
+    does: () => 'put the trigger of the heartbeat there again',
+    repair: ringAgain,
   },
   grant: {
     does: () => "make the roles that are missing, and grant them and the server's login again what set-up grants",
-    mend: grantRoles,
+    repair: grantRoles,
   },
   'refresh-publication': {
     does: () => 'take what is published since: empty those tables on the replica and copy them',
-    mend: attach,
+    repair: attach,
   },
   'drop-slot': {
     does: (slot) =>
-      `drop the slot ${slot} and the login of that name: a replica that still needs it must be copied anew`,
-    mend: async (primary, _, slot) => void (await dropSlot(primary, slot)),
+      `drop the slot ${slot} and the login of that name: a replica that still needs it must be copied again`,
+    repair: async (primary, _, slot) => void (await dropSlot(primary, slot)),
   },
   'keep-slot': {
     does: () => 'have its slot kept on standbys of the primary: it stands still for a moment',
-    mend: keepSlot,
+    repair: keepSlot,
   },
-  'copy-anew': {
+  'copy-again': {
     does: () =>
-      'drop its subscription and slot, empty its tables, subscribe and copy everything anew: it answers no reads until then, and its cursors expire',
-    mend: copyAnew,
+      'drop its subscription and slot, empty its tables, subscribe and copy everything again: it answers no reads until then, and its cursors expire',
+    repair: copyAnew,
   },
   'renew-login': {
     does: () => 'give its subscription a login with a new password, and the address of the primary that is configured',
-    mend: renewLogin,
+    repair: renewLogin,
   },
   'complete-log': {
     does: () => 'wait for its copies to end, and note from where on its change log is complete',
-    mend: async (_, context) => completeLogs(context),
+    repair: async (_, context) => completeLogs(context),
   },
 };
 
@@ -104,17 +104,17 @@ export const describeFix = ({ name, server, subject = '' }: Fix): string => `${s
 
 export async function applyFix({ name, server, subject = '' }: Fix, context: Attaching): Promise<void> {
   const { primary, replicas } = context.servers;
-  await FIXES[name].mend(
+  await FIXES[name].repair(
     [primary, ...replicas].find((one) => one.name === server)!,
     context,
     subject,
   );
 }
 
-/** Several findings may ask for the same. Copying anew comes first, and makes what else is asked for its subscription idle. */
+/** Several findings may ask for the same. Copying again comes first, and makes what else is asked for its subscription idle. */
 export function planFixes(fixes: Fix[]): Fix[] {
   const distinct = [...new Map(fixes.map((fix) => [`${fix.name} ${fix.server} ${fix.subject}`, fix])).values()];
-  const anew = new Set(distinct.filter(({ name }) => name === 'copy-anew').map(({ server }) => server));
+  const again = new Set(distinct.filter(({ name }) => name === 'copy-again').map(({ server }) => server));
   const idle = new Set([
     'enable-subscription',
     'stop-parallel',
@@ -128,7 +128,7 @@ export function planFixes(fixes: Fix[]): Fix[] {
     'keep-slot',
   ]);
   return distinct
-    .filter(({ name, server }) => !(anew.has(server) && idle.has(name)))
+    .filter(({ name, server }) => !(again.has(server) && idle.has(name)))
     .toSorted((a, b) => PRECEDENCE.indexOf(a.name) - PRECEDENCE.indexOf(b.name));
 }
 
@@ -138,7 +138,7 @@ const PRECEDENCE: Fix['name'][] = [
   'drop-slot',
   'let-write',
   'renew-login',
-  'copy-anew',
+  'copy-again',
   'one-phase',
   'keep-slot',
   'enable-subscription',

@@ -67,8 +67,8 @@ const twoPhaseFinding = (server: string, canAlter: boolean): Finding => ({
   expected: 'two_phase = false: such a transaction is sent as it is committed',
   remedy: canAlter
     ? 'Run there: alter subscription readback disable; alter subscription readback set (two_phase = false); alter subscription readback enable; what waits is applied then.'
-    : 'Before PostgreSQL 18 it cannot be changed: run readback doctor --fix, which copies the replica anew with a subscription that has it off.',
-  fix: { name: canAlter ? 'one-phase' : 'copy-anew', server },
+    : 'Before PostgreSQL 18 it cannot be changed: run readback doctor --fix, which copies the replica again with a subscription that has it off.',
+  fix: { name: canAlter ? 'one-phase' : 'copy-again', server },
 });
 
 const readOnlyFinding = (server: string, found: string, owner: string): Finding => ({

@@ -19,8 +19,8 @@ function ahead({ name, details }: ReplicaFacts): Finding[] {
       found: `it has applied ${details.aheadBytes} bytes of WAL that are not of the primary's history, as far as can be told`,
       expected:
         'a replica that is behind: this one holds what a failover, or a recovery to an earlier point, has undone',
-      remedy: 'All tables must be copied anew. readback doctor --fix does it.',
-      fix: { name: 'copy-anew', server: name },
+      remedy: 'All tables must be copied again. readback doctor --fix does it.',
+      fix: { name: 'copy-again', server: name },
     },
   ];
 }
@@ -64,7 +64,7 @@ const settings = (server: string, at: string, unset: string[]): Finding => ({
   found: `${at} is a standby without ${unset.join(', ')}`,
   expected:
     'hot_standby_feedback = on, primary_slot_name, and from PostgreSQL 17 on sync_replication_slots = on: else it cannot keep the slots',
-  remedy: `Set them there, see docs/failover.md; without, each replica is copied anew after a failover.`,
+  remedy: `Set them there, see docs/failover.md; without, each replica is copied again after a failover.`,
 });
 
 /** The slots of the replicas, on the primary and on its standbys. */
@@ -89,7 +89,7 @@ const tooOld = (server: string, version: number): Finding => ({
   server,
   found: `PostgreSQL ${Math.floor(version / 10_000)}, of which standbys keep no logical slots`,
   expected: 'PostgreSQL 17 or later, for replicas that go on after a failover',
-  remedy: 'After a failover run readback doctor --fix: it copies each replica anew.',
+  remedy: 'After a failover run readback doctor --fix: it copies each replica again.',
 });
 
 const notKeepable = (server: string, slot: string): Finding => ({
@@ -97,7 +97,7 @@ const notKeepable = (server: string, slot: string): Finding => ({
   severity: 'warning',
   server,
   found: `its slot ${slot} is not one that standbys keep`,
-  expected: 'failover = true of the subscription: else the replica is copied anew after a failover',
+  expected: 'failover = true of the subscription: else the replica is copied again after a failover',
   remedy: 'Run readback doctor --fix or readback migrate.',
   fix: { name: 'keep-slot', server },
 });
@@ -107,7 +107,7 @@ const notYetKept = (server: string, slot: string, at: string): Finding => ({
   severity: 'warning',
   server,
   found: `the standby ${at} does not keep its slot ${slot}, or not yet`,
-  expected: 'the slot there, synced and not temporary: else the replica is copied anew after a failover',
+  expected: 'the slot there, synced and not temporary: else the replica is copied again after a failover',
   remedy: 'See the log of the standby. Where nothing is written, the slot is kept some time after the next write.',
 });
 
@@ -117,6 +117,6 @@ const notWaiting = (server: string): Finding => ({
   server,
   found: 'synchronized_standby_slots is empty: replicas may get changes that no standby has yet',
   expected:
-    "the standbys' physical slots: a replica that is ahead of a promoted standby holds what is lost, and is copied anew",
+    "the standbys' physical slots: a replica that is ahead of a promoted standby holds what is lost, and is copied again",
   remedy: "Run there: alter system set synchronized_standby_slots = '…'; select pg_reload_conf();",
 });

@@ -41,7 +41,7 @@ const missing = (server: string, watched: string[]): Finding => ({
   expected: 'one of the tables that the replicas hold',
   remedy:
     `Run there: create publication readback for table ${['readback.heartbeat', ...new Set(watched)].join(', ')}; with the column lists of sql/primary. ` +
-    'What was written while it was away is lost to the replicas: drop and add each anew (readback replica drop, readback migrate).',
+    'What was written while it was away is lost to the replicas: drop and add each again (readback replica drop, readback migrate).',
 });
 
 function checkOperations(server: string, publication: NonNullable<PrimaryDetails['publication']>): Finding[] {
@@ -90,7 +90,7 @@ function unpublished(server: string, { published }: PrimaryDetails, watched: str
       server,
       found: `${table} is not in the publication, and replicas hold it`,
       expected: 'every table that replicas hold is sent',
-      remedy: `Run there: alter publication readback add table ${table}; with its column list of sql/primary. Then readback migrate copies it anew.`,
+      remedy: `Run there: alter publication readback add table ${table}; with its column list of sql/primary. Then readback migrate copies it again.`,
     }));
 }
 
@@ -113,5 +113,5 @@ const unsentColumn = (server: string, table: string, name: string): Finding => (
   server,
   found: `${table}.${name} is on both sides, and the publication's column list leaves it out`,
   expected: 'every column of the replica that the primary has is sent',
-  remedy: `Publish the table with it (drop it from the publication and add it with all columns, in one transaction), or drop the column on the replica. Rows written before are then to be copied anew.`,
+  remedy: `Publish the table with it (drop it from the publication and add it with all columns, in one transaction), or drop the column on the replica. Rows written before are then to be copied again.`,
 });

@@ -63,7 +63,7 @@ const unwatched = (server: string, table: string, names: string[]): Finding => (
   server,
   found: `${names.join(' and ')} of ${table} ${names.length > 1 ? 'are' : 'is'} missing or not ENABLE ALWAYS`,
   expected: 'both triggers, ENABLE ALWAYS: else changes of the table are not logged',
-  remedy: `Run readback doctor --fix: it puts them there with readback.watch and begins the change log anew, as it has a gap.`,
+  remedy: `Run readback doctor --fix: it puts them there with readback.watch and begins the change log again, as it has a gap.`,
   fix: { name: 'watch-table', server, subject: table },
 });
 

@@ -35,8 +35,8 @@ const gone = (server: string, check: 'slot-missing' | 'slot-lost', found: string
   server,
   found,
   expected: "the subscription's slot, which keeps what the replica has yet to apply",
-  remedy: 'What it kept is lost: all tables must be copied anew. readback doctor --fix does it.',
-  fix: { name: 'copy-anew', server },
+  remedy: 'What it kept is lost: all tables must be copied again. readback doctor --fix does it.',
+  fix: { name: 'copy-again', server },
 });
 
 const losing = (server: string, { name }: Slot): Finding => ({
@@ -135,9 +135,9 @@ function limits(server: string, details: PrimaryDetails, maxWalBytes: number): F
 }
 
 const UNLIMITED = 'max_slot_wal_keep_size = -1: a replica that stays away fills the disk of the primary';
-const ROOM = 'what the disk has room for; a replica that stays away for longer is then copied anew';
+const ROOM = 'what the disk has room for; a replica that stays away for longer is then copied again';
 const IDLE =
   'idle_replication_slot_timeout = 0: a slot that nobody reads is kept for ever, with its WAL, and keeps vacuum from the catalogs';
-const LONGEST_ABSENCE = 'the longest time that a replica may be away before it is copied anew';
+const LONGEST_ABSENCE = 'the longest time that a replica may be away before it is copied again';
 
 const megabytes = (bytes: number) => `${(bytes / 1_048_576).toFixed(1)} MB`;

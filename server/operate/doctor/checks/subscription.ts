@@ -63,8 +63,8 @@ const missing = (server: string): Finding => ({
   server,
   found: 'there is no subscription readback',
   expected: 'one to the primary',
-  remedy: 'Run readback doctor --fix or readback migrate, which empty its tables and copy them anew.',
-  fix: { name: 'copy-anew', server },
+  remedy: 'Run readback doctor --fix or readback migrate, which empty its tables and copy them again.',
+  fix: { name: 'copy-again', server },
 });
 
 const otherSubscription = (server: string, name: string): Finding => ({
@@ -123,8 +123,8 @@ function checkCommit(server: string, { commit }: SubscriptionFacts, { mayLose, m
       server,
       found: `the transaction that ended at ${formatLsn(missing)} was here, and is gone: a crash took it after it was confirmed`,
       expected: 'everything that was seen here; the primary does not send it again',
-      remedy: 'Run readback doctor --fix, which copies the replica anew. Its synchronous_commit should be local.',
-      fix: { name: 'copy-anew', server },
+      remedy: 'Run readback doctor --fix, which copies the replica again. Its synchronous_commit should be local.',
+      fix: { name: 'copy-again', server },
     });
   }
   if (commit === 'off') {
@@ -226,7 +226,7 @@ const failing = (server: string, { applyErrors }: Probe, { conflicts }: Subscrip
   expected: 'every change can be applied',
   remedy:
     "The replica's log names the row and the position of the transaction. A row that is there already: delete it there, and the worker goes on by itself. " +
-    'Otherwise skip the transaction (alter subscription readback skip (lsn = …)) and run readback verify, or copy everything anew (readback replica drop, readback migrate).',
+    'Otherwise skip the transaction (alter subscription readback skip (lsn = …)) and run readback verify, or copy everything again (readback replica drop, readback migrate).',
 });
 
 const EXISTS = ['insert_exists', 'update_exists', 'multiple_unique_conflicts'];
