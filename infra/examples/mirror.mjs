@@ -5,7 +5,7 @@
  *
  * Needs Node 22, and `npm install graphql graphql-ws`. Copy this file and graphql-ws.mjs. Ctrl-C stops it.
  *
- * The file holds the rows and the cursor after the last change in them. Both move in one rename, so whenever this is
+ * The file holds the rows and the cursor of the last change in them. Both move in one rename, so whenever this is
  * killed, the file is whole, and what follows its cursor is exactly what its rows lack.
  */
 import { open, readFile, rename } from 'node:fs/promises';

@@ -5,7 +5,7 @@ import type { Config } from '../config.ts';
 import { SetupError } from '../lib/errors.ts';
 import { projectRoot } from '../lib/root.ts';
 import { openServer } from '../setup/open.ts';
-import { define, type Definition, type Wishes } from './add/definition.ts';
+import { declarationFile, define, type Definition, type Wishes } from './add/definition.ts';
 import { PROJECT, registered } from './add/register.ts';
 import { filesFor } from './add/templates.ts';
 import { withDatabases } from './databases.ts';
@@ -20,19 +20,26 @@ export async function addCommand(
   say: Say,
   root = projectRoot,
 ): Promise<void> {
+  refuseTaken([declarationFile(table)], root);
   const definition = await withDatabases(config, say, ({ primary }) =>
     read(primary.adminUrl, table, wishes, config, root),
   );
   const added = filesFor(definition, nextNumber(root));
-  const taken = Object.keys(added).find((path) => existsSync(join(root, path)));
-  if (taken !== undefined) throw new SetupError(`${taken} is there already: remove it to have it written again.`);
+  refuseTaken(Object.keys(added), root);
   const changed = { [PROJECT]: registered(definition, readFileSync(join(root, PROJECT), 'utf8')) };
   write({ ...added, ...changed }, root);
   for (const path of Object.keys(added)) say(`wrote    ${path}`);
   for (const path of Object.keys(changed)) say(`changed  ${path}`);
-  say(
-    '\nLook at them, then run: npm run codegen && npm run check && npx readback migrate, and start the server again.',
-  );
+  const { withheld } = definition;
+  say(`\n${withheld.length > 0 ? `Not sent to the replicas, and not served: ${withheld.join(', ')}.\n` : ''}${NEXT}`);
+}
+
+const NEXT =
+  'Look at them, then run: npm run codegen && npm run check && npx readback migrate, and start the server again.';
+
+function refuseTaken(paths: string[], root: string): void {
+  const taken = paths.find((path) => existsSync(join(root, path)));
+  if (taken !== undefined) throw new SetupError(`${taken} is there already: remove it to have it written again.`);
 }
 
 async function read(url: string, table: string, wishes: Wishes, config: Config, root: string): Promise<Definition> {

@@ -38,7 +38,7 @@ function describe({ isWell, primary, replicas }: StatusReport): string[] {
     ...replicas.flatMap((replica) => [
       '',
       ...headline(replica),
-      ...(replica.error === null ? replicaLines(replica) : []),
+      ...(replica.error === null ? replicaLines(replica, primary) : []),
     ]),
     '',
     isWell
@@ -63,11 +63,12 @@ const headline = ({
 
 const line = (title: string, text: string) => `  ${title.padEnd(13)}${text}`;
 
-function replicaLines(replica: ReplicaReport): string[] {
+function replicaLines(replica: ReplicaReport, primary: StatusReport['primary']): string[] {
+  const noSlot = primary.error === null ? paint('red', NO_SLOT) : 'unknown: the primary does not answer';
   return [
     line('position', `${replica.position ?? 'unknown'}, ${lag(replica)}`),
     line('subscription', subscription(replica.subscription)),
-    line('slot', replica.slot === null ? paint('red', NO_SLOT) : slot(replica.slot)),
+    line('slot', replica.slot === null ? noSlot : slot(replica.slot)),
     ...tables(replica.tables),
     line('change log', replica.changeLog === null ? paint('red', 'none') : changeLog(replica.changeLog)),
     ...clients(replica.clients),

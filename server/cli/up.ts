@@ -40,7 +40,7 @@ async function runPair(config: Config, releasers: Releasers, stopping: Stopping,
 async function start(config: Config, databases: DatabaseConfig, releasers: Releasers, say: Say): Promise<void> {
   const server = await serve(config, databases);
   releasers.add('server', () => server.stop());
-  for (const line of whereEverythingIs(server, databases, config.ACCESS)) say(line);
+  for (const line of whereEverythingIs(server, databases, config)) say(line);
 }
 
 const ACCESS: Record<Config['ACCESS'], string> = {
@@ -51,7 +51,7 @@ const ACCESS: Record<Config['ACCESS'], string> = {
 function whereEverythingIs(
   { host, port }: Server,
   { primary, replicas }: DatabaseConfig,
-  access: Config['ACCESS'],
+  { ACCESS: access, INTROSPECTION: introspection }: Config,
 ): string[] {
   const at = `${host.includes(':') ? `[${host}]` : host}:${port}`;
   return [
@@ -59,7 +59,7 @@ function whereEverythingIs(
     'Readback is ready.',
     `  Console      http://${at}/`,
     `  Explorer     http://${at}/explore   (works without internet)`,
-    `  GraphQL      http://${at}/graphql   (in a browser: Apollo Sandbox)`,
+    `  GraphQL      http://${at}/graphql${introspection === 'on' ? '   (in a browser: Apollo Sandbox)' : ''}`,
     `  Websocket    ws://${at}/graphql   (graphql-transport-ws)`,
     ...allTables()
       .filter(({ hasRest }) => hasRest)

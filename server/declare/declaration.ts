@@ -173,7 +173,9 @@ function declare<Row extends object>(name: string, options: TableOptions, type: 
   };
   const [key, ...others] = columns.filter(({ kind }) => kind === 'key');
   if (!key || others.length > 0)
-    throw new Error(`${type.name}: expected one @Key, got ${others.length === 0 ? 'none' : columns.length}`);
+    throw new Error(
+      `${type.name}: expected one @Key, got ${key ? others.length + 1 : 'none'}: mark the primary key alone, as in @Key(() => ID) id!: string`,
+    );
   const [read, write] = [options.rights?.read, options.rights?.write].map((rule) => rule && clauseOf(rule));
   const rules = [read, write, ...columns.map(({ sees }) => sees)].filter((clause) => clause !== undefined);
   for (const field of rules.flatMap(fieldsIn)) of(field);

@@ -90,7 +90,7 @@ export class Router {
     clearTimeout(bound);
     abort.abort(new Error('another replica was first'));
     await Promise.allSettled(waits);
-    return { replica, waitedMs: performance.now() - started };
+    return { replica, waitedMs: Math.round((performance.now() - started) * 1000) / 1000 };
   }
 
   #withoutReplica(required: Lsn | null, reason: Fallback, waitedMs: number): Place {

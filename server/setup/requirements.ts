@@ -20,6 +20,8 @@ interface Facts {
   trackCommitTimestamp: string;
   superuser: boolean;
   recovering: boolean;
+  /** It has Readback's subscription: it is a replica. */
+  subscribes: boolean;
   identity: string;
   /** Set-up's lock is a session's. */
   pooled: boolean;
@@ -43,6 +45,8 @@ async function readFacts({ name, at, admin }: Server): Promise<Facts> {
              current_setting('track_commit_timestamp') as track_commit_timestamp,
              (select rolsuper from pg_roles where rolname = current_user) as superuser,
              pg_is_in_recovery() as recovering,
+             exists (select from pg_subscription join pg_database d on d.oid = subdbid
+               where subname = 'readback' and datname = current_database()) as subscribes,
              (select system_identifier from pg_control_system()) || '/' || current_database() as identity`;
     return { ...facts, pooled: await isPooled(admin) };
   } catch (error) {
@@ -72,11 +76,18 @@ function commonProblems(facts: Facts): string[] {
 }
 
 function primaryProblems(facts: Facts): string[] {
-  return facts.walLevel === 'logical'
-    ? []
-    : [
-        `wal_level must be logical, it is ${facts.walLevel}. Run: alter system set wal_level = logical; and restart PostgreSQL.`,
-      ];
+  return [
+    ...(facts.walLevel === 'logical'
+      ? []
+      : [
+          `wal_level must be logical, it is ${facts.walLevel}. Run: alter system set wal_level = logical; and restart PostgreSQL.`,
+        ]),
+    ...(facts.subscribes
+      ? [
+          'this is a replica: it has the subscription readback. Name the primary; PRIMARY_URL and REPLICA_URLS may be swapped.',
+        ]
+      : []),
+  ];
 }
 
 function replicaProblems(facts: Facts, primary: Facts): string[] {

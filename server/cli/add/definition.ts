@@ -13,7 +13,8 @@ export interface Definition {
   many: string;
   /** Those that are sent to the replicas. */
   columns: Column[];
-  isPartial: boolean;
+  /** Those that stay on the primary. */
+  withheld: string[];
   /** All columns and constraints, for a database without the table. */
   ddl: string[];
 }
@@ -82,6 +83,11 @@ export interface Wishes {
 /** @throws SetupError for a table that must be written by hand, with all that stands against it. */
 export async function define(primary: Sql, table: string, wishes: Wishes, root: string): Promise<Definition> {
   const { columns, constraints } = await find(primary, table);
+  const unknown = wishes.without.filter((name) => !columns.some((column) => column.name === name));
+  if (unknown.length > 0)
+    throw new SetupError(
+      `${table}: --without names ${unknown.join(', ')}, and its columns are ${columns.map(({ name }) => name).join(', ')}.`,
+    );
   const sent = columns.filter(({ name }) => !wishes.without.includes(name) && !SECRET.test(name));
   const one =
     wishes.one ??
@@ -98,7 +104,7 @@ export async function define(primary: Sql, table: string, wishes: Wishes, root: 
     type: pascal(one),
     many: camel(table),
     columns: sent.map((column) => toColumn(column, root)),
-    isPartial: sent.length < columns.length,
+    withheld: columns.filter((column) => !sent.includes(column)).map(({ name }) => name),
     ddl: [...columns.map(toDdl), ...constraints],
   };
 }
@@ -116,7 +122,8 @@ async function find(primary: Sql, table: string): Promise<{ columns: Found[]; co
       where attrelid = c.oid and attnum > 0 and not attisdropped) as columns,
       array(select format('constraint %I %s', conname, pg_get_constraintdef(oid)) from pg_constraint
         where conrelid = c.oid and contype in ('p', 'u', 'f', 'c') order by contype = 'p' desc, conname) as constraints
-    from pg_class c where c.oid = to_regclass('public.' || ${table}) and relkind = 'r' and relname = ${table}`;
+    from pg_class c where relnamespace = 'public'::regnamespace and relkind = 'r' and relname = ${table}
+      and quote_ident(relname) = relname`;
   if (found) return found;
   throw new SetupError(
     `The primary has no table ${table} in the schema public: create it there, under a name without quotes, then run this again.`,

@@ -17,8 +17,8 @@ const childColumns = ({ columns }: Definition) =>
   columns.filter((column): column is Child => column.parent !== undefined);
 
 function primarySql(definition: Definition): string {
-  const { table, columns, ddl, isPartial } = definition;
-  const sent = isPartial ? ` (${list(columns)})` : '';
+  const { table, columns, ddl, withheld } = definition;
+  const sent = withheld.length > 0 ? ` (${list(columns)})` : '';
   return `-- A database without the table gets it as it was when this file was made.
 create table if not exists ${table} (
   ${ddl.join(',\n  ')}
