@@ -1,7 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { inject } from 'vitest';
 import type { TestProject } from 'vitest/node';
 import { startEmbeddedServers, type EmbeddedServers, type ServerUrls } from '../../infra/cluster/embedded.ts';
@@ -9,6 +7,7 @@ import { connect } from '../db/connect.ts';
 import { allowLogin } from '../setup/logins.ts';
 import { migrate } from '../setup/migrate.ts';
 import type { Server } from '../setup/requirements.ts';
+import { folderOnDisk, quickFolder, removeLeftOver } from './folder.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -39,7 +38,7 @@ const QUICK = { fsync: 'off', max_sync_workers_per_subscription: '8', wal_retrie
 export const startCluster = (settings: Record<string, string> = {}) => startCopy(inject('made'), settings);
 
 async function startCopy(made: string, settings: Record<string, string> = {}): Promise<OwnCluster> {
-  const dir = mkdtempSync(join(tmpdir(), 'readback-test-'));
+  const dir = settings['fsync'] === 'on' ? folderOnDisk() : quickFolder();
   execFileSync('cp', ['-a', `${made}/.`, dir]);
   const control = await start(dir, settings);
   const stop = async () => {
@@ -81,7 +80,7 @@ async function makeDatabase(name: string, adminUrl: string): Promise<Server> {
 
 /** Made once for all clusters of the run, as initdb and the migrations take longer than all the rest of a start. */
 async function make(): Promise<string> {
-  const dir = mkdtempSync(join(tmpdir(), 'readback-made-'));
+  const dir = quickFolder();
   const control = await start(dir);
   try {
     await makeTemplate(control.servers);
@@ -93,6 +92,7 @@ async function make(): Promise<string> {
 
 /** The cluster that all test files share; each makes databases of its own on it. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  removeLeftOver();
   const made = await make();
   const { dir, servers, stop } = await startCopy(made);
   project.provide('made', made);

@@ -1,12 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import postgres from 'postgres';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startEmbedded } from '../../infra/cluster/embedded.ts';
 import { startCluster, TEMPLATE, type OwnCluster } from './cluster.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
 import { examine, faults, fixAll } from './doctor.ts';
+import { quickFolder } from './folder.ts';
 
 /** Faults of whole servers: roles, settings and slots that other tests' databases would suffer from. */
 let cluster: OwnCluster;
@@ -137,7 +136,7 @@ test('slots that are all taken', { timeout: 60_000 }, async () => {
 });
 
 test('settings that replication cannot do with, on servers that are not set up', { timeout: 60_000 }, async () => {
-  const dir = mkdtempSync(join(tmpdir(), 'readback-doctor-'));
+  const dir = quickFolder();
   const settings = { fsync: 'off', wal_level: 'replica', track_commit_timestamp: 'off' };
   const pair = await startEmbedded({ dir, primaryPort: 0, replicaPort: 0, settings, say: () => {} });
   const found = await faults({ primary: pair.primary, replicas: [pair.replica], replicationUrl: undefined });

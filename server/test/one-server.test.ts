@@ -1,18 +1,17 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import postgres from 'postgres';
 import { expect, test } from 'vitest';
 import { startEmbeddedServers } from '../../infra/cluster/embedded.ts';
 import type { DatabaseUrls } from '../config.ts';
 import { setUp } from '../setup/setup.ts';
 import { testConfig } from './databases.ts';
+import { quickFolder } from './folder.ts';
 
 const MINUTES = { timeout: 180_000 };
 
 /** Roles are a server's, and all of these databases need the same, which are not there yet. */
 test('databases of fresh servers: two replicas on one of them, then three set-ups at once', MINUTES, async () => {
-  const dir = mkdtempSync(join(tmpdir(), 'readback-one-server-'));
+  const dir = quickFolder();
   const control = await startEmbeddedServers({
     dir,
     servers: ['primary', 'replica'].map((name) => ({ name, port: 0 })),

@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { appendFileSync, chownSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { expect } from 'vitest';
 import { startEmbeddedServers, type EmbeddedServers } from '../../infra/cluster/embedded.ts';
 import { exists } from '../../infra/cluster/processes.ts';
 import type { DatabaseConfig } from '../config.ts';
+import { quickFolder } from './folder.ts';
 
 /** Servers under names of one's own, in one folder. */
 export interface OwnServers extends EmbeddedServers {
@@ -17,7 +17,7 @@ export interface OwnServers extends EmbeddedServers {
 }
 
 export async function ownServers(names: string[], settings: Record<string, string> = {}): Promise<OwnServers> {
-  const dir = mkdtempSync(join(tmpdir(), 'readback-servers-'));
+  const dir = quickFolder();
   const control = await startEmbeddedServers({
     dir,
     servers: names.map((name) => ({ name, port: 0 })),
