@@ -134,7 +134,7 @@ async function applyOn({ name, at }: Server, sql: Sql, folder: string, version: 
     return await apply(sql, folder, version);
   } catch (cause) {
     throw new SetupError(
-      `${name} (${at}): its tables could not be brought up to date, and nothing was changed: ${(cause as Error).message}`,
+      `${name} (${at}): its tables could not be brought up to date, and nothing was changed: ${explained((cause as Error).message)}`,
       { cause },
     );
   }
@@ -152,3 +152,9 @@ async function retryLocked<T>(attempt: () => Promise<T>): Promise<T> {
     }
   }
 }
+
+/** Postgrator names the number alone. */
+const explained = (message: string) =>
+  message.startsWith('MD5 checksum failed')
+    ? `${message}. Its SQL file was edited after it had been applied: put it back as it was, and make the change in a new file.`
+    : message;
