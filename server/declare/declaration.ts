@@ -179,6 +179,10 @@ function declare<Row extends object>(name: string, options: TableOptions, type: 
   const [read, write] = [options.rights?.read, options.rights?.write].map((rule) => rule && clauseOf(rule));
   const rules = [read, write, ...columns.map(({ sees }) => sees)].filter((clause) => clause !== undefined);
   for (const field of rules.flatMap(fieldsIn)) of(field);
+  const orderBy = options.orderBy.map(of);
+  // Its values stand in cursors, and the order tells of them.
+  for (const { field, sees } of orderBy)
+    if (sees) throw new Error(`${type.name}: pages cannot be ordered by ${field}, which not everybody sees`);
   return {
     type,
     name,
@@ -186,7 +190,7 @@ function declare<Row extends object>(name: string, options: TableOptions, type: 
     many: options.many ?? name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()),
     columns,
     key,
-    orderBy: options.orderBy.map(of),
+    orderBy,
     own: new Set(options.own),
     hasRest: options.rest === true,
     read,

@@ -113,7 +113,14 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     void reply.headers({ connection: 'close', 'retry-after': '1' });
     return done(new ClientError('RATE_LIMITED', refusal));
   });
-  addBodies(app);
+  const { budget } = options.limits;
+  addBodies(app, ({ headers, ip }, bytes) =>
+    budget.isLarge(bytes)
+      ? options.operations
+          .spenderOf(headers.authorization, ip)
+          .then((spender) => ({ refused: budget.body(spender, bytes) }))
+      : undefined,
+  );
   const { together } = options.observer;
   if (together) app.addHook('preHandler', (_request, _reply, done) => together(done));
   app.addHook('onSend', (_request, reply, _payload, done) => {

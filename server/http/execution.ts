@@ -5,11 +5,13 @@ import {
   getOperationAST,
   type DocumentNode,
   type ExecutionResult,
+  type GraphQLError,
   type GraphQLSchema,
   type OperationDefinitionNode,
 } from 'graphql';
 import type { Loaders } from '../loaders/loaders.ts';
 import { Compiler, type Arguments, type CompiledRun } from './compiled.ts';
+import { Variables } from './variables.ts';
 
 /** Compiling costs as much as some tens of executions: what is sent once is not worth it. */
 const COMPILED_AFTER = 3;
@@ -20,12 +22,20 @@ const INTERPRETED_AFTER_ERROR = 10;
 export class Executor {
   readonly #schema: GraphQLSchema;
   readonly #compiler: Compiler;
+  readonly #variables: Variables;
   /** Gone with the documents' own cache. */
   readonly #known = new WeakMap<OperationDefinitionNode, Known>();
 
   constructor(schema: GraphQLSchema) {
     this.#schema = schema;
     this.#compiler = new Compiler(schema);
+    this.#variables = new Variables(schema);
+  }
+
+  /** What is wrong with the variables. The interpreter would say it too, fifty times with all of the variable in each. */
+  faultIn({ document, operationName, variableValues }: Arguments): GraphQLError | undefined {
+    const operation = getOperationAST(document, operationName);
+    return operation ? this.#variables.faultIn(operation, variableValues ?? {}) : undefined;
   }
 
   async execute(args: Arguments): Promise<ExecutionResult> {
@@ -35,7 +45,10 @@ export class Executor {
     const result = run && (await run(args));
     if (result && !result.errors) return result;
     // Queries and events alone are compiled, which may be executed twice: what is wrong, the interpreter says.
-    if (!run) return execute({ schema: this.#schema, ...args });
+    if (!result) {
+      const fault = this.faultIn(args);
+      return fault ? { errors: [fault] } : execute({ schema: this.#schema, ...args });
+    }
     known.untilCompiled = INTERPRETED_AFTER_ERROR;
     return execute({ schema: this.#schema, ...args, contextValue: afresh(args.contextValue as Repeatable) });
   }

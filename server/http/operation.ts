@@ -102,6 +102,12 @@ export class Operations {
     return { ...this.#make(requestId, level, position, observer, spender), via, viewer, address, renewed, browser };
   }
 
+  /** Before a large body is read: who is to pay for that. What its token is worth is said when it was read. */
+  async spenderOf(authorization: string | undefined, address: string): Promise<string> {
+    const viewer = await this.#services.access.viewer(bearerOf(authorization)).catch(() => null);
+    return spenderOf(viewer?.user ?? null, address);
+  }
+
   async #positionsOf(bookmarks: readonly string[] | undefined, cookies: Browser['cookies'] = {}): Promise<Lsn[]> {
     const { primary } = this.#services;
     if (bookmarks) return readBookmarks(bookmarks, primary, this.#router);

@@ -1,6 +1,7 @@
 import {
   getNullableType,
   getVariableValues,
+  GraphQLError,
   isInputType,
   isLeafType,
   isNonNullType,
@@ -13,6 +14,8 @@ import {
 } from 'graphql';
 
 type Values = Record<string, unknown>;
+
+const MOST_MESSAGE = 1000;
 
 /** A variable whose type is a scalar or an enum. */
 interface Leaf {
@@ -36,11 +39,24 @@ export class Variables {
     this.#schema = schema;
   }
 
-  /** Undefined: they are not of their types. */
+  /** Undefined: they are not of their types, and `faultIn` says why. */
   coerce(operation: OperationDefinitionNode, sent: Readonly<Values>): Values | undefined {
     const leaves = this.#leavesOf(operation);
     const coerced = leaves && coerceLeaves(leaves, sent);
-    return coerced ?? getVariableValues(this.#schema, operation.variableDefinitions ?? [], sent).coerced;
+    return coerced ?? this.#all(operation, sent, 0).coerced;
+  }
+
+  /** The first thing that is wrong with them; undefined: nothing. */
+  faultIn(operation: OperationDefinitionNode, sent: Readonly<Values>): GraphQLError | undefined {
+    if (this.coerce(operation, sent)) return undefined;
+    const [error] = this.#all(operation, sent, 1).errors ?? [];
+    if (!error || error.message.length <= MOST_MESSAGE) return error;
+    return new GraphQLError(`${error.message.slice(0, MOST_MESSAGE)}…`, { nodes: error.nodes });
+  }
+
+  /** Each error has all of the variable in its message: of an object with many wrong fields, all errors would fill the memory. */
+  #all({ variableDefinitions = [] }: OperationDefinitionNode, sent: Readonly<Values>, maxErrors: number) {
+    return getVariableValues(this.#schema, variableDefinitions, sent, { maxErrors });
   }
 
   #leavesOf(operation: OperationDefinitionNode): readonly Leaf[] | null {

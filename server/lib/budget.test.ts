@@ -43,6 +43,27 @@ test('requests are counted each second, and one too many is answered after a whi
   }
 });
 
+test('who sends much is heard after a while, and large bodies are refused until that is paid back', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  try {
+    const budget = new Budget(LIMITED);
+    expect(budget.heard('ada', 5_999_800)).toBe(0);
+    expect(budget.heard('ada', 999_900)).toBe(500);
+    expect(budget.heard('grace', 1)).toBe(0);
+    expect([budget.isLarge(10_000), budget.isLarge(10_001)]).toEqual([false, true]);
+    const refused = budget.body('ada', 20_000);
+    await expect(refused).rejects.toThrow(
+      '2000000 bytes a second, and have sent more than that by now: try again in 1 s.',
+    );
+    vi.advanceTimersByTime(501);
+    expect(budget.body('ada', 20_000)).toBeUndefined();
+    for (let n = 0; n < 20; n++) budget.heard('ada', 1_000_000);
+    expect(budget.heard('ada', 1_000_000)).toBe(6000);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
 test('of large operations one has two under way, and small ones have no need of a turn', async () => {
   const budget = new Budget(LIMITED);
   expect(budget.turn('ada', 1000, neverGone)).toBeUndefined();

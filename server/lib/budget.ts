@@ -17,6 +17,13 @@ const FREE_EVENT = 20;
 /** Of one spender, at once. */
 const [HEAVY_OPERATIONS, HEAVY_EVENTS] = [2, 1];
 const MOST_WAITING = 10_000;
+/**
+ * Bytes of one spender that are read, a second: 100 take about as long as a row, before anybody knows what they ask for. A
+ * message takes as long as a hundred of them, however small it is; bodies up to some size are bounded by being requests.
+ */
+const [BYTES_PER_SECOND, BYTES_OF_A_MESSAGE, SMALL_BODY] = [2_000_000, 100, 10_000];
+/** Of bytes that were read all the same, no more is to be paid back. */
+const MOST_OWED_S = 6;
 /** A request too many is answered after that time; so that memory is bounded, too, no more of them wait for it. */
 const [HOLD_MS, MOST_HELD] = [1000, 10_000];
 /** Who has spent nothing for so long may spend it all at once. */
@@ -83,6 +90,31 @@ export class Budget {
     if (this.#options.costPerSecond < Infinity) this.#accountOf(spender).level -= cost;
   }
 
+  /** A message was sent. How long its sender is not to be heard, in milliseconds. */
+  heard(spender: string, bytes: number): number {
+    if (!this.isLimited) return 0;
+    const account = this.#bytesOf(spender);
+    account.level = Math.max(account.level - bytes - BYTES_OF_A_MESSAGE, -MOST_OWED_S * BYTES_PER_SECOND);
+    return Math.max(0, Math.ceil((-account.level / BYTES_PER_SECOND) * 1000));
+  }
+
+  /** Whether a body is paid for by its size. */
+  isLarge(bytes: number): boolean {
+    return this.isLimited && bytes > SMALL_BODY;
+  }
+
+  /** A large body was sent. Undefined: it may be read. Else it fails, after a while, with ClientError RATE_LIMITED. */
+  body(spender: string, bytes: number): Promise<never> | undefined {
+    const account = this.#bytesOf(spender);
+    if (account.level <= 0) return this.#refuse(tooManyBytes(account.level));
+    account.level -= bytes;
+    return undefined;
+  }
+
+  #bytesOf(spender: string): Account {
+    return this.#accountOf(`bytes of ${spender}`, BYTES_PER_SECOND);
+  }
+
   /** Undefined: no turn is needed, and none is to be ended. Else how to end it. @throws the signal's reason. */
   turn(spender: string, cost: number, signal: AbortSignal): Promise<() => void> | undefined {
     if (cost <= LIGHT_OPERATION || this.#options.costPerSecond === Infinity) return undefined;
@@ -144,18 +176,16 @@ export class Budget {
     return { payer: undefined, waitMs: Math.ceil((-most / costPerSecond) * 1000) + 1 };
   }
 
-  #accountOf(spender: string): Account {
-    const { costPerSecond } = this.#options;
+  #accountOf(spender: string, perSecond = this.#options.costPerSecond): Account {
     const now = performance.now();
-    const most = SAVED_S * costPerSecond;
+    const most = SAVED_S * perSecond;
     const known = this.#accounts.get(spender);
     if (!known) {
       const made = { level: most, filledAtMs: now, requests: 0, untilMs: 0 };
       this.#accounts.set(spender, made);
       return made;
     }
-    if (costPerSecond < Infinity)
-      known.level = Math.min(most, known.level + ((now - known.filledAtMs) / 1000) * costPerSecond);
+    if (perSecond < Infinity) known.level = Math.min(most, known.level + ((now - known.filledAtMs) / 1000) * perSecond);
     known.filledAtMs = now;
     return known;
   }
@@ -178,6 +208,15 @@ const tooManyRequests = (count: number, most: number) =>
     `You may send ${most} requests a second, and this is number ${count}: try again in 1 s.`,
     { retryAfterS: 1 },
   );
+
+function tooManyBytes(level: number): ClientError {
+  const seconds = Math.max(1, Math.ceil(-level / BYTES_PER_SECOND));
+  return new ClientError(
+    'RATE_LIMITED',
+    `You may send bodies of over ${SMALL_BODY} bytes with ${BYTES_PER_SECOND} bytes a second, and have sent more than that by now: try again in ${seconds} s.`,
+    { retryAfterS: seconds },
+  );
+}
 
 const tooManyWait = () =>
   new ClientError(

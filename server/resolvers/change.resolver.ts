@@ -2,6 +2,7 @@ import { Args, ArgsType, Field, Resolver, Root, Subscription, type SubscribeReso
 import { Cursor } from '../../schema/scalars.ts';
 import { Allowed } from '../access/rights.ts';
 import { sightOf } from '../access/sight.ts';
+import { mayAll, type Viewer } from '../access/viewer.ts';
 import { allTables, tableNamed, type Declaration } from '../declare/declaration.ts';
 import { FeedStream } from '../feed/stream.ts';
 import { badInput } from '../lib/errors.ts';
@@ -40,7 +41,7 @@ async function subscribeToAll({
   args,
   context,
 }: SubscribeResolverData<unknown, ChangesArgs, Context>): Promise<FeedStream> {
-  const tables = args.tables == null ? allTables() : tablesNamed(args.tables);
+  const tables = args.tables == null ? allTables() : tablesNamed(args.tables, context.viewer);
   const start = args.snapshot ? ('snapshot' as const) : ('now' as const);
   const from = args.after == null ? start : await context.readCursor(args.after);
   const sight = sightOf(context.viewer);
@@ -48,11 +49,15 @@ async function subscribeToAll({
   return new FeedStream(request, toRoot(tables, context));
 }
 
-function tablesNamed(names: readonly string[]): Declaration[] {
+/** Tables that are administrators' alone are told to nobody else. */
+function tablesNamed(names: readonly string[], viewer: Viewer): Declaration[] {
+  const mayAsk = ({ read }: Declaration) => read !== undefined || mayAll(viewer);
   return [...new Set(names)].map((name) => {
     const found = tableNamed(name);
-    if (found) return found;
-    const known = allTables().map((table) => table.name);
+    if (found && mayAsk(found)) return found;
+    const known = allTables()
+      .filter(mayAsk)
+      .map((table) => table.name);
     throw badInput(`tables must be among ${known.join(', ')}, got: ${name.slice(0, 50)}`, 'tables');
   });
 }

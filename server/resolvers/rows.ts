@@ -87,6 +87,7 @@ function toFilter(viewer: Viewer, filter: DeclaredFilter | undefined, asked: Ask
   for (const { column } of set) assertMayAskBy(viewer, column);
   const searched = search?.columns.filter(({ sees }) => sees === undefined || mayAll(viewer)) ?? [];
   const text = asked['search'] as string | null | undefined;
+  if (text && searched.length === 0) assertMayAskBy(viewer, search!.columns[0]!);
   const valuesOf = (isGiven: boolean) =>
     set.filter((one) => one.isGiven === isGiven).map(({ name, column }) => [column.name, asked[name]]);
   return {

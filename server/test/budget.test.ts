@@ -273,3 +273,24 @@ test('subscriptions have a sum of what an event may read, for a user and for an 
     await server.stop();
   }
 });
+
+test('large bodies are paid for before they are read, by a user or an address, and small ones are not', async () => {
+  const server = await startProtected({ COST_PER_SECOND_MAX: 20_000 }, databases);
+  try {
+    const [ada, grace] = [await person(server), await person(server)];
+    const send = async (bytes: number, headers: Record<string, string> = {}) => {
+      const body = JSON.stringify({ query: '{ __typename }', variables: { x: 'x'.repeat(bytes) } });
+      const json = { 'content-type': 'application/json' };
+      const sent = await fetch(`${server.url}/graphql`, { method: 'POST', headers: { ...json, ...headers }, body });
+      await sent.arrayBuffer();
+      return sent.status;
+    };
+    const many = await Promise.all(Array.from({ length: 20 }, () => send(1_000_000, ada.headers)));
+    expect(many.filter((status) => status === 429).length).toBeGreaterThan(5);
+    expect([await send(5000, ada.headers), await send(1_000_000, grace.headers), await send(1_000_000)]).toEqual([
+      200, 200, 200,
+    ]);
+  } finally {
+    await server.stop();
+  }
+});

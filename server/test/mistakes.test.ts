@@ -140,6 +140,31 @@ test.each(ofSubscriptions)('a subscription: %s', async (_, sent, code) => {
   expect(await overWebsocket(sent)).toBe(code);
 });
 
+test('an object with many wrong fields is one short error, however it is sent', async () => {
+  const input = Object.fromEntries(Array.from({ length: 1500 }, (_, n) => [`nothing_${n}`, n]));
+  const query = 'mutation ($input: CreateUserInput!) { createUser(input: $input) { bookmark } }';
+  const isShort = (answer: object) => expect(JSON.stringify(answer).length).toBeLessThan(2000);
+  for (let time = 0; time < 2; time++) {
+    const { errors } = await server.query(query, { input });
+    expect(codesOf(errors)).toBe('BAD_USER_INPUT');
+    isShort(errors);
+  }
+  const { status, body } = await server.rest('POST', '/api/users', input);
+  expect([status, body.error]).toEqual([400, 'BAD_USER_INPUT']);
+  isShort(body);
+  const client = server.websocket();
+  const subscription = 'subscription ($id: ID) { userChanged(id: $id) { key } }';
+  for (const sent of [
+    { query, variables: { input } },
+    { query: subscription, variables: { id: input } },
+  ]) {
+    const { value } = await client.iterate(sent).next();
+    expect(codesOf(value!.errors)).toBe('BAD_USER_INPUT');
+    isShort(value!.errors ?? []);
+  }
+  await client.dispose();
+});
+
 test('what one operation does ends no other on its socket', async () => {
   const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
   const heard: { id?: string; type: string; payload?: any }[] = [];

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { GraphQLObjectType } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ChangesDocument } from '../../schema/generated/operations.ts';
-import { allTables } from '../declare/declaration.ts';
+import { ID } from 'type-graphql';
+import { allTables, Column, Key, Table, tableNamed } from '../declare/declaration.ts';
 import { projectRoot } from '../lib/root.ts';
 import { buildGraphQLSchema } from '../resolvers/schema.ts';
 import { PASSWORD, person, signIn, startProtected, type Person } from './people.ts';
@@ -303,5 +304,51 @@ describe('the table of rights', () => {
 
   test('has all lines that are tested, and no other', () => {
     expect(new Set(rows.map(([, what]) => what))).toEqual(new Set(Object.keys(lines)));
+  });
+});
+
+describe('what is not the viewer’s to see', () => {
+  test('is no order of pages', () => {
+    class Wage {
+      @Key(() => ID) id!: string;
+      @Column(() => String, { read: { id: { eq: 'x' } } }) amount!: string | null;
+    }
+    expect(() => Table('wages', { orderBy: ['amount'] })(Wage)).toThrow(
+      'Wage: pages cannot be ordered by amount, which not everybody sees',
+    );
+  });
+
+  test('is not searched, also where nothing else could be', async () => {
+    const { search } = tableNamed('users')!.filter!;
+    const { columns } = search!;
+    Object.assign(search!, { columns: columns.filter(({ field: name }) => name === 'email') });
+    try {
+      const query = '{ users(filter: { search: "person" }) { totalCount } }';
+      expect(await server.failure(query, {}, other.headers)).toBe('FORBIDDEN email');
+      expect((await server.query(query, {}, admin.headers)).errors).toEqual([]);
+    } finally {
+      Object.assign(search!, { columns });
+    }
+  });
+
+  test('is no table that the feed names', async () => {
+    const table = tableNamed('posts')!;
+    const { read } = table;
+    Object.assign(table, { read: undefined });
+    const ask = async ({ token }: Person, name: string) => {
+      const client = server.websocket(token);
+      const { value } = await client
+        .iterate<any>({ query: `subscription { changes(tables: "${name}") { __typename } }` })
+        .next();
+      await client.dispose();
+      return value.errors?.[0].message ?? 'told';
+    };
+    try {
+      expect(await ask(other, 'x')).toBe('tables must be among users, got: x');
+      expect(await ask(other, 'posts')).toBe('tables must be among users, got: posts');
+      expect(await ask(admin, 'posts')).toBe('told');
+    } finally {
+      Object.assign(table, { read });
+    }
   });
 });

@@ -1,17 +1,29 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 
-/** JSON as it is sent: in UTF-8, whatever else is said of it, and not compressed. */
-export function addBodies(app: FastifyInstance): void {
+/** Undefined: it may be read at once; else it is said later whether, and `refused` fails. */
+type Admit = (request: FastifyRequest, bytes: number) => Promise<{ refused: Promise<never> | undefined }> | undefined;
+
+/** JSON as it is sent: in UTF-8, whatever else is said of it, and not compressed. What is not admitted is not parsed. */
+export function addBodies(app: FastifyInstance, admit: Admit): void {
   const parse = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request: FastifyRequest, body: Buffer, done) => {
     // Clients name the type with nothing to send, as with DELETE.
     if (body.length === 0) return done(null, undefined);
-    if (!isUtf8(body)) return done(badRequest(400, NOT_UTF8), undefined);
-    return parse(request, body.toString(), done);
+    const read = () => {
+      if (!isUtf8(body)) return done(badRequest(400, NOT_UTF8), undefined);
+      return parse(request, body.toString(), done);
+    };
+    const admitted = admit(request, body.length);
+    if (!admitted) return read();
+    const fail = failing(done);
+    admitted.then(({ refused }) => (refused ? void refused.catch(fail) : read())).catch(fail);
   });
 }
+
+/** One that is refused waits for that without its body, which a function made beside it would hold. */
+const failing = (done: (error: Error, body: undefined) => void) => (error: Error) => done(error, undefined);
 
 const badRequest = (statusCode: number, message: string) => Object.assign(new Error(message), { statusCode });
 

@@ -30,6 +30,23 @@ test('a client that asks and does not read is not heard until its answers have l
   await expect.poll(() => answered, { timeout: 20_000 }).toBe(questions);
 }, 30_000);
 
+test('who sends much is heard after a rest, and not at all where that would be too long', async () => {
+  const rests = [0, 300, 6000];
+  const { client, connection } = await join(() => rests.shift() ?? 0);
+  const heard: string[] = [];
+  connection.onMessage(async (text) => void heard.push(text));
+  const closed = once(client, 'close');
+  client.send('hello');
+  client.send('first');
+  await expect.poll(() => heard).toEqual(['hello', 'first']);
+  client.send('second');
+  await expect.poll(() => heard).toEqual(['hello', 'first', 'second']);
+  client.send('third');
+  client.send('fourth');
+  expect((await closed)[0]).toBe(1013);
+  expect(heard).toEqual(['hello', 'first', 'second']);
+});
+
 /** Its value once that is the same through twenty looks, some time apart. */
 async function settled(value: () => number): Promise<number> {
   let [last, looks] = [-1, 0];
@@ -43,14 +60,14 @@ async function settled(value: () => number): Promise<number> {
   return last;
 }
 
-async function join(): Promise<{ client: WebSocket; connection: Connection }> {
+async function join(heard = () => 0): Promise<{ client: WebSocket; connection: Connection }> {
   const http = createServer().listen(0, '127.0.0.1');
   onTestFinished(() => void http.close());
   await once(http, 'listening');
   const client = new WebSocket(`ws://127.0.0.1:${(http.address() as AddressInfo).port}`);
   onTestFinished(() => client.terminate());
   const [request, stream, head] = await once(http, 'upgrade');
-  const origin = { address: '', authorization: undefined, unsentMost: UNSENT_MOST, log: pino() };
+  const origin = { address: '', authorization: undefined, unsentMost: UNSENT_MOST, heard, log: pino() };
   const made = Promise.withResolvers<Connection>();
   new WebSocketServer({ noServer: true }).handleUpgrade(request, stream, head, (socket) =>
     made.resolve(new Connection(socket, stream, origin)),

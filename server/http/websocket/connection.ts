@@ -2,12 +2,18 @@ import { isUtf8 } from 'node:buffer';
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Logger } from '../../lib/logger.ts';
+import { spenderOf } from '../../lib/spender.ts';
 import type { Operation } from '../operation.ts';
 import type { SocketSession } from './session.ts';
 
 const TERMINATE_MS = 1000;
 const HELLO_MS = 3000;
 const REST_MS = 1000;
+/** Whoever would have to rest for longer is disconnected. */
+const LONGEST_REST_MS = 5000;
+/** RFC 6455 has it, and clients come back after a while. */
+const TRY_AGAIN_LATER = 1013;
+const SMALL_HELLO = 10_000;
 /** graphql-transport-ws has them. */
 const [NO_HELLO, BROKEN] = [4408, 4500];
 /** RFC 6455 has it, as for text frames, where it is `ws` that looks. */
@@ -19,6 +25,8 @@ interface Origin {
   authorization: string | undefined;
   /** With more than this waiting to leave, nothing more is read from it, in bytes. */
   unsentMost: number;
+  /** Counts a message. Returns how long no more is to be read of whoever has sent it, in milliseconds. */
+  heard: (spender: string, bytes: number) => number;
   log: Logger;
 }
 
@@ -40,14 +48,19 @@ export class Connection {
   readonly #socket: WebSocket;
   readonly #stream: Duplex;
   readonly #unsentMost: number;
+  readonly #heard: Origin['heard'];
+  #hasSpoken = false;
+  /** What still arrives is not looked at. */
+  #isDeaf = false;
   readonly #log: Logger;
   #authorization: string | undefined;
   #hello: NodeJS.Timeout | undefined;
 
-  constructor(socket: WebSocket, stream: Duplex, { address, authorization, unsentMost, log }: Origin) {
+  constructor(socket: WebSocket, stream: Duplex, { address, authorization, unsentMost, heard, log }: Origin) {
     this.#socket = socket;
     this.#stream = stream;
     this.#unsentMost = unsentMost;
+    this.#heard = heard;
     this.#log = log;
     this.address = address;
     this.#authorization = authorization;
@@ -95,12 +108,29 @@ export class Connection {
 
   /** The text of each message; a failure is the end of the connection. */
   onMessage(take: (text: string) => Promise<void>): void {
-    this.#socket.on('ping', () => this.#holdOff());
+    this.#socket.on('ping', ({ length }) => this.#hears(length) && this.#holdOff());
     this.#socket.on('message', (data, isBinary) => {
+      if (!this.#hears((data as Buffer).length)) return;
       if (isBinary && !isUtf8(data as Buffer)) return this.end(NOT_UTF8, 'A message must be UTF-8');
       this.#holdOff();
       return void take(String(data as Buffer)).catch((error) => this.fail(error));
     });
+  }
+
+  /**
+   * Whether a message is to be looked at: to read and to answer it takes time, whatever it is. Who sends much is heard more
+   * slowly, on all of their sockets. The first message of a socket, if it is small, says who they are, and is nobody's.
+   */
+  #hears(bytes: number): boolean {
+    if (this.#isDeaf) return false;
+    const isHello = !this.#hasSpoken && bytes < SMALL_HELLO;
+    this.#hasSpoken = true;
+    const restMs = isHello ? 0 : this.#heard(spenderOf(this.session?.user ?? null, this.address), bytes);
+    if (restMs > LONGEST_REST_MS) {
+      this.#isDeaf = true;
+      this.end(TRY_AGAIN_LATER, 'Too much was sent: connect again after a while');
+    } else if (restMs > 0) this.rest(restMs);
+    return !this.#isDeaf;
   }
 
   /** A client that asks and does not read: its answers would pile up here, so it is heard again when they have left. */
@@ -111,10 +141,10 @@ export class Connection {
   }
 
   /** A client that asks for too much is heard again after a while: who is refused at once asks again at once. */
-  rest(): void {
+  rest(ms = REST_MS): void {
     if (this.#socket.isPaused) return;
     this.#socket.pause();
-    setTimeout(() => this.#socket.resume(), REST_MS).unref();
+    setTimeout(() => this.#socket.resume(), ms).unref();
   }
 
   /** What its client sent, or its end, could not be handled. */

@@ -30,6 +30,7 @@ async function serve(heartbeat: Heartbeat): Promise<string> {
         address: '',
         authorization: undefined,
         unsentMost: 1e6,
+        heard: () => 0,
         log: pino(),
       });
       connection.greeted();

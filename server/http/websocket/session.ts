@@ -31,6 +31,10 @@ export class SocketSession implements Watch {
     this.#expireLater();
   }
 
+  get user(): Viewer['user'] {
+    return this.#viewer.user;
+  }
+
   get claims(): Pick<Claims, 'version' | 'session' | 'generation'> {
     return this.#viewer.user ?? NOBODYS;
   }

@@ -55,7 +55,8 @@ export async function subscribe(
   args: Args,
 ): Promise<AsyncGenerator<FormattedExecutionResult, void> | FormattedExecutionResult> {
   const { observer } = args.contextValue;
-  const source = await createSourceEventStream(args);
+  const fault = options.executor.faultIn(args);
+  const source = fault ? { errors: [fault] } : await createSourceEventStream(args);
   if (!(Symbol.asyncIterator in source)) {
     observer?.ended(codeOf(source.errors?.[0]));
     return present(args, source, options);

@@ -54,6 +54,8 @@ export function attachWebsockets(http: Server, options: WebsocketOptions): () =>
   let isClosing = false;
   const { socketsPerAddress, socketUnsentBytes: unsentMost } = options.limits.options;
   const room = new SocketRoom(socketsPerAddress);
+  const { budget } = options.limits;
+  const heard = (spender: string, bytes: number) => budget.heard(spender, bytes);
   const whyNot = (request: IncomingMessage, address: string): Refusal | undefined => {
     if (isClosing) return STOPPING;
     const foreign = forbidden(() => options.check(request));
@@ -67,7 +69,8 @@ export function attachWebsockets(http: Server, options: WebsocketOptions): () =>
     const address = options.addressOf(request);
     const refusal = whyNot(request, address);
     if (refusal) return refuse(stream, refusal);
-    const origin = { address, authorization: request.headers.authorization, unsentMost, log: options.log };
+    const { authorization } = request.headers;
+    const origin = { address, authorization, unsentMost, heard, log: options.log };
     sockets.handleUpgrade(request, stream, head, (socket) =>
       accept(served, heartbeat, socket, new Connection(socket, stream, origin)),
     );
