@@ -181,7 +181,8 @@ function addErrors(app: FastifyInstance, log: Logger): void {
     if (body) return body;
     const status = error.statusCode ?? 500;
     void reply.code(status);
-    const message = status === 415 ? 'Send the body as content-type: application/json.' : error.message;
+    const isOtherType = error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE';
+    const message = isOtherType ? 'Send the body as content-type: application/json.' : error.message;
     if (status < 500) return { success: false, message, error: 'BAD_REQUEST' };
     log.error({ err: error, requestId: request.id }, 'request failed');
     return {

@@ -606,6 +606,19 @@ describe('requests at the edge of HTTP', () => {
     expect((await post(server.url, { 'content-encoding': 'identity' })).status).toBe(200);
   });
 
+  test('a body of another type gets 415, which says what to send', async () => {
+    const answer = await send(server.url, {
+      method: 'POST',
+      path: '/graphql',
+      headers: { 'content-type': 'text/csv' },
+      body: 'x',
+    });
+    expect([answer.status, JSON.parse(answer.text).message]).toEqual([
+      415,
+      'Send the body as content-type: application/json.',
+    ]);
+  });
+
   test('bytes that are no UTF-8 are refused, and not stored as something else', async () => {
     const latin = Buffer.from(JSON.stringify({ ...ada, first_name: 'Zoë' }), 'latin1');
     const query =
