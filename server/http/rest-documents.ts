@@ -13,11 +13,10 @@ export interface RestDocuments {
 export function documentsOf({ type: { name }, one, many, columns }: Declaration): RestDocuments {
   const fields = columns.filter(({ kind }) => kind !== 'reference').map(({ field }) => field);
   const row = `{ ${fields.join(' ')} }`;
-  const upper = many.charAt(0).toUpperCase() + many.slice(1);
   const change = (verb: string) =>
     `mutation ${verb}${name}($id: ID!, $input: ${verb}${name}Input!) { ${verb.toLowerCase()}${name}(id: $id, input: $input) { ${one} ${row} } }`;
   return {
-    list: `query ${upper}List($first: Int, $after: String) { ${many}(first: $first, after: $after) { nodes ${row} pageInfo { hasNextPage endCursor } } }`,
+    list: `query ${name}List($first: Int, $after: String) { ${many}(first: $first, after: $after) { nodes ${row} pageInfo { hasNextPage endCursor } } }`,
     one: `query ${name}($id: ID!) { ${one}(id: $id) ${row} }`,
     create: `mutation Create${name}($input: Create${name}Input!) { create${name}(input: $input) { ${one} ${row} } }`,
     replace: change('Replace'),
