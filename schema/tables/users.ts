@@ -45,10 +45,9 @@ const USERNAME_RULE = 'username must be 3 to 50 letters, digits, underscores, do
 const EMAIL_RULE = 'email must be an address such as ada@example.com, of at most 254 characters';
 export const PASSWORD_RULE = 'password must have 8 to 128 characters, without null characters or lone surrogates';
 
-@InputType({
-  description: 'username: 3 to 50 of letters, digits, `_ . -`; password: 8 to 128 characters; names: up to 100',
-})
-export class CreateUserInput {
+/** What a whole user has. */
+@InputType()
+abstract class WholeUserInput {
   @Matches(USERNAME, { message: USERNAME_RULE })
   @Field(() => String)
   username!: string;
@@ -57,10 +56,6 @@ export class CreateUserInput {
   @IsLine(1, 254, EMAIL_RULE)
   @Field(() => String)
   email!: string;
-
-  @IsPassword(PASSWORD_RULE)
-  @Field(() => String)
-  password!: string;
 
   @WhereNotNull()
   @IsLine(0, 100)
@@ -73,27 +68,17 @@ export class CreateUserInput {
   lastName?: string | null;
 }
 
+@InputType({
+  description: 'username: 3 to 50 of letters, digits, `_ . -`; password: 8 to 128 characters; names: up to 100',
+})
+export class CreateUserInput extends WholeUserInput {
+  @IsPassword(PASSWORD_RULE)
+  @Field(() => String)
+  password!: string;
+}
+
 @InputType({ description: 'What is left out becomes null or its default; the password stays' })
-class ReplaceUserInput {
-  @Matches(USERNAME, { message: USERNAME_RULE })
-  @Field(() => String)
-  username!: string;
-
-  @IsEmail({}, { message: EMAIL_RULE })
-  @IsLine(1, 254, EMAIL_RULE)
-  @Field(() => String)
-  email!: string;
-
-  @WhereNotNull()
-  @IsLine(0, 100)
-  @Field(() => String, { nullable: true })
-  firstName?: string | null;
-
-  @WhereNotNull()
-  @IsLine(0, 100)
-  @Field(() => String, { nullable: true })
-  lastName?: string | null;
-
+class ReplaceUserInput extends WholeUserInput {
   @Field(() => Boolean, { defaultValue: true })
   isActive!: boolean;
 

@@ -23,6 +23,7 @@ import { changesOf } from './changes.ts';
 import type { Context } from './context.ts';
 import type { Order } from './cursor.ts';
 import { parseId } from './ids.ts';
+import { createInput, updateInput } from './inputs.ts';
 import { assertSeesReferences, defined, given, write, writeOne, type Written } from './mutations.ts';
 import { connect } from './page.ts';
 import { typesOf } from './types.ts';
@@ -113,13 +114,14 @@ function watcher(table: Declaration): ClassType {
 
 function creator(rows: Rows<Row>): ClassType {
   const { declaration, table } = rows;
-  const { payload, create } = typesOf(declaration);
+  const { payload } = typesOf(declaration);
+  const input = createInput(declaration);
   @Resolver(() => declaration.type)
   class Creator {
     @writers(declaration)
     @Mutation(() => payload, { name: `create${declaration.type.name}` })
-    async create(@Arg('input', () => create) input: object, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
-      const values = defined(input);
+    async create(@Arg('input', () => input) asked: object, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
+      const values = defined(asked);
       assertMayCreate(context.viewer, declaration, values);
       await assertSeesReferences(context, declaration, values);
       return toPayload(rows, await write(context, confirm, (sql) => table.insert(sql, values)));
@@ -130,18 +132,19 @@ function creator(rows: Rows<Row>): ClassType {
 
 function updater(rows: Rows<Row>): ClassType {
   const { declaration, table } = rows;
-  const { payload, update } = typesOf(declaration);
+  const { payload } = typesOf(declaration);
+  const input = updateInput(declaration);
   @Resolver(() => declaration.type)
   class Updater {
     @writers(declaration)
     @Mutation(() => payload, { name: `update${declaration.type.name}`, description: 'What is left out stays' })
     async update(
       @Arg('id', () => ID) id: string,
-      @Arg('input', () => update) input: object,
+      @Arg('input', () => input) asked: object,
       @ConfirmArg() confirm: Confirm,
       @Ctx() context: Context,
     ) {
-      const patch = given(input);
+      const patch = given(asked);
       await assertSeesReferences(context, declaration, patch);
       const written = await writeOne(context, confirm, rows, id, (sql, key) => table.update(sql, key, patch), patch);
       return toPayload(rows, written);

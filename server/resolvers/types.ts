@@ -4,7 +4,7 @@ import { connectionOf, edgeOf, OrderDirection } from '../../schema/page.type.ts'
 import { changeOf, payloadWith } from '../../schema/rows.type.ts';
 import { declarationOf, type Declaration } from '../declare/declaration.ts';
 import { named } from './named.ts';
-import { createInput, filterInput, updateInput } from './inputs.ts';
+import { filterInput } from './inputs.ts';
 import type { Order } from './cursor.ts';
 
 /** The types of GraphQL that come of a declaration. */
@@ -14,8 +14,6 @@ export interface RowTypes {
   change: ClassType<Change>;
   order: ClassType<Order>;
   filter: ClassType | undefined;
-  create: ClassType;
-  update: ClassType;
 }
 
 const known = new WeakMap<Declaration, RowTypes>();
@@ -43,8 +41,6 @@ function makeTypes(table: Declaration): RowTypes {
     change,
     order: orderInput(table),
     filter: filterInput(table),
-    create: createInput(table),
-    update: updateInput(table),
   };
 }
 
