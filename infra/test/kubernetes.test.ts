@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readConfig } from '../../server/config.ts';
+import { readConfig } from '../../server/boot/config.ts';
 import { projectRoot } from '../../server/lib/root.ts';
 import { setUp } from '../../server/setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from '../../server/test/databases.ts';
@@ -69,7 +69,7 @@ describe('the schemas of CloudNativePG and Kubernetes', () => {
   });
 });
 
-/** server/test/docs.test.ts sees to it that these are the variables of server/config.ts. */
+/** server/test/docs.test.ts sees to it that these are the variables of server/boot/config.ts. */
 const documented = new Set(
   [...readFileSync(join(projectRoot, '.env.example'), 'utf8').matchAll(/^#([A-Z_]+)=/gm)].map(([, name]) => name!),
 );

@@ -1,7 +1,7 @@
-import { validateSync } from 'class-validator';
-import { uuidArray, type Sql, type Statement } from '../../server/db/connect.ts';
-import type { Accounts, Credentials, Found, NewAccount, Standing } from '../../server/store/accounts.ts';
-import { split, type Seen, type WithSeen } from '../../server/store/seen.ts';
+import { uuidArray, type Sql, type Statement } from '../../server/database/connect.ts';
+import type { Accounts, Credentials, Found, NewAccount, Standing } from '../../server/database/sql/accounts.ts';
+import { split, type Seen, type WithSeen } from '../../server/database/sql/seen.ts';
+import { faultsIn } from '../../server/graphql/schema/validate.ts';
 import { CreateUserInput } from './users.ts';
 
 /** Either side has it. */
@@ -38,9 +38,8 @@ export function endTokens(sql: Sql, id: string): Statement<{ id: string }> {
 }
 
 /** By the rules of the API. */
-function faultsIn(account: NewAccount): string[] {
-  const input = Object.assign(new CreateUserInput(), account);
-  const faults = validateSync(input, { forbidUnknownValues: false });
+function accountFaults(account: NewAccount): string[] {
+  const faults = faultsIn(Object.assign(new CreateUserInput(), account));
   return [...new Set(faults.flatMap(({ constraints }) => Object.values(constraints ?? {})))];
 }
 
@@ -60,6 +59,6 @@ export const accounts: Accounts = {
   }),
   credentials,
   credentialsOf,
-  faultsIn,
+  faultsIn: accountFaults,
   addAdministrator,
 };

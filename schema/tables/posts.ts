@@ -1,12 +1,12 @@
 import { Arg, Ctx, ID, Mutation, Resolver } from 'type-graphql';
-import { Allowed } from '../../server/access/rights.ts';
+import { Allowed } from '../../server/auth/rights.ts';
 import { BelongsTo, Column, Generated, Key, Table } from '../../server/declare/declaration.ts';
 import { claim } from '../../server/declare/rule.ts';
-import { rowsOf } from '../../server/loaders/rows.ts';
-import type { Context } from '../../server/resolvers/context.ts';
-import { writeOne } from '../../server/resolvers/mutations.ts';
-import { toPayload } from '../../server/resolvers/rows.ts';
-import { payloadOf } from '../../server/resolvers/types.ts';
+import { rowsOf } from '../../server/reads/rows.ts';
+import type { Context } from '../../server/graphql/schema/context.ts';
+import { writeOne } from '../../server/graphql/schema/mutations.ts';
+import { toPayload } from '../../server/graphql/schema/rows.ts';
+import { payloadOf } from '../../server/graphql/schema/types.ts';
 import { ConfirmArg, type Confirm } from '../confirmation.type.ts';
 import { DateTime } from '../scalars.ts';
 import { User } from './users.ts';

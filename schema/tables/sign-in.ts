@@ -1,10 +1,10 @@
 import { Args, ArgsType, Ctx, Field, FieldResolver, Mutation, ObjectType, Query, Resolver, Root } from 'type-graphql';
-import { viewerOf, type Issued } from '../../server/access/access.ts';
-import { Allowed, signedIn } from '../../server/access/rights.ts';
+import { viewerOf, type Issued } from '../../server/auth/access.ts';
+import { Allowed, signedIn } from '../../server/auth/rights.ts';
 import { ClientError, notFound } from '../../server/lib/errors.ts';
-import { rowsOf } from '../../server/loaders/rows.ts';
-import type { Context } from '../../server/resolvers/context.ts';
-import { write } from '../../server/resolvers/mutations.ts';
+import { rowsOf } from '../../server/reads/rows.ts';
+import type { Context } from '../../server/graphql/schema/context.ts';
+import { write } from '../../server/graphql/schema/mutations.ts';
 import { ConfirmArg, Payload, type Confirm } from '../confirmation.type.ts';
 import { IsAnyPassword, IsPassword, IsText } from '../rules.ts';
 import { DateTime } from '../scalars.ts';

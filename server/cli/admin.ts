@@ -2,13 +2,13 @@ import 'reflect-metadata';
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { project } from '../../schema/project.ts';
-import type { Config } from '../config.ts';
-import { forClient } from '../db/errors.ts';
-import { isViolation, told } from '../db/violations.ts';
+import type { Config } from '../boot/config.ts';
+import { forClient } from '../database/errors.ts';
+import { isViolation, told } from '../database/violations.ts';
 import { asClientError, SetupError } from '../lib/errors.ts';
 import { Hasher } from '../lib/password.ts';
 import { openServer } from '../setup/open.ts';
-import type { NewAccount } from '../store/accounts.ts';
+import type { NewAccount } from '../database/sql/accounts.ts';
 import { withDatabases } from './databases.ts';
 
 type Say = (line: string) => void;

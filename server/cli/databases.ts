@@ -1,6 +1,6 @@
 import { startEmbedded } from '../../infra/cluster/embedded.ts';
 import { findPair, findRunning } from '../../infra/cluster/running.ts';
-import type { Config, DatabaseConfig } from '../config.ts';
+import type { Config, DatabaseConfig } from '../boot/config.ts';
 import { SetupError } from '../lib/errors.ts';
 import { UsageError } from './usage.ts';
 

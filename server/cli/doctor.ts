@@ -1,4 +1,4 @@
-import type { Config, DatabaseConfig } from '../config.ts';
+import type { Config, DatabaseConfig } from '../boot/config.ts';
 import { lockSetup } from '../operate/attach.ts';
 import { diagnose, type DoctorOptions } from '../operate/doctor/doctor.ts';
 import { isFault, type Finding, type Fix, type Severity } from '../operate/doctor/finding.ts';

@@ -1,5 +1,5 @@
-import { placeOf } from '../db/named.ts';
-import { describeRefusal } from '../db/refusal.ts';
+import { placeOf } from '../database/named.ts';
+import { describeRefusal } from '../database/refusal.ts';
 import { SetupError } from '../lib/errors.ts';
 import { EXIT, UsageError } from './usage.ts';
 

@@ -1,4 +1,4 @@
-import type { Config } from '../config.ts';
+import type { Config } from '../boot/config.ts';
 import { setUp } from '../setup/setup.ts';
 import { withDatabases } from './databases.ts';
 

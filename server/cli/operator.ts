@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { Config } from '../config.ts';
+import type { Config } from '../boot/config.ts';
 import { doctorCommand, type DoctorFlags } from './doctor.ts';
 import { addCommand, dropCommand, type AddFlags, type DropFlags } from './replica.ts';
 import { resetCommand, type ResetFlags } from './reset.ts';

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { readConfig, type Config } from '../config.ts';
+import { readConfig, type Config } from '../boot/config.ts';
 import { addCommand } from './add.ts';
 import { adminCreateCommand, type AdminOptions } from './admin.ts';
 import { outliveReaders, tellFailure } from './failure.ts';

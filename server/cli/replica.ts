@@ -1,4 +1,4 @@
-import type { Config, DatabaseConfig } from '../config.ts';
+import type { Config, DatabaseConfig } from '../boot/config.ts';
 import { databaseUrlFault, describeUrl, isDatabaseUrl, looksLikeUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { addReplica, planDrop } from '../operate/replicas.ts';
 import { withServers } from '../operate/servers.ts';

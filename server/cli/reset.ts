@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { contentsOf, removeContents } from '../../infra/cluster/remove.ts';
-import type { Config, DatabaseConfig } from '../config.ts';
+import type { Config, DatabaseConfig } from '../boot/config.ts';
 import { describeUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
 import { reset } from '../operate/reset.ts';

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { printSchema } from 'graphql';
 import { projectRoot } from '../lib/root.ts';
-import { buildGraphQLSchema } from '../resolvers/schema.ts';
+import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
 
 /** Prints the schema that the code makes into schema/schema.graphql; with --check it compares, and writes nothing. */
 const file = join(projectRoot, 'schema', 'schema.graphql');

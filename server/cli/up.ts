@@ -1,10 +1,10 @@
 import { allTables } from '../declare/declaration.ts';
 import { restPath } from '../http/rest.ts';
-import type { Config, DatabaseConfig } from '../config.ts';
+import type { Config, DatabaseConfig } from '../boot/config.ts';
 import { describeUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
 import { Releasers } from '../lib/releasers.ts';
-import { serve, type Server } from '../serve.ts';
+import { serve, type Server } from '../boot/serve.ts';
 import { setUpToServe } from '../setup/setup.ts';
 import { asConfig, startPair } from './databases.ts';
 import { runUntilStopped, type Stopping } from './lifetime.ts';

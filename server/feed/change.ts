@@ -1,5 +1,5 @@
 import { toMicroseconds } from '../lib/time.ts';
-import type { ChangeRow, Image } from '../store/change-log.ts';
+import type { ChangeRow, Image } from '../database/sql/change-log.ts';
 
 const fieldNames = new Map<string, string>();
 

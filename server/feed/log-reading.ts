@@ -1,8 +1,8 @@
-import { type Sql } from '../db/connect.ts';
+import { type Sql } from '../database/connect.ts';
 import { withinMs } from '../lib/within.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import { comparePositions, type Position } from '../lib/position.ts';
-import { changesAfter, rowEndAt, settledPosition, type ChangeRow, type RowEnd } from '../store/change-log.ts';
+import { changesAfter, rowEndAt, settledPosition, type ChangeRow, type RowEnd } from '../database/sql/change-log.ts';
 import { cursorExpired } from './cursor.ts';
 import type { FeedChange } from './recent.ts';
 

@@ -1,6 +1,6 @@
-import type { Sql } from '../db/connect.ts';
+import type { Sql } from '../database/connect.ts';
 import type { Logger } from '../lib/logger.ts';
-import { pruneLog } from '../store/change-log.ts';
+import { pruneLog } from '../database/sql/change-log.ts';
 
 export interface PrunerOptions {
   /** Of each replica, as readback_pruner. */

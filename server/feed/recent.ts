@@ -1,6 +1,6 @@
 import type { Lsn } from '../lib/lsn.ts';
 import { comparePositions, latest, type Position } from '../lib/position.ts';
-import type { ChangeRow } from '../store/change-log.ts';
+import type { ChangeRow } from '../database/sql/change-log.ts';
 
 /** A change as it was read back from a replica. */
 export interface FeedChange extends Omit<ChangeRow, 'formerKey'> {

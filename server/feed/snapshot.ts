@@ -1,4 +1,4 @@
-import type { Image } from '../store/change-log.ts';
+import type { Image } from '../database/sql/change-log.ts';
 import type { FeedPlace } from './cursor.ts';
 import type { SnapshotTable, View } from './view.ts';
 

@@ -1,4 +1,4 @@
-import type { Sql } from '../db/connect.ts';
+import type { Sql } from '../database/connect.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import { Snapshot } from './snapshot.ts';
 import { tookTooLong, View, type SnapshotTable } from './view.ts';

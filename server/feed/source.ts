@@ -1,7 +1,7 @@
-import type { Sql } from '../db/connect.ts';
+import type { Sql } from '../database/connect.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import type { Position } from '../lib/position.ts';
-import { feedFaults, lastPosition, logState, type LogState } from '../store/change-log.ts';
+import { feedFaults, lastPosition, logState, type LogState } from '../database/sql/change-log.ts';
 import { cursorExpired, type FeedPlace } from './cursor.ts';
 import { LogReading } from './log-reading.ts';
 import type { Snapshot } from './snapshot.ts';

@@ -1,9 +1,9 @@
-import type { Sql } from '../db/connect.ts';
-import { forClient, isUnavailable } from '../db/errors.ts';
+import type { Sql } from '../database/connect.ts';
+import { forClient, isUnavailable } from '../database/errors.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import { withinMs } from '../lib/within.ts';
-import { lastPosition, logState, rowsAfter, type SnapshotImage } from '../store/change-log.ts';
+import { lastPosition, logState, rowsAfter, type SnapshotImage } from '../database/sql/change-log.ts';
 import type { FeedPlace } from './cursor.ts';
 
 /** A half-open connection answers nothing: then the view is given up. */

@@ -3,11 +3,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { asClientError } from '../lib/errors.ts';
 import { clearedCookies } from './bookmark-cookies.ts';
 import { wishesOf } from './bookmark-headers.ts';
-import type { Documents } from './documents.ts';
-import type { Operation, Operations } from './operation.ts';
-import type { TrustedDocuments } from './limits/trusted.ts';
-import { atStatus, codeOf } from './masking.ts';
-import type { Pipeline } from './pipeline.ts';
+import type { Documents } from '../graphql/documents.ts';
+import type { Operation, Operations } from '../graphql/operation.ts';
+import type { TrustedDocuments } from '../graphql/limits/trusted.ts';
+import { atStatus, codeOf } from '../graphql/masking.ts';
+import type { Pipeline } from '../graphql/pipeline.ts';
 import { answerPlain, plainRequest } from './plain.ts';
 import { SANDBOX_HEADERS } from './security-headers.ts';
 

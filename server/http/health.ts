@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
-import { bearerOf, type Access } from '../access/access.ts';
-import { mayAll } from '../access/viewer.ts';
+import { bearerOf, type Access } from '../auth/access.ts';
+import { mayAll } from '../auth/viewer.ts';
 import { withinMs } from '../lib/within.ts';
 import type { ReplicationStatus } from '../replication/status.ts';
 

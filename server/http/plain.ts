@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { GraphQLRequest } from '@apollo/server';
-import type { Operation } from './operation.ts';
-import type { Pipeline } from './pipeline.ts';
+import type { Operation } from '../graphql/operation.ts';
+import type { Pipeline } from '../graphql/pipeline.ts';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 const GRAPHQL_TYPE = 'application/graphql-response+json; charset=utf-8';

@@ -25,21 +25,3 @@ export function fromRest(body: unknown): Record<string, unknown> {
   });
   return Object.fromEntries(entries);
 }
-
-const STATUS: Record<string, number> = {
-  BAD_USER_INPUT: 400,
-  BAD_BOOKMARK: 400,
-  BAD_CURSOR: 400,
-  QUERY_TOO_COMPLEX: 400,
-  UNAUTHENTICATED: 401,
-  FORBIDDEN: 403,
-  NOT_FOUND: 404,
-  CONFLICT: 409,
-  CURSOR_EXPIRED: 410,
-  RATE_LIMITED: 429,
-  PRIMARY_UNAVAILABLE: 503,
-  REPLICA_UNAVAILABLE: 503,
-  TIMEOUT: 504,
-};
-
-export const statusOf = (code: string) => STATUS[code] ?? 500;

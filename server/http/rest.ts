@@ -5,11 +5,11 @@ import { badInput, notFound } from '../lib/errors.ts';
 import { clearedCookies } from './bookmark-cookies.ts';
 import { wishesOf } from './bookmark-headers.ts';
 import { abandonWith } from './graphql.ts';
-import { maskError } from './masking.ts';
-import type { Operations } from './operation.ts';
-import type { Pipeline } from './pipeline.ts';
+import type { Operations } from '../graphql/operation.ts';
+import type { Pipeline } from '../graphql/pipeline.ts';
 import { documentsOf } from './rest-documents.ts';
-import { fromRest, statusOf, toRest } from './rest-form.ts';
+import { maskError, statusOf } from '../graphql/masking.ts';
+import { fromRest, toRest } from './rest-form.ts';
 
 type WithId = { Params: { id: string } };
 type WithPage = { Querystring: { limit?: string; after?: string } };

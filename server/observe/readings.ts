@@ -7,7 +7,7 @@ import { withinMs } from '../lib/within.ts';
 import type { Primary } from '../replication/primary.ts';
 import type { ReplicaState } from '../replication/state.ts';
 import type { ReplicationStatus } from '../replication/status.ts';
-import type { SlotRow } from '../store/slots.ts';
+import type { SlotRow } from '../database/sql/slots.ts';
 import type { PoolWatch } from './pool.ts';
 
 /** What knows its own numbers: it is asked when somebody reads the metrics, and tells nobody before. */

@@ -1,4 +1,4 @@
-import type { DatabaseConfig } from '../config.ts';
+import type { DatabaseConfig } from '../boot/config.ts';
 import { SetupError } from '../lib/errors.ts';
 import { completeLogs as complete } from '../setup/log-state.ts';
 import { subscribe } from '../setup/replicate.ts';

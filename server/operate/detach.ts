@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Sql } from '../db/connect.ts';
+import type { Sql } from '../database/connect.ts';
 import { SetupError } from '../lib/errors.ts';
 import { runFormatted } from '../setup/logins.ts';
 import type { Server } from '../setup/requirements.ts';

@@ -1,5 +1,5 @@
-import type { Sql } from '../db/connect.ts';
-import { refusalOf } from '../db/refusal.ts';
+import type { Sql } from '../database/connect.ts';
+import { refusalOf } from '../database/refusal.ts';
 import { SetupError } from '../lib/errors.ts';
 import type { Server } from '../setup/requirements.ts';
 import { dropReplicator } from './detach.ts';

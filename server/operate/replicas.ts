@@ -1,4 +1,4 @@
-import type { DatabaseConfig, DatabaseUrls } from '../config.ts';
+import type { DatabaseConfig, DatabaseUrls } from '../boot/config.ts';
 import { describeUrl, isDatabaseUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
 import { slotName } from '../setup/replicate.ts';

@@ -1,5 +1,5 @@
-import type { DatabaseConfig, DatabaseUrls } from '../config.ts';
-import { refusalOf } from '../db/refusal.ts';
+import type { DatabaseConfig, DatabaseUrls } from '../boot/config.ts';
+import { refusalOf } from '../database/refusal.ts';
 import { withinMs } from '../lib/within.ts';
 import { openServer } from '../setup/open.ts';
 import type { Server } from '../setup/requirements.ts';

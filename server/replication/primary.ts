@@ -1,17 +1,17 @@
-import type { Sql, Statement } from '../db/connect.ts';
-import { forClient, isRefusal, isUnavailable } from '../db/errors.ts';
-import { isViolation, told } from '../db/violations.ts';
+import type { Sql, Statement } from '../database/connect.ts';
+import { forClient, isRefusal, isUnavailable } from '../database/errors.ts';
+import { isViolation, told } from '../database/violations.ts';
 import { wordsOf, type Complain } from '../lib/complaints.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { History } from '../lib/history.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
 import { withinMs } from '../lib/within.ts';
-import { identityOf, timelineEnds, type IdentityRow } from '../store/identity.ts';
-import { notedOf, noteSeen, type Noted } from '../store/positions.ts';
-import { endedTokens, type EndedToken } from '../store/renewals.ts';
-import { estimatedRows } from '../store/sizes.ts';
-import { slotRows } from '../store/slots.ts';
+import { identityOf, timelineEnds, type IdentityRow } from '../database/sql/identity.ts';
+import { notedOf, noteSeen, type Noted } from '../database/sql/positions.ts';
+import { endedTokens, type EndedToken } from '../database/sql/renewals.ts';
+import { estimatedRows } from '../database/sql/sizes.ts';
+import { slotRows } from '../database/sql/slots.ts';
 import { LagClock } from './lag.ts';
 import { write } from './writes.ts';
 

@@ -1,9 +1,9 @@
-import type { Sql } from '../db/connect.ts';
+import type { Sql } from '../database/connect.ts';
 import { wordsOf, type Complain } from '../lib/complaints.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
 import { withinMs } from '../lib/within.ts';
-import { proofOf } from '../store/positions.ts';
+import { proofOf } from '../database/sql/positions.ts';
 import { observe, UNKNOWN, type Look, type Observation, type ReplicaView } from './state.ts';
 import { Trust, type TrustOptions } from './trust.ts';
 

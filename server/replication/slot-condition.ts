@@ -1,4 +1,4 @@
-import type { SlotRow } from '../store/slots.ts';
+import type { SlotRow } from '../database/sql/slots.ts';
 
 /**
  * What a slot is for the primary, the better first. excessive: it holds more than SLOT_WAL_MAX_BYTES, or the primary is

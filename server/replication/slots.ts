@@ -1,6 +1,6 @@
 import type { Logger } from '../lib/logger.ts';
 import { shared } from '../lib/shared.ts';
-import type { SlotRow } from '../store/slots.ts';
+import type { SlotRow } from '../database/sql/slots.ts';
 import type { Replica } from './replica.ts';
 import { adviceOf, gravityOf, viewOf, type SlotCondition, type SlotLimits, type SlotView } from './slot-condition.ts';
 

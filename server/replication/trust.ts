@@ -1,6 +1,6 @@
 import type { Complain } from '../lib/complaints.ts';
 import type { Lsn } from '../lib/lsn.ts';
-import type { Noted, Proof } from '../store/positions.ts';
+import type { Noted, Proof } from '../database/sql/positions.ts';
 
 export interface TrustOptions {
   /** Asks the replica. */

@@ -1,5 +1,5 @@
-import { withBehind } from '../db/behind.ts';
-import type { Sql, Statement } from '../db/connect.ts';
+import { withBehind } from '../database/behind.ts';
+import type { Sql, Statement } from '../database/connect.ts';
 import type { Lsn } from '../lib/lsn.ts';
 
 interface Place {

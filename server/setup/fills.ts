@@ -1,4 +1,4 @@
-import type { Sql } from '../db/connect.ts';
+import type { Sql } from '../database/connect.ts';
 import type { ColumnShape, TableShape } from './shapes.ts';
 
 /** A column that the publication sends from now on, of a table that the replicas hold already. */

@@ -1,4 +1,4 @@
-import type { Sql } from '../db/connect.ts';
+import type { Sql } from '../database/connect.ts';
 
 /** By which columns a side knows the rows that updates and deletes are of. */
 export interface Identity {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { Sql } from '../db/connect.ts';
-import { pooledSettings, type PooledRole } from '../db/pooled.ts';
+import type { Sql } from '../database/connect.ts';
+import { pooledSettings, type PooledRole } from '../database/pooled.ts';
 import { parseDatabaseUrl } from '../lib/database-url.ts';
 import type { Server } from './requirements.ts';
 import { sentColumns } from './shapes.ts';

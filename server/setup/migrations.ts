@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Postgrator from 'postgrator';
-import { columnName, type Sql } from '../db/connect.ts';
+import { columnName, type Sql } from '../database/connect.ts';
 import { SetupError } from '../lib/errors.ts';
 import type { Server } from './requirements.ts';
 

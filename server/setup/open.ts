@@ -1,6 +1,6 @@
-import type { Config } from '../config.ts';
-import { connect } from '../db/connect.ts';
-import { named } from '../db/named.ts';
+import type { Config } from '../boot/config.ts';
+import { connect } from '../database/connect.ts';
+import { named } from '../database/named.ts';
 import { describeUrl } from '../lib/database-url.ts';
 import type { Server } from './requirements.ts';
 

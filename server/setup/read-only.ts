@@ -1,4 +1,4 @@
-import type { Sql } from '../db/connect.ts';
+import type { Sql } from '../database/connect.ts';
 
 /** Transactions of the subscription's owner are read-only, so its apply worker cannot write. */
 export interface ReadOnly {

@@ -1,6 +1,6 @@
-import type { Sql } from '../db/connect.ts';
-import { refusalOf } from '../db/refusal.ts';
-import { isPooled } from '../db/session.ts';
+import type { Sql } from '../database/connect.ts';
+import { refusalOf } from '../database/refusal.ts';
+import { isPooled } from '../database/session.ts';
 import { SetupError } from '../lib/errors.ts';
 
 /** A server as its administrator sees it: a name for people, and a connection that may set it up. */

@@ -1,5 +1,5 @@
-import type { Config, DatabaseConfig } from '../config.ts';
-import { POOLED_ROLES } from '../db/pooled.ts';
+import type { Config, DatabaseConfig } from '../boot/config.ts';
+import { POOLED_ROLES } from '../database/pooled.ts';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { compare, sayWhatStops } from './alike.ts';
 import { awaitSubscription } from './await-subscription.ts';

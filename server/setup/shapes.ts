@@ -1,4 +1,4 @@
-import type { Sql, Statement } from '../db/connect.ts';
+import type { Sql, Statement } from '../database/connect.ts';
 
 /** A table as replication sees it. */
 export interface TableShape {

@@ -1,4 +1,4 @@
-import type { Sql } from '../db/connect.ts';
+import type { Sql } from '../database/connect.ts';
 
 /** What a database makes of texts. */
 export interface Texts {

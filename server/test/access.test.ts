@@ -8,7 +8,7 @@ import {
   SignOutDocument,
 } from '../../schema/generated/operations.ts';
 import { adminCreateCommand } from '../cli/admin.ts';
-import { readConfig } from '../config.ts';
+import { readConfig } from '../boot/config.ts';
 import { testConfig } from './databases.ts';
 import { addUser, PASSWORD, person, signIn, startProtected, type Person } from './people.ts';
 import { startServer, type TestServer } from './server.ts';

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Config } from '../config.ts';
+import type { Config } from '../boot/config.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
 import { person, startProtected } from './people.ts';
 import { startServer, type TestServer } from './server.ts';

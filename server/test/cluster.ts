@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { inject } from 'vitest';
 import type { TestProject } from 'vitest/node';
 import { startEmbeddedServers, type EmbeddedServers, type ServerUrls } from '../../infra/cluster/embedded.ts';
-import { connect } from '../db/connect.ts';
+import { connect } from '../database/connect.ts';
 import { allowLogin } from '../setup/logins.ts';
 import { migrate } from '../setup/migrate.ts';
 import type { Server } from '../setup/requirements.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { buildGraphQLSchema } from '../resolvers/schema.ts';
+import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
 import { ChangesDocument } from '../../schema/generated/operations.ts';
 import { person, startProtected, type Person } from './people.ts';
 import { numbersOf, RandomDocuments } from './random-documents.ts';

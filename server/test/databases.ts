@@ -2,7 +2,7 @@ import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { inject } from 'vitest';
-import { readConfig, type Config, type DatabaseConfig } from '../config.ts';
+import { readConfig, type Config, type DatabaseConfig } from '../boot/config.ts';
 import { TEMPLATE, type TestCluster } from './cluster.ts';
 import { setUp } from '../setup/setup.ts';
 

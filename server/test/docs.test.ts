@@ -4,7 +4,7 @@ import { runInNewContext } from 'node:vm';
 import { parse as parseEnvironment } from 'dotenv';
 import { buildSchema, parse, validate } from 'graphql';
 import { describe, expect, test } from 'vitest';
-import { readConfig } from '../config.ts';
+import { readConfig } from '../boot/config.ts';
 import { projectRoot } from '../lib/root.ts';
 import { encodeBookmark } from '../replication/bookmark.ts';
 
@@ -18,7 +18,7 @@ const pages = ['README.md', 'GUARANTEES.md', 'CONTRIBUTING.md', 'SECURITY.md', '
 const example = read('.env.example');
 /** The example as it is when somebody uncomments all of it. */
 const uncommented = parseEnvironment(example.replace(/^#(?=[A-Z][A-Z0-9_]*=)/gm, ''));
-const variables = matches(read('server/config.ts'), /^ {2}([A-Z][A-Z0-9_]+): /gm);
+const variables = matches(read('server/boot/config.ts'), /^ {2}([A-Z][A-Z0-9_]+): /gm);
 
 describe('.env.example', () => {
   test('changes nothing when it is copied', () => {

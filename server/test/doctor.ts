@@ -1,4 +1,4 @@
-import type { Config } from '../config.ts';
+import type { Config } from '../boot/config.ts';
 import { diagnose } from '../operate/doctor/doctor.ts';
 import { isFault, type Finding } from '../operate/doctor/finding.ts';
 import { applyFix, planFixes } from '../operate/doctor/fixes.ts';

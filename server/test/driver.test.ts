@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect as dial, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { connect, type Sql } from '../db/connect.ts';
+import { connect, type Sql } from '../database/connect.ts';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
 

@@ -2,7 +2,7 @@ import type postgres from 'postgres';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { ChangesDocument, type ChangesSubscription } from '../../schema/generated/operations.ts';
 import { startEmbeddedServers } from '../../infra/cluster/embedded.ts';
-import { connect } from '../db/connect.ts';
+import { connect } from '../database/connect.ts';
 import { LogReading } from '../feed/log-reading.ts';
 import { parseLsn } from '../lib/lsn.ts';
 import { startCluster, type OwnCluster } from './cluster.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import type { Config } from '../config.ts';
+import type { Config } from '../boot/config.ts';
 import { encodeBookmark } from '../replication/bookmark.ts';
 import { PASSWORD, person, startProtected } from './people.ts';
 import { ownProcess } from './own-process.ts';

@@ -1,6 +1,6 @@
 import { isSpecifiedScalarType } from 'graphql';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { buildGraphQLSchema } from '../resolvers/schema.ts';
+import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
 import { startProtected, person, type Person } from './people.ts';
 import type { TestServer } from './server.ts';
 

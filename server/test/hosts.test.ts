@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { UpdateUserDocument } from '../../schema/generated/operations.ts';
-import { connect } from '../db/connect.ts';
+import { connect } from '../database/connect.ts';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
 import { startServer } from './server.ts';

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ChangesDocument, UserChangedDocument, type ChangesSubscription } from '../../schema/generated/operations.ts';
-import { connect, type Sql } from '../db/connect.ts';
+import { connect, type Sql } from '../database/connect.ts';
 import { LogReading } from '../feed/log-reading.ts';
 import type { FeedChange } from '../feed/recent.ts';
 import { parseLsn } from '../lib/lsn.ts';
 import type { Position } from '../lib/position.ts';
-import { lastPosition, logState } from '../store/change-log.ts';
+import { lastPosition, logState } from '../database/sql/change-log.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
 import { person, startProtected } from './people.ts';
 import { startServer, type TestServer } from './server.ts';

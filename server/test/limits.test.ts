@@ -6,7 +6,7 @@ import { getIntrospectionQuery, print } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { ChangesDocument, UsersDocument } from '../../schema/generated/operations.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../boot/config.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
 import { startServer, type TestServer } from './server.ts';
 import { person, startProtected } from './people.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { connect } from '../db/connect.ts';
-import { Listener } from '../db/listener.ts';
+import { connect } from '../database/connect.ts';
+import { Listener } from '../database/listener.ts';
 import { freshDatabases } from './databases.ts';
 
 test('a connection that cannot be opened for a moment, as a file is missing, is opened later, and rings', async () => {

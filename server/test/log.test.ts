@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Config } from '../config.ts';
+import type { Config } from '../boot/config.ts';
 import { describeError } from '../observe/log.ts';
 import { addUser, person, PASSWORD } from './people.ts';
 import { startServer, type TestServer } from './server.ts';

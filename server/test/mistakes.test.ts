@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { forClient } from '../db/errors.ts';
+import { forClient } from '../database/errors.ts';
 import { ClientError } from '../lib/errors.ts';
 import { ChangesDocument } from '../../schema/generated/operations.ts';
 import { startServer, type TestServer } from './server.ts';

@@ -8,7 +8,7 @@ import {
   type ChangesSubscription,
 } from '../../schema/generated/operations.ts';
 import { isMoment } from '../../schema/rules.ts';
-import { connect, type Sql } from '../db/connect.ts';
+import { connect, type Sql } from '../database/connect.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
 import { startServer, type TestServer } from './server.ts';

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import postgres from 'postgres';
 import { expect, test } from 'vitest';
 import { startEmbeddedServers } from '../../infra/cluster/embedded.ts';
-import type { DatabaseUrls } from '../config.ts';
+import type { DatabaseUrls } from '../boot/config.ts';
 import { setUp } from '../setup/setup.ts';
 import { testConfig } from './databases.ts';
 import { quickFolder } from './folder.ts';

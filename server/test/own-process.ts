@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import type { DatabaseConfig } from '../config.ts';
+import type { DatabaseConfig } from '../boot/config.ts';
 import { projectRoot } from '../lib/root.ts';
 import { buildChanged } from '../../infra/launch/prepare.mjs';
 

@@ -1,5 +1,5 @@
 import { SignInDocument } from '../../schema/generated/operations.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../boot/config.ts';
 import { Hasher } from '../lib/password.ts';
 import { startServer, type TestServer } from './server.ts';
 import type { TestDatabases } from './databases.ts';

@@ -2,9 +2,9 @@
 import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CreateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
-import type { DatabaseConfig } from '../config.ts';
-import { pooledSettings } from '../db/pooled.ts';
-import { serve } from '../serve.ts';
+import type { DatabaseConfig } from '../boot/config.ts';
+import { pooledSettings } from '../database/pooled.ts';
+import { serve } from '../boot/serve.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
 import { examine } from './doctor.ts';

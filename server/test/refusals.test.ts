@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { tellFailure } from '../cli/failure.ts';
-import { readConfig } from '../config.ts';
+import { readConfig } from '../boot/config.ts';
 import { parseDatabaseUrl, formatDatabaseUrl } from '../lib/database-url.ts';
 import { projectRoot } from '../lib/root.ts';
 import { openServer } from '../setup/open.ts';

@@ -6,7 +6,7 @@ import { ChangesDocument } from '../../schema/generated/operations.ts';
 import { ID } from 'type-graphql';
 import { allTables, Column, Key, Table, tableNamed } from '../declare/declaration.ts';
 import { projectRoot } from '../lib/root.ts';
-import { buildGraphQLSchema } from '../resolvers/schema.ts';
+import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
 import { PASSWORD, person, signIn, startProtected, type Person } from './people.ts';
 import type { TestServer } from './server.ts';
 import { subscribeTo } from './subscribe.ts';

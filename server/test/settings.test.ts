@@ -1,10 +1,10 @@
 import postgres from 'postgres';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ChangesDocument, CreatePostDocument, CreateUserDocument } from '../../schema/generated/operations.ts';
-import { connect } from '../db/connect.ts';
-import { sessionSettings } from '../db/settings.ts';
+import { connect } from '../database/connect.ts';
+import { sessionSettings } from '../database/settings.ts';
 import { setUp } from '../setup/setup.ts';
-import { signingKeys } from '../store/keys.ts';
+import { signingKeys } from '../database/sql/keys.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
 import { faults } from './doctor.ts';
 import { person, startProtected } from './people.ts';

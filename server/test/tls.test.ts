@@ -4,8 +4,8 @@ import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, statSync, w
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
-import { connect } from '../db/connect.ts';
-import { describeRefusal } from '../db/refusal.ts';
+import { connect } from '../database/connect.ts';
+import { describeRefusal } from '../database/refusal.ts';
 import { openServer } from '../setup/open.ts';
 import { setUp } from '../setup/setup.ts';
 import { startCluster, type OwnCluster } from './cluster.ts';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { User } from '../../schema/tables/users.ts';
-import { connect, type Sql } from '../db/connect.ts';
-import { rowsOf } from '../loaders/rows.ts';
+import { connect, type Sql } from '../database/connect.ts';
+import { rowsOf } from '../reads/rows.ts';
 import { write, WRITES_PIPELINE, WRITES_TOGETHER } from '../replication/writes.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
 import { holdRows } from './faults.ts';

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Sql } from '../../db/connect.ts';
+import type { Sql } from '../../database/connect.ts';
 import { SetupError } from '../../lib/errors.ts';
 
 /** A table of the primary, in the words that the files about it are made of. */

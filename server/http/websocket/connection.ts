@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Logger } from '../../lib/logger.ts';
 import { spenderOf } from '../../lib/spender.ts';
-import type { Operation } from '../operation.ts';
+import type { Operation } from '../../graphql/operation.ts';
 import type { SocketSession } from './session.ts';
 
 const TERMINATE_MS = 1000;

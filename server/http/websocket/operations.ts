@@ -8,15 +8,15 @@ import {
   type OperationDefinitionNode,
 } from 'graphql';
 import type { SubscribePayload } from 'graphql-ws';
-import { bearerOf, type Access } from '../../access/access.ts';
+import { bearerOf, type Access } from '../../auth/access.ts';
 import { asClientError, ClientError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/logger.ts';
 import { listOf } from '../bookmark-headers.ts';
-import type { Documents } from '../documents.ts';
-import type { TrustedDocuments } from '../limits/trusted.ts';
-import { codeOf } from '../masking.ts';
-import type { Operation } from '../operation.ts';
-import type { Pipeline } from '../pipeline.ts';
+import type { Documents } from '../../graphql/documents.ts';
+import type { TrustedDocuments } from '../../graphql/limits/trusted.ts';
+import { codeOf } from '../../graphql/masking.ts';
+import type { Operation } from '../../graphql/operation.ts';
+import type { Pipeline } from '../../graphql/pipeline.ts';
 import type { Connection } from './connection.ts';
 import type { Begun, Channel, Handlers } from './conversation.ts';
 import { SocketSession, UNAUTHORIZED } from './session.ts';

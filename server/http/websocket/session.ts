@@ -1,6 +1,6 @@
-import type { Sessions, Watch } from '../../access/sessions.ts';
-import { Renewed } from '../../access/tokens.ts';
-import type { Claims, Viewer } from '../../access/viewer.ts';
+import type { Sessions, Watch } from '../../auth/sessions.ts';
+import { Renewed } from '../../auth/tokens.ts';
+import type { Claims, Viewer } from '../../auth/viewer.ts';
 import { asClientError } from '../../lib/errors.ts';
 
 /** graphql-transport-ws has them: the client knows that the same token is not to be tried again. */

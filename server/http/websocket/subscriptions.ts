@@ -10,21 +10,21 @@ import {
   type OperationDefinitionNode,
 } from 'graphql';
 import type { SubscribePayload } from 'graphql-ws';
-import type { LiveSubscriptions } from '../../access/live.ts';
-import { audienceViewer } from '../../access/sight.ts';
-import type { Viewer } from '../../access/viewer.ts';
+import type { LiveSubscriptions } from '../../auth/live.ts';
+import { audienceViewer } from '../../auth/visibility.ts';
+import type { Viewer } from '../../auth/viewer.ts';
 import { FeedStream, type FeedEvent } from '../../feed/stream.ts';
 import { mapAsync, whenEnded } from '../../lib/iterables.ts';
 import type { Logger } from '../../lib/logger.ts';
 import type { Lsn } from '../../lib/lsn.ts';
-import type { Executor } from '../execution.ts';
-import type { FanOut } from './fan-out/fan-out.ts';
-import type { Render } from './fan-out/group.ts';
-import { groupKey } from './fan-out/key.ts';
-import type { Limits } from '../limits/limits.ts';
-import { withoutNames, type Hide } from '../hidden-names.ts';
-import { codeOf, isInternal, maskError } from '../masking.ts';
-import type { Operation, Operations } from '../operation.ts';
+import type { Executor } from '../../graphql/execution.ts';
+import type { FanOut } from '../../feed/fan-out/fan-out.ts';
+import type { Render } from '../../feed/fan-out/group.ts';
+import { groupKey } from '../../feed/fan-out/key.ts';
+import type { Limits } from '../../graphql/limits/limits.ts';
+import { withoutNames, type Hide } from '../../graphql/hidden-names.ts';
+import { codeOf, isInternal, maskError } from '../../graphql/masking.ts';
+import type { Operation, Operations } from '../../graphql/operation.ts';
 import type { Channel } from './conversation.ts';
 
 interface Masking {

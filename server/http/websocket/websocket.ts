@@ -6,7 +6,7 @@ import { asClientError } from '../../lib/errors.ts';
 import { withinMs } from '../../lib/within.ts';
 import type { Connections } from '../edge/connections.ts';
 import { ignoreErrors, refuse, type Refusal } from '../edge/refusal.ts';
-import { SocketRoom } from '../limits/socket-room.ts';
+import { SocketRoom } from '../../graphql/limits/socket-room.ts';
 import { Connection } from './connection.ts';
 import { Conversation, type Handlers } from './conversation.ts';
 import { Heartbeat } from './heartbeat.ts';

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Sql } from '../../db/connect.ts';
+import type { Sql } from '../../database/connect.ts';
 import { projectRoot } from '../../lib/root.ts';
 import { runFormatted } from '../../setup/logins.ts';
 

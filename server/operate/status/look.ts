@@ -1,4 +1,4 @@
-import type { Sql } from '../../db/connect.ts';
+import type { Sql } from '../../database/connect.ts';
 import { formatLsn, type Lsn } from '../../lib/lsn.ts';
 import type { ChangeLogReport, ClientReport, SubscriptionReport, TableReport } from './report.ts';
 

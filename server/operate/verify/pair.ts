@@ -1,4 +1,4 @@
-import type { Sql } from '../../db/connect.ts';
+import type { Sql } from '../../database/connect.ts';
 import { SetupError } from '../../lib/errors.ts';
 import type { Lsn } from '../../lib/lsn.ts';
 import { arrival, beat } from '../../setup/beat.ts';

@@ -1,4 +1,4 @@
-import type { Sql } from '../../db/connect.ts';
+import type { Sql } from '../../database/connect.ts';
 import type { KeyColumn, VerifiedTable } from './table.ts';
 
 /** A key, as its columns' texts. */

@@ -1,4 +1,4 @@
-import type { Sql } from '../../db/connect.ts';
+import type { Sql } from '../../database/connect.ts';
 import { sentColumns } from '../../setup/shapes.ts';
 
 /** A published table, as both sides are read. */

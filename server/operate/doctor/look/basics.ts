@@ -1,4 +1,4 @@
-import type { Sql } from '../../../db/connect.ts';
+import type { Sql } from '../../../database/connect.ts';
 import type { Basics, Clock, Limit } from '../facts.ts';
 
 /** Made by the first migration of one side, and not of the other. */

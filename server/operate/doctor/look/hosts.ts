@@ -1,7 +1,7 @@
-import { connect } from '../../../db/connect.ts';
+import { connect } from '../../../database/connect.ts';
 import { describeUrl, formatDatabaseUrl, parseDatabaseUrl } from '../../../lib/database-url.ts';
 import type { Lsn } from '../../../lib/lsn.ts';
-import { notedOf, proofOf } from '../../../store/positions.ts';
+import { notedOf, proofOf } from '../../../database/sql/positions.ts';
 import type { OperatedServer } from '../../servers.ts';
 import type { HostFacts, ReplicaFacts } from '../facts.ts';
 

@@ -1,4 +1,4 @@
-import { connect, type Sql } from '../../../db/connect.ts';
+import { connect, type Sql } from '../../../database/connect.ts';
 import { parseDatabaseUrl } from '../../../lib/database-url.ts';
 import { PRIMARY_ROLES, REPLICA_ROLES, type Role } from '../../../setup/logins.ts';
 import type { TableShape } from '../../../setup/shapes.ts';

@@ -1,6 +1,6 @@
-import type { DatabaseUrls } from '../../../config.ts';
+import type { DatabaseUrls } from '../../../boot/config.ts';
 import { describeUrl, parseDatabaseUrl } from '../../../lib/database-url.ts';
-import { leadsToPooler, pooledFaults, POOLED_ROLES } from '../../../db/pooled.ts';
+import { leadsToPooler, pooledFaults, POOLED_ROLES } from '../../../database/pooled.ts';
 import type { OperateConfig } from '../../servers.ts';
 import type { PoolerFacts, ServerFacts } from '../facts.ts';
 

@@ -1,4 +1,4 @@
-import type { Sql } from '../../../db/connect.ts';
+import type { Sql } from '../../../database/connect.ts';
 import { wordsOf } from '../../../lib/complaints.ts';
 import { identitiesOf } from '../../../setup/identities.ts';
 import { publishedBy, shapesOf } from '../../../setup/shapes.ts';

@@ -1,4 +1,4 @@
-import type { Sql } from '../../../db/connect.ts';
+import type { Sql } from '../../../database/connect.ts';
 import { arrival, beat } from '../../../setup/beat.ts';
 import type { Server } from '../../../setup/requirements.ts';
 import type { Probe } from '../facts.ts';

@@ -1,4 +1,4 @@
-import type { Sql } from '../../../db/connect.ts';
+import type { Sql } from '../../../database/connect.ts';
 import { identitiesOf } from '../../../setup/identities.ts';
 import { readOnlyOn } from '../../../setup/read-only.ts';
 import { hiddenFrom } from '../../../setup/row-security.ts';

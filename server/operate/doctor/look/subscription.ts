@@ -1,4 +1,4 @@
-import { connect, type Sql } from '../../../db/connect.ts';
+import { connect, type Sql } from '../../../database/connect.ts';
 import { parse, toUrl, type Conninfo } from '../../../setup/conninfo.ts';
 import type { Conflicts, SubscriptionFacts } from '../facts.ts';
 

@@ -1,0 +1,24 @@
+import type { Declaration } from '../../declare/declaration.ts';
+import { isClaim, type Claim, type Clause } from '../../declare/rule.ts';
+import type { Fragment, Sql } from '../connect.ts';
+
+/** The claims, as values or as parts of the statement. */
+type Claimed = Readonly<Record<Claim['claim'], string | null | readonly string[] | Fragment>>;
+
+/** A rule over alias t. */
+export function ruleSql(sql: Sql, table: Declaration, clause: Clause, claims: Claimed): Fragment {
+  const inner = (of: Clause) => ruleSql(sql, table, of, claims);
+  if (clause.kind === 'and' || clause.kind === 'or') return joined(sql, clause.kind, clause.of.map(inner));
+  if (clause.kind === 'not') return sql`not ${inner(clause.of)}`;
+  const { name } = table.columns.find(({ field }) => field === clause.field)!;
+  const column = sql(`t.${name}`);
+  if (clause.kind === 'isNull') return clause.value ? sql`${column} is null` : sql`${column} is not null`;
+  const value = (isClaim(clause.value) ? claims[clause.value.claim] : clause.value) as string;
+  return clause.kind === 'eq' ? sql`${column} = ${value}` : sql`${column} = any(${value})`;
+}
+
+function joined(sql: Sql, word: 'and' | 'or', parts: Fragment[]): Fragment {
+  if (parts.length === 0) return word === 'and' ? sql`true` : sql`false`;
+  const between = word === 'and' ? sql`and` : sql`or`;
+  return sql`(${parts.reduce((some, one) => sql`${some} ${between} ${one}`)})`;
+}

@@ -1,0 +1,237 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import type { FeedPlace } from '../cursor.ts';
+import type { Feed } from '../feed.ts';
+import type { Follower } from '../follower.ts';
+import type { FeedChange } from '../recent.ts';
+import type { FeedEvent, FeedStream } from '../stream.ts';
+import { Wake } from '../wake.ts';
+import { comparePositions } from '../../lib/position.ts';
+import { RenderedChange } from './rendered-change.ts';
+
+/**
+ * Executes the group's operation on an event, for an audience, when one of those who want it can pay; the result as JSON. A
+ * failure is a result, too.
+ */
+export type Render = (event: FeedEvent, audience: string, payers: () => Iterable<string>) => Promise<string>;
+
+/** What an event comes to. */
+export interface Rendering {
+  render: Render;
+  /** Rows that it may read. */
+  cost: number;
+}
+
+/** A subscriber, as its group sees it. */
+export interface Member {
+  /** Its audience for events that are partly its own; for all others it is ''. */
+  readonly own: string;
+  /** Who pays for its events, as one of those who want them. */
+  readonly spender: string;
+  /** The next changes, but for those that it has already. */
+  deliver: (changes: readonly RenderedChange[]) => void;
+  /** It does not know yet that nothing is owed up to there. */
+  isOwedMark: (place: FeedPlace, gaps: number) => boolean;
+  mark: (tail: Buffer, gaps: number) => void;
+  /** It is live no more, and follows by itself. */
+  part: () => void;
+  /** It gets nothing more, and its client is told why. */
+  fail: (error: unknown) => void;
+}
+
+/** Changes that are rendered at once: their relations are read together. Fewer, where they read many: the first is sent when the last is there. */
+const [AHEAD, AHEAD_ROWS] = [32, 1000];
+/** Rendered changes that are kept for those who are a little behind. */
+const KEPT = 500;
+/** After so long others have their turn. */
+const SLICE_MS = 5;
+
+/**
+ * Subscribers that want the same. Those who are where the group is get each event as it comes; the others follow by
+ * themselves, and join when they have caught up.
+ */
+export class Group {
+  readonly key: string;
+  readonly feed: Feed;
+  readonly #stream: FeedStream;
+  readonly #render: Render;
+  readonly #ahead: number;
+  readonly #follower: Follower;
+  readonly #live = new Set<Member>();
+  /** How many of them may own something, by whom they are. */
+  readonly #owners = new Map<string, number>();
+  readonly #joined = new Wake();
+  /** How many subscriptions of each who pays. */
+  readonly #payers = new Map<string, number>();
+  /** By change, then by audience. */
+  readonly #rendered = new Map<FeedChange, Map<string, Promise<Buffer>>>();
+  /** Everything up to here was handed to those who were live. */
+  #sent: FeedPlace | undefined;
+  #members = 0;
+  #isOver = false;
+  #failure: { error: unknown } | undefined;
+
+  constructor(key: string, feed: Feed, stream: FeedStream, { render, cost }: Rendering) {
+    this.key = key;
+    this.feed = feed;
+    this.#stream = stream;
+    this.#render = render;
+    this.#ahead = Math.max(1, Math.min(AHEAD, Math.floor(AHEAD_ROWS / cost)));
+    this.#follower = feed.follow();
+    this.#run().catch((error: unknown) => this.#fail(error));
+  }
+
+  /** Nobody can join it any more. */
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  enter({ spender }: Member): void {
+    this.#members++;
+    count(this.#payers, spender, 1);
+  }
+
+  /** True where it was the last one: the group is over. */
+  leave(subscriber: Member): boolean {
+    this.part(subscriber);
+    count(this.#payers, subscriber.spender, -1);
+    this.#members--;
+    this.#isOver = this.#members === 0;
+    if (this.#isOver) this.#joined.ring();
+    return this.#isOver;
+  }
+
+  /**
+   * Takes in whoever has everything that was sent so far. Nothing is awaited between that look and the next change, which
+   * skips those who have it already: each change reaches each of them once.
+   * @throws what the group has failed with.
+   */
+  join(subscriber: Member, at: FeedPlace | undefined): boolean {
+    if (this.#failure) throw this.#failure.error;
+    if (!at || !this.#sent || comparePositions(at, this.#sent) < 0) return false;
+    this.#live.add(subscriber);
+    this.#countOwner(subscriber.own, 1);
+    this.#joined.ring();
+    return true;
+  }
+
+  part(subscriber: Member): void {
+    if (this.#live.delete(subscriber)) this.#countOwner(subscriber.own, -1);
+  }
+
+  #countOwner(own: string, by: number): void {
+    if (own !== '') count(this.#owners, own, by);
+  }
+
+  /** The end of the message for a subscriber, made once for all of its audience; null where it is not for them. */
+  render(event: FeedEvent, own: string): Promise<Buffer> | null {
+    const audience = this.#stream.audienceOf(event, own);
+    const kept = event.kind === 'change' ? this.#rendered.get(event.change)?.get(audience) : undefined;
+    if (kept) return kept;
+    const shown = this.#stream.for(event, audience);
+    if (!shown) return null;
+    const made = this.#render(shown, audience, () => this.#payers.keys()).then((payload) => Buffer.from(`${payload}}`));
+    if (event.kind === 'change') this.#keep(event.change, audience, made);
+    return made;
+  }
+
+  #keep(change: FeedChange, audience: string, made: Promise<Buffer>): void {
+    const kept = this.#rendered.get(change) ?? new Map<string, Promise<Buffer>>();
+    this.#rendered.set(change, kept.set(audience, made));
+    if (this.#rendered.size > KEPT) this.#rendered.delete(this.#rendered.keys().next().value!);
+  }
+
+  /**
+   * What no event should bring about: its subscribers are ended with it, and may subscribe again. Those who follow by
+   * themselves hear of it when they want to join.
+   */
+  #fail(error: unknown): void {
+    this.#failure = { error };
+    for (const subscriber of this.#live) subscriber.fail(error);
+  }
+
+  /** A group whose place is not kept any more goes on, while its subscribers find out for themselves. */
+  async #run(): Promise<void> {
+    await this.feed.opened();
+    this.#sent = this.#follower.place ?? this.feed.end;
+    for (let since = performance.now(); !this.#isOver;) {
+      const changes = this.#takeSome();
+      if (changes.length > 0) await this.#send(changes);
+      else await this.#idle();
+      if (changes.length > 0 && performance.now() - since < SLICE_MS) continue;
+      await turn();
+      since = performance.now();
+    }
+  }
+
+  #takeSome(): FeedChange[] {
+    const changes: FeedChange[] = [];
+    while (changes.length < this.#ahead) {
+      const change = this.#follower.take();
+      if (!change) break;
+      changes.push(change);
+    }
+    return changes;
+  }
+
+  async #send(changes: FeedChange[]): Promise<void> {
+    const rendered = changes.map((change) => new RenderedChange(change, this.#stream));
+    // Whoever joins while these are rendered is owed them too, and may be of another audience.
+    for (let due = this.#due(rendered); due.length > 0; due = this.#due(rendered)) await Promise.all(due);
+    for (const subscriber of this.#live) subscriber.deliver(rendered);
+    this.#sent = rendered.at(-1)!.place;
+  }
+
+  /** What those who are live need, and is not made yet. */
+  #due(changes: readonly RenderedChange[]): Promise<void>[] {
+    return changes.flatMap((change) => {
+      const owners = change.owners.filter((owner) => this.#owners.has(owner));
+      const owning = owners.reduce((sum, owner) => sum + this.#owners.get(owner)!, 0);
+      const audiences = owning < this.#live.size ? ['', ...owners] : owners;
+      return audiences.filter((audience) => !change.has(audience)).map((audience) => this.#make(change, audience));
+    });
+  }
+
+  async #make(change: RenderedChange, audience: string): Promise<void> {
+    change.set(audience, await this.render(change.event, audience));
+  }
+
+  /** What moves while marks are sent is seen all the same: the promises are older than the look. */
+  async #idle(): Promise<void> {
+    const news = [this.feed.moved(), this.#joined.next()];
+    if (!this.#follower.isCaughtUp) return this.#waitBehind();
+    this.#sent = this.#follower.place;
+    await this.#mark(this.#sent!);
+    await Promise.race(news);
+  }
+
+  /** What follows is not kept any more: those who need it find out for themselves, the group goes on from the end. */
+  async #waitBehind(): Promise<void> {
+    try {
+      await this.#follower.wait();
+    } catch {
+      // CURSOR_EXPIRED, which says just that.
+      this.#follower.restart();
+      this.#sent = this.#follower.place;
+      for (const subscriber of this.#live) subscriber.part();
+    }
+  }
+
+  /** Tells those who do not know it yet that nothing is owed. */
+  async #mark(place: FeedPlace): Promise<void> {
+    const { gaps } = this.feed;
+    if (!this.#stream.request.wantsMarks) return;
+    const owed = [...this.#live].filter((subscriber) => subscriber.isOwedMark(place, gaps));
+    if (owed.length === 0) return;
+    const payload = await this.render({ kind: 'caughtUp', place, at: new Date().toISOString() }, '');
+    // Only those who are live still, and not ahead by now: a cursor never goes back.
+    for (const subscriber of owed) {
+      if (this.#live.has(subscriber) && subscriber.isOwedMark(place, gaps)) subscriber.mark(payload!, gaps);
+    }
+  }
+}
+
+function count(counts: Map<string, number>, key: string, by: number): void {
+  const sum = (counts.get(key) ?? 0) + by;
+  if (sum === 0) counts.delete(key);
+  else counts.set(key, sum);
+}

@@ -1,0 +1,31 @@
+import type { FeedPlace } from '../cursor.ts';
+import type { FeedChange } from '../recent.ts';
+import type { FeedEvent, FeedStream } from '../stream.ts';
+
+/** A change, and the ends of the messages that tell each audience of it. */
+export class RenderedChange {
+  readonly event: FeedEvent & { kind: 'change' };
+  readonly place: FeedPlace;
+  /** Audiences other than ''. */
+  readonly owners: readonly string[];
+  /** Null: it is not for them. */
+  readonly #tails = new Map<string, Buffer | null>();
+
+  constructor(change: FeedChange, stream: FeedStream) {
+    this.event = { kind: 'change', change };
+    this.place = { ...change.position, logId: change.logId };
+    this.owners = stream.ownersIn(this.event);
+  }
+
+  has(audience: string): boolean {
+    return this.#tails.has(audience);
+  }
+
+  set(audience: string, tail: Buffer | null): void {
+    this.#tails.set(audience, tail);
+  }
+
+  tailFor(own: string): Buffer | null | undefined {
+    return this.#tails.get(this.owners.includes(own) ? own : '');
+  }
+}

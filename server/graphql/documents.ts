@@ -1,0 +1,143 @@
+import {
+  GraphQLError,
+  NoSchemaIntrospectionCustomRule,
+  OverlappingFieldsCanBeMergedRule,
+  parse,
+  specifiedRules,
+  validate,
+  type DocumentNode,
+  type GraphQLSchema,
+  type ValidationRule,
+} from 'graphql';
+import { LRUCache } from 'lru-cache';
+import type { Viewer } from '../auth/viewer.ts';
+import { fieldsMergeRule } from './limits/merging.ts';
+import { selectionsIn } from './limits/size.ts';
+import { tooComplex } from './limits/too-complex.ts';
+import { conditionalSubscriptions } from './subscription-root.ts';
+
+export interface ReadDocument {
+  document: DocumentNode;
+  /** What is wrong with it, by the schema. */
+  errors: readonly GraphQLError[];
+  size: Size;
+}
+
+interface Size {
+  tokens: number;
+  /** As often as fragments repeat them; infinite where one holds itself, which is an error of its own. */
+  selections: number;
+}
+
+export interface DocumentOptions {
+  /** Whether clients may ask for the schema, and are told what they may have meant. */
+  introspection: boolean;
+  characters: ByViewer;
+  tokens: ByViewer;
+  selections: ByViewer;
+}
+
+/** The most, for who is signed in and for who is not. */
+interface ByViewer {
+  known: number;
+  anonymous: number;
+}
+
+/** Each costs the place that it has in the text, which is looked for from the start. */
+const MOST_ERRORS = 20;
+
+/**
+ * Parses and validates each text once, and keeps what it found. What a text may cost is bounded before it is parsed, and
+ * before it is validated: both hold up everybody. GraphQL over HTTP, websockets and REST share it.
+ */
+export class Documents {
+  readonly #schema: GraphQLSchema;
+  readonly #options: DocumentOptions;
+  readonly #rules: readonly ValidationRule[];
+  /** Texts that came once go here first: however many new ones somebody sends, they leave those in use alone. */
+  readonly #new = keptByText(100, 1_000_000);
+  readonly #used = keptByText(400, 4_000_000);
+
+  constructor(schema: GraphQLSchema, options: DocumentOptions) {
+    this.#schema = schema;
+    this.#options = options;
+    this.#rules = [
+      ...specifiedRules.filter((rule) => rule !== OverlappingFieldsCanBeMergedRule),
+      ...(options.introspection ? [] : [NoSchemaIntrospectionCustomRule]),
+    ];
+  }
+
+  /** Undefined: it was not read before, or was forgotten. */
+  known(text: string): ReadDocument | undefined {
+    return this.#used.get(text) ?? this.#again(text);
+  }
+
+  /** @throws GraphQLError GRAPHQL_PARSE_FAILED, ClientError QUERY_TOO_COMPLEX */
+  read(text: string, viewer: Viewer): ReadDocument {
+    const known = this.known(text);
+    if (known) return this.check(known, viewer);
+    this.checkText(text, viewer);
+    const document = parseCoded(text, this.#options.tokens.known);
+    const size = { tokens: document.tokenCount ?? 0, selections: selectionsIn(document) };
+    this.check({ size }, viewer);
+    const read = { document, errors: this.#validate(document, size), size };
+    this.#new.set(text, read);
+    return read;
+  }
+
+  /** Before anything is done with it. @throws ClientError QUERY_TOO_COMPLEX */
+  checkText({ length }: string, viewer: Viewer): void {
+    refuseBeyond(this.#options.characters, viewer, length, 'characters');
+  }
+
+  /** Hands back what is not too large for this viewer. @throws ClientError QUERY_TOO_COMPLEX */
+  check<Sized extends { size: Size }>(sized: Sized, viewer: Viewer): Sized {
+    const { tokens, selections } = sized.size;
+    refuseBeyond(this.#options.tokens, viewer, tokens, 'tokens');
+    if (selections < Infinity)
+      refuseBeyond(this.#options.selections, viewer, selections, 'selections, as often as fragments repeat them');
+    return sized;
+  }
+
+  #again(text: string): ReadDocument | undefined {
+    const found = this.#new.get(text);
+    if (!found) return undefined;
+    this.#new.delete(text);
+    this.#used.set(text, found);
+    return found;
+  }
+
+  /** Where a fragment holds itself, that is what is wrong, and nothing is to be merged. */
+  #validate(document: DocumentNode, { selections }: Size): readonly GraphQLError[] {
+    const rules = selections < Infinity ? [...this.#rules, fieldsMergeRule] : this.#rules;
+    const options = { hideSuggestions: !this.#options.introspection, maxErrors: MOST_ERRORS };
+    const conditional = conditionalSubscriptions(document);
+    const errors = conditional.length > 0 ? conditional : validate(this.#schema, document, rules, options);
+    return errors.map((error) => coded(error, 'GRAPHQL_VALIDATION_FAILED'));
+  }
+}
+
+function refuseBeyond({ known, anonymous }: ByViewer, { user, isOpen }: Viewer, came: number, what: string): void {
+  const isAnonymous = user === null && !isOpen;
+  const most = isAnonymous ? anonymous : known;
+  if (came > most)
+    throw tooComplex(`has ${came} ${what}, and ${most} are the most${isAnonymous ? ' before one signs in' : ''}`);
+}
+
+const keptByText = (most: number, mostCharacters: number) =>
+  new LRUCache<string, ReadDocument>({
+    max: most,
+    maxSize: mostCharacters,
+    sizeCalculation: (_, text) => text.length + 1,
+  });
+
+function parseCoded(text: string, maxTokens: number): DocumentNode {
+  try {
+    return parse(text, { maxLexicalTokens: maxTokens });
+  } catch (error) {
+    throw error instanceof GraphQLError ? coded(error, 'GRAPHQL_PARSE_FAILED') : error;
+  }
+}
+
+const coded = ({ message, nodes, source, positions }: GraphQLError, code: string) =>
+  new GraphQLError(message, { nodes, source, positions, extensions: { code } });

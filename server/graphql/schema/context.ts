@@ -1,0 +1,50 @@
+import type { Access } from '../../auth/access.ts';
+import type { LiveSubscriptions } from '../../auth/live.ts';
+import type { Viewer } from '../../auth/viewer.ts';
+import type { FeedCursor, FeedPlace } from '../../feed/cursor.ts';
+import type { Feed } from '../../feed/feed.ts';
+import type { Hasher } from '../../lib/password.ts';
+import type { Loaders } from '../../reads/loaders.ts';
+import type { Arrivals } from '../../reads/arrivals.ts';
+import type { Confirmer } from '../../reads/confirm.ts';
+import type { Primary } from '../../replication/primary.ts';
+import type { Reads } from '../../reads/reads.ts';
+import type { ReplicationStatus } from '../../replication/status.ts';
+
+/** What lives as long as the process. */
+export interface Services {
+  access: Access;
+  live: LiveSubscriptions;
+  primary: Primary;
+  confirmer: Confirmer;
+  arrivals: Arrivals;
+  feed: Feed;
+  hasher: Hasher;
+  status: ReplicationStatus;
+}
+
+/** What lives as long as one operation. */
+export interface Context {
+  requestId: string;
+  /** Whom it is run for: who signs in or up under a mutation is that for the rest of it. */
+  viewer: Viewer;
+  /** Where it came from, as far as proxies are trusted. */
+  address: string;
+  /** Who spends what it costs, from its beginning to its end. */
+  spender: string;
+  /** Aborts when its time is over, or nobody waits for it any more. */
+  signal: AbortSignal;
+  /** On a websocket: the token was renewed. */
+  renewed?: ((viewer: Viewer) => void) | undefined;
+  reads: Reads;
+  loaders: Loaders;
+  services: Services;
+  /** The token of a position, for this primary's history. */
+  bookmark: (lsn: bigint) => string;
+  /** @throws ClientError BAD_BOOKMARK. */
+  readBookmark: (text: string) => Promise<bigint>;
+  /** The token of a place in the feed; `isPartial`: with a snapshot's row, before its end. */
+  cursor: (place: FeedPlace, isPartial?: boolean) => string;
+  /** @throws ClientError BAD_CURSOR or CURSOR_EXPIRED. */
+  readCursor: (text: string) => Promise<FeedCursor>;
+}

@@ -1,0 +1,97 @@
+import type { ClassType } from 'type-graphql';
+import type { Sql, Statement } from '../../database/connect.ts';
+import { assertMayWrite, visible } from '../../auth/rights.ts';
+import { mayAll } from '../../auth/viewer.ts';
+import { badInput, notFound, nothingHas } from '../../lib/errors.ts';
+import type { Lsn } from '../../lib/lsn.ts';
+import { rowsOf, type Rows } from '../../reads/rows.ts';
+import type { Confirmed } from '../../reads/confirm.ts';
+import type { Declaration } from '../../declare/declaration.ts';
+import type { Context } from './context.ts';
+import { parseId } from './ids.ts';
+
+export interface Written<Row> {
+  /** The written row, as the statement returned it; undefined where there was none to write. */
+  row: Row | undefined;
+  lsn: Lsn;
+  bookmark: string;
+  confirmation: Confirmed;
+}
+
+/** Writes on the primary, moves the operation's reads past the write, and waits for a replica where that is asked for. */
+export async function write<Row extends object>(
+  context: Context,
+  confirm: Confirmed['level'],
+  statement: (sql: Sql) => Statement<Row>,
+): Promise<Written<Row>> {
+  await context.services.access.confirm(context.viewer);
+  context.signal.throwIfAborted();
+  const { rows, lsn } = await context.services.primary.write(statement);
+  context.reads.wrote(lsn);
+  context.loaders.forget();
+  const confirmation = await context.services.confirmer.confirm(lsn, confirm);
+  return { row: rows[0], lsn, bookmark: context.bookmark(lsn), confirmation };
+}
+
+/**
+ * Writes the row that has the id, as the patch has it or without it.
+ * @throws ClientError NOT_FOUND where no row of the table has it, FORBIDDEN where it is not the viewer's to write.
+ */
+export async function writeOne<Row extends { id: string }>(
+  context: Context,
+  confirm: Confirmed['level'],
+  rows: Rows<Row>,
+  id: string,
+  statement: (sql: Sql, id: string) => Statement<Row>,
+  patch?: object,
+): Promise<Written<Row>> {
+  const key = parseId(id);
+  await assertMayWriteRow(context, rows, key, patch);
+  const written = await write(context, confirm, (sql) => statement(sql, key));
+  context.services.access.wrote(rows.table.name, key, written.lsn);
+  if (!written.row) throw notFound(rows.table.one, key);
+  return written;
+}
+
+/** Rows keep their owners, so what the primary says of one now holds for the write after it. */
+async function assertMayWriteRow<Row extends { id: string }>(
+  { viewer, services }: Context,
+  { declaration, table }: Rows<Row>,
+  id: string,
+  patch?: object,
+): Promise<void> {
+  if (mayAll(viewer)) return;
+  const { primary } = services;
+  const { rows } = await primary.answer(table.byIds(primary.reader, [id]));
+  const row = visible(viewer, declaration, rows[0] ?? null);
+  if (!row) throw notFound(table.one, id);
+  assertMayWrite(viewer, declaration, row, patch);
+}
+
+/** @throws ClientError NOT_FOUND for a row that the values name and the viewer does not see, as for one that is not there. */
+export async function assertSeesReferences(
+  { viewer, services }: Context,
+  { columns }: Declaration,
+  values: object,
+): Promise<void> {
+  if (mayAll(viewer)) return;
+  const { primary } = services;
+  for (const { field, reference } of columns) {
+    const id = (values as Record<string, string | null | undefined>)[field];
+    if (!reference || id == null) continue;
+    const { declaration, table } = rowsOf(reference.to() as ClassType<{ id: string }>);
+    const { rows } = await primary.answer(table.byIds(primary.reader, [id]));
+    if (!visible(viewer, declaration, rows[0] ?? null)) throw nothingHas(field);
+  }
+}
+
+/** The fields of an update that the client gave. @throws ClientError BAD_USER_INPUT where there are none. */
+export function given<Input extends object>(input: Input): Partial<Input> {
+  const fields = defined(input);
+  if (Object.keys(fields).length === 0) throw badInput('Nothing to update: give at least one field.', 'input');
+  return fields;
+}
+
+/** What the client left out stays out, so that it gets its default. */
+export const defined = <Input extends object>(input: Input): Partial<Input> =>
+  Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)) as Partial<Input>;

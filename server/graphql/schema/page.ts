@@ -1,0 +1,102 @@
+import type { PageArgs } from '../../../schema/page.type.ts';
+import { visibleTo } from '../../auth/rights.ts';
+import { badInput } from '../../lib/errors.ts';
+import type { Listing } from '../../reads/listing.ts';
+import type { Rows } from '../../reads/rows.ts';
+import type { OrderColumn, PageRequest, Position } from '../../database/sql/keyset.ts';
+import type { Context } from './context.ts';
+import { decodeCursor, encodeCursor, type Order } from './cursor.ts';
+
+const DEFAULT_SIZE = 20;
+const MOST = 100;
+
+/** A page as Relay has it. What is a getter is worked out only where it is selected. */
+export class Connection<Node> {
+  readonly nodes: readonly Node[];
+  readonly #cursorOf: (node: Node) => string;
+  readonly #neighbours: () => { hasNextPage: boolean; hasPreviousPage: boolean };
+  readonly #count: () => Promise<number>;
+
+  constructor(
+    nodes: readonly Node[],
+    cursorOf: (node: Node) => string,
+    neighbours: () => { hasNextPage: boolean; hasPreviousPage: boolean },
+    count: () => Promise<number>,
+  ) {
+    this.nodes = nodes;
+    this.#cursorOf = cursorOf;
+    this.#neighbours = neighbours;
+    this.#count = count;
+  }
+
+  get edges() {
+    return this.nodes.map((node) => ({ cursor: this.#cursorOf(node), node }));
+  }
+
+  get pageInfo() {
+    const [first, last] = [this.nodes[0], this.nodes.at(-1)];
+    const startCursor = first === undefined ? null : this.#cursorOf(first);
+    const endCursor = last === undefined ? null : this.#cursorOf(last);
+    return { ...this.#neighbours(), startCursor, endCursor };
+  }
+
+  get totalCount(): Promise<number> {
+    return this.#count();
+  }
+}
+
+/** One page of those rows in `scope` that the viewer may see; in the first of their orders where none is asked for. */
+export async function connect<Scope, Row extends { id: string }>(
+  { viewer, loaders }: Pick<Context, 'viewer' | 'loaders'>,
+  { declaration, table }: Rows<Row>,
+  { pages, counts }: Listing<Scope, Row>,
+  scope: Scope,
+  args: PageArgs,
+  asked?: Order | null,
+): Promise<Connection<Row>> {
+  const order = asked ?? { field: Object.keys(table.orders)[0]!, direction: 'DESC' };
+  const column = table.orders[order.field]!;
+  const page = toPageRequest(args, order, column);
+  const scoped = { scope, visibleTo: visibleTo(viewer, declaration) };
+  const rows = await loaders.load(pages, { ...scoped, page });
+  const nodes = rows.slice(0, page.limit);
+  if (page.backward) nodes.reverse();
+  return new Connection(
+    nodes,
+    (node) => encodeCursor(order, positionOf(node, column)),
+    () => neighbours(page, rows.length > page.limit),
+    () => loaders.load(counts, scoped),
+  );
+}
+
+/** Checks the arguments, and turns them into one keyset page. */
+function toPageRequest(args: PageArgs, order: Order, column: OrderColumn): PageRequest {
+  if (args.first != null && args.last != null) throw badInput('Give first or last, not both.', 'first');
+  const backward = args.last != null;
+  return {
+    field: order.field,
+    descending: order.direction === 'DESC',
+    backward,
+    limit: size(backward ? 'last' : 'first', args.last ?? args.first ?? DEFAULT_SIZE),
+    after: args.after == null ? null : decodeCursor(args.after, order, column, 'after'),
+    before: args.before == null ? null : decodeCursor(args.before, order, column, 'before'),
+  };
+}
+
+function size(name: string, value: number): number {
+  if (value >= 0 && value <= MOST) return value;
+  throw badInput(`${name} must be from 0 to ${MOST}, got: ${value}`, name);
+}
+
+const positionOf = <Row extends { id: string }>(row: Row, { column }: OrderColumn): Position => ({
+  value: String(row[column as keyof Row]),
+  id: row.id,
+});
+
+/** `more`: the statement found a row past the page, on the side that it read towards. */
+function neighbours({ backward, after, before }: PageRequest, more: boolean) {
+  return {
+    hasNextPage: backward ? before !== null : more,
+    hasPreviousPage: backward ? more : after !== null,
+  };
+}

@@ -1,0 +1,213 @@
+import {
+  Arg,
+  Args,
+  Ctx,
+  FieldResolver,
+  ID,
+  Mutation,
+  Query,
+  Resolver,
+  Root,
+  Subscription,
+  type ClassType,
+} from 'type-graphql';
+import { RowChangedArgs, type Change } from '../../../schema/change.type.ts';
+import { ConfirmArg, type Confirm } from '../../../schema/confirmation.type.ts';
+import { PageArgs } from '../../../schema/page.type.ts';
+import { Allowed, assertMayAskBy, assertMayCreate } from '../../auth/rights.ts';
+import { mayAll, type Viewer } from '../../auth/viewer.ts';
+import type { Declaration, DeclaredColumn, DeclaredFilter } from '../../declare/declaration.ts';
+import { rowsOf, type Rows } from '../../reads/rows.ts';
+import type { Filter } from '../../database/sql/table.ts';
+import { changesOf } from './changes.ts';
+import type { Context } from './context.ts';
+import type { Order } from './cursor.ts';
+import { parseId } from './ids.ts';
+import { createInput, updateInput } from './inputs.ts';
+import { assertSeesReferences, defined, given, write, writeOne, type Written } from './mutations.ts';
+import { connect } from './page.ts';
+import { typesOf } from './types.ts';
+
+export interface Row {
+  id: string;
+}
+
+/** The resolvers of a table: its rows, pages and changes, what is written as it is given, and relations. */
+export function resolversOf(type: ClassType<Row>): ClassType[] {
+  const rows = rowsOf(type);
+  const { columns, own } = rows.declaration;
+  return [
+    reader(rows),
+    watcher(rows.declaration),
+    ...(own.has('create') ? [] : [creator(rows)]),
+    ...(own.has('update') ? [] : [updater(rows)]),
+    ...(own.has('delete') ? [] : [deleter(rows)]),
+    ...columns.flatMap((column) => relations(rows, column)),
+  ];
+}
+
+const readers = ({ read }: Declaration) => Allowed(read ? 'signedIn' : 'administrators');
+const writers = ({ write: rule }: Declaration) => Allowed(rule ? 'owner' : 'administrators');
+
+function reader(rows: Rows<Row>): ClassType {
+  const { type, one, many, filter } = rows.declaration;
+  const types = typesOf(rows.declaration);
+  const description = 'Newest first where it is left out';
+  @Resolver(() => type)
+  class Reader {
+    @readers(rows.declaration)
+    @Query(() => type, { name: one, nullable: true })
+    one(@Arg('id', () => ID) id: string, @Ctx() { loaders }: Context): Promise<Row | null> {
+      return loaders.load(rows.byId, parseId(id));
+    }
+
+    @readers(rows.declaration)
+    @Query(() => types.connection, { name: many })
+    many(
+      @Arg('orderBy', () => types.order, { nullable: true, description }) order: Order | null | undefined,
+      @Args(() => PageArgs) page: PageArgs,
+      @Ctx() context: Context,
+      @filterArg(types.filter) asked?: Asked | null,
+    ) {
+      return connect(context, rows, rows.all, toFilter(context.viewer, filter, asked ?? {}), page, order);
+    }
+  }
+  return Reader;
+}
+
+/** The last argument: there is none where nothing can be filtered by. */
+const filterArg = (filter: ClassType | undefined): ReturnType<typeof Arg> =>
+  filter ? Arg('filter', () => filter, { nullable: true }) : () => {};
+
+type Asked = Readonly<Record<string, unknown>>;
+
+/** Without the columns that the viewer may not search by. @throws ClientError FORBIDDEN for a filter by one of those. */
+function toFilter(viewer: Viewer, filter: DeclaredFilter | undefined, asked: Asked): Filter {
+  const { search, by = [] } = filter ?? {};
+  const set = by.filter(({ name }) => asked[name] != null);
+  for (const { column } of set) assertMayAskBy(viewer, column);
+  const searched = search?.columns.filter(({ sees }) => sees === undefined || mayAll(viewer)) ?? [];
+  const text = asked['search'] as string | null | undefined;
+  if (text && searched.length === 0) assertMayAskBy(viewer, search!.columns[0]!);
+  const valuesOf = (isGiven: boolean) =>
+    set.filter((one) => one.isGiven === isGiven).map(({ name, column }) => [column.name, asked[name]]);
+  return {
+    ...(text && { search: { text, columns: searched.map(({ name }) => name) } }),
+    equal: Object.fromEntries(valuesOf(false)) as Filter['equal'],
+    given: Object.fromEntries(valuesOf(true)) as Filter['given'],
+  };
+}
+
+function watcher(table: Declaration): ClassType {
+  const { change } = typesOf(table);
+  const description = `Changes of ${table.name}, each read back from a replica before it is sent`;
+  @Resolver(() => table.type)
+  class Watcher {
+    @readers(table)
+    @Subscription(() => change, { name: `${table.one}Changed`, subscribe: changesOf(table), description })
+    changed(@Args(() => RowChangedArgs, { validate: false }) _args: RowChangedArgs, @Root() event: Change): Change {
+      return event;
+    }
+  }
+  return Watcher;
+}
+
+function creator(rows: Rows<Row>): ClassType {
+  const { declaration, table } = rows;
+  const { payload } = typesOf(declaration);
+  const input = createInput(declaration);
+  @Resolver(() => declaration.type)
+  class Creator {
+    @writers(declaration)
+    @Mutation(() => payload, { name: `create${declaration.type.name}` })
+    async create(@Arg('input', () => input) asked: object, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
+      const values = defined(asked);
+      assertMayCreate(context.viewer, declaration, values);
+      await assertSeesReferences(context, declaration, values);
+      return toPayload(rows, await write(context, confirm, (sql) => table.insert(sql, values)));
+    }
+  }
+  return Creator;
+}
+
+function updater(rows: Rows<Row>): ClassType {
+  const { declaration, table } = rows;
+  const { payload } = typesOf(declaration);
+  const input = updateInput(declaration);
+  @Resolver(() => declaration.type)
+  class Updater {
+    @writers(declaration)
+    @Mutation(() => payload, { name: `update${declaration.type.name}`, description: 'What is left out stays' })
+    async update(
+      @Arg('id', () => ID) id: string,
+      @Arg('input', () => input) asked: object,
+      @ConfirmArg() confirm: Confirm,
+      @Ctx() context: Context,
+    ) {
+      const patch = given(asked);
+      await assertSeesReferences(context, declaration, patch);
+      const written = await writeOne(context, confirm, rows, id, (sql, key) => table.update(sql, key, patch), patch);
+      return toPayload(rows, written);
+    }
+  }
+  return Updater;
+}
+
+function deleter(rows: Rows<Row>): ClassType {
+  const { declaration, table } = rows;
+  const { payload } = typesOf(declaration);
+  @Resolver(() => declaration.type)
+  class Deleter {
+    @writers(declaration)
+    @Mutation(() => payload, { name: `delete${declaration.type.name}`, description: 'Answers with the row as it was' })
+    async delete(@Arg('id', () => ID) id: string, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
+      return toPayload(rows, await writeOne(context, confirm, rows, id, (sql, key) => table.delete(sql, key)));
+    }
+  }
+  return Deleter;
+}
+
+/** From the row that names another to that one, and from that one to all that name it. */
+function relations(rows: Rows<Row>, { field, reference }: DeclaredColumn): ClassType[] {
+  if (!reference) return [];
+  const { as, many, to } = reference;
+  const parent = rowsOf(to() as ClassType<Row>);
+  return [toOne(rows, field, parent, as), ...(many === undefined ? [] : [toMany(rows, field, parent, many)])];
+}
+
+/** type-graphql finds a field of a type by the name of the method, so that is the field's own. */
+function toOne({ declaration }: Rows<Row>, field: string, parent: Rows<Row>, as: string): ClassType {
+  @Resolver(() => declaration.type)
+  class ToOne {
+    @Allowed('signedIn')
+    @FieldResolver(() => parent.declaration.type, { nullable: true })
+    [as](
+      @Root() row: Readonly<Record<string, string | null>>,
+      @Ctx() { loaders }: Context,
+    ): Promise<Row | null> | null {
+      const id = row[field];
+      return id == null ? null : loaders.load(parent.byId, id);
+    }
+  }
+  return ToOne;
+}
+
+function toMany(rows: Rows<Row>, field: string, parent: Rows<Row>, many: string): ClassType {
+  const { connection } = typesOf(rows.declaration);
+  const under = rows.under(field);
+  @Resolver(() => parent.declaration.type)
+  class ToMany {
+    @Allowed('signedIn')
+    @FieldResolver(() => connection, { description: 'Newest first' })
+    [many](@Root() { id }: Row, @Args(() => PageArgs) page: PageArgs, @Ctx() context: Context) {
+      return connect(context, rows, under, id, page);
+    }
+  }
+  return ToMany;
+}
+
+/** A written row as the answer to its mutation, which has it in a field of the row's name. */
+export const toPayload = <R extends Row>({ declaration }: Rows<R>, { row, ...rest }: Written<R>) => ({
+  [declaration.one]: row,
+  ...rest,
+});

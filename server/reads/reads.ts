@@ -1,0 +1,137 @@
+import { forClient, isUnavailable } from '../database/errors.ts';
+import { later, type Lsn } from '../lib/lsn.ts';
+import type { OperationObserver } from '../lib/observer.ts';
+import type { Place, Router } from './router.ts';
+import type { Primary } from '../replication/primary.ts';
+
+export type Level = 'eventual' | 'session' | 'strong';
+
+/** What the client is told of how its operation was answered. */
+export interface Report {
+  source: string;
+  bookmark?: string;
+  waitedMs: number;
+  fallback?: string;
+}
+
+interface Batch {
+  seen: Lsn;
+}
+
+/** The server that was chosen, one more, and where the primary is away, another one that would not do before. */
+const MOST_TRIES = 3;
+
+/**
+ * The reads of one operation: one place for all of them, chosen when the first is needed. A write moves the position
+ * on, so that what is read after it sees it, and chooses again.
+ */
+export class Reads {
+  readonly #router: Router;
+  readonly #primary: Primary;
+  readonly #level: Level;
+  readonly #observer: OperationObserver | undefined;
+  #place: Promise<Place> | undefined;
+  readonly #released: (() => void)[] = [];
+  #isReleased = false;
+  /** What the operation must see: the client's bookmark, then its own writes and reads. */
+  #position: Lsn | null;
+  #source: Pick<Report, 'source' | 'fallback'> | undefined;
+  #waitedMs = 0;
+  #hasWritten = false;
+
+  constructor(
+    router: Router,
+    primary: Primary,
+    level: Level,
+    bookmark: Lsn | null,
+    observer: OperationObserver | undefined,
+  ) {
+    this.#router = router;
+    this.#primary = primary;
+    this.#level = level;
+    this.#position = bookmark;
+    this.#observer = observer;
+  }
+
+  /** The position to hand to the client; null where nothing was read, written or asked for. */
+  get position(): Lsn | null {
+    return this.#position;
+  }
+
+  get hasWritten(): boolean {
+    return this.#hasWritten;
+  }
+
+  get report(): Omit<Report, 'bookmark'> {
+    return {
+      source: this.#source?.source ?? 'none',
+      waitedMs: this.#waitedMs,
+      ...(this.#source?.fallback && { fallback: this.#source.fallback }),
+    };
+  }
+
+  /** Runs a read where this operation reads. Where a server breaks under it, again where the choice then falls, twice. */
+  async read<B extends Batch>(run: (place: Place) => Promise<B>): Promise<B> {
+    for (let tries = 1; ; tries++) {
+      const chosen = (this.#place ??= this.#choose());
+      const place = await chosen;
+      try {
+        return this.#saw(await run(place));
+      } catch (error) {
+        if (!isUnavailable(error) || tries === MOST_TRIES) throw this.#forClient(error, place);
+        await place.failed(error);
+        place.release();
+        if (this.#place === chosen) this.#place = undefined;
+      }
+    }
+  }
+
+  /** The operation has written on the primary: what it reads from now on sees that. */
+  wrote(lsn: Lsn): void {
+    this.#advance(lsn);
+    this.#hasWritten = true;
+    this.#source = { source: 'primary' };
+    this.#place = undefined;
+  }
+
+  /** The operation has learned of something that is there from this position on. */
+  mustSee(lsn: Lsn): void {
+    this.#advance(lsn);
+    this.#place = undefined;
+  }
+
+  /** The operation has ended. Fields that nobody waits for may still read, and choose. */
+  release(): void {
+    this.#isReleased = true;
+    for (const release of this.#released) release();
+  }
+
+  async #choose(): Promise<Place> {
+    const place = await this.#chooseByLevel();
+    if (this.#isReleased) place.release();
+    else this.#released.push(place.release);
+    this.#waitedMs += place.waitedMs;
+    this.#observer?.chose(place);
+    this.#source = { source: place.name, ...(place.fallback && { fallback: place.fallback }) };
+    return place;
+  }
+
+  async #chooseByLevel(): Promise<Place> {
+    if (this.#level === 'eventual' && !this.#hasWritten) return this.#router.any();
+    if (this.#level === 'strong') this.#advance(await this.#primary.flushedNow());
+    return this.#router.atLeast(this.#position);
+  }
+
+  #saw<B extends Batch>(batch: B): B {
+    this.#advance(batch.seen);
+    return batch;
+  }
+
+  #advance(lsn: Lsn): void {
+    this.#position = this.#position === null ? lsn : later(this.#position, lsn);
+  }
+
+  #forClient(error: unknown, place: Place): unknown {
+    return forClient(error, place.name === 'primary' ? 'PRIMARY' : 'REPLICA');
+  }
+}

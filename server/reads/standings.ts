@@ -1,0 +1,15 @@
+import type { Accounts, Standing } from '../database/sql/accounts.ts';
+import { Source } from './source.ts';
+
+/** Whether users' tokens are good; null where there is no such user. */
+export const standingsOf = ({ standings }: Accounts): Source<string, Standing | null> =>
+  new Source(
+    'standings by id',
+    (id) => id,
+    async (sql, ids) => {
+      const { rows, seen } = await standings(sql, ids);
+      const found = new Map(rows.map((row) => [row.id, row]));
+      return { values: ids.map((id) => found.get(id) ?? null), seen };
+    },
+    'keys',
+  );
