@@ -7,8 +7,8 @@ import type { Context } from '../../server/graphql/schema/context.ts';
 import { writeOne } from '../../server/graphql/schema/mutations.ts';
 import { toPayload } from '../../server/graphql/schema/rows.ts';
 import { payloadOf } from '../../server/graphql/schema/types.ts';
-import { ConfirmArg, type Confirm } from '../confirmation.type.ts';
-import { DateTime } from '../scalars.ts';
+import { ConfirmArg, type Confirm } from '../../server/graphql/types/confirmation.type.ts';
+import { DateTime } from '../../server/declare/scalars.ts';
 import { User } from './users.ts';
 
 const OWN = { authorId: { eq: claim('sub') } };

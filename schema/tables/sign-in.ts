@@ -5,9 +5,9 @@ import { ClientError, notFound } from '../../server/lib/errors.ts';
 import { rowsOf } from '../../server/reads/rows.ts';
 import type { Context } from '../../server/graphql/schema/context.ts';
 import { write } from '../../server/graphql/schema/mutations.ts';
-import { ConfirmArg, Payload, type Confirm } from '../confirmation.type.ts';
-import { IsAnyPassword, IsPassword, IsText } from '../rules.ts';
-import { DateTime } from '../scalars.ts';
+import { ConfirmArg, Payload, type Confirm } from '../../server/graphql/types/confirmation.type.ts';
+import { IsAnyPassword, IsPassword, IsText } from '../../server/declare/rules.ts';
+import { DateTime } from '../../server/declare/scalars.ts';
 import { changePassword, endTokens } from './accounts.ts';
 import { PASSWORD_RULE, User } from './users.ts';
 

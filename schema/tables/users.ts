@@ -9,9 +9,9 @@ import type { Context } from '../../server/graphql/schema/context.ts';
 import { given, write, writeOne, type Written } from '../../server/graphql/schema/mutations.ts';
 import { toPayload } from '../../server/graphql/schema/rows.ts';
 import { payloadOf } from '../../server/graphql/schema/types.ts';
-import { ConfirmArg, type Confirm } from '../confirmation.type.ts';
-import { IsLine, IsPassword, WhereGiven, WhereNotNull } from '../rules.ts';
-import { DateTime } from '../scalars.ts';
+import { ConfirmArg, type Confirm } from '../../server/graphql/types/confirmation.type.ts';
+import { IsLine, IsPassword, WhereGiven, WhereNotNull } from '../../server/declare/rules.ts';
+import { DateTime } from '../../server/declare/scalars.ts';
 
 const OWN = { id: { eq: claim('sub') } };
 

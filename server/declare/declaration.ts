@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { Field, ObjectType, type ClassType } from 'type-graphql';
 import type { GraphQLScalarType } from 'graphql';
-import { DateTime } from '../../schema/scalars.ts';
+import { DateTime } from './scalars.ts';
 import { clauseOf, fieldsIn, isAlways, ownersIn, type Clause, type Rule } from './rule.ts';
 
 /** A scalar of GraphQL, or one of JavaScript's classes that stand for one. */
@@ -18,7 +18,7 @@ export interface ColumnOptions {
   line?: boolean;
   /** The primary gives it where clients do not. */
   hasDefault?: boolean;
-  /** Further rules for what clients give, from class-validator or schema/rules. */
+  /** Further rules for what clients give, from class-validator or declare/rules. */
   rules?: readonly PropertyDecorator[];
 }
 

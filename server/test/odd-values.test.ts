@@ -7,7 +7,7 @@ import {
   UsersDocument,
   type ChangesSubscription,
 } from '../../schema/generated/operations.ts';
-import { isMoment } from '../../schema/rules.ts';
+import { isMoment } from '../declare/rules.ts';
 import { connect, type Sql } from '../database/connect.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';

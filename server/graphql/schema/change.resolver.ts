@@ -1,5 +1,5 @@
 import { Args, ArgsType, Field, Resolver, Root, Subscription, type SubscribeResolverData } from 'type-graphql';
-import { Cursor } from '../../../schema/scalars.ts';
+import { Cursor } from '../../declare/scalars.ts';
 import { Allowed } from '../../auth/rights.ts';
 import { sightOf } from '../../auth/visibility.ts';
 import { mayAll, type Viewer } from '../../auth/viewer.ts';

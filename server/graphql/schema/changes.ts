@@ -1,6 +1,6 @@
 import type { SubscribeResolverData } from 'type-graphql';
-import type { Change, RowChangedArgs } from '../../../schema/change.type.ts';
-import { CaughtUp, SnapshotRow } from '../../../schema/feed.type.ts';
+import type { Change, RowChangedArgs } from '../types/change.type.ts';
+import { CaughtUp, SnapshotRow } from '../types/feed.type.ts';
 import { sightOf } from '../../auth/visibility.ts';
 import type { Declaration } from '../../declare/declaration.ts';
 import { changedFields, lagMs } from '../../feed/change.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isMoment, isStorable, UUID } from '../../../schema/rules.ts';
+import { isMoment, isStorable, UUID } from '../../declare/rules.ts';
 import { ClientError } from '../../lib/errors.ts';
 import type { OrderColumn, Position } from '../../database/sql/keyset.ts';
 

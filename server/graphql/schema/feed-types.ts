@@ -1,5 +1,5 @@
 import { createUnionType, Field, type ClassType } from 'type-graphql';
-import { CaughtUp, SnapshotRow } from '../../../schema/feed.type.ts';
+import { CaughtUp, SnapshotRow } from '../types/feed.type.ts';
 import { allTables } from '../../declare/declaration.ts';
 import { typesOf } from './types.ts';
 

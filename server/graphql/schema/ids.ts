@@ -1,4 +1,4 @@
-import { UUID } from '../../../schema/rules.ts';
+import { UUID } from '../../declare/rules.ts';
 import { badInput } from '../../lib/errors.ts';
 
 /** A UUID in PostgreSQL's own form: lower case. */

@@ -1,7 +1,7 @@
 import { IsBoolean, IsInt, IsNumber } from 'class-validator';
 import { Field, ID, InputType, Int, type ClassType } from 'type-graphql';
-import { IsId, IsLine, IsMoment, IsText, WhereGiven, WhereNotNull } from '../../../schema/rules.ts';
-import { DateTime, Double } from '../../../schema/scalars.ts';
+import { IsId, IsLine, IsMoment, IsText, WhereGiven, WhereNotNull } from '../../declare/rules.ts';
+import { DateTime, Double } from '../../declare/scalars.ts';
 import type { Declaration, DeclaredColumn } from '../../declare/declaration.ts';
 import { named } from './named.ts';
 

@@ -1,5 +1,5 @@
 import { Arg, Ctx, ID, Mutation, Query, Resolver } from 'type-graphql';
-import { LiveSubscription } from '../../../schema/access/live.type.ts';
+import { LiveSubscription } from '../types/live.type.ts';
 import { Allowed } from '../../auth/rights.ts';
 import { notFound } from '../../lib/errors.ts';
 import type { Context } from './context.ts';

@@ -1,4 +1,4 @@
-import type { PageArgs } from '../../../schema/page.type.ts';
+import type { PageArgs } from '../types/page.type.ts';
 import { visibleTo } from '../../auth/rights.ts';
 import { badInput } from '../../lib/errors.ts';
 import type { Listing } from '../../reads/listing.ts';

@@ -1,7 +1,7 @@
 import { Arg, Ctx, Query, Resolver, Root, Subscription, type SubscribeResolverData } from 'type-graphql';
-import { Arrival } from '../../../schema/arrival.type.ts';
-import { Replication } from '../../../schema/replication.type.ts';
-import { Bookmark } from '../../../schema/scalars.ts';
+import { Arrival } from '../types/arrival.type.ts';
+import { Replication } from '../types/replication.type.ts';
+import { Bookmark } from '../../declare/scalars.ts';
 import type { Status } from '../../replication/status.ts';
 import { Allowed } from '../../auth/rights.ts';
 import type { Context } from './context.ts';

@@ -11,9 +11,9 @@ import {
   Subscription,
   type ClassType,
 } from 'type-graphql';
-import { RowChangedArgs, type Change } from '../../../schema/change.type.ts';
-import { ConfirmArg, type Confirm } from '../../../schema/confirmation.type.ts';
-import { PageArgs } from '../../../schema/page.type.ts';
+import { RowChangedArgs, type Change } from '../types/change.type.ts';
+import { ConfirmArg, type Confirm } from '../types/confirmation.type.ts';
+import { PageArgs } from '../types/page.type.ts';
 import { Allowed, assertMayAskBy, assertMayCreate } from '../../auth/rights.ts';
 import { mayAll, type Viewer } from '../../auth/viewer.ts';
 import type { Declaration, DeclaredColumn, DeclaredFilter } from '../../declare/declaration.ts';

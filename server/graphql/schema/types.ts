@@ -1,7 +1,7 @@
 import { Field, InputType, ObjectType, registerEnumType, type ClassType } from 'type-graphql';
-import { Change } from '../../../schema/change.type.ts';
-import { connectionOf, edgeOf, OrderDirection } from '../../../schema/page.type.ts';
-import { changeOf, payloadWith } from '../../../schema/rows.type.ts';
+import { Change } from '../types/change.type.ts';
+import { connectionOf, edgeOf, OrderDirection } from '../types/page.type.ts';
+import { changeOf, payloadWith } from '../types/rows.type.ts';
 import { declarationOf, type Declaration } from '../../declare/declaration.ts';
 import { named } from './named.ts';
 import { filterInput } from './inputs.ts';

@@ -1,5 +1,5 @@
 import { Field, Float, ObjectType } from 'type-graphql';
-import { DateTime } from './scalars.ts';
+import { DateTime } from '../../declare/scalars.ts';
 
 @ObjectType({ description: 'A replica has applied a write: what is read there sees it' })
 export class Arrival {

@@ -1,5 +1,5 @@
 import { Field, ID, ObjectType } from 'type-graphql';
-import { DateTime } from '../scalars.ts';
+import { DateTime } from '../../declare/scalars.ts';
 
 @ObjectType({ description: 'A subscription that is open on a websocket of this server' })
 export class LiveSubscription {

@@ -1,5 +1,5 @@
 import { Field, ID, ObjectType } from 'type-graphql';
-import { Cursor, DateTime } from './scalars.ts';
+import { Cursor, DateTime } from '../../declare/scalars.ts';
 
 /** And the row, in a field of its table's. */
 @ObjectType({ description: 'A row as it was when the snapshot was taken' })

@@ -1,5 +1,5 @@
 import { ArgsType, Field, Float, ID, InterfaceType, registerEnumType } from 'type-graphql';
-import { Bookmark, Cursor, DateTime } from './scalars.ts';
+import { Bookmark, Cursor, DateTime } from '../../declare/scalars.ts';
 
 export enum Operation {
   INSERT = 'INSERT',

@@ -1,5 +1,5 @@
 import { Arg, Field, Float, ObjectType, registerEnumType } from 'type-graphql';
-import { Bookmark } from './scalars.ts';
+import { Bookmark } from '../../declare/scalars.ts';
 
 export enum Confirm {
   COMMITTED = 'COMMITTED',

@@ -1,5 +1,5 @@
 import { Field, Float, Int, ObjectType, registerEnumType } from 'type-graphql';
-import { DateTime } from './scalars.ts';
+import { DateTime } from '../../declare/scalars.ts';
 
 export enum ReplicaState {
   STREAMING = 'STREAMING',
