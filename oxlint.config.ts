@@ -113,7 +113,7 @@ export default defineConfig({
       files: ['server/console/state/images.ts'],
       rules: { 'typescript/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }] },
     },
-    { files: ['*.config.ts', 'server/test/cluster.ts'], rules: { 'import/no-default-export': 'off' } },
+    { files: ['*.config.ts', 'server/test/support/cluster.ts'], rules: { 'import/no-default-export': 'off' } },
     // Plain JavaScript, without types: what comes over a socket is any, and a template takes what it is given.
     {
       files: ['infra/{bench,examples}/**/*.mjs'],

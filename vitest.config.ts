@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
-import { LeftOut, programTags } from './infra/test/left-out.ts';
-import { LongestFirst } from './infra/test/longest-first.ts';
+import { LeftOut, programTags } from './infra/test/support/left-out.ts';
+import { LongestFirst } from './infra/test/support/longest-first.ts';
 
 /** Tests beside the code that they test, and these two, need no server. */
 export const UNIT = ['server/!(test)/**/*.test.ts', 'server/test/docs.test.ts', 'infra/test/bench-options.test.ts'];

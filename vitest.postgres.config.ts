@@ -13,7 +13,7 @@ export default defineConfig({
   test: {
     ...config.test,
     name: 'postgres',
-    globalSetup: ['server/test/cluster.ts'],
+    globalSetup: ['server/test/support/cluster.ts'],
     projects: [
       { extends: true, test: { name: 'alone', include: ALONE } },
       {

@@ -5,10 +5,10 @@ import { chromium, type Browser, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CreateUserDocument } from '../../schema/generated/operations.ts';
 import { projectRoot } from '../../server/lib/root.ts';
-import { freshDatabases, type TestDatabases } from '../../server/test/databases.ts';
-import { disableSubscription, holdApply } from '../../server/test/faults.ts';
-import { addUser, PASSWORD, startProtected } from '../../server/test/people.ts';
-import { startServer, type TestServer } from '../../server/test/server.ts';
+import { freshDatabases, type TestDatabases } from '../../server/test/support/databases.ts';
+import { disableSubscription, holdApply } from '../../server/test/support/faults.ts';
+import { addUser, PASSWORD, startProtected } from '../../server/test/support/people.ts';
+import { startServer, type TestServer } from '../../server/test/support/server.ts';
 import { buildChanged } from '../launch/prepare.mjs';
 import { CHROMIUM_FLAGS, findProgram } from '../programs.ts';
 

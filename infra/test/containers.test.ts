@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CreateUserDocument, SignInDocument, UserDocument } from '../../schema/generated/operations.ts';
-import { acceptance, type System } from '../../server/test/acceptance.ts';
-import { connectTo } from '../../server/test/server.ts';
+import { acceptance, type System } from '../../server/test/support/acceptance.ts';
+import { connectTo } from '../../server/test/support/server.ts';
 import { Composition, docker, whyNoContainers, type Service } from '../cluster/containers.ts';
 
 /** infra/compose.yml, brought up as users do it. */

@@ -10,11 +10,11 @@ import { fileURLToPath } from 'node:url';
 import { parse, print } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CreateUserDocument } from '../../schema/generated/operations.ts';
-import { startCluster, type OwnCluster } from '../../server/test/cluster.ts';
-import { freshDatabases, type TestDatabases } from '../../server/test/databases.ts';
-import { holdApply } from '../../server/test/faults.ts';
-import { startServer, type TestServer } from '../../server/test/server.ts';
-import { Workload } from './workload.ts';
+import { startCluster, type OwnCluster } from '../../server/test/support/cluster.ts';
+import { freshDatabases, type TestDatabases } from '../../server/test/support/databases.ts';
+import { holdApply } from '../../server/test/support/faults.ts';
+import { startServer, type TestServer } from '../../server/test/support/server.ts';
+import { Workload } from './support/workload.ts';
 
 /** In plain JavaScript, as users have it. */
 const load = (name: string): Promise<any> => import(new URL(`../examples/${name}`, import.meta.url).href);

@@ -4,10 +4,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readConfig } from '../../server/boot/config.ts';
 import { projectRoot } from '../../server/lib/root.ts';
 import { setUp } from '../../server/setup/setup.ts';
-import { freshDatabases, testConfig, type TestDatabases } from '../../server/test/databases.ts';
-import { faults } from '../../server/test/doctor.ts';
-import { startServer } from '../../server/test/server.ts';
-import { readManifests, wrongFields, wrongValues, type Manifest } from './kubernetes.ts';
+import { freshDatabases, testConfig, type TestDatabases } from '../../server/test/support/databases.ts';
+import { faults } from '../../server/test/support/doctor.ts';
+import { startServer } from '../../server/test/support/server.ts';
+import { readManifests, wrongFields, wrongValues, type Manifest } from './support/kubernetes.ts';
 
 const manifests = readManifests('base');
 const of = (kind: string) => manifests.filter((manifest) => manifest.kind === kind);

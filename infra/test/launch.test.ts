@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { projectRoot } from '../../server/lib/root.ts';
-import { freshDatabases } from '../../server/test/databases.ts';
-import { freePort } from '../../server/test/own-process.ts';
+import { freshDatabases } from '../../server/test/support/databases.ts';
+import { freePort } from '../../server/test/support/own-process.ts';
 
 /** The launcher, leader of a process group of its own, as a shell's job is. */
 function launch(args: string[], environment: Record<string, string> = {}): ChildProcess {

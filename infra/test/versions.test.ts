@@ -9,9 +9,9 @@ import type { DatabaseConfig, DatabaseUrls } from '../../server/boot/config.ts';
 import { projectRoot } from '../../server/lib/root.ts';
 import { createLog, serve } from '../../server/boot/serve.ts';
 import { setUp } from '../../server/setup/setup.ts';
-import { testConfig } from '../../server/test/databases.ts';
-import { connectTo } from '../../server/test/server.ts';
-import { subscribeTo } from '../../server/test/subscribe.ts';
+import { testConfig } from '../../server/test/support/databases.ts';
+import { connectTo } from '../../server/test/support/server.ts';
+import { subscribeTo } from '../../server/test/support/subscribe.ts';
 import { findHome } from '../cluster/binaries.ts';
 import { startEmbeddedServers, type EmbeddedServers } from '../cluster/embedded.ts';
 

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll } from 'vitest';
-import { acceptance, type System } from './acceptance.ts';
-import { startCluster, type OwnCluster } from './cluster.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { killServer } from './faults.ts';
-import { addUser, PASSWORD, startProtected } from './people.ts';
-import type { TestServer } from './server.ts';
+import { acceptance, type System } from './support/acceptance.ts';
+import { startCluster, type OwnCluster } from './support/cluster.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { killServer } from './support/faults.ts';
+import { addUser, PASSWORD, startProtected } from './support/people.ts';
+import type { TestServer } from './support/server.ts';
 
 /** On embedded servers; infra/test/containers.test.ts has the same on containers. */
 let cluster: OwnCluster;

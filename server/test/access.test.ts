@@ -9,10 +9,10 @@ import {
 } from '../../schema/generated/operations.ts';
 import { adminCreateCommand } from '../cli/admin.ts';
 import { readConfig } from '../boot/config.ts';
-import { testConfig } from './databases.ts';
-import { addUser, PASSWORD, person, signIn, startProtected, type Person } from './people.ts';
-import { startServer, type TestServer } from './server.ts';
-import { connect } from './socket.ts';
+import { testConfig } from './support/databases.ts';
+import { addUser, PASSWORD, person, signIn, startProtected, type Person } from './support/people.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { connect } from './support/socket.ts';
 
 let server: TestServer;
 let admin: Person;

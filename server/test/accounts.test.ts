@@ -6,10 +6,10 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { inject } from 'vitest';
 import { setUp } from '../setup/setup.ts';
-import { freshDatabases, testConfig } from './databases.ts';
-import { addUser, PASSWORD, person, startProtected } from './people.ts';
-import type { TestServer } from './server.ts';
-import { sqlFolderWith } from './sql-folder.ts';
+import { freshDatabases, testConfig } from './support/databases.ts';
+import { addUser, PASSWORD, person, startProtected } from './support/people.ts';
+import type { TestServer } from './support/server.ts';
+import { sqlFolderWith } from './support/sql-folder.ts';
 
 let server: TestServer;
 beforeAll(async () => {

@@ -5,9 +5,9 @@ import { PROJECT, registered } from '../cli/add/register.ts';
 import { addCommand } from '../cli/add.ts';
 import { projectRoot } from '../lib/root.ts';
 import { setUp } from '../setup/setup.ts';
-import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
-import { addUser, PASSWORD } from './people.ts';
-import { projectCopy, run, serve, writeFiles } from './project-copy.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
+import { addUser, PASSWORD } from './support/people.ts';
+import { projectCopy, run, serve, writeFiles } from './support/project-copy.ts';
 
 let databases: TestDatabases;
 beforeEach(async () => {

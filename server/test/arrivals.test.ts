@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ArrivalsDocument, CreateUserDocument } from '../../schema/generated/operations.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { disableSubscription } from './faults.ts';
-import { startServer, type TestServer } from './server.ts';
-import { subscribeTo } from './subscribe.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { disableSubscription } from './support/faults.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 let databases: TestDatabases;
 let server: TestServer;

@@ -6,11 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { SignInDocument } from '../../schema/generated/operations.ts';
 import { projectRoot } from '../lib/root.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { ownProcess, type OwnProcess } from './own-process.ts';
-import { addUser, PASSWORD } from './people.ts';
-import { connectTo, type TestClient } from './server.ts';
-import { subscribeTo } from './subscribe.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { ownProcess, type OwnProcess } from './support/own-process.ts';
+import { addUser, PASSWORD } from './support/people.ts';
+import { connectTo, type TestClient } from './support/server.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 /**
  * One attacker beside a reader, a writer and a subscriber who are signed in. By itself the test says that nobody else's
@@ -102,7 +102,14 @@ async function work(ms: number, [reader, writer, subscriber]: [Person, Person, P
 }
 
 function attack(attacker: Person): { process: ChildProcess; answers: () => Record<string, number> } {
-  const call = ['-n', '19', process.execPath, join(projectRoot, 'server/test/attacker.ts'), server.url, attacker.token];
+  const call = [
+    '-n',
+    '19',
+    process.execPath,
+    join(projectRoot, 'server/test/support/attacker.ts'),
+    server.url,
+    attacker.token,
+  ];
   const started = spawn('nice', call, { stdio: ['ignore', 'pipe', 'inherit'] });
   let answers: Record<string, number> = {};
   createInterface(started.stdout).on('line', (line) => (answers = JSON.parse(line)));

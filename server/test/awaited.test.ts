@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { setUp } from '../setup/setup.ts';
-import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
-import { faults } from './doctor.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
+import { faults } from './support/doctor.ts';
 
 /** SUBSCRIPTIONS=awaited, where what makes the subscription does so before set-up, or in its own way. */
 const SLOW = { timeout: 60_000 };

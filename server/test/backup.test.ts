@@ -6,11 +6,11 @@ import { CreatePostDocument, CreateUserDocument, UserDocument } from '../../sche
 import { withServers } from '../operate/servers.ts';
 import { verify } from '../operate/verify/verify.ts';
 import { setUp } from '../setup/setup.ts';
-import { testConfig, type TestDatabases } from './databases.ts';
-import { faults, fixAll } from './doctor.ts';
-import { startServer, type TestServer } from './server.ts';
-import { configure, copyFiles, ownServers, putFile, type OwnServers } from './standby.ts';
-import { subscribeTo } from './subscribe.ts';
+import { testConfig, type TestDatabases } from './support/databases.ts';
+import { faults, fixAll } from './support/doctor.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { configure, copyFiles, ownServers, putFile, type OwnServers } from './support/standby.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 /** A primary that archives its WAL, and a replica. */
 let servers: OwnServers;

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { CreateUserDocument, UpdateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
 import { decodeBookmark, encodeBookmark } from '../replication/bookmark.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { disableSubscription, holdApply, holdTable } from './faults.ts';
-import { startServer, type TestServer } from './server.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { disableSubscription, holdApply, holdTable } from './support/faults.ts';
+import { startServer, type TestServer } from './support/server.ts';
 
 let databases: TestDatabases;
 let server: TestServer;

@@ -2,11 +2,11 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Config } from '../boot/config.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { person, startProtected } from './people.ts';
-import { startServer, type TestServer } from './server.ts';
-import { connect } from './socket.ts';
-import { subscribeTo } from './subscribe.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { person, startProtected } from './support/people.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { connect } from './support/socket.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 /** What a user, an address and a subscription may cost the others. */
 let databases: TestDatabases;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { startEmbedded } from '../../infra/cluster/embedded.ts';
 import { projectRoot } from '../lib/root.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
 
 let databases: TestDatabases;
 const dir = mkdtempSync(join(tmpdir(), 'readback-cli-'));

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
 import { ChangesDocument } from '../../schema/generated/operations.ts';
-import { person, startProtected, type Person } from './people.ts';
-import { numbersOf, RandomDocuments } from './random-documents.ts';
-import type { TestServer } from './server.ts';
-import { subscribeTo } from './subscribe.ts';
+import { person, startProtected, type Person } from './support/people.ts';
+import { numbersOf, RandomDocuments } from './support/random-documents.ts';
+import type { TestServer } from './support/server.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 /**
  * Documents that come again are compiled, and what is compiled must answer as graphql's interpreter, which has the first

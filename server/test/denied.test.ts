@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CreateUserDocument, UpdateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { examine } from './doctor.ts';
-import { startServer } from './server.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { examine } from './support/doctor.ts';
+import { startServer } from './support/server.ts';
 
 /** What the primary refuses is told as refused, in PostgreSQL's own words. */
 let databases: TestDatabases;

@@ -2,10 +2,10 @@ import { rmSync } from 'node:fs';
 import postgres from 'postgres';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startEmbedded } from '../../infra/cluster/embedded.ts';
-import { startCluster, TEMPLATE, type OwnCluster } from './cluster.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { examine, faults, fixAll } from './doctor.ts';
-import { quickFolder } from './folder.ts';
+import { startCluster, TEMPLATE, type OwnCluster } from './support/cluster.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { examine, faults, fixAll } from './support/doctor.ts';
+import { quickFolder } from './support/folder.ts';
 
 /** Faults of whole servers: roles, settings and slots that other tests' databases would suffer from. */
 let cluster: OwnCluster;

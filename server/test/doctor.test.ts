@@ -1,8 +1,8 @@
 import type postgres from 'postgres';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { examine, faults, fixAll } from './doctor.ts';
-import { dropSlot, holdApply } from './faults.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { examine, faults, fixAll } from './support/doctor.ts';
+import { dropSlot, holdApply } from './support/faults.ts';
 
 let databases: TestDatabases;
 let primary: postgres.Sql;

@@ -4,7 +4,7 @@ import { setImmediate, setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connect, type Sql } from '../database/connect.ts';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
 
 /** What infra/patches repairs in the driver, over a network that breaks connections. */
 let databases: TestDatabases;

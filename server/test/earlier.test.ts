@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ChangesDocument, MeDocument, PostsDocument, SignInDocument } from '../../schema/generated/operations.ts';
 import { setUp } from '../setup/setup.ts';
-import { testConfig, type TestDatabases } from './databases.ts';
-import { faults } from './doctor.ts';
-import { restoreEarlier, type Held } from './earlier.ts';
-import { PASSWORD, startProtected } from './people.ts';
-import type { TestServer } from './server.ts';
-import { subscribeTo } from './subscribe.ts';
+import { testConfig, type TestDatabases } from './support/databases.ts';
+import { faults } from './support/doctor.ts';
+import { restoreEarlier, type Held } from './support/earlier.ts';
+import { PASSWORD, startProtected } from './support/people.ts';
+import type { TestServer } from './support/server.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 /** A pair that the first release has set up is set up by this one. */
 let databases: TestDatabases;

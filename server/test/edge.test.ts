@@ -5,10 +5,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Config } from '../boot/config.ts';
 import { encodeBookmark } from '../replication/bookmark.ts';
-import { PASSWORD, person, startProtected } from './people.ts';
-import { ownProcess } from './own-process.ts';
-import { heard, open, send } from './raw.ts';
-import { startServer, type TestServer } from './server.ts';
+import { PASSWORD, person, startProtected } from './support/people.ts';
+import { ownProcess } from './support/own-process.ts';
+import { heard, open, send } from './support/raw.ts';
+import { startServer, type TestServer } from './support/server.ts';
 
 let server: TestServer;
 let closed: TestServer;

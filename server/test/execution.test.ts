@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startServer, type TestServer } from './server.ts';
+import { startServer, type TestServer } from './support/server.ts';
 
 /** Documents that come again are compiled: what they answer must not depend on how often they came. */
 let server: TestServer;

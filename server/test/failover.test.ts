@@ -7,11 +7,11 @@ import { encodeCursor } from '../feed/cursor.ts';
 import { parseLsn } from '../lib/lsn.ts';
 import { encodeBookmark } from '../replication/bookmark.ts';
 import { setUp } from '../setup/setup.ts';
-import { testConfig, type TestDatabases } from './databases.ts';
-import { faults } from './doctor.ts';
-import { startServer, type TestServer } from './server.ts';
-import { followClosely, killServer, ownServers, severalHosts, type OwnServers } from './standby.ts';
-import { subscribeTo, type Events } from './subscribe.ts';
+import { testConfig, type TestDatabases } from './support/databases.ts';
+import { faults } from './support/doctor.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { followClosely, killServer, ownServers, severalHosts, type OwnServers } from './support/standby.ts';
+import { subscribeTo, type Events } from './support/subscribe.ts';
 
 /** A primary, its hot standby, and a replica; the server knows both hosts, the standby first. */
 let servers: OwnServers;

@@ -9,11 +9,11 @@ import { Killer, ROUND } from './checker/kills.ts';
 import { recordPrimary } from './checker/primary-history.ts';
 import { logIndexOf, movesOf, shownCursor, toldTo, type LogNames } from './checker/cursors.ts';
 import { newWriter, write } from './checker/writers.ts';
-import { startCluster } from './cluster.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { ResumingClient } from './feed-clients.ts';
-import { randomFrom } from './history.ts';
-import { ownProcess } from './own-process.ts';
+import { startCluster } from './support/cluster.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { ResumingClient } from './support/feed-clients.ts';
+import { randomFrom } from './support/history.ts';
+import { ownProcess } from './support/own-process.ts';
 
 /** A longer run: FEED_CHANGES=2000000 FEED_KILLS=500. A run again: FEED_SEED=<the seed it printed>, FEED_FSYNC=<on or off>. */
 const CHANGES = Number(process.env['FEED_CHANGES'] ?? 8_000);

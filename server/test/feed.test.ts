@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { ChangesDocument, ReplicationDocument, type ChangesSubscription } from '../../schema/generated/operations.ts';
 import { encodeCursor } from '../feed/cursor.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { startServer, type TestServer } from './server.ts';
-import { subscribeTo, type Events } from './subscribe.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { subscribeTo, type Events } from './support/subscribe.ts';
 
 let databases: TestDatabases;
 let server: TestServer;

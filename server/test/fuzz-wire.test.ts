@@ -2,12 +2,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { leaksIn } from './leaks.ts';
-import { ownProcess, type OwnProcess } from './own-process.ts';
-import { heard, open } from './raw.ts';
-import { connectTo, type TestClient } from './server.ts';
-import { subscribeTo } from './subscribe.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { leaksIn } from './support/leaks.ts';
+import { ownProcess, type OwnProcess } from './support/own-process.ts';
+import { heard, open } from './support/raw.ts';
+import { connectTo, type TestClient } from './support/server.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 /** In milliseconds, shared by the tests: FUZZ_MS=120000 npm test -- server/test/fuzz-wire.test.ts */
 const FUZZ_MS = Number(process.env['FUZZ_MS'] ?? 4000);

@@ -3,9 +3,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import * as operations from '../../schema/generated/operations.ts';
 import { print, type DocumentNode } from 'graphql';
-import { leaksIn } from './leaks.ts';
-import { PASSWORD, person, startProtected, type Person } from './people.ts';
-import type { TestServer } from './server.ts';
+import { leaksIn } from './support/leaks.ts';
+import { PASSWORD, person, startProtected, type Person } from './support/people.ts';
+import type { TestServer } from './support/server.ts';
 
 /** In milliseconds, shared by the tests: FUZZ_MS=120000 npm test -- server/test/fuzz.test.ts */
 const FUZZ_MS = Number(process.env['FUZZ_MS'] ?? 4000);

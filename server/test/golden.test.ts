@@ -4,9 +4,9 @@ import { Kind, print, type DocumentNode } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as operations from '../../schema/generated/operations.ts';
 import { Hasher } from '../lib/password.ts';
-import { paragraph } from './paragraph.ts';
-import { subscribeTo } from './subscribe.ts';
-import { startServer, type TestServer } from './server.ts';
+import { paragraph } from './support/paragraph.ts';
+import { subscribeTo } from './support/subscribe.ts';
+import { startServer, type TestServer } from './support/server.ts';
 
 /**
  * What each document of schema/operations sends to which server stands in golden/, so that a query that costs more than

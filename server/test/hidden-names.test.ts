@@ -1,8 +1,8 @@
 import { isSpecifiedScalarType } from 'graphql';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
-import { startProtected, person, type Person } from './people.ts';
-import type { TestServer } from './server.ts';
+import { startProtected, person, type Person } from './support/people.ts';
+import type { TestServer } from './support/server.ts';
 
 /** With INTROSPECTION=off no answer has a name of the schema that the client has not sent. */
 let server: TestServer;

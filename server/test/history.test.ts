@@ -6,11 +6,11 @@ import { writeElsewhere } from './checker/elsewhere.ts';
 import { tellFigures } from './checker/figures.ts';
 import { Journal } from './checker/journal.ts';
 import { recordPrimary } from './checker/primary-history.ts';
-import { startCluster, type OwnCluster } from './cluster.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { cutOff, disableSubscription, holdApply, pauseWorker } from './faults.ts';
-import { randomFrom, runHistory, type Random } from './history.ts';
-import { startServer, type TestServer } from './server.ts';
+import { startCluster, type OwnCluster } from './support/cluster.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { cutOff, disableSubscription, holdApply, pauseWorker } from './support/faults.ts';
+import { randomFrom, runHistory, type Random } from './support/history.ts';
+import { startServer, type TestServer } from './support/server.ts';
 
 /** A longer run: HISTORY_OPERATIONS=500000 npm run test:history. A run again: HISTORY_SEED=<the seed it printed>, HISTORY_FSYNC=<on or off>. */
 const OPERATIONS = Number(process.env['HISTORY_OPERATIONS'] ?? 6_000);

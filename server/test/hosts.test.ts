@@ -4,8 +4,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { UpdateUserDocument } from '../../schema/generated/operations.ts';
 import { connect } from '../database/connect.ts';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { startServer } from './server.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { startServer } from './support/server.ts';
 
 /** One primary under several addresses. */
 let databases: TestDatabases;

@@ -1,6 +1,6 @@
 import { serverAudits } from 'graphql-http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startServer, type TestServer } from './server.ts';
+import { startServer, type TestServer } from './support/server.ts';
 
 let server: TestServer;
 beforeAll(async () => void (server = await startServer()));

@@ -6,10 +6,10 @@ import type { FeedChange } from '../feed/recent.ts';
 import { parseLsn } from '../lib/lsn.ts';
 import type { Position } from '../lib/position.ts';
 import { lastPosition, logState } from '../database/sql/change-log.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { person, startProtected } from './people.ts';
-import { startServer, type TestServer } from './server.ts';
-import { subscribeTo, type Events } from './subscribe.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { person, startProtected } from './support/people.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { subscribeTo, type Events } from './support/subscribe.ts';
 
 let databases: TestDatabases;
 let server: TestServer;

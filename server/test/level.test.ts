@@ -1,13 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { disableSubscription, holdApply, restartWorker } from './faults.ts';
-import { ResumingClient } from './feed-clients.ts';
-import { ownProcess, type OwnProcess } from './own-process.ts';
-import { open } from './raw.ts';
-import { connectTo, type TestClient } from './server.ts';
-import { SlowClient } from './slow-clients.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { disableSubscription, holdApply, restartWorker } from './support/faults.ts';
+import { ResumingClient } from './support/feed-clients.ts';
+import { ownProcess, type OwnProcess } from './support/own-process.ts';
+import { open } from './support/raw.ts';
+import { connectTo, type TestClient } from './support/server.ts';
+import { SlowClient } from './support/slow-clients.ts';
 
 /** LEVEL_MINUTES=60 npm test -- server/test/level.test.ts: a line each minute, and the figures at the end. */
 const RUN_MS = Number(process.env['LEVEL_MINUTES'] ?? 0.3) * 60_000;

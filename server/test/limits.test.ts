@@ -7,10 +7,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { ChangesDocument, UsersDocument } from '../../schema/generated/operations.ts';
 import type { Config } from '../boot/config.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { startServer, type TestServer } from './server.ts';
-import { person, startProtected } from './people.ts';
-import { subscribeTo } from './subscribe.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { person, startProtected } from './support/people.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 /** Every limit, on every way in. */
 let databases: TestDatabases;

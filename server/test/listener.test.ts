@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { connect } from '../database/connect.ts';
 import { Listener } from '../database/listener.ts';
-import { freshDatabases } from './databases.ts';
+import { freshDatabases } from './support/databases.ts';
 
 test('a connection that cannot be opened for a moment, as a file is missing, is opened later, and rings', async () => {
   const databases = await freshDatabases({ settle: false });

@@ -2,9 +2,9 @@ import postgres from 'postgres';
 import { describe, expect, test } from 'vitest';
 import { setUp } from '../setup/setup.ts';
 import { CreateUserDocument } from '../../schema/generated/operations.ts';
-import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
-import { examine } from './doctor.ts';
-import { startServer } from './server.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
+import { examine } from './support/doctor.ts';
+import { startServer } from './support/server.ts';
 
 /** Databases in languages, on servers of which each may have another. */
 

@@ -3,9 +3,9 @@ import { connect } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Config } from '../boot/config.ts';
 import { describeError } from '../observe/log.ts';
-import { addUser, person, PASSWORD } from './people.ts';
-import { startServer, type TestServer } from './server.ts';
-import { subscribeTo } from './subscribe.ts';
+import { addUser, person, PASSWORD } from './support/people.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 /** Stands in everything that is a person's, or a secret. */
 const MARK = 'zq7marked';

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { UserDocument } from '../../schema/generated/operations.ts';
 import { projectRoot } from '../lib/root.ts';
-import { holdApply } from './faults.ts';
-import { startProtected } from './people.ts';
-import { startServer, type TestServer } from './server.ts';
-import { subscribeTo } from './subscribe.ts';
+import { holdApply } from './support/faults.ts';
+import { startProtected } from './support/people.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 let server: TestServer;
 let ids: string[];

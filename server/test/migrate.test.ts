@@ -3,11 +3,11 @@ import type postgres from 'postgres';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { CreateUserDocument } from '../../schema/generated/operations.ts';
 import { setUp } from '../setup/setup.ts';
-import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
-import { disableSubscription, holdApply } from './faults.ts';
-import { startServer } from './server.ts';
-import { sqlFolderWith } from './sql-folder.ts';
-import { subscribeTo } from './subscribe.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
+import { disableSubscription, holdApply } from './support/faults.ts';
+import { startServer } from './support/server.ts';
+import { sqlFolderWith } from './support/sql-folder.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 /** More than the suite's: MIGRATE_ROWS=1000000 npm test -- server/test/migrate.test.ts */
 const ROWS = Number(process.env['MIGRATE_ROWS'] ?? 40_000);

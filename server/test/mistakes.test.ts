@@ -3,8 +3,8 @@ import { WebSocket } from 'ws';
 import { forClient } from '../database/errors.ts';
 import { ClientError } from '../lib/errors.ts';
 import { ChangesDocument } from '../../schema/generated/operations.ts';
-import { startServer, type TestServer } from './server.ts';
-import { subscribeTo } from './subscribe.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 /** What a client does wrong is told to it, by its right code, and is no line of the log; nor does it end anything else. */
 let server: TestServer;

@@ -10,9 +10,9 @@ import {
 import { isMoment } from '../declare/rules.ts';
 import { connect, type Sql } from '../database/connect.ts';
 import { setUp } from '../setup/setup.ts';
-import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
-import { startServer, type TestServer } from './server.ts';
-import { subscribeTo } from './subscribe.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 let databases: TestDatabases;
 let server: TestServer;

@@ -4,8 +4,8 @@ import { expect, test } from 'vitest';
 import { startEmbeddedServers } from '../../infra/cluster/embedded.ts';
 import type { DatabaseUrls } from '../boot/config.ts';
 import { setUp } from '../setup/setup.ts';
-import { testConfig } from './databases.ts';
-import { quickFolder } from './folder.ts';
+import { testConfig } from './support/databases.ts';
+import { quickFolder } from './support/folder.ts';
 
 const MINUTES = { timeout: 180_000 };
 

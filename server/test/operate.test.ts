@@ -5,9 +5,9 @@ import { addReplica, planDrop } from '../operate/replicas.ts';
 import { reset } from '../operate/reset.ts';
 import { withServers } from '../operate/servers.ts';
 import { statusOf } from '../operate/status/status.ts';
-import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
-import { faults } from './doctor.ts';
-import { disableSubscription } from './faults.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
+import { faults } from './support/doctor.ts';
+import { disableSubscription } from './support/faults.ts';
 
 let databases: TestDatabases;
 let primary: postgres.Sql;

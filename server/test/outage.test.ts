@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { CreateUserDocument, UpdateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
-import { startCluster, type OwnCluster } from './cluster.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { disableSubscription } from './faults.ts';
-import { person, startProtected } from './people.ts';
-import { startServer, type TestServer } from './server.ts';
-import { subscribeTo } from './subscribe.ts';
+import { startCluster, type OwnCluster } from './support/cluster.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { disableSubscription } from './support/faults.ts';
+import { person, startProtected } from './support/people.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 let cluster: OwnCluster;
 let databases: TestDatabases;

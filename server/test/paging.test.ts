@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { UsersDocument, type UserOrder } from '../../schema/generated/operations.ts';
-import { startServer, type TestServer } from './server.ts';
+import { startServer, type TestServer } from './support/server.ts';
 
 let server: TestServer;
 let bookmark: string;

@@ -6,12 +6,12 @@ import type { DatabaseConfig } from '../boot/config.ts';
 import { pooledSettings } from '../database/pooled.ts';
 import { serve } from '../boot/serve.ts';
 import { setUp } from '../setup/setup.ts';
-import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
-import { examine } from './doctor.ts';
-import { holdTable } from './faults.ts';
-import { pgBouncer, type PgBouncer } from './pgbouncer.ts';
-import { startServer, type TestServer } from './server.ts';
-import { subscribeTo } from './subscribe.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
+import { examine } from './support/doctor.ts';
+import { holdTable } from './support/faults.ts';
+import { pgBouncer, type PgBouncer } from './support/pgbouncer.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 const POOL_SIZE = 3;
 const IGNORED = ['role', ...Object.keys(pooledSettings('readback_writer', 1))].join();

@@ -8,7 +8,7 @@ import {
   PublishPostDocument,
   UpdatePostDocument,
 } from '../../schema/generated/operations.ts';
-import { startServer, type TestServer } from './server.ts';
+import { startServer, type TestServer } from './support/server.ts';
 
 const NOBODY = '3fa85f64-5717-4562-b3fc-2c963f66afa6';
 let server: TestServer;

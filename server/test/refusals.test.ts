@@ -7,7 +7,7 @@ import { readConfig } from '../boot/config.ts';
 import { parseDatabaseUrl, formatDatabaseUrl } from '../lib/database-url.ts';
 import { projectRoot } from '../lib/root.ts';
 import { openServer } from '../setup/open.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
 
 /** What commands say where a server refuses what they ask of it. */
 const SLOW = { timeout: 120_000 };

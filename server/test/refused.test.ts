@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { UpdateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { startServer } from './server.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { startServer } from './support/server.ts';
 
 /** The primary answers, and does not do what it is asked. */
 let databases: TestDatabases;

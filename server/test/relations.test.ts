@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { UsersWithPostsDocument } from '../../schema/generated/operations.ts';
-import { startServer, type TestServer } from './server.ts';
+import { startServer, type TestServer } from './support/server.ts';
 
 const USERS = 100;
 const reads = /readback reads of replica-1/;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startProtected } from './people.ts';
-import { startServer, type TestServer } from './server.ts';
+import { startProtected } from './support/people.ts';
+import { startServer, type TestServer } from './support/server.ts';
 
 let server: TestServer;
 beforeAll(async () => void (server = await startServer()));

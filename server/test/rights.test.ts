@@ -7,9 +7,9 @@ import { ID } from 'type-graphql';
 import { allTables, Column, Key, Table, tableNamed } from '../declare/declaration.ts';
 import { projectRoot } from '../lib/root.ts';
 import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
-import { PASSWORD, person, signIn, startProtected, type Person } from './people.ts';
-import type { TestServer } from './server.ts';
-import { subscribeTo } from './subscribe.ts';
+import { PASSWORD, person, signIn, startProtected, type Person } from './support/people.ts';
+import type { TestServer } from './support/server.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 /** The table of SECURITY.md, line by line and cell by cell. */
 let server: TestServer;

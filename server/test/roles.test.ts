@@ -1,6 +1,6 @@
 import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { freshDatabases, type TestDatabases } from './databases.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
 
 /** What sql/ROLES.md says that roles may not, tried. */
 let databases: TestDatabases;

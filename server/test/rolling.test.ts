@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { startBalancer, type Balancer } from './balancer.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { ResumingClient } from './feed-clients.ts';
-import { ownProcess, type OwnProcess } from './own-process.ts';
+import { startBalancer, type Balancer } from './support/balancer.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { ResumingClient } from './support/feed-clients.ts';
+import { ownProcess, type OwnProcess } from './support/own-process.ts';
 
 /** Two servers over one pair, each in a process of its own, behind a load balancer. */
 let databases: TestDatabases;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CreateUserDocument, UpdateUserDocument } from '../../schema/generated/operations.ts';
-import { startServer, type TestServer } from './server.ts';
+import { startServer, type TestServer } from './support/server.ts';
 
 let server: TestServer;
 let ids: string[];

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { UserDocument } from '../../schema/generated/operations.ts';
 import { setUp } from '../setup/setup.ts';
-import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
-import { examine } from './doctor.ts';
-import { startServer } from './server.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
+import { examine } from './support/doctor.ts';
+import { startServer } from './support/server.ts';
 
 let databases: TestDatabases;
 beforeEach(async () => {

@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { print } from 'graphql';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { ChangePasswordDocument, MeDocument, RenewTokenDocument } from '../../schema/generated/operations.ts';
-import { startCluster } from './cluster.ts';
-import { freshDatabases } from './databases.ts';
-import { disableSubscription, holdApply } from './faults.ts';
-import { PASSWORD, person, startProtected, type Person } from './people.ts';
-import type { TestServer } from './server.ts';
-import { connect } from './socket.ts';
+import { startCluster } from './support/cluster.ts';
+import { freshDatabases } from './support/databases.ts';
+import { disableSubscription, holdApply } from './support/faults.ts';
+import { PASSWORD, person, startProtected, type Person } from './support/people.ts';
+import type { TestServer } from './support/server.ts';
+import { connect } from './support/socket.ts';
 
 /** How a session ends when the feed cannot say so, and when its token is in two hands. */
 let server: TestServer;

@@ -5,10 +5,10 @@ import { connect } from '../database/connect.ts';
 import { sessionSettings } from '../database/settings.ts';
 import { setUp } from '../setup/setup.ts';
 import { signingKeys } from '../database/sql/keys.ts';
-import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
-import { faults } from './doctor.ts';
-import { person, startProtected } from './people.ts';
-import { subscribeTo } from './subscribe.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
+import { faults } from './support/doctor.ts';
+import { person, startProtected } from './support/people.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 /** Databases that are configured for other programs: in what form values are told, and what names mean. */
 const ODD: Record<string, string> = {

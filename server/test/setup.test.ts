@@ -6,9 +6,9 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { readConfig } from '../boot/config.ts';
 import { projectRoot } from '../lib/root.ts';
 import { setUp, setUpToServe } from '../setup/setup.ts';
-import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
-import { startServer } from './server.ts';
-import { sqlFolderWith } from './sql-folder.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
+import { startServer } from './support/server.ts';
+import { sqlFolderWith } from './support/sql-folder.ts';
 
 let databases: TestDatabases | undefined;
 afterEach(async () => {

@@ -3,12 +3,12 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { CreateUserDocument, ReplicationDocument, UserDocument } from '../../schema/generated/operations.ts';
 import { withServers } from '../operate/servers.ts';
 import { verify } from '../operate/verify/verify.ts';
-import { startCluster, type OwnCluster } from './cluster.ts';
-import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
-import { examine, faults, fixAll } from './doctor.ts';
-import { disableSubscription, dropSlot, pauseWorker, slotOf } from './faults.ts';
-import { startServer, type TestServer } from './server.ts';
-import { subscribeTo } from './subscribe.ts';
+import { startCluster, type OwnCluster } from './support/cluster.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
+import { examine, faults, fixAll } from './support/doctor.ts';
+import { disableSubscription, dropSlot, pauseWorker, slotOf } from './support/faults.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 /** Settings and WAL of a whole primary: a cluster of its own. */
 let cluster: OwnCluster;

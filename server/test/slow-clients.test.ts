@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { ownProcess, type OwnProcess } from './own-process.ts';
-import { connectTo, startServer, type TestClient } from './server.ts';
-import { SlowClient } from './slow-clients.ts';
-import { subscribeTo } from './subscribe.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { ownProcess, type OwnProcess } from './support/own-process.ts';
+import { connectTo, startServer, type TestClient } from './support/server.ts';
+import { SlowClient } from './support/slow-clients.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 /** `SLOW_CLIENTS=4,40,400 SLOW_CLIENTS_ROWS=200000` asks for more. */
 const COUNTS = (process.env['SLOW_CLIENTS'] ?? '4,40').split(',').map(Number);

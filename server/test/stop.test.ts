@@ -2,9 +2,9 @@ import { Agent, request } from 'node:http';
 import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { holdTable } from './faults.ts';
-import { startServer } from './server.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { holdTable } from './support/faults.ts';
+import { startServer } from './support/server.ts';
 
 let databases: TestDatabases;
 beforeAll(async () => void (databases = await freshDatabases()));

@@ -8,8 +8,8 @@ import { connect } from '../database/connect.ts';
 import { describeRefusal } from '../database/refusal.ts';
 import { openServer } from '../setup/open.ts';
 import { setUp } from '../setup/setup.ts';
-import { startCluster, type OwnCluster } from './cluster.ts';
-import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
+import { startCluster, type OwnCluster } from './support/cluster.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
 
 /** A primary with a certificate for 127.0.0.1, and what connects to it. */
 let cluster: OwnCluster;

@@ -8,10 +8,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildChanged } from '../../infra/launch/prepare.mjs';
-import { holdApply } from './faults.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { ownProcess } from './own-process.ts';
-import { startServer } from './server.ts';
+import { holdApply } from './support/faults.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { ownProcess } from './support/own-process.ts';
+import { startServer } from './support/server.ts';
 
 interface Span {
   name: string;

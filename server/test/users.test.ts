@@ -7,7 +7,7 @@ import {
   UserDocument,
   UsersDocument,
 } from '../../schema/generated/operations.ts';
-import { startServer, type TestServer } from './server.ts';
+import { startServer, type TestServer } from './support/server.ts';
 
 let server: TestServer;
 beforeAll(async () => void (server = await startServer()));

@@ -4,8 +4,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { withServers } from '../operate/servers.ts';
 import type { TableReport } from '../operate/verify/chunks.ts';
 import { verify, type VerifyReport } from '../operate/verify/verify.ts';
-import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
-import { disableSubscription } from './faults.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
+import { disableSubscription } from './support/faults.ts';
 
 /** More than the suite's: VERIFY_ROWS=1000000 npm test -- server/test/verify.test.ts */
 const ROWS = Number(process.env['VERIFY_ROWS'] ?? 40_000);

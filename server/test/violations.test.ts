@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { CreatePostDocument, CreateUserDocument, DeleteUserDocument } from '../../schema/generated/operations.ts';
-import { startServer, type TestServer } from './server.ts';
+import { startServer, type TestServer } from './support/server.ts';
 
 /** Constraints as other programs name them: what clients are told comes from the catalog. */
 const NOBODY = '3fa85f64-5717-4562-b3fc-2c963f66afa6';

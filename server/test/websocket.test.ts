@@ -10,7 +10,7 @@ import {
   UserChangedDocument,
   type UserChangedSubscription,
 } from '../../schema/generated/operations.ts';
-import { startServer, type TestServer } from './server.ts';
+import { startServer, type TestServer } from './support/server.ts';
 
 let server: TestServer;
 beforeAll(async () => void (server = await startServer()));

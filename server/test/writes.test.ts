@@ -3,8 +3,8 @@ import { User } from '../../schema/tables/users.ts';
 import { connect, type Sql } from '../database/connect.ts';
 import { rowsOf } from '../reads/rows.ts';
 import { write, WRITES_PIPELINE, WRITES_TOGETHER } from '../replication/writes.ts';
-import { freshDatabases, type TestDatabases } from './databases.ts';
-import { holdRows } from './faults.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { holdRows } from './support/faults.ts';
 
 const CONNECTIONS = 2;
 const users = rowsOf(User).table;

@@ -1,6 +1,6 @@
 import { buildSchema, OverlappingFieldsCanBeMergedRule, parse, validate } from 'graphql';
 import { expect, test } from 'vitest';
-import { numbersOf } from '../../test/random-documents.ts';
+import { numbersOf } from '../../test/support/random-documents.ts';
 import { fieldsMergeRule } from './merging.ts';
 
 const SEED = Number(process.env['MERGING_SEED'] ?? Math.floor(Math.random() * 2 ** 32));

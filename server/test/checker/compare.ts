@@ -1,6 +1,6 @@
 import type postgres from 'postgres';
 import { expect } from 'vitest';
-import type { TestDatabases } from '../databases.ts';
+import type { TestDatabases } from '../support/databases.ts';
 import { changeLog, imageDifferences, prunedLogs } from './change-logs.ts';
 import { around, firstDifference, placeIn, type Difference } from './differences.ts';
 import type { Journal } from './journal.ts';

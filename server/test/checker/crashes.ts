@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type postgres from 'postgres';
 import { expect } from 'vitest';
-import type { OwnCluster } from '../cluster.ts';
-import { killServer } from '../faults.ts';
+import type { OwnCluster } from '../support/cluster.ts';
+import { killServer } from '../support/faults.ts';
 
 /** Starts again what was killed. */
 export type Undo = () => Promise<unknown>;

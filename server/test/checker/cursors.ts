@@ -1,6 +1,6 @@
 import { decodeCursor } from '../../feed/cursor.ts';
 import { formatLsn } from '../../lib/lsn.ts';
-import type { ResumingClient } from '../feed-clients.ts';
+import type { ResumingClient } from '../support/feed-clients.ts';
 import { lineOf, type Told } from './told.ts';
 
 /** A cursor for people. */

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ISql } from 'postgres';
 import { until } from '../../../infra/cluster/processes.ts';
-import type { OwnCluster } from '../cluster.ts';
-import type { TestDatabases } from '../databases.ts';
-import { pauseWorker } from '../faults.ts';
-import type { ResumingClient } from '../feed-clients.ts';
-import type { Random } from '../history.ts';
-import type { OwnProcess } from '../own-process.ts';
+import type { OwnCluster } from '../support/cluster.ts';
+import type { TestDatabases } from '../support/databases.ts';
+import { pauseWorker } from '../support/faults.ts';
+import type { ResumingClient } from '../support/feed-clients.ts';
+import type { Random } from '../support/history.ts';
+import type { OwnProcess } from '../support/own-process.ts';
 import { crash, endBackends, killWorker, killWorkerStopPrimaryKillReplica, killWorkerThenReplica } from './crashes.ts';
 import type { Journal } from './journal.ts';
 import { despiteOutages } from './outage.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type postgres from 'postgres';
-import type { Random } from '../history.ts';
+import type { Random } from '../support/history.ts';
 import { despiteOutages } from './outage.ts';
 import { drawDistance, waitForReplicas } from './pace.ts';
 

@@ -2,9 +2,9 @@ import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { inject } from 'vitest';
-import { readConfig, type Config, type DatabaseConfig } from '../boot/config.ts';
+import { readConfig, type Config, type DatabaseConfig } from '../../boot/config.ts';
 import { TEMPLATE, type TestCluster } from './cluster.ts';
-import { setUp } from '../setup/setup.ts';
+import { setUp } from '../../setup/setup.ts';
 
 /** Fresh databases on the run's servers, set up and replicating. */
 export interface TestDatabases {

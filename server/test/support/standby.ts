@@ -3,9 +3,9 @@ import { appendFileSync, chownSync, readFileSync, rmSync, statSync, writeFileSyn
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { expect } from 'vitest';
-import { startEmbeddedServers, type EmbeddedServers } from '../../infra/cluster/embedded.ts';
-import { exists } from '../../infra/cluster/processes.ts';
-import type { DatabaseConfig } from '../boot/config.ts';
+import { startEmbeddedServers, type EmbeddedServers } from '../../../infra/cluster/embedded.ts';
+import { exists } from '../../../infra/cluster/processes.ts';
+import type { DatabaseConfig } from '../../boot/config.ts';
 import { quickFolder } from './folder.ts';
 
 /** Servers under names of one's own, in one folder. */

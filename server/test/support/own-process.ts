@@ -2,9 +2,9 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import type { DatabaseConfig } from '../boot/config.ts';
-import { projectRoot } from '../lib/root.ts';
-import { buildChanged } from '../../infra/launch/prepare.mjs';
+import type { DatabaseConfig } from '../../boot/config.ts';
+import { projectRoot } from '../../lib/root.ts';
+import { buildChanged } from '../../../infra/launch/prepare.mjs';
 
 /** A server in a process of its own, for tests that kill it. */
 export interface OwnProcess {

@@ -1,5 +1,5 @@
 import type { Reporter, TestModule } from 'vitest/node';
-import { findProgram, PROGRAMS } from '../programs.ts';
+import { findProgram, PROGRAMS } from '../../programs.ts';
 
 const NAMES = Object.keys(PROGRAMS) as (keyof typeof PROGRAMS)[];
 

@@ -3,8 +3,8 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } fr
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { buildChanged } from '../../infra/launch/prepare.mjs';
-import { projectRoot } from '../lib/root.ts';
+import { buildChanged } from '../../../infra/launch/prepare.mjs';
+import { projectRoot } from '../../lib/root.ts';
 import type { TestDatabases } from './databases.ts';
 
 const SETTINGS = ['package.json', 'tsconfig.json', 'tsconfig.build.json', '.prettierrc.json', '.prettierignore'];

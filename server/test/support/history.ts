@@ -1,4 +1,4 @@
-import type { Level } from '../reads/reads.ts';
+import type { Level } from '../../reads/reads.ts';
 import type { TestServer } from './server.ts';
 
 /**

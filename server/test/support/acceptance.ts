@@ -12,7 +12,7 @@ import {
   UsersDocument,
   UsersWithPostsDocument,
   type ChangesSubscription,
-} from '../../schema/generated/operations.ts';
+} from '../../../schema/generated/operations.ts';
 import { connectTo, type TestClient } from './server.ts';
 import { subscribeTo } from './subscribe.ts';
 

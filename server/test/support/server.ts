@@ -2,8 +2,8 @@ import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
 import { print } from 'graphql';
 import { createClient, type Client } from 'graphql-ws';
 import { WebSocket } from 'ws';
-import type { Config } from '../boot/config.ts';
-import { createLog, serve } from '../boot/serve.ts';
+import type { Config } from '../../boot/config.ts';
+import { createLog, serve } from '../../boot/serve.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './databases.ts';
 
 export interface Answer<Data> {

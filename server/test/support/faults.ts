@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { expect } from 'vitest';
-import { exists, until } from '../../infra/cluster/processes.ts';
+import { exists, until } from '../../../infra/cluster/processes.ts';
 import type { TestCluster } from './cluster.ts';
 
 /** Ways to hold a replica's apply worker back, each undone by what it returns. */

@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { exists } from '../../infra/cluster/processes.ts';
+import { exists } from '../../../infra/cluster/processes.ts';
 
 /** Linux's folder in memory; elsewhere there is none. */
 const MEMORY = '/dev/shm';

@@ -1,6 +1,6 @@
-import { SignInDocument } from '../../schema/generated/operations.ts';
-import type { Config } from '../boot/config.ts';
-import { Hasher } from '../lib/password.ts';
+import { SignInDocument } from '../../../schema/generated/operations.ts';
+import type { Config } from '../../boot/config.ts';
+import { Hasher } from '../../lib/password.ts';
 import { startServer, type TestServer } from './server.ts';
 import type { TestDatabases } from './databases.ts';
 

@@ -2,11 +2,11 @@ import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { inject } from 'vitest';
 import type { TestProject } from 'vitest/node';
-import { startEmbeddedServers, type EmbeddedServers, type ServerUrls } from '../../infra/cluster/embedded.ts';
-import { connect } from '../database/connect.ts';
-import { allowLogin } from '../setup/logins.ts';
-import { migrate } from '../setup/migrate.ts';
-import type { Server } from '../setup/requirements.ts';
+import { startEmbeddedServers, type EmbeddedServers, type ServerUrls } from '../../../infra/cluster/embedded.ts';
+import { connect } from '../../database/connect.ts';
+import { allowLogin } from '../../setup/logins.ts';
+import { migrate } from '../../setup/migrate.ts';
+import type { Server } from '../../setup/requirements.ts';
 import { folderOnDisk, quickFolder, removeLeftOver } from './folder.ts';
 
 declare module 'vitest' {

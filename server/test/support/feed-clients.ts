@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
-import { changeOf, markerOf } from './checker/told.ts';
+import { changeOf, markerOf } from '../checker/told.ts';
 
 const QUERY = `subscription ($after: Cursor) { changes(tables: ["users", "posts"], after: $after) {
   ... on CaughtUp { cursor }

@@ -1,9 +1,9 @@
-import type { Config } from '../boot/config.ts';
-import { diagnose } from '../operate/doctor/doctor.ts';
-import { isFault, type Finding } from '../operate/doctor/finding.ts';
-import { applyFix, planFixes } from '../operate/doctor/fixes.ts';
-import { lockSetup } from '../operate/attach.ts';
-import { withServers } from '../operate/servers.ts';
+import type { Config } from '../../boot/config.ts';
+import { diagnose } from '../../operate/doctor/doctor.ts';
+import { isFault, type Finding } from '../../operate/doctor/finding.ts';
+import { applyFix, planFixes } from '../../operate/doctor/fixes.ts';
+import { lockSetup } from '../../operate/attach.ts';
+import { withServers } from '../../operate/servers.ts';
 import { testConfig, type TestDatabases } from './databases.ts';
 
 type Given = TestDatabases['config'];

@@ -2,10 +2,10 @@ import { createHash, createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type postgres from 'postgres';
-import { projectRoot } from '../lib/root.ts';
-import { format, fromUrl } from '../setup/conninfo.ts';
-import { runFormatted } from '../setup/logins.ts';
-import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
+import { projectRoot } from '../../lib/root.ts';
+import { format, fromUrl } from '../../setup/conninfo.ts';
+import { runFormatted } from '../../setup/logins.ts';
+import { formatDatabaseUrl, parseDatabaseUrl } from '../../lib/database-url.ts';
 import { freshDatabases, type TestDatabases } from './databases.ts';
 
 /** What clients of the first release held. */
@@ -97,7 +97,7 @@ function withCluster(text: string, offset: number, cluster: string): string {
 const LIFETIME_S = 900;
 
 function prolonged(token: string, secret: Buffer): string {
-  const [header, payload] = token.split('.') as [string, string];
+  const [header, payload] = token.split('..') as [string, string];
   const now = Date.now() / 1000;
   const claims = { ...JSON.parse(Buffer.from(payload, 'base64url').toString()), auth_time: now, exp: now + LIFETIME_S };
   const signed = `${header}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`;

@@ -2,7 +2,7 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { projectRoot } from '../lib/root.ts';
+import { projectRoot } from '../../lib/root.ts';
 
 /** The project's sql folder, as far as it is wanted, and these files besides, by their paths in it; gone when the test has ended. */
 export function sqlFolderWith(files: Record<string, string>, isWanted: (path: string) => boolean = () => true): string {

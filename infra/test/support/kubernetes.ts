@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { parseAllDocuments, parse } from 'yaml';
-import { projectRoot } from '../../server/lib/root.ts';
+import { projectRoot } from '../../../server/lib/root.ts';
 
 export interface Manifest {
   apiVersion: string;
