@@ -17,7 +17,7 @@ import type { ReadDocument } from './documents.ts';
 import type { Failing, Repeatable } from './execution.ts';
 import type { Limits } from './limits/limits.ts';
 import type { Context, Services } from './schema/context.ts';
-import { bookmarksIn, type Browser } from '../http/bookmark-cookies.ts';
+import { bookmarksIn, type Browser } from './bookmark-cookies.ts';
 import { codeOf } from './masking.ts';
 
 /** What a client says about one operation beside its document: headers, cookie, or websocket extensions. */

@@ -22,7 +22,7 @@ import { Renewed } from '../auth/tokens.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Observer } from '../lib/observer.ts';
 import type { Report } from '../reads/reads.ts';
-import { bookmarkHeaders } from '../http/bookmark-headers.ts';
+import { bookmarkHeaders } from './bookmark-headers.ts';
 import type { Documents } from './documents.ts';
 import { executedBy, type Executor } from './execution.ts';
 import { withoutNames, type Hide } from './hidden-names.ts';
@@ -30,7 +30,7 @@ import type { Limits } from './limits/limits.ts';
 import type { TrustedDocuments } from './limits/trusted.ts';
 import { atStatus, codeIn, codeOf, isInternal, maskError } from './masking.ts';
 import type { Operation } from './operation.ts';
-import { sandbox } from '../http/sandbox.ts';
+import { sandbox } from './sandbox.ts';
 
 export interface PipelineOptions {
   schema: GraphQLSchema;

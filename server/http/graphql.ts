@@ -1,8 +1,8 @@
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { asClientError } from '../lib/errors.ts';
-import { clearedCookies } from './bookmark-cookies.ts';
-import { wishesOf } from './bookmark-headers.ts';
+import { clearedCookies } from '../graphql/bookmark-cookies.ts';
+import { wishesOf } from '../graphql/bookmark-headers.ts';
 import type { Documents } from '../graphql/documents.ts';
 import type { Operation, Operations } from '../graphql/operation.ts';
 import type { TrustedDocuments } from '../graphql/limits/trusted.ts';

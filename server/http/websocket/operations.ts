@@ -11,7 +11,7 @@ import type { SubscribePayload } from 'graphql-ws';
 import { bearerOf, type Access } from '../../auth/access.ts';
 import { asClientError, ClientError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/logger.ts';
-import { listOf } from '../bookmark-headers.ts';
+import { listOf } from '../../graphql/bookmark-headers.ts';
 import type { Documents } from '../../graphql/documents.ts';
 import type { TrustedDocuments } from '../../graphql/limits/trusted.ts';
 import { codeOf } from '../../graphql/masking.ts';

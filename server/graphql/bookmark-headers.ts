@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { Via } from '../lib/observer.ts';
 import { browserOf, setCookie, type Browser } from './bookmark-cookies.ts';
-import type { Wishes } from '../graphql/operation.ts';
+import type { Wishes } from './operation.ts';
 
 const BOOKMARK_HEADER = 'readback-bookmark';
 const CONSISTENCY_HEADER = 'readback-consistency';
