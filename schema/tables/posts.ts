@@ -45,7 +45,7 @@ export class PostResolver {
       posts,
       id,
       (sql, key) => sql<Post[]>`
-        update posts set published_at = coalesce(published_at, now()) where id = ${key} returning ${posts.table.columns(sql)}`,
+        update posts t set published_at = coalesce(published_at, now()) where id = ${key} returning ${posts.table.columns(sql)}`,
     );
     return toPayload(posts, written);
   }

@@ -1,10 +1,9 @@
-import { tableNamed, type Declaration } from '../declare/declaration.ts';
-import { toFieldName } from '../feed/change.ts';
+import { tableNamed, type Declaration, type DeclaredColumn } from '../declare/declaration.ts';
 import type { FeedChange } from '../feed/recent.ts';
 import type { SnapshotRow } from '../feed/snapshot.ts';
 import type { Sight } from '../feed/stream.ts';
-import type { Image } from '../database/sql/change-log.ts';
-import { seesColumn, visible, type Row } from './rights.ts';
+import { rowOf, type Image } from '../declare/images.ts';
+import { seesColumn, visible } from './rights.ts';
 import { mayAll, type Viewer } from './viewer.ts';
 
 /**
@@ -39,13 +38,10 @@ const nobody = () => [];
 function ownersIn(event: SeenEvent): string[] {
   const table = event.kind === 'change' ? event.change.tableName : event.row.table;
   const images = event.kind === 'change' ? [event.change.before, event.change.after] : [event.row.image];
-  const owners = tableNamed(table)?.owners ?? [];
-  const rows = images.flatMap((image) => (image ? [toRow(image)] : []));
-  return [...new Set(rows.flatMap((row) => owners.map((owner) => String(row[owner]))))];
-}
-
-function toRow(image: Image): Row {
-  return Object.fromEntries(Object.entries(image).map(([column, value]) => [toFieldName(column), value]));
+  const declaration = tableNamed(table);
+  if (!declaration || declaration.owners.length === 0) return [];
+  const rows = images.flatMap((image) => (image ? [rowOf(declaration, image)] : []));
+  return [...new Set(rows.flatMap((row) => declaration.owners.map((owner) => String(row[owner]))))];
 }
 
 /** Without the columns that are nobody's: those that say which tokens are good. */
@@ -68,16 +64,17 @@ function seen(change: FeedChange, viewer: Viewer): FeedChange | null {
 function seenImage(viewer: Viewer, name: string, image: Image | null): Image | null {
   const table = tableNamed(name);
   if (image === null || !table) return null;
-  const row = toRow(image);
+  const row = rowOf(table, image);
   return visible(viewer, table, row) && only(image, table, (column) => seesColumn(viewer, column, row));
 }
 
 function seenRow(row: SnapshotRow, viewer: Viewer): SnapshotRow | null {
-  return visible(viewer, tableNamed(row.table), toRow(row.image)) && row;
+  const table = tableNamed(row.table);
+  return table && visible(viewer, table, rowOf(table, row.image)) ? row : null;
 }
 
 /** The declared columns that are wanted. */
-function only(image: Image, { columns }: Declaration, isWanted: (column: Declaration['key']) => boolean): Image {
+function only(image: Image, { columns }: Declaration, isWanted: (column: DeclaredColumn) => boolean): Image {
   const there = columns.filter((column) => column.name in image && isWanted(column));
   return Object.fromEntries(there.map(({ name }) => [name, image[name]]));
 }

@@ -11,10 +11,12 @@ import { formatLsn, parseLsn, type Lsn } from '../lib/lsn.ts';
 /** Timestamps arrive as ISO 8601 text in UTC, with microseconds; WAL positions as bigint. */
 const types = {
   timestamptz: { to: 1184, from: [1184], parse: isoTimestamp, serialize: (value: string) => value },
+  // Dates and times without a zone are texts, too: JavaScript has none.
+  date: { to: 1114, from: [1082, 1114], parse: (text: string) => text, serialize: (value: string) => value },
   lsn: { to: 3220, from: [3220], parse: parseLsn, serialize: (value: Lsn) => formatLsn(value) },
 };
 
-export type Sql = postgres.Sql<{ timestamptz: string; lsn: Lsn }>;
+export type Sql = postgres.Sql<{ timestamptz: string; date: string; lsn: Lsn }>;
 /** A statement that is not sent yet: it is when it is awaited or executed. */
 export type Statement<Row extends object> = postgres.PendingQuery<Row[]>;
 /** A part of a statement. */

@@ -1,13 +1,16 @@
 import 'reflect-metadata';
-import { Field, ObjectType, type ClassType } from 'type-graphql';
-import type { GraphQLScalarType } from 'graphql';
-import { DateTime } from './scalars.ts';
+import { Field, ID, ObjectType, type ClassType } from 'type-graphql';
+import { clientText, kindOf, type DeclaredType, type Kind } from './kinds.ts';
 import { clauseOf, fieldsIn, isAlways, ownersIn, type Clause, type Rule } from './rule.ts';
 
-/** A scalar of GraphQL, or one of JavaScript's classes that stand for one. */
-export type Scalar = () => GraphQLScalarType | StringConstructor | BooleanConstructor | NumberConstructor;
+/** A scalar of GraphQL, one of JavaScript's classes that stand for one, an enum, or one of them in brackets: a list. */
+export type Type = () => DeclaredType;
 
 export interface ColumnOptions {
+  /** In PostgreSQL; left out: the field's, with underscores. */
+  name?: string;
+  /** Its type there; left out: the one that comes to mind, such as text, uuid or timestamptz. */
+  sql?: string;
   nullable?: boolean;
   description?: string;
   /** Who sees it of a row that they see; left out: all of them. Others are answered null. */
@@ -23,7 +26,10 @@ export interface ColumnOptions {
 }
 
 interface ReferenceOptions {
+  name?: string;
   nullable?: boolean;
+  /** It is of the table's own key, too. */
+  key?: boolean;
   /** The field that has the row. */
   as: string;
   /** The field of that row's type that has the rows which name it; left out: none. */
@@ -35,11 +41,12 @@ export interface DeclaredColumn extends ColumnOptions {
   /** Its field, and its name in SQL. */
   field: string;
   name: string;
-  type: Scalar;
-  /** What gives its value: the table's key and what is generated are the primary's alone. */
-  kind: 'key' | 'value' | 'generated' | 'reference';
-  /** Of a timestamptz, which images have in PostgreSQL's form. */
-  isTime: boolean;
+  type: Type;
+  /** What gives its value: what is generated is the primary's alone. */
+  kind: 'value' | 'generated' | 'reference';
+  isKey: boolean;
+  /** How its values go to and fro, and their type in PostgreSQL. */
+  form: Kind;
   sees: Clause | undefined;
   reference: (ReferenceOptions & { to: () => object }) | undefined;
 }
@@ -65,8 +72,8 @@ export interface TableOptions {
   one?: string;
   /** The field that has pages of them; left out: the table's name, in camelCase. */
   many?: string;
-  /** Fields that pages can be ordered by, never null, each with an index that ends in the key. */
-  orderBy: readonly [string, ...string[]];
+  /** Fields that pages can be ordered by, each with an index that ends in the key; left out: the key. */
+  orderBy?: readonly [string, ...string[]];
   rights?: TableRights;
   filter?: FilterOptions;
   /** What the project does itself, in a resolver of its own. */
@@ -91,7 +98,14 @@ export interface Declaration<Row extends object = object> {
   one: string;
   many: string;
   columns: readonly DeclaredColumn[];
-  key: DeclaredColumn;
+  /** In the order of the class. */
+  key: readonly [DeclaredColumn, ...DeclaredColumn[]];
+  /** The id is no column. */
+  isIdApart: boolean;
+  /** The key's text in PostgreSQL is the id. */
+  isKeyText: boolean;
+  /** It has numbers that JavaScript would cut. */
+  isLong: boolean;
   orderBy: readonly DeclaredColumn[];
   own: ReadonlySet<string>;
   hasRest: boolean;
@@ -118,47 +132,85 @@ export function Table(name: string, options: TableOptions) {
   };
 }
 
-/** The key: the primary makes it. */
-export const Key = (type: Scalar) => column('key', type, {});
+export interface KeyOptions extends ColumnOptions {
+  /** Clients give it; left out: the primary makes it. */
+  given?: boolean;
+}
+
+/** The key, or a part of it, in the order of the class. As one text it is the field `id`. */
+export const Key = (type: Type, { given = false, ...options }: KeyOptions = {}) =>
+  column(given ? 'value' : 'generated', type, options, true);
 /** What clients give. */
-export const Column = (type: Scalar, options: ColumnOptions = {}) => column('value', type, options);
+export const Column = (type: Type, options: ColumnOptions = {}) => column('value', type, options);
 /** What the primary gives. */
-export const Generated = (type: Scalar, options: ColumnOptions = {}) => column('generated', type, options);
+export const Generated = (type: Type, options: ColumnOptions = {}) => column('generated', type, options);
 
 /** The key of a row of another table. */
 export function BelongsTo(to: () => object, options: ReferenceOptions): PropertyDecorator {
   return (target, field) => {
-    const { nullable } = options;
+    const { nullable, key: isKey = false, name } = options;
     add(target, {
-      ...named(field),
-      type: () => String,
+      ...named(field, name),
+      type: () => ID,
       kind: 'reference',
       nullable,
-      isTime: false,
+      isKey,
+      get form() {
+        return declarationOf(to() as ClassType).key[0].form;
+      },
       sees: undefined,
       reference: { ...options, to },
     });
   };
 }
 
-function column(kind: DeclaredColumn['kind'], type: Scalar, options: ColumnOptions): PropertyDecorator {
-  return (target, field) => {
+function column(kind: DeclaredColumn['kind'], type: Type, options: ColumnOptions, isKey = false): PropertyDecorator {
+  return (target, property) => {
+    const { name, sql, ...others } = options;
+    const { field, ...sqlName } = named(property, name);
     const sees = options.read && clauseOf(options.read);
     const description = options.description ?? (sees && 'Null where it is not yours to see');
-    const nullable = options.nullable === true || sees !== undefined;
-    Field(type as () => StringConstructor, { nullable, description })(target, field);
-    add(target, { ...options, ...named(field), type, kind, isTime: type() === DateTime, sees, reference: undefined });
+    const isNullable = options.nullable === true || sees !== undefined;
+    const shown = isKey && field === ID_FIELD ? () => ID : (type as () => StringConstructor);
+    Field(shown, { nullable: nullableOf({ type }, isNullable), description })(target, field);
+    add(target, {
+      ...others,
+      ...sqlName,
+      field,
+      type,
+      kind,
+      isKey,
+      form: formOf(type, sql),
+      sees,
+      reference: undefined,
+    });
   };
+}
+
+/** PostgreSQL's arrays may hold nulls. */
+export function nullableOf(
+  { type }: Pick<DeclaredColumn, 'type'>,
+  isNullable: boolean,
+): boolean | 'items' | 'itemsAndList' {
+  if (!Array.isArray(type())) return isNullable;
+  return isNullable ? 'itemsAndList' : 'items';
+}
+
+/** The field that has the whole key as one text. */
+const ID_FIELD = 'id';
+
+function formOf(type: Type, sql: string | undefined): Kind {
+  const form = kindOf(type());
+  return sql === undefined ? form : { ...form, sql };
 }
 
 function add(target: object, made: DeclaredColumn): void {
   columnsOf.set(target, [...(columnsOf.get(target) ?? []), made]);
 }
 
-const named = (field: string | symbol) => ({
-  field: String(field),
-  name: String(field).replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-});
+const named = (field: string | symbol, name = withUnderscores(String(field))) => ({ field: String(field), name });
+
+const withUnderscores = (field: string) => field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** @throws Error where the class says what cannot be. */
 function declare<Row extends object>(name: string, options: TableOptions, type: ClassType<Row>): Declaration<Row> {
@@ -171,15 +223,19 @@ function declare<Row extends object>(name: string, options: TableOptions, type: 
       );
     return found;
   };
-  const [key, ...others] = columns.filter(({ kind }) => kind === 'key');
-  if (!key || others.length > 0)
-    throw new Error(
-      `${type.name}: expected one @Key, got ${key ? others.length + 1 : 'none'}: mark the primary key alone, as in @Key(() => ID) id!: string`,
-    );
+  const [first, ...others] = columns.filter(({ isKey }) => isKey);
+  if (!first)
+    throw new Error(`${type.name}: expected a @Key, got none: mark the primary key, as in @Key(() => ID) id!: string`);
+  const key = [first, ...others] as const;
+  for (const column of columns) assertNamed(type.name, column);
+  let isKeyText: boolean | undefined;
+  let isLong: boolean | undefined;
+  const isIdApart = first.field !== ID_FIELD || others.length > 0;
+  if (isIdApart) Field(() => ID, { description: 'The key, as one text' })(type.prototype as object, ID_FIELD);
   const [read, write] = [options.rights?.read, options.rights?.write].map((rule) => rule && clauseOf(rule));
   const rules = [read, write, ...columns.map(({ sees }) => sees)].filter((clause) => clause !== undefined);
   for (const field of rules.flatMap(fieldsIn)) of(field);
-  const orderBy = options.orderBy.map(of);
+  const orderBy = options.orderBy?.map(of) ?? [...key];
   // Its values stand in cursors, and the order tells of them.
   for (const { field, sees } of orderBy)
     if (sees) throw new Error(`${type.name}: pages cannot be ordered by ${field}, which not everybody sees`);
@@ -190,6 +246,14 @@ function declare<Row extends object>(name: string, options: TableOptions, type: 
     many: options.many ?? name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()),
     columns,
     key,
+    isIdApart,
+    // Not known yet of references, whose tables may be declared later.
+    get isKeyText() {
+      return (isKeyText ??= key.length === 1 && first.form.isText === true);
+    },
+    get isLong() {
+      return (isLong ??= columns.some(({ form }) => form.isLong));
+    },
     orderBy,
     own: new Set(options.own),
     hasRest: options.rest === true,
@@ -199,6 +263,39 @@ function declare<Row extends object>(name: string, options: TableOptions, type: 
     filter: options.filter && filterOf(options.filter, of),
     descriptions: { create: options.create, update: options.update },
   };
+}
+
+/** @throws Error for a field that answers of the driver would call something else, and for a type without a name. */
+function assertNamed(type: string, column: DeclaredColumn): void {
+  const { field, kind } = column;
+  if (/._/.test(field)) throw new Error(`${type}: expected fields without underscores, such as line1, got: ${field}`);
+  if (kind !== 'reference' && column.form.sql === '')
+    throw new Error(`${type}: ${field} is of an enum: give its type in PostgreSQL, as in { sql: 'mood' }`);
+}
+
+/**
+ * A row's key as one text: of one column the text of its value, of several the JSON array of these.
+ * Rows and keys are compared by PostgreSQL; these texts are what clients hold.
+ */
+export function idOf({ key }: Declaration, row: object): string {
+  const texts = key.map(({ field, type }) => clientText(type(), (row as Record<string, unknown>)[field]));
+  return texts.length === 1 ? texts[0]! : JSON.stringify(texts);
+}
+
+/** The texts of an id's columns, as PostgreSQL takes them; undefined where there can be no such key. */
+export function keyIn({ key }: Declaration, id: string): string[] | undefined {
+  const texts = key.length === 1 ? [id] : textsIn(id);
+  const parsed = texts?.map((text, index) => key[index]?.form.parse(text));
+  return parsed?.length === key.length && !parsed.includes(undefined) ? (parsed as string[]) : undefined;
+}
+
+function textsIn(id: string): string[] | undefined {
+  try {
+    const texts: unknown = JSON.parse(id);
+    return Array.isArray(texts) && texts.every((text) => typeof text === 'string') ? texts : undefined;
+  } catch {
+    return undefined; // it is no id of several columns, which whoever sent it is told
+  }
 }
 
 function filterOf({ search, by = {} }: FilterOptions, of: (field: string) => DeclaredColumn): DeclaredFilter {
@@ -218,6 +315,9 @@ export function declarationOf<Row extends object>(type: ClassType<Row>): Declara
   if (!found) throw new Error(`${type.name} is no table: it lacks @Table`);
   return found as Declaration<Row>;
 }
+
+export const columnIn = ({ columns }: Pick<Declaration, 'columns'>, field: string): DeclaredColumn | undefined =>
+  columns.find((column) => column.field === field);
 
 /** By its name in SQL. */
 export const tableNamed = (name: string): Declaration | undefined => declarations.get(name);

@@ -1,4 +1,4 @@
-import { Matches, ValidateBy, ValidateIf } from 'class-validator';
+import { ValidateBy, ValidateIf } from 'class-validator';
 
 /** A UUID, in upper or lower case. */
 export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -104,9 +104,15 @@ export const IsAnyPassword = () =>
 
 const MOST_PASSWORD = 1024;
 
-/** The id of a row. */
-export const IsId = () =>
-  Matches(UUID, { message: '$property must be a UUID such as 3fa85f64-5717-4562-b3fc-2c963f66afa6' });
+/** The key of a row, as its table has them. */
+export const IsKeyOf = ({ form, parse }: { form: string; parse: (text: string) => string | undefined }) =>
+  ValidateBy({
+    name: 'isKey',
+    validator: {
+      validate: (value) => typeof value === 'string' && parse(value) !== undefined,
+      defaultMessage: () => `$property must be ${form}`,
+    },
+  });
 
 /** A DateTime, in the form in which they are answered: infinity is one. */
 export const IsMoment = () =>

@@ -1,21 +1,44 @@
-import { GraphQLError, GraphQLScalarType, Kind } from 'graphql';
+import { GraphQLError, GraphQLScalarType, Kind, valueFromASTUntyped, type ValueNode } from 'graphql';
+import { digitsOf, isRawNumber, rawNumber } from '../lib/exact-json.ts';
+import { isoInterval } from '../lib/time.ts';
 
-/** Text in, the same text out: what the text means is checked where it is used. */
-function textScalar(name: string, description: string): GraphQLScalarType<string, string> {
+interface TextForm {
+  /** A row's value as the client's text; left out: it is that. */
+  toClient?: (value: string) => string;
+  /** The client's text as PostgreSQL's; undefined: it is none. Left out: what it means is checked where it is used. */
+  toServer?: (text: string) => string | undefined;
+  /** Literals and JSON numbers are taken, too. */
+  takesNumbers?: boolean;
+}
+
+const SAME = (text: string) => text;
+
+function textScalar(name: string, description: string, form: TextForm = {}): GraphQLScalarType<string, string> {
+  const { toClient = SAME, toServer = SAME, takesNumbers = false } = form;
   const parse = (value: unknown): string => {
-    if (typeof value === 'string') return value;
-    throw new GraphQLError(`${name} must be a string, got: ${JSON.stringify(value)}`, {
+    const text = takesNumbers && (typeof value === 'number' || isRawNumber(value)) ? digitsOf(value) : value;
+    const parsed = typeof text === 'string' ? toServer(text) : undefined;
+    if (parsed !== undefined) return parsed;
+    const expected = toServer === SAME ? 'a string' : description.charAt(0).toLowerCase() + description.slice(1);
+    throw new GraphQLError(`${name} must be ${expected}, got: ${JSON.stringify(value)?.slice(0, 60)}`, {
       extensions: { code: 'BAD_USER_INPUT' },
     });
   };
   return new GraphQLScalarType<string, string>({
     name,
     description,
-    serialize: parse,
+    serialize: (value) => toClient(typeof value === 'string' ? value : digitsOf(value)),
     parseValue: parse,
-    parseLiteral: (node) => parse(node.kind === Kind.STRING ? node.value : undefined),
+    parseLiteral: (node) =>
+      parse(
+        node.kind === Kind.STRING || (takesNumbers && (node.kind === Kind.INT || node.kind === Kind.FLOAT))
+          ? node.value
+          : undefined,
+      ),
   });
 }
+
+const matching = (form: RegExp) => (text: string) => (form.test(text) ? text : undefined);
 
 export const DateTime = textScalar(
   'DateTime',
@@ -59,3 +82,68 @@ export const Double = new GraphQLScalarType<number, number | string>({
           : undefined,
     ),
 });
+
+export const Uuid = textScalar('UUID', 'A UUID such as 3fa85f64-5717-4562-b3fc-2c963f66afa6', {
+  toServer: (text) => matching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i)(text)?.toLowerCase(),
+});
+
+export const BigInt = textScalar('BigInt', 'A whole number of any length, as a string', {
+  toServer: matching(/^[+-]?\d{1,131072}$/),
+  takesNumbers: true,
+});
+
+export const Decimal = textScalar(
+  'Decimal',
+  'A decimal number with all its digits, as a string; besides: "NaN", "Infinity", "-Infinity"',
+  {
+    toServer: matching(/^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,6})?|NaN|[+-]?Infinity)$/),
+    takesNumbers: true,
+  },
+);
+
+const DAY_AND_TIME = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?$/;
+
+export const LocalDateTime = textScalar(
+  'LocalDateTime',
+  'A date and time without a zone, in ISO 8601 with microseconds: 2026-01-31T12:00:00.123456; else as PostgreSQL has it: infinity, 0044-03-15 00:00:00 BC',
+  { toClient: (text) => (DAY_AND_TIME.test(text) ? text.replace(' ', 'T') : text) },
+);
+
+export const Day = textScalar('Date', 'A date: 2026-01-31; else as PostgreSQL has it: infinity, 0044-03-15 BC');
+
+export const Time = textScalar('Time', 'A time of day: 12:00:00.123456');
+
+export const TimeTz = textScalar('TimeTz', 'A time of day with its offset: 12:00:00.123456+02');
+
+export const Interval = textScalar('Interval', 'A length of time in ISO 8601: P1Y2M3DT4H5M6.789S', {
+  toClient: isoInterval,
+});
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+export const Bytes = textScalar('Bytes', 'Bytes in base64', {
+  toClient: (hex) => Buffer.from(hex.slice(2), 'hex').toString('base64'),
+  toServer: (text) => (BASE64.test(text) ? `\\x${Buffer.from(text, 'base64').toString('hex')}` : undefined),
+});
+
+export const Json = new GraphQLScalarType<unknown, unknown>({
+  name: 'JSON',
+  description: 'Any JSON value; its numbers keep all their digits',
+  serialize: (value) => value,
+  parseValue: (value) => value,
+  parseLiteral: jsonOf,
+});
+
+function jsonOf(node: ValueNode, variables?: Record<string, unknown> | null): unknown {
+  switch (node.kind) {
+    case Kind.INT:
+    case Kind.FLOAT:
+      return rawNumber(node.value);
+    case Kind.LIST:
+      return node.values.map((one) => jsonOf(one, variables));
+    case Kind.OBJECT:
+      return Object.fromEntries(node.fields.map(({ name, value }) => [name.value, jsonOf(value, variables)]));
+    default:
+      return valueFromASTUntyped(node, variables);
+  }
+}

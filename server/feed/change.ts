@@ -1,22 +1,13 @@
 import { toMicroseconds } from '../lib/time.ts';
-import type { ChangeRow, Image } from '../database/sql/change-log.ts';
+import type { ChangeRow } from '../database/sql/change-log.ts';
+import type { Declaration } from '../declare/declaration.ts';
+import type { Image } from '../declare/images.ts';
 
-const fieldNames = new Map<string, string>();
-
-/** `is_active` as `isActive`: asked for every column of every event, and worked out once. */
-export function toFieldName(column: string): string {
-  const known = fieldNames.get(column);
-  if (known !== undefined) return known;
-  const name = column.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-  fieldNames.set(column, name);
-  return name;
-}
-
-/** Fields whose values differ between the images; all of them for an insert or a delete. */
-export function changedFields(before: Image | null, after: Image | null): string[] {
-  const columns = Object.keys(after ?? before ?? {});
-  const changed = before && after ? columns.filter((column) => !same(before[column], after[column])) : columns;
-  return changed.map(toFieldName);
+/** Fields whose values differ between the images, in the order of these; all of them for an insert or a delete. */
+export function changedFields({ columns }: Declaration, before: Image | null, after: Image | null): string[] {
+  const names = Object.keys(after ?? before ?? {});
+  const changed = before && after ? names.filter((name) => !same(before[name], after[name])) : names;
+  return changed.flatMap((name) => columns.find((column) => column.name === name)?.field ?? []);
 }
 
 const same = (a: unknown, b: unknown) => a === b || JSON.stringify(a) === JSON.stringify(b);

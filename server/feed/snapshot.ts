@@ -1,6 +1,8 @@
-import type { Image } from '../database/sql/change-log.ts';
+import type { Image } from '../declare/images.ts';
 import type { FeedPlace } from './cursor.ts';
-import type { SnapshotTable, View } from './view.ts';
+import type { Declaration } from '../declare/declaration.ts';
+import type { SnapshotImage } from '../database/sql/change-log.ts';
+import type { View } from './view.ts';
 
 export interface SnapshotRow {
   table: string;
@@ -24,13 +26,13 @@ const TURN_MS = 50;
  */
 export class Snapshot {
   readonly #view: View;
-  readonly #tables: readonly SnapshotTable[];
+  readonly #tables: readonly Declaration[];
   #table = 0;
-  #after: string | null = null;
+  #after: SnapshotImage | null = null;
   #limit = FIRST;
   #place: FeedPlace | undefined;
 
-  constructor(view: View, tables: readonly SnapshotTable[]) {
+  constructor(view: View, tables: readonly Declaration[]) {
     this.#view = view;
     this.#tables = tables;
     view.enter();
@@ -49,7 +51,7 @@ export class Snapshot {
       const table = this.#tables[this.#table];
       if (!table) return false;
       const images = await this.#view.rows(table, this.#after, this.#limit);
-      const rows = images.map(({ key, image }) => ({ table: table.table, key, image, place }));
+      const rows = images.map(({ key, image }) => ({ table: table.name, key, image, place }));
       this.#took(images, rows.length === 0 ? 0 : await send(rows), performance.now() - started);
       return this.#table < this.#tables.length;
     });
@@ -60,8 +62,8 @@ export class Snapshot {
     this.#view.leave();
   }
 
-  #took(rows: readonly { key: string }[], count: number, ms: number): void {
-    if (count > 0) this.#after = rows[count - 1]!.key;
+  #took(rows: readonly SnapshotImage[], count: number, ms: number): void {
+    if (count > 0) this.#after = rows[count - 1]!;
     if (count === rows.length && rows.length < this.#limit) {
       this.#table++;
       this.#after = null;

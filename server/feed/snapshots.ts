@@ -1,7 +1,8 @@
 import type { Sql } from '../database/connect.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import { Snapshot } from './snapshot.ts';
-import { tookTooLong, View, type SnapshotTable } from './view.ts';
+import type { Declaration } from '../declare/declaration.ts';
+import { tookTooLong, View } from './view.ts';
 
 /** Transactions that are open at once on a replica for snapshots, each on a connection of its own. */
 export const VIEWS_MAX = 2;
@@ -25,7 +26,7 @@ export class Snapshots {
   }
 
   /** To be ended. What came after it must be told from the log, which was pruned up to `prunedTo`. */
-  begin(tables: readonly SnapshotTable[], prunedTo: Lsn): Snapshot {
+  begin(tables: readonly Declaration[], prunedTo: Lsn): Snapshot {
     return new Snapshot(this.#toJoin(prunedTo) ?? this.#open(), tables);
   }
 

@@ -6,7 +6,7 @@ import { cursorExpired, type FeedPlace } from './cursor.ts';
 import { LogReading } from './log-reading.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { Snapshots } from './snapshots.ts';
-import type { SnapshotTable } from './view.ts';
+import type { Declaration } from '../declare/declaration.ts';
 
 /** A replica, as the feed sees it. */
 export interface FeedSource {
@@ -51,7 +51,7 @@ export class OpenSource {
   }
 
   /** To be ended. */
-  snapshot(tables: readonly SnapshotTable[]): Snapshot {
+  snapshot(tables: readonly Declaration[]): Snapshot {
     return this.source.snapshots.begin(tables, this.#state.prunedTo);
   }
 

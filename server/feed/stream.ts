@@ -1,11 +1,11 @@
 import type { FeedChange } from './recent.ts';
 import type { FeedCursor, FeedPlace } from './cursor.ts';
 import type { SnapshotRow } from './snapshot.ts';
-import type { SnapshotTable } from './view.ts';
+import type { Declaration } from '../declare/declaration.ts';
 
 /** What a subscription asks of the feed. */
 export interface FeedRequest {
-  tables: readonly SnapshotTable[];
+  tables: readonly Declaration[];
   /** Of one row only; null: of all. */
   key: string | null;
   operations: ReadonlySet<string> | null;
@@ -52,7 +52,7 @@ export class FeedStream implements AsyncIterable<never> {
   constructor(request: FeedRequest, toRoot: (event: FeedEvent) => unknown) {
     this.request = request;
     this.toRoot = toRoot;
-    this.#tables = new Set(request.tables.map(({ table }) => table));
+    this.#tables = new Set(request.tables.map(({ name }) => name));
   }
 
   /** The event as the audience gets it; null where it does not. */

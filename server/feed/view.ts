@@ -4,15 +4,11 @@ import { ClientError } from '../lib/errors.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import { withinMs } from '../lib/within.ts';
 import { lastPosition, logState, rowsAfter, type SnapshotImage } from '../database/sql/change-log.ts';
+import type { Declaration } from '../declare/declaration.ts';
 import type { FeedPlace } from './cursor.ts';
 
 /** A half-open connection answers nothing: then the view is given up. */
 const READ_TIMEOUT_MS = 10_000;
-
-export interface SnapshotTable {
-  table: string;
-  keyColumn: string;
-}
 
 interface Opened {
   sql: Sql;
@@ -79,8 +75,8 @@ export class View {
   }
 
   /** Within a turn. @throws ClientError REPLICA_UNAVAILABLE where the replica went away, TIMEOUT where its time is over. */
-  rows({ table, keyColumn }: SnapshotTable, after: string | null, limit: number): Promise<SnapshotImage[]> {
-    return this.#read(({ sql }) => rowsAfter(sql, table, keyColumn, after, limit));
+  rows(table: Declaration, after: SnapshotImage | null, limit: number): Promise<SnapshotImage[]> {
+    return this.#read(({ sql }) => rowsAfter(sql, table, after, limit));
   }
 
   /** A statement that fails has ended the transaction for all. */

@@ -40,3 +40,18 @@ export function toMicroseconds(iso: string): number {
   const seconds = Math.floor(Date.parse(iso) / 1000);
   return seconds * 1e6 + Number(fraction.padEnd(6, '0').slice(0, 6));
 }
+
+const INTERVAL =
+  /^(?:(-?\d+) years? ?)?(?:(-?\d+) mons? ?)?(?:(-?\d+) days? ?)?(?:([+-])?(\d+):(\d\d):(\d\d)(\.\d+)?)?$/;
+
+/** PostgreSQL's `1 year 2 mons -3 days +04:05:06.789` as `P1Y2M-3DT4H5M6.789S`; what it does not know stays as it is. */
+export function isoInterval(text: string): string {
+  const parts = INTERVAL.exec(text.replaceAll('+', ''));
+  if (!parts || text === '') return text;
+  const [years, months, days, sign = '', hours = '0', minutes = '0', seconds = '0', fraction = ''] = parts.slice(1);
+  const of = (value: string, unit: string) => (/^-?0*$/.test(value) ? '' : `${sign}${Number(value)}${unit}`);
+  const second = /[1-9]/.test(seconds + fraction) ? `${sign}${Number(seconds)}${fraction}S` : '';
+  const time = `${of(hours, 'H')}${of(minutes, 'M')}${second}`;
+  const date = `${years ? `${years}Y` : ''}${months ? `${months}M` : ''}${days ? `${days}D` : ''}`;
+  return date === '' && time === '' ? 'PT0S' : `P${date}${time === '' ? '' : `T${time}`}`;
+}

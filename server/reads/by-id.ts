@@ -10,8 +10,7 @@ export function byId<Row extends { id: string }>(table: ReadById<Row>): Source<s
     (id) => id,
     async (sql, ids) => {
       const { rows, seen } = await table.byIds(sql, ids);
-      const found = new Map(rows.map((row) => [row.id, row]));
-      return { values: ids.map((id) => found.get(id) ?? null), seen };
+      return { values: rows, seen };
     },
     'keys',
   );

@@ -1,5 +1,5 @@
 import type { Sql } from '../database/connect.ts';
-import type { PageRequest } from '../database/sql/keyset.ts';
+import type { PageRequest, Position } from '../database/sql/keyset.ts';
 import type { Table, VisibleTo } from '../database/sql/table.ts';
 import type { Batch } from './batcher.ts';
 import type { Listing, PageOf, Scoped } from './listing.ts';
@@ -36,12 +36,14 @@ async function pagesUnder<Row extends { id: string }>(
   const shapes = [...Map.groupBy(questions, ({ page, visibleTo }) => `${shapeOf(page)} ${ruleOf(visibleTo)}`).values()];
   const answers = await Promise.all(shapes.map((shape) => send(() => table.pagesUnder(sql, parent, shape))));
   for (const [index, { rows }] of answers.entries())
-    for (const row of rows) values.get(shapes[index]![row.place]!)!.push(row);
+    for (const row of rows) values.get(shapes[index]![row.$place]!)!.push(row);
   return { values: [...values.values()], seen: latest(answers) };
 }
 
 const shapeOf = ({ field, descending, backward, after, before }: PageRequest) =>
-  [field, descending, backward, after !== null, before !== null].join();
+  [field, descending, backward, endOf(after), endOf(before)].join();
+
+const endOf = (end: Position | null) => (end === null ? 'open' : end.value === null ? 'null' : 'value');
 
 /** Viewers differ from question to question; the rule does not, within a statement. */
 const ruleOf = (to: VisibleTo | undefined) => JSON.stringify(typeof to === 'object' ? { ...to, sub: '' } : to);
@@ -58,25 +60,10 @@ async function countsUnder<Row extends { id: string }>(
   const groups = [...Map.groupBy(questions, ({ visibleTo }) => ruleOf(visibleTo)).values()];
   const answers = await Promise.all(
     groups.map(async (group) => {
-      if (group[0]!.visibleTo === undefined) return send(() => countAll(table, parent, sql, group, counts));
-      const { rows, seen } = await send(() => table.visibleCountsUnder(sql, parent, group));
-      for (const { place, count } of rows) counts.set(group[place]!, count);
+      const { rows, seen } = await send(() => table.countsUnder(sql, parent, group));
+      for (const { $place, count } of rows) counts.set(group[$place]!, count);
       return { seen };
     }),
   );
   return { values: questions.map((question) => counts.get(question) ?? 0), seen: latest(answers) };
-}
-
-async function countAll<Row extends { id: string }>(
-  table: Table<Row>,
-  parent: string,
-  sql: Sql,
-  questions: readonly Scoped<string>[],
-  counts: Map<Scoped<string>, number>,
-): Promise<Pick<Batch<number>, 'seen'>> {
-  const parents = questions.map(({ scope }) => scope);
-  const { rows, seen } = await table.countsUnder(sql, parent, parents);
-  const found = new Map(rows.map((row) => [row.parent, row.count]));
-  for (const question of questions) counts.set(question, found.get(question.scope) ?? 0);
-  return { seen };
 }

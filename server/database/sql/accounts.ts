@@ -1,6 +1,6 @@
 import type { Sql } from '../connect.ts';
 import type { Lsn } from '../../lib/lsn.ts';
-import type { Image } from './change-log.ts';
+import type { Image } from '../../declare/images.ts';
 import type { Seen } from './seen.ts';
 
 /** What says whether a user's tokens are good, and what they may. */

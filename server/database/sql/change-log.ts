@@ -1,10 +1,11 @@
-import type { Fragment, Sql, Statement } from '../connect.ts';
+import type { Sql } from '../connect.ts';
+import { digitsOf } from '../../lib/exact-json.ts';
 import type { Lsn } from '../../lib/lsn.ts';
 import type { Position } from '../../lib/position.ts';
+import { tableNamed, type Declaration } from '../../declare/declaration.ts';
+import { idIn, parseImage, type Image } from '../../declare/images.ts';
+import { identifier, joined, nameOf, parameter } from './columns.ts';
 import { split, type Seen, type WithSeen } from './seen.ts';
-
-/** A row as JSON, by column names. */
-export type Image = Record<string, unknown>;
 
 /** A row of a replica's change log. */
 export interface ChangeRow {
@@ -48,45 +49,28 @@ export interface ChangeRows extends Seen<ChangeRow> {
 
 /** The next rows after (lsn, seq), in the primary's commit order. */
 export async function changesAfter(sql: Sql, lsn: Lsn, seq: string, limit: number): Promise<ChangeRows> {
-  const read = await rowsOfLog(sql, lsn, seq, limit, sql`null`);
-  // To look for keys in the images costs each read more than all else; here it is seldom needed.
-  return read.rows.some(mayHaveMoved) ? rowsOfLog(sql, lsn, seq, limit, formerKey(sql)) : read;
-}
-
-async function rowsOfLog(sql: Sql, lsn: Lsn, seq: string, limit: number, former: Fragment): Promise<ChangeRows> {
-  const result = await sql<WithSeen<ChangeRow & Pick<LogState, 'logId' | 'prunedTo'>>[]>`
+  const result = await sql<WithSeen<LoggedRow & Pick<LogState, 'logId' | 'prunedTo'>>[]>`
     select s.seen, l.log_id::text, l.pruned_to, c.* from readback.seen() s(seen) join readback.log_state l on l.id = 1 left join (
-      select after_lsn, seq, operation, table_name, key, ${former} as former_key, before, after,
+      select after_lsn, seq, operation, table_name, key, former_key, before::text, after::text,
              pg_xact_commit_timestamp(xmin) as committed_at, applied_at
       from readback.change_log c where (after_lsn, seq) > (${sql.typed.lsn(lsn)}, ${seq}) order by after_lsn, seq limit ${limit}
     ) c on true order by c.after_lsn, c.seq`;
   const { logId, prunedTo } = result[0] as unknown as LogState;
-  return { ...split(result, 'seq'), logId, prunedTo };
+  const { rows, seen } = split<LoggedRow>(result, 'seq');
+  return { rows: rows.map(read), seen, logId, prunedTo };
 }
 
-/**
- * False where the key is the same for certain, whichever column it is: each that holds it now has held it before. Numbers
- * may have lost digits in JSON, so that two keys look like one.
- */
-function mayHaveMoved({ operation, key, before, after }: ChangeRow): boolean {
-  if (operation !== 'UPDATE' || !before || !after) return false;
-  const isKey = (value: unknown) => value === key || (typeof value === 'number' && value === Number(key));
-  const holders = Object.keys(after).filter((column) => isKey(after[column]));
-  return (
-    holders.length === 0 || holders.some((column) => before[column] !== after[column] || String(after[column]) !== key)
-  );
-}
+/** Images as text. */
+type LoggedRow = Omit<ChangeRow, 'before' | 'after'> & { before: string | null; after: string | null };
 
-/**
- * The key that an update of alias c has changed; null of every other row. The log has the new one alone, so it is looked
- * up in the image, by the column that the table's trigger logs by; of a table that has none any more it was `id`. The
- * triggers are read once a statement, where it comes upon an update.
- */
-const formerKey = (sql: Sql): Fragment => sql`
-  case when c.operation = 'UPDATE' then nullif(c.before ->> coalesce((
-    select jsonb_object_agg(r.relname, convert_from(substring(t.tgargs from 1 for position('\\x00' in t.tgargs) - 1), getdatabaseencoding()))
-    from pg_trigger t join pg_class r on r.oid = t.tgrelid
-    where t.tgname = 'readback_change' and t.tgnargs = 1) ->> c.table_name, 'id'), c.key) end`;
+function read(row: LoggedRow): ChangeRow {
+  const [before, after] = [row.before, row.after].map((text) => text && parseImage(row.tableName, text));
+  const table = tableNamed(row.tableName);
+  const images = { before: before || null, after: after || null };
+  if (!table || table.isKeyText) return { ...row, ...images };
+  const key = idIn(table, (images.after ?? images.before)!);
+  return { ...row, ...images, key, formerKey: row.formerKey === null ? null : idIn(table, images.before!) };
+}
 
 /** A row of the log, and the place of the last change that it counts as. */
 export interface RowEnd {
@@ -101,7 +85,7 @@ export interface RowEnd {
 export async function rowEndAt(sql: Sql, { lsn, place }: Position): Promise<RowEnd | undefined> {
   const [row] = await sql<RowEnd[]>`
     select seq - (ends - ${place}) as seq, ${place} - (ends - ${place})::int as place from (
-      select seq, count(*) over w + count(${formerKey(sql)}) over w as ends from readback.change_log c
+      select seq, count(*) over w + count(former_key) over w as ends from readback.change_log c
       where after_lsn = ${sql.typed.lsn(lsn)} window w as (order by seq rows unbounded preceding) order by seq limit ${place}
     ) r where ends >= ${place} order by r.ends limit 1`;
   return row;
@@ -116,7 +100,7 @@ export async function settledPosition(sql: Sql): Promise<Lsn | null> {
 /** The last change in the log that can be read; undefined where it is empty. */
 export async function lastPosition(sql: Sql): Promise<Position | undefined> {
   const [row] = await sql<{ lsn: Lsn; place: number }[]>`
-    select after_lsn as lsn, (count(*) + count(${formerKey(sql)}))::int as place from readback.change_log c
+    select after_lsn as lsn, (count(*) + count(former_key))::int as place from readback.change_log c
     where after_lsn = (select max(after_lsn) from readback.change_log) group by after_lsn`;
   return row;
 }
@@ -139,16 +123,20 @@ export interface SnapshotImage {
   image: Image;
 }
 
-/** The rows of a table after a key, in the keys' order; null: from the first. */
-export function rowsAfter(
+/** The rows of a table after one of them, in the keys' order; null: from the first. */
+export async function rowsAfter(
   sql: Sql,
-  table: string,
-  keyColumn: string,
-  after: string | null,
+  table: Declaration,
+  after: SnapshotImage | null,
   limit: number,
-): Statement<SnapshotImage> {
-  const key = sql(`t.${keyColumn}`);
-  return sql<SnapshotImage[]>`
-    select ${key}::text as key, to_jsonb(t) as image from ${sql(table)} t
-    where ${after === null ? sql`true` : sql`${key} > ${after}`} order by ${key} limit ${limit}`;
+): Promise<SnapshotImage[]> {
+  const key = table.key.map((column) => nameOf(sql, column));
+  const bound = after && table.key.map((column) => parameter(sql, column, digitsOf(after.image[column.name])));
+  const rows = await sql<{ image: string }[]>`
+    select to_jsonb(t)::text as image from ${sql.unsafe(`${identifier(table.name)} t`)}
+    where ${bound ? sql`(${joined(sql, key)}) > (${joined(sql, bound)})` : sql`true`} order by ${joined(sql, key)} limit ${limit}`;
+  return rows.map(({ image: text }) => {
+    const image = parseImage(table.name, text);
+    return { key: idIn(table, image), image };
+  });
 }

@@ -1,4 +1,6 @@
+import type { DeclaredColumn } from '../../declare/declaration.ts';
 import type { Fragment, Sql } from '../connect.ts';
+import { joined, nameOf } from './columns.ts';
 
 /** A page by keyset: rows after a position in an order, nothing counted or skipped. */
 export interface PageRequest {
@@ -13,34 +15,53 @@ export interface PageRequest {
 
 /** The ordering column's value, as text, and the id that breaks ties. */
 export interface Position {
-  value: string;
+  value: string | null;
   id: string;
 }
 
-/** A column that pages can be ordered by, never null, and PostgreSQL's type of the positions in it. */
-export interface OrderColumn {
-  column: string;
-  type: 'timestamptz' | 'text';
+/** What pages can be ordered by: a column, then the key. */
+export interface Order {
+  column: DeclaredColumn;
+  /** Without the column. */
+  ties: readonly DeclaredColumn[];
 }
 
-/** Either end of a page as a row of SQL, (value, id); null where it is open. */
-export interface Bounds {
-  after: Fragment | null;
-  before: Fragment | null;
+/** An end of a page: the values of the order's columns. */
+export interface Bound {
+  isNull: boolean;
+  values: readonly Fragment[];
 }
 
-/** The conditions and the order of a page over alias t, whose columns are the order's and id. */
+/** The conditions and the order of a page over alias t; a bound is null where its end is open. */
 export function keyset(
   sql: Sql,
-  { column }: OrderColumn,
+  { column, ties }: Order,
   { descending, backward }: Pick<PageRequest, 'descending' | 'backward'>,
-  { after, before }: Bounds,
+  bounds: Record<'after' | 'before', Bound | null>,
 ): { within: (Fragment | null)[]; order: Fragment } {
-  const value = sql(`t.${column}`);
-  const [past, short] = descending ? [sql`<`, sql`>`] : [sql`>`, sql`<`];
+  const names = [column, ...ties].map((one) => nameOf(sql, one));
   const direction = descending === backward ? sql`asc` : sql`desc`;
+  const past = (bound: Bound | null, isAfter: boolean) =>
+    bound && beyond(sql, column.nullable === true, names, bound, isAfter !== descending);
   return {
-    within: [after && sql`(${value}, t.id) ${past} ${after}`, before && sql`(${value}, t.id) ${short} ${before}`],
-    order: sql`${value} ${direction}, t.id ${direction}`,
+    within: [past(bounds.after, true), past(bounds.before, false)],
+    order: joined(
+      sql,
+      names.map((name) => sql`${name} ${direction}`),
+    ),
   };
+}
+
+/** Rows that are greater or less than the bound. A null is greater than all values, as PostgreSQL sorts it. */
+function beyond(sql: Sql, isNullable: boolean, names: Fragment[], bound: Bound, isGreater: boolean): Fragment {
+  const than = isGreater ? sql`>` : sql`<`;
+  const row = (parts: readonly Fragment[]) => sql`(${joined(sql, parts)})`;
+  if (!isNullable) return sql`${row(names)} ${than} ${row(bound.values)}`;
+  const [name] = names as [Fragment];
+  if (!bound.isNull) {
+    const differs = sql`${row(names)} ${than} ${row(bound.values)}`;
+    return isGreater ? sql`(${differs} or ${name} is null)` : differs;
+  }
+  const ties = sql`${name} is null and ${row(names.slice(1))} ${than} ${row(bound.values.slice(1))}`;
+  return isGreater ? sql`(${ties})` : sql`(${name} is not null or ${ties})`;
 }

@@ -1,9 +1,11 @@
-import type { Declaration } from '../../declare/declaration.ts';
+import { columnIn, idOf, keyIn, type Declaration, type DeclaredColumn } from '../../declare/declaration.ts';
+import { arrayText } from '../../declare/kinds.ts';
 import type { Claims } from '../../declare/rule.ts';
-import { uuidArray, type Fragment, type Sql, type Statement } from '../connect.ts';
-import { keyset, type OrderColumn, type PageRequest } from './keyset.ts';
+import { columnName, type Fragment, type Sql, type Statement } from '../connect.ts';
+import { all, identifier, isPlain, joined, nameOf, parameter, quoted, selected } from './columns.ts';
+import { keyset, type Bound, type Order, type PageRequest, type Position } from './keyset.ts';
 import { ruleSql } from './rule.ts';
-import { split, type Seen, type WithSeen } from './seen.ts';
+import type { Seen } from './seen.ts';
 
 /** Those rows that a viewer with these claims may read, by the table's own rule; or none at all. */
 export type VisibleTo = Claims | 'nobody';
@@ -32,116 +34,193 @@ interface PageUnder extends Under {
   page: PageRequest;
 }
 
+/** An answer to the question that has this place among them. No field has such a name. */
+export interface Placed {
+  $place: number;
+}
+
+/** What every statement answers besides. */
+interface Told {
+  $seen: bigint;
+}
+
 /** The statements that all tables share. */
 export class Table<Row extends { id: string }> {
   readonly name: string;
   /** What messages call one of its rows. */
   readonly one: string;
   /** By their names in GraphQL. */
-  readonly orders: Readonly<Record<string, OrderColumn>>;
+  readonly orders: Readonly<Record<string, Order>>;
   readonly #declaration: Declaration;
+  /** The table, its columns, and what is selected of them, as they stand in SQL. */
+  readonly #table: string;
   readonly #columns: string;
+  readonly #selected: string;
+  readonly #isPlain: boolean;
+  /** What is still to be done with each row that was read. */
+  readonly #finish: ((row: Record<string, unknown>) => void)[];
 
   constructor(declaration: Declaration) {
+    const { columns, key, orderBy } = declaration;
     this.name = declaration.name;
     this.one = declaration.one;
-    this.orders = Object.fromEntries(declaration.orderBy.map((column) => [constantCase(column.name), orderOf(column)]));
+    this.orders = Object.fromEntries(
+      orderBy.map((column) => [orderName(column), { column, ties: key.filter((one) => one !== column) }]),
+    );
     this.#declaration = declaration;
-    this.#columns = declaration.columns.map(({ name }) => quoted(name)).join(', ');
+    this.#table = identifier(declaration.name);
+    this.#columns = columns.map(({ name }) => `t.${quoted(name)}`).join(', ');
+    this.#selected = columns.map(selected).join(', ');
+    this.#isPlain = columns.every(isPlain);
+    this.#finish = finishing(declaration);
   }
 
+  /** Of the table, as alias t. */
   columns(sql: Sql): Fragment {
-    return sql.unsafe(this.#columns);
+    return sql.unsafe(this.#selected);
   }
 
-  async byIds(sql: Sql, ids: readonly string[]): Promise<Seen<Row>> {
-    const result = await sql<WithSeen<Row>[]>`
-      select s.seen, ${this.columns(sql)} from readback.seen() s(seen)
-      left join ${sql(this.name)} t on t.id = any(${uuidArray(ids)}::uuid[])`;
-    return split(result, 'id');
+  /** Of a part of the statement, alias t, that has the table's columns as they are. */
+  #shown(sql: Sql): Fragment {
+    return this.#isPlain ? sql`t.*` : this.columns(sql);
+  }
+
+  #from(sql: Sql): Fragment {
+    return sql.unsafe(`${this.#table} t`);
+  }
+
+  /** Splits the position off the rows, and off the row of nulls that says that there is none. */
+  #split<Found extends Row & Told>(result: readonly Found[]): Seen<Found> {
+    const [{ field }] = this.#declaration.key;
+    const rows = result.filter((row) => row[field as keyof Row] !== null);
+    for (const finish of this.#finish) for (const row of rows) finish(row as Record<string, unknown>);
+    return { rows, seen: result[0]?.$seen ?? 0n };
+  }
+
+  /**
+   * The row of each id, null where there is none. What PostgreSQL takes for equal need not be written alike: then the
+   * rows are matched with the ids by their places.
+   */
+  async byIds(sql: Sql, ids: readonly string[]): Promise<Seen<Row | null>> {
+    const { key } = this.#declaration;
+    const [first, ...others] = key;
+    if (others.length > 0 || !first.form.isOneText) return this.#byPlaces(sql, ids);
+    const result = await sql<(Row & Told)[]>`
+      select s.seen as "$seen", ${this.columns(sql)} from readback.seen() s(seen)
+      left join ${this.#from(sql)} on ${nameOf(sql, first)} = any(${arrayText(ids)}::${typeOf(sql, first)}[])`;
+    const { rows, seen } = this.#split(result);
+    const found = new Map(rows.map((row) => [row.id, row]));
+    return { rows: ids.map((id) => found.get(id) ?? null), seen };
+  }
+
+  async #byPlaces(sql: Sql, ids: readonly string[]): Promise<Seen<Row | null>> {
+    const { key } = this.#declaration;
+    const keys = ids.map((id) => keyIn(this.#declaration, id)!);
+    const lists = key.map((_, part) => sql`${arrayText(keys.map((texts) => texts[part]))}::text[]`);
+    const names = key.map((_, part) => `k${part}`).join(', ');
+    const equal = key.map(
+      (column, part) => sql`${nameOf(sql, column)} = q.${sql.unsafe(`k${part}`)}::${typeOf(sql, column)}`,
+    );
+    const result = await sql<(Row & Told & Placed)[]>`
+      select s.seen as "$seen", q.place::int as "$place", ${this.columns(sql)} from readback.seen() s(seen)
+      left join (unnest(${joined(sql, lists)}) with ordinality q(${sql.unsafe(names)}, place)
+        join ${this.#from(sql)} on ${all(sql, equal)}) on true`;
+    const { rows, seen } = this.#split(result);
+    const found = new Map(rows.map((row) => [row.$place, row]));
+    return { rows: ids.map((_, index) => found.get(index + 1) ?? null), seen };
   }
 
   /** One row more than asked for, where there is one: it says that another page follows. */
   async page(sql: Sql, filter: Filter, page: PageRequest, to?: VisibleTo): Promise<Seen<Row>> {
-    const { within, order } = keyset(sql, this.orders[page.field]!, page, {
-      after: page.after && sql`(${page.after.value}, ${page.after.id})`,
-      before: page.before && sql`(${page.before.value}, ${page.before.id})`,
-    });
-    const result = await sql<WithSeen<Row>[]>`
-      select s.seen, t.* from readback.seen() s(seen) left join (
-        select ${this.columns(sql)} from ${sql(this.name)} t
-        where ${all(sql, [...matches(sql, filter), this.#visible(sql, to), ...within])} order by ${order} limit ${page.limit + 1}
-      ) t on true order by ${order}`;
-    return split(result, 'id');
+    const order = this.orders[page.field]!;
+    const bound = (position: Position | null) => position && this.#bound(sql, order, position);
+    const { within, order: by } = keyset(sql, order, page, { after: bound(page.after), before: bound(page.before) });
+    const result = await sql<(Row & Told)[]>`
+      select s.seen as "$seen", ${this.#shown(sql)} from readback.seen() s(seen) left join (
+        select ${sql.unsafe(this.#columns)} from ${this.#from(sql)}
+        where ${all(sql, [...this.#matches(sql, filter), this.#visible(sql, to), ...within])} order by ${by} limit ${page.limit + 1}
+      ) t on true order by ${by}`;
+    return this.#split(result);
+  }
+
+  #bound(sql: Sql, order: Order, position: Position): Bound {
+    const values = this.#valuesAt(order, position);
+    const columns = [order.column, ...order.ties];
+    return {
+      isNull: position.value === null,
+      values: columns.map((column, part) => parameter(sql, column, values[part])),
+    };
+  }
+
+  /** As PostgreSQL takes them. */
+  #valuesAt({ column, ties }: Order, { value, id }: Position): (string | null)[] {
+    const { key } = this.#declaration;
+    const texts = keyIn(this.#declaration, id)!;
+    return [value === null ? null : column.form.parse(value)!, ...ties.map((tie) => texts[key.indexOf(tie)]!)];
   }
 
   async count(sql: Sql, filter: Filter, to?: VisibleTo): Promise<Seen<{ count: number }>> {
-    const result = await sql<WithSeen<{ count: number }>[]>`
-      select readback.seen() as seen, count(*)::int as count from ${sql(this.name)} t
-      where ${all(sql, [...matches(sql, filter), this.#visible(sql, to)])}`;
-    return split(result, 'count');
+    const [row] = await sql<[{ seen: bigint; count: number }]>`
+      select readback.seen() as seen, count(*)::int as count from ${this.#from(sql)}
+      where ${all(sql, [...this.#matches(sql, filter), this.#visible(sql, to)])}`;
+    return { rows: [row], seen: row.seen };
   }
 
   /**
    * The pages under many parents, each one row longer as above, and each row with the place of its page. The pages are
-   * of one shape: all in one order and direction, bounded at the same ends, and visible by one rule. Each reads no more rows than it has,
-   * from an index on the parent, the order and the id.
+   * of one shape: all in one order and direction, bounded at the same ends, and visible by one rule. Each reads no more
+   * rows than it has, from an index on the parent, the order and the key.
    */
-  async pagesUnder(sql: Sql, parent: string, pages: PageUnder[]): Promise<Seen<Row & { place: number }>> {
+  async pagesUnder(sql: Sql, parent: string, pages: PageUnder[]): Promise<Seen<Row & Placed>> {
     const { page, visibleTo } = pages[0]!;
-    const column = this.orders[page.field]!;
-    const { within, order } = keyset(sql, column, page, {
-      after: page.after && sql`(q.after, q.after_id)`,
-      before: page.before && sql`(q.before, q.before_id)`,
-    });
-    const result = await sql<WithSeen<Row & { place: number }>[]>`
-      select s.seen, t.* from readback.seen() s(seen) left join (
-        select q.place, t.* from jsonb_to_recordset(${sql.json(pages.map(toQuestion))}) q(place int, parent uuid, rows int,
-          after ${sql(column.type)}, after_id uuid, before ${sql(column.type)}, before_id uuid${visibleTo ? sql`, viewer uuid` : sql``})
-        cross join lateral (
-          select ${this.columns(sql)} from ${sql(this.name)} t
-          where ${all(sql, [sql`${sql(`t.${parent}`)} = q.parent`, this.#visible(sql, visibleTo, sql`q.viewer`), ...within])} order by ${order} limit q.rows
-        ) t
-      ) t on true order by t.place, ${order}`;
-    return split<Row & { place: number }>(result, 'id');
-  }
-
-  /** A parent without rows is not among the answers. */
-  async countsUnder(
-    sql: Sql,
-    parent: string,
-    parents: readonly string[],
-  ): Promise<Seen<{ parent: string; count: number }>> {
-    const column = sql(`t.${parent}`);
-    const result = await sql<WithSeen<{ parent: string; count: number }>[]>`
-      select s.seen, c.* from readback.seen() s(seen) left join (
-        select ${column} as parent, count(*)::int as count from ${sql(this.name)} t
-        where ${all(sql, [sql`${column} = any(${uuidArray(parents)}::uuid[])`])} group by ${column}
-      ) c on true`;
-    return split(result, 'parent');
-  }
-
-  /** The same by one rule: a number for each, in their order. */
-  async visibleCountsUnder(
-    sql: Sql,
-    parent: string,
-    questions: readonly Under[],
-  ): Promise<Seen<{ place: number; count: number }>> {
-    const asked = questions.map(({ scope, visibleTo }, place) => ({
-      place,
-      parent: scope,
-      viewer: viewerOf(visibleTo),
+    const order = this.orders[page.field]!;
+    const columns = [order.column, ...order.ties];
+    const under = columnIn(this.#declaration, parent)!;
+    const asked = (['after', 'before'] as const).filter((end) => page[end]);
+    const bound = (end: 'after' | 'before'): Bound | null =>
+      page[end] && {
+        isNull: page[end].value === null,
+        values: columns.map((_, part) => sql.unsafe(`q.${end}_${part}`)),
+      };
+    const { within, order: by } = keyset(sql, order, page, { after: bound('after'), before: bound('before') });
+    const types = [
+      `place int, parent ${under.form.sql}, rows int`,
+      ...asked.flatMap((end) => columns.map(({ form }, part) => `${end}_${part} ${form.sql}`)),
+      ...(visibleTo ? ['viewer uuid'] : []),
+    ];
+    const questions = pages.map((one, place) => ({
+      ...toQuestion(one, place),
+      rows: one.page.limit + 1,
+      ...Object.fromEntries(
+        asked.flatMap((end) => this.#valuesAt(order, one.page[end]!).map((value, part) => [`${end}_${part}`, value])),
+      ),
     }));
-    const seesOne = this.#visible(sql, questions[0]!.visibleTo, sql`q.viewer`);
-    const result = await sql<WithSeen<{ place: number; count: number }>[]>`
-      select s.seen, c.* from readback.seen() s(seen) left join (
-        select q.place, c.count from jsonb_to_recordset(${sql.json(asked)}) q(place int, parent uuid, viewer uuid)
+    const result = await sql<(Row & Told & Placed)[]>`
+      select s.seen as "$seen", t."$place", ${this.#shown(sql)} from readback.seen() s(seen) left join (
+        select q.place as "$place", t.* from jsonb_to_recordset(${sql.json(questions)}) q(${sql.unsafe(types.join(', '))})
         cross join lateral (
-          select count(*)::int as count from ${sql(this.name)} t
-          where ${all(sql, [sql`${sql(`t.${parent}`)} = q.parent`, seesOne])}
+          select ${sql.unsafe(this.#columns)} from ${this.#from(sql)}
+          where ${all(sql, [sql`${nameOf(sql, under)} = q.parent`, this.#visible(sql, visibleTo, sql`q.viewer`), ...within])} order by ${by} limit q.rows
+        ) t
+      ) t on true order by t."$place", ${by}`;
+    return this.#split(result);
+  }
+
+  /** By the places of the questions; those of parents without rows are not among the answers. */
+  async countsUnder(sql: Sql, parent: string, questions: readonly Under[]): Promise<Seen<Placed & { count: number }>> {
+    const under = columnIn(this.#declaration, parent)!;
+    const { visibleTo } = questions[0]!;
+    const isOfOne = sql`${nameOf(sql, under)} = q.parent`;
+    const result = await sql<(Told & Placed & { count: number | null })[]>`
+      select s.seen as "$seen", c.place as "$place", c.count from readback.seen() s(seen) left join (
+        select q.place, c.count from jsonb_to_recordset(${sql.json(questions.map(toQuestion))}) q(place int, parent ${typeOf(sql, under)}, viewer uuid)
+        cross join lateral (
+          select count(*)::int as count from ${this.#from(sql)}
+          where ${all(sql, [isOfOne, this.#visible(sql, visibleTo, sql`q.viewer`)])}
         ) c
       ) c on true`;
-    return split(result, 'place');
+    const rows = result.filter((row): row is (typeof result)[number] & { count: number } => row.count !== null);
+    return { rows, seen: result[0]?.$seen ?? 0n };
   }
 
   /** `viewer` as a part of the statement, where there are several. */
@@ -153,63 +232,98 @@ export class Table<Row extends { id: string }> {
       : ruleSql(sql, this.#declaration, read, { ...to, ...(viewer && { sub: viewer }) });
   }
 
+  /** The conditions over alias t. */
+  #matches(sql: Sql, { search, equal = {}, given = {} }: Filter): (Fragment | null)[] {
+    const conditions = (by: object, toSql: (column: DeclaredColumn, value: unknown) => Fragment) =>
+      Object.entries(by).map(([field, value]) => toSql(columnIn(this.#declaration, field)!, value));
+    return [
+      search ? startsWith(sql, search) : null,
+      ...conditions(equal, (column, value) => sql`${nameOf(sql, column)} = ${parameter(sql, column, value)}`),
+      ...conditions(given, (column, isGiven) => sql`(${nameOf(sql, column)} is not null) = ${isGiven as boolean}`),
+    ];
+  }
+
+  /** Values by fields, and by those of columns that are the primary's alone. */
   insert(sql: Sql, values: object): Statement<Row> {
-    return sql<Row[]>`insert into ${sql(this.name)} ${sql(asRow(values))} returning ${this.columns(sql)}`;
+    const parts = this.#written(sql, values);
+    const names = parts.map(({ name }) => quoted(name)).join(', ');
+    const row =
+      parts.length === 0
+        ? sql`default values`
+        : sql`(${sql.unsafe(names)}) values (${joined(
+            sql,
+            parts.map(({ value }) => value),
+          )})`;
+    return sql<Row[]>`insert into ${sql.unsafe(`${this.#table} as t`)} ${row} returning ${this.columns(sql)}`;
   }
 
   /** Only what is set is written. */
   update(sql: Sql, id: string, patch: object): Statement<Row> {
-    return sql<
-      Row[]
-    >`update ${sql(this.name)} set ${sql(asRow(patch))} where id = ${id} returning ${this.columns(sql)}`;
+    const set = this.#written(sql, patch).map(({ name, value }) => sql`${sql.unsafe(quoted(name))} = ${value}`);
+    return sql<Row[]>`
+      update ${this.#from(sql)} set ${joined(sql, set)} where ${this.hasId(sql, id)} returning ${this.columns(sql)}`;
   }
 
   delete(sql: Sql, id: string): Statement<Row> {
-    return sql<Row[]>`delete from ${sql(this.name)} where id = ${id} returning ${this.columns(sql)}`;
+    return sql<Row[]>`delete from ${this.#from(sql)} where ${this.hasId(sql, id)} returning ${this.columns(sql)}`;
+  }
+
+  /** Of alias t. */
+  hasId(sql: Sql, id: string): Fragment {
+    const texts = keyIn(this.#declaration, id)!;
+    const { key } = this.#declaration;
+    return all(
+      sql,
+      key.map((column, part) => sql`${nameOf(sql, column)} = ${parameter(sql, column, texts[part])}`),
+    );
+  }
+
+  #written(sql: Sql, values: object): { name: string; value: Fragment }[] {
+    return Object.entries(values).map(([field, value]) => {
+      const column = columnIn(this.#declaration, field);
+      return column
+        ? { name: column.name, value: parameter(sql, column, value) }
+        : { name: columnName(field), value: sql`${value as string}` };
+    });
+  }
+
+  /** A row that a statement of a project's own returned, as all others are. */
+  finish(row: Row | undefined): Row | undefined {
+    if (row) for (const finish of this.#finish) finish(row as Record<string, unknown>);
+    return row;
   }
 }
 
-function all(sql: Sql, conditions: (Fragment | null)[]): Fragment {
-  const set = conditions.filter((condition) => condition !== null);
-  return set.length === 0 ? sql`true` : set.reduce((both, condition) => sql`${both} and ${condition}`);
-}
-
-/** The conditions over alias t. */
-function matches(sql: Sql, { search, equal = {}, given = {} }: Filter): (Fragment | null)[] {
+/** Few tables have any: what the driver hands on is mostly what is wanted. */
+function finishing(declaration: Declaration): ((row: Record<string, unknown>) => void)[] {
+  const { columns, key } = declaration;
+  const parsed = columns.flatMap(({ field, form: { fromText } }) => (fromText ? [{ field, fromText }] : []));
+  const [{ field, form }] = key;
+  const hasId = key.length === 1 && field === 'id' && form.isText === true;
   return [
-    search ? startsWith(sql, search) : null,
-    ...Object.entries(equal).map(([column, value]) => sql`${sql(`t.${column}`)} = ${value as string}`),
-    ...Object.entries(given).map(([column, isGiven]) => sql`(${sql(`t.${column}`)} is not null) = ${isGiven}`),
+    ...parsed.map(({ field: name, fromText }) => (row: Record<string, unknown>) => {
+      if (row[name] !== null) row[name] = fromText(row[name] as string);
+    }),
+    ...(hasId ? [] : [(row: Record<string, unknown>) => void (row['id'] = idOf(declaration, row))]),
   ];
 }
 
 function startsWith(sql: Sql, { text, columns }: Search): Fragment {
   const pattern = prefixPattern(sql, text);
-  const each = columns.map((column) => sql`lower(${sql(`t.${column}`)}) like ${pattern}`);
+  const each = columns.map((name) => sql`lower(${nameOf(sql, { name })}) like ${pattern}`);
   return sql`(${each.reduce((either, one) => sql`${either} or ${one}`)})`;
 }
 
-const viewerOf = (to: VisibleTo | undefined): string | null => (typeof to === 'object' ? to.sub : null);
-
-const asRow = (values: object) => values as Record<string, string>;
-
-const toQuestion = ({ scope, page, visibleTo }: PageUnder, place: number) => ({
+const toQuestion = ({ scope, visibleTo }: Under, place: number) => ({
   place,
   parent: scope,
-  rows: page.limit + 1,
-  after: page.after?.value ?? null,
-  after_id: page.after?.id ?? null,
-  before: page.before?.value ?? null,
-  before_id: page.before?.id ?? null,
-  ...(visibleTo && { viewer: viewerOf(visibleTo) }),
+  ...(visibleTo !== undefined && { viewer: typeof visibleTo === 'object' ? visibleTo.sub : null }),
 });
 
-const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
-const constantCase = (name: string) => name.toUpperCase();
-const orderOf = ({ field, type }: Declaration['key']): OrderColumn => ({
-  column: field,
-  type: type() === String ? 'text' : 'timestamptz',
-});
+const typeOf = (sql: Sql, { form }: DeclaredColumn): Fragment => sql.unsafe(form.sql);
+
+/** What clients call the order by a column. */
+export const orderName = ({ field }: Pick<DeclaredColumn, 'field'>) => field.replace(/[A-Z]/g, '_$&').toUpperCase();
 
 /**
  * The pattern of texts that start so, for `lower(column) like`, upper or lower case alike. PostgreSQL alone says which

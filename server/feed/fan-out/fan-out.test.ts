@@ -1,3 +1,5 @@
+import { declarationOf } from '../../declare/declaration.ts';
+import { User } from '../../../schema/tables/users.ts';
 import { describe, expect, test } from 'vitest';
 import type { Feed } from '../feed.ts';
 import { Follower, type Followed } from '../follower.ts';
@@ -43,7 +45,7 @@ const sight = (see: (change: FeedChange) => FeedChange) => ({
 });
 
 const request = {
-  tables: [{ table: 'users', keyColumn: 'id' }],
+  tables: [declarationOf(User)],
   key: null,
   operations: null,
   from: 'now' as const,

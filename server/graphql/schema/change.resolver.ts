@@ -6,7 +6,7 @@ import { mayAll, type Viewer } from '../../auth/viewer.ts';
 import { allTables, tableNamed, type Declaration } from '../../declare/declaration.ts';
 import { FeedStream } from '../../feed/stream.ts';
 import { badInput } from '../../lib/errors.ts';
-import { toRoot, toWatch } from './changes.ts';
+import { toRoot } from './changes.ts';
 import type { Context } from './context.ts';
 import { feedEvent } from './feed-types.ts';
 
@@ -45,7 +45,7 @@ async function subscribeToAll({
   const start = args.snapshot ? ('snapshot' as const) : ('now' as const);
   const from = args.after == null ? start : await context.readCursor(args.after);
   const sight = sightOf(context.viewer);
-  const request = { tables: tables.map(toWatch), key: null, operations: null, from, wantsMarks: true, sight };
+  const request = { tables: tables, key: null, operations: null, from, wantsMarks: true, sight };
   return new FeedStream(request, toRoot(tables, context));
 }
 

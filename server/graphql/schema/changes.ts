@@ -2,13 +2,11 @@ import type { SubscribeResolverData } from 'type-graphql';
 import type { Change, RowChangedArgs } from '../types/change.type.ts';
 import { CaughtUp, SnapshotRow } from '../types/feed.type.ts';
 import { sightOf } from '../../auth/visibility.ts';
-import type { Declaration } from '../../declare/declaration.ts';
+import { idOf, type Declaration } from '../../declare/declaration.ts';
+import { rowOf, type Image } from '../../declare/images.ts';
 import { changedFields, lagMs } from '../../feed/change.ts';
 import type { FeedChange } from '../../feed/recent.ts';
 import { FeedStream, type FeedEvent } from '../../feed/stream.ts';
-import type { SnapshotTable } from '../../feed/view.ts';
-import { isoTimestamp } from '../../lib/time.ts';
-import type { Image } from '../../database/sql/change-log.ts';
 import type { Context } from './context.ts';
 import { parseId } from './ids.ts';
 import { typesOf } from './types.ts';
@@ -17,8 +15,8 @@ import { typesOf } from './types.ts';
 export function changesOf(table: Declaration) {
   return async ({ args, context }: SubscribeResolverData<unknown, RowChangedArgs, Context>): Promise<FeedStream> => {
     const request = {
-      tables: [toWatch(table)],
-      key: args.id == null ? null : parseId(args.id),
+      tables: [table],
+      key: args.id == null ? null : parseId(table, args.id),
       operations: args.operations == null ? null : new Set<string>(args.operations),
       from: args.after == null ? ('now' as const) : await context.readCursor(args.after),
       wantsMarks: false,
@@ -27,9 +25,6 @@ export function changesOf(table: Declaration) {
     return new FeedStream(request, toRoot([table], context));
   };
 }
-
-/** What the feed needs to know of it. */
-export const toWatch = ({ name, key }: Declaration): SnapshotTable => ({ table: name, keyColumn: key.name });
 
 /** An event as the object that its subscription is executed on. */
 export function toRoot(tables: readonly Declaration[], context: Context): (event: FeedEvent) => unknown {
@@ -57,7 +52,7 @@ function toChange(table: Declaration, change: FeedChange, context: Context): Cha
     operation: change.operation,
     table: change.tableName,
     key: change.key,
-    changedFields: changedFields(change.before, change.after),
+    changedFields: changedFields(table, change.before, change.after),
     committedAt: change.committedAt ?? change.appliedAt,
     appliedAt: change.appliedAt,
     lagMs: lagMs(change),
@@ -67,13 +62,9 @@ function toChange(table: Declaration, change: FeedChange, context: Context): Cha
   });
 }
 
-/** The image by field names, as the table's own rows are. */
-function toRow(image: Image | null, { columns }: Declaration): object | null {
+/** The image as the table's own rows are. */
+function toRow(image: Image | null, table: Declaration): object | null {
   if (image === null) return null;
-  const row: Record<string, unknown> = {};
-  for (const { field, name, isTime } of columns) {
-    const value = image[name];
-    if (value !== undefined) row[field] = isTime && typeof value === 'string' ? isoTimestamp(value) : value;
-  }
-  return row;
+  const row = rowOf(table, image);
+  return table.isIdApart ? Object.assign(row, { id: idOf(table, row) }) : row;
 }

@@ -1,35 +1,38 @@
 import { z } from 'zod';
-import { isMoment, isStorable, UUID } from '../../declare/rules.ts';
+import { keyIn, type Declaration, type DeclaredColumn } from '../../declare/declaration.ts';
 import { ClientError } from '../../lib/errors.ts';
-import type { OrderColumn, Position } from '../../database/sql/keyset.ts';
+import type { Position } from '../../database/sql/keyset.ts';
 
-export interface Order {
+/** An order as clients ask for it. */
+export interface Asked {
   field: string;
   direction: 'ASC' | 'DESC';
 }
 
-const form = z.tuple([z.string(), z.enum(['ASC', 'DESC']), z.string(), z.string().regex(UUID)]);
+const form = z.tuple([z.string(), z.enum(['ASC', 'DESC']), z.string().nullable(), z.string()]);
 
 /** A position in an order, as the text that clients hand back. */
-export function encodeCursor({ field, direction }: Order, { value, id }: Position): string {
+export function encodeCursor({ field, direction }: Asked, { value, id }: Position): string {
   return Buffer.from(JSON.stringify([field, direction, value, id])).toString('base64url');
 }
 
 /** The position that a client handed in as `argument`. @throws ClientError BAD_CURSOR */
-export function decodeCursor(text: string, order: Order, { type }: OrderColumn, argument: string): Position {
+export function decodeCursor(
+  text: string,
+  order: Asked,
+  table: Declaration,
+  column: DeclaredColumn,
+  argument: string,
+): Position {
   const parsed = form.safeParse(readJson(text));
   if (!parsed.success) throw badCursor(argument, 'is not one that this server gave out');
   const [field, direction, value, id] = parsed.data;
   if (field !== order.field || direction !== order.direction) throw badCursor(argument, 'belongs to another order');
-  if (!fits[type](value)) throw badCursor(argument, 'is not one that this server gave out');
+  // What PostgreSQL would refuse is refused here: a forged cursor is the client's fault, not the server's.
+  const isThere = value === null ? column.nullable : column.form.parse(value) !== undefined;
+  if (!isThere || keyIn(table, id) === undefined) throw badCursor(argument, 'is not one that this server gave out');
   return { value, id };
 }
-
-/** What PostgreSQL would refuse is refused here: a forged cursor is the client's fault, not the server's. */
-const fits: Record<OrderColumn['type'], (value: string) => boolean> = {
-  timestamptz: isMoment,
-  text: isStorable,
-};
 
 function readJson(text: string): unknown {
   try {

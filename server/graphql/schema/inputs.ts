@@ -1,8 +1,8 @@
 import { IsBoolean, IsInt, IsNumber } from 'class-validator';
 import { Field, ID, InputType, Int, type ClassType } from 'type-graphql';
-import { IsId, IsLine, IsMoment, IsText, WhereGiven, WhereNotNull } from '../../declare/rules.ts';
+import { IsKeyOf, IsLine, IsMoment, IsText, WhereGiven, WhereNotNull } from '../../declare/rules.ts';
 import { DateTime, Double } from '../../declare/scalars.ts';
-import type { Declaration, DeclaredColumn } from '../../declare/declaration.ts';
+import { nullableOf, type Declaration, type DeclaredColumn } from '../../declare/declaration.ts';
 import { named } from './named.ts';
 
 /** What clients give: the rest is the primary's. */
@@ -18,10 +18,11 @@ export function createInput(table: Declaration): ClassType {
   return input;
 }
 
-/** Rows keep their owners. */
+/** Rows keep their owners and keys. */
 export function updateInput(table: Declaration): ClassType {
   const input = named(`Update${table.type.name}Input`, Object);
-  for (const column of givenBy(table)) if (!table.owners.includes(column.field)) add(input, column, whenGiven(column));
+  for (const column of givenBy(table))
+    if (!table.owners.includes(column.field) && !column.isKey) add(input, column, whenGiven(column));
   InputType({ description: table.descriptions.update ?? 'What is left out stays' })(input);
   return input;
 }
@@ -32,15 +33,16 @@ const whenGiven = ({ nullable }: DeclaredColumn) => (nullable ? WhereNotNull() :
 /** `when`: it may be left out, and is checked then. */
 function add(input: ClassType, column: DeclaredColumn, when: PropertyDecorator | undefined): void {
   const { prototype } = input;
-  const type = column.kind === 'reference' ? ID : column.type();
-  Field(() => type, { nullable: when !== undefined })(prototype, column.field);
+  const type = column.type() as StringConstructor;
+  Field(() => type, { nullable: nullableOf(column, when !== undefined) })(prototype, column.field);
   for (const rule of [...(when ? [when] : []), ...rulesOf(column)]) rule(prototype, column.field);
 }
 
 const MOST_TEXT = 1_000_000;
 
-function rulesOf({ kind, type, length: [least, most] = [0, MOST_TEXT], line, rules = [] }: DeclaredColumn) {
-  if (kind === 'reference') return [IsId(), ...rules];
+function rulesOf(column: DeclaredColumn) {
+  const { kind, type, length: [least, most] = [0, MOST_TEXT], line, rules = [] } = column;
+  if (kind === 'reference') return [IsKeyOf(column.form), ...rules];
   switch (type()) {
     case String:
       return [line === true ? IsLine(least, most) : IsText(least, most), ...rules];
@@ -51,7 +53,7 @@ function rulesOf({ kind, type, length: [least, most] = [0, MOST_TEXT], line, rul
     case Double:
       return [IsNumber({ allowNaN: true, allowInfinity: true }), ...rules];
     case ID:
-      return [IsId(), ...rules];
+      return [IsKeyOf(column.form), ...rules];
     case DateTime:
       return [IsMoment(), ...rules];
     default:
@@ -71,7 +73,7 @@ export function filterInput({ type, filter }: Declaration): ClassType | undefine
     for (const rule of [IsText(0, most), WhereNotNull()]) rule(prototype, 'search');
   }
   for (const { name, column, isGiven, description } of filter.by) {
-    const of = isGiven ? Boolean : column.kind === 'reference' ? ID : column.type();
+    const of = isGiven ? Boolean : (column.type() as StringConstructor);
     Field(() => of, { nullable: true, description })(prototype, name);
     if (of !== Boolean) for (const rule of [...rulesOf(column), WhereNotNull()]) rule(prototype, name);
   }

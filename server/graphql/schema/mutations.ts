@@ -45,7 +45,7 @@ export async function writeOne<Row extends { id: string }>(
   statement: (sql: Sql, id: string) => Statement<Row>,
   patch?: object,
 ): Promise<Written<Row>> {
-  const key = parseId(id);
+  const key = parseId(rows.declaration, id);
   await assertMayWriteRow(context, rows, key, patch);
   const written = await write(context, confirm, (sql) => statement(sql, key));
   context.services.access.wrote(rows.table.name, key, written.lsn);
@@ -80,7 +80,7 @@ export async function assertSeesReferences(
     const id = (values as Record<string, string | null | undefined>)[field];
     if (!reference || id == null) continue;
     const { declaration, table } = rowsOf(reference.to() as ClassType<{ id: string }>);
-    const { rows } = await primary.answer(table.byIds(primary.reader, [id]));
+    const { rows } = await primary.answer(table.byIds(primary.reader, [parseId(declaration, id)]));
     if (!visible(viewer, declaration, rows[0] ?? null)) throw nothingHas(field);
   }
 }

@@ -3,9 +3,11 @@ import { visibleTo } from '../../auth/rights.ts';
 import { badInput } from '../../lib/errors.ts';
 import type { Listing } from '../../reads/listing.ts';
 import type { Rows } from '../../reads/rows.ts';
-import type { OrderColumn, PageRequest, Position } from '../../database/sql/keyset.ts';
+import type { Order, PageRequest, Position } from '../../database/sql/keyset.ts';
 import type { Context } from './context.ts';
-import { decodeCursor, encodeCursor, type Order } from './cursor.ts';
+import { clientText } from '../../declare/kinds.ts';
+import type { Declaration } from '../../declare/declaration.ts';
+import { decodeCursor, encodeCursor, type Asked } from './cursor.ts';
 
 const DEFAULT_SIZE = 20;
 const MOST = 100;
@@ -52,11 +54,11 @@ export async function connect<Scope, Row extends { id: string }>(
   { pages, counts }: Listing<Scope, Row>,
   scope: Scope,
   args: PageArgs,
-  asked?: Order | null,
+  asked?: Asked | null,
 ): Promise<Connection<Row>> {
-  const order = asked ?? { field: Object.keys(table.orders)[0]!, direction: 'DESC' };
-  const column = table.orders[order.field]!;
-  const page = toPageRequest(args, order, column);
+  const order = asked ?? usualOrder(declaration, table.orders);
+  const { column } = table.orders[order.field]!;
+  const page = toPageRequest(args, order, declaration, column);
   const scoped = { scope, visibleTo: visibleTo(viewer, declaration) };
   const rows = await loaders.load(pages, { ...scoped, page });
   const nodes = rows.slice(0, page.limit);
@@ -70,7 +72,7 @@ export async function connect<Scope, Row extends { id: string }>(
 }
 
 /** Checks the arguments, and turns them into one keyset page. */
-function toPageRequest(args: PageArgs, order: Order, column: OrderColumn): PageRequest {
+function toPageRequest(args: PageArgs, order: Asked, table: Declaration, column: Order['column']): PageRequest {
   if (args.first != null && args.last != null) throw badInput('Give first or last, not both.', 'first');
   const backward = args.last != null;
   return {
@@ -78,8 +80,8 @@ function toPageRequest(args: PageArgs, order: Order, column: OrderColumn): PageR
     descending: order.direction === 'DESC',
     backward,
     limit: size(backward ? 'last' : 'first', args.last ?? args.first ?? DEFAULT_SIZE),
-    after: args.after == null ? null : decodeCursor(args.after, order, column, 'after'),
-    before: args.before == null ? null : decodeCursor(args.before, order, column, 'before'),
+    after: args.after == null ? null : decodeCursor(args.after, order, table, column, 'after'),
+    before: args.before == null ? null : decodeCursor(args.before, order, table, column, 'before'),
   };
 }
 
@@ -88,10 +90,15 @@ function size(name: string, value: number): number {
   throw badInput(`${name} must be from 0 to ${MOST}, got: ${value}`, name);
 }
 
-const positionOf = <Row extends { id: string }>(row: Row, { column }: OrderColumn): Position => ({
-  value: String(row[column as keyof Row]),
-  id: row.id,
-});
+function positionOf<Row extends { id: string }>(row: Row, { field, type }: Order['column']): Position {
+  const value = row[field as keyof Row];
+  return { value: value === null ? null : clientText(type(), value), id: row.id };
+}
+
+/** The first that is declared, newest first; by the key where none is. */
+function usualOrder({ key, orderBy }: Declaration, orders: Readonly<Record<string, Order>>): Asked {
+  return { field: Object.keys(orders)[0]!, direction: orderBy[0] === key[0] ? 'ASC' : 'DESC' };
+}
 
 /** `more`: the statement found a row past the page, on the side that it read towards. */
 function neighbours({ backward, after, before }: PageRequest, more: boolean) {

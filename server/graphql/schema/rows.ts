@@ -21,7 +21,7 @@ import { rowsOf, type Rows } from '../../reads/rows.ts';
 import type { Filter } from '../../database/sql/table.ts';
 import { changesOf } from './changes.ts';
 import type { Context } from './context.ts';
-import type { Order } from './cursor.ts';
+import type { Asked as Order } from './cursor.ts';
 import { parseId } from './ids.ts';
 import { createInput, updateInput } from './inputs.ts';
 import { assertSeesReferences, defined, given, write, writeOne, type Written } from './mutations.ts';
@@ -52,13 +52,14 @@ const writers = ({ write: rule }: Declaration) => Allowed(rule ? 'owner' : 'admi
 function reader(rows: Rows<Row>): ClassType {
   const { type, one, many, filter } = rows.declaration;
   const types = typesOf(rows.declaration);
-  const description = 'Newest first where it is left out';
+  const isByKey = rows.declaration.orderBy[0] === rows.declaration.key[0];
+  const description = isByKey ? 'By the key where it is left out' : 'Newest first where it is left out';
   @Resolver(() => type)
   class Reader {
     @readers(rows.declaration)
     @Query(() => type, { name: one, nullable: true })
     one(@Arg('id', () => ID) id: string, @Ctx() { loaders }: Context): Promise<Row | null> {
-      return loaders.load(rows.byId, parseId(id));
+      return loaders.load(rows.byId, parseId(rows.declaration, id));
     }
 
     @readers(rows.declaration)
@@ -90,7 +91,7 @@ function toFilter(viewer: Viewer, filter: DeclaredFilter | undefined, asked: Ask
   const text = asked['search'] as string | null | undefined;
   if (text && searched.length === 0) assertMayAskBy(viewer, search!.columns[0]!);
   const valuesOf = (isGiven: boolean) =>
-    set.filter((one) => one.isGiven === isGiven).map(({ name, column }) => [column.name, asked[name]]);
+    set.filter((one) => one.isGiven === isGiven).map(({ name, column }) => [column.field, asked[name]]);
   return {
     ...(text && { search: { text, columns: searched.map(({ name }) => name) } }),
     equal: Object.fromEntries(valuesOf(false)) as Filter['equal'],
@@ -182,11 +183,11 @@ function toOne({ declaration }: Rows<Row>, field: string, parent: Rows<Row>, as:
     @Allowed('signedIn')
     @FieldResolver(() => parent.declaration.type, { nullable: true })
     [as](
-      @Root() row: Readonly<Record<string, string | null>>,
+      @Root() row: Readonly<Record<string, string | number | null>>,
       @Ctx() { loaders }: Context,
     ): Promise<Row | null> | null {
       const id = row[field];
-      return id == null ? null : loaders.load(parent.byId, id);
+      return id == null ? null : loaders.load(parent.byId, String(id));
     }
   }
   return ToOne;
@@ -207,7 +208,7 @@ function toMany(rows: Rows<Row>, field: string, parent: Rows<Row>, many: string)
 }
 
 /** A written row as the answer to its mutation, which has it in a field of the row's name. */
-export const toPayload = <R extends Row>({ declaration }: Rows<R>, { row, ...rest }: Written<R>) => ({
-  [declaration.one]: row,
+export const toPayload = <R extends Row>({ declaration, table }: Rows<R>, { row, ...rest }: Written<R>) => ({
+  [declaration.one]: table.finish(row),
   ...rest,
 });

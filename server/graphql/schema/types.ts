@@ -5,7 +5,8 @@ import { changeOf, payloadWith } from '../types/rows.type.ts';
 import { declarationOf, type Declaration } from '../../declare/declaration.ts';
 import { named } from './named.ts';
 import { filterInput } from './inputs.ts';
-import type { Order } from './cursor.ts';
+import { orderName } from '../../database/sql/table.ts';
+import type { Asked as Order } from './cursor.ts';
 
 /** The types of GraphQL that come of a declaration. */
 export interface RowTypes {
@@ -45,7 +46,7 @@ function makeTypes(table: Declaration): RowTypes {
 }
 
 function orderInput({ type, orderBy }: Declaration): ClassType<Order> {
-  const fields = Object.fromEntries(orderBy.map(({ name }) => [name.toUpperCase(), name.toUpperCase()]));
+  const fields = Object.fromEntries(orderBy.map(orderName).map((name) => [name, name]));
   registerEnumType(fields, { name: `${type.name}OrderField` });
   const order = named(`${type.name}Order`, Object);
   Field(() => fields)(order.prototype as object, 'field');

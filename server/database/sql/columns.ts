@@ -1,0 +1,39 @@
+import type { DeclaredColumn } from '../../declare/declaration.ts';
+import { arrayText } from '../../declare/kinds.ts';
+import { fieldName, type Fragment, type Sql } from '../connect.ts';
+
+export const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
+
+/** A table's name as PostgreSQL writes it, `sales.orders` or `"Order"`, with all of its parts in quotes. */
+export const identifier = (name: string) =>
+  [...name.matchAll(/"((?:[^"]|"")+)"|[^."]+/g)]
+    .map(([bare, inner]) => quoted(inner?.replaceAll('""', '"') ?? bare))
+    .join('.');
+
+/** The column of alias t. */
+export const nameOf = (sql: Sql, { name }: Pick<DeclaredColumn, 'name'>): Fragment => sql.unsafe(`t.${quoted(name)}`);
+
+/** Handed on by the driver as it is, under the name of its field. */
+export const isPlain = ({ name, field, form }: DeclaredColumn) =>
+  form.select === undefined && fieldName(name) === field;
+
+/** What is selected of a column of alias t. */
+export function selected(column: DeclaredColumn): string {
+  const name = `t.${quoted(column.name)}`;
+  return isPlain(column) ? name : `${column.form.select?.(name) ?? name} as ${quoted(column.field)}`;
+}
+
+/** A value or, of a key or a position, its text, as a parameter that PostgreSQL gives the type of the column beside it. */
+export function parameter(sql: Sql, { form }: Pick<DeclaredColumn, 'form'>, value: unknown): Fragment {
+  if (!form.sentAsText || value === null) return sql`${value as string}`;
+  const text = Array.isArray(value) ? arrayText(value) : String(value);
+  return sql`${text}::text::${sql.unsafe(form.sql)}`;
+}
+
+export const joined = (sql: Sql, parts: readonly Fragment[]): Fragment =>
+  parts.reduce((some, one) => sql`${some}, ${one}`);
+
+export function all(sql: Sql, conditions: readonly (Fragment | null)[]): Fragment {
+  const set = conditions.filter((condition) => condition !== null);
+  return set.length === 0 ? sql`true` : set.reduce((both, condition) => sql`${both} and ${condition}`);
+}

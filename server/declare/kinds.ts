@@ -1,0 +1,183 @@
+import { GraphQLScalarType } from 'graphql';
+import { ID, Int } from 'type-graphql';
+import { digitsOf, parseExactly } from '../lib/exact-json.ts';
+import { isMoment, isStorable, UUID as UUID_FORM } from './rules.ts';
+import {
+  BigInt as BigIntType,
+  Bytes,
+  DateTime,
+  Day,
+  Decimal,
+  Double,
+  Interval,
+  Json,
+  LocalDateTime,
+  Time,
+  TimeTz,
+  Uuid,
+} from './scalars.ts';
+import { isoTimestamp } from '../lib/time.ts';
+
+/** How the values of a column go between PostgreSQL, the rows of the server, and the texts of keys and cursors. */
+export interface Kind {
+  /** Its type in PostgreSQL where the declaration says no other; '' where that must say it. */
+  sql: string;
+  /** Selected as this text of the column; left out: the column itself, which the driver hands on exactly. */
+  select?: (column: string) => string;
+  /** A row's value of what is selected, or of what an image has; left out: it is that. */
+  fromText?: (text: string) => unknown;
+  fromImage?: (value: unknown) => unknown;
+  /** Parameters are sent as text: the driver would make something else of them. */
+  sentAsText?: true;
+  /** The client's text of a key or in a cursor as PostgreSQL takes it; undefined: there is no such value. */
+  parse: (text: string) => string | undefined;
+  /** What such a text looks like. */
+  form: string;
+  /** A row's value is text, and that of the clients. */
+  isText?: true;
+  /** Two of these texts are equal just where PostgreSQL takes their values for equal. */
+  isOneText?: true;
+  /** Numbers in images may lose digits as JavaScript reads them. */
+  isLong?: true | undefined;
+}
+
+const text = (form: string, parse: Kind['parse'] = (given) => (isStorable(given) ? given : undefined)) => ({
+  parse,
+  form,
+});
+const like = (form: RegExp) => (given: string) => (form.test(given) ? given : undefined);
+const whole = (least: bigint, most: bigint) => (given: string) => {
+  if (!/^[+-]?\d{1,30}$/.test(given)) return undefined;
+  const value = globalThis.BigInt(given);
+  return value >= least && value <= most ? String(value) : undefined;
+};
+
+const uuid: Kind = {
+  sql: 'uuid',
+  ...text('a UUID such as 3fa85f64-5717-4562-b3fc-2c963f66afa6', (given) => like(UUID_FORM)(given)?.toLowerCase()),
+  isText: true,
+  isOneText: true,
+};
+const int: Kind = {
+  sql: 'integer',
+  ...text('a whole number such as 42', whole(-2_147_483_648n, 2_147_483_647n)),
+  isOneText: true,
+};
+const bigint: Kind = {
+  sql: 'bigint',
+  ...text('a whole number such as 42', whole(-(2n ** 63n), 2n ** 63n - 1n)),
+  fromImage: digitsOf,
+  isText: true,
+  isOneText: true,
+  isLong: true,
+};
+const string: Kind = { sql: 'text', ...text('text without null characters'), isText: true };
+const moment = (sql: string, form: string): Kind => ({
+  sql,
+  ...text(form, (given) => (isStorable(given) ? given : undefined)),
+});
+
+const KINDS = new Map<unknown, Kind>([
+  [ID, uuid],
+  [Uuid, uuid],
+  [Int, int],
+  [Number, int],
+  [BigIntType, bigint],
+  [String, string],
+  [Boolean, { sql: 'boolean', ...text('true or false', like(/^(?:true|false)$/)), sentAsText: true }],
+  [
+    Decimal,
+    {
+      sql: 'numeric',
+      ...text('a number such as 1.50', like(/^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,6})?|NaN|[+-]?Infinity)$/)),
+      fromImage: digitsOf,
+      isLong: true,
+    },
+  ],
+  [
+    Double,
+    {
+      sql: 'double precision',
+      ...text('a number', (given) => (Number.isNaN(Number(given)) && given !== 'NaN' ? undefined : given)),
+    },
+  ],
+  [
+    DateTime,
+    {
+      sql: 'timestamptz',
+      ...text('a moment in UTC such as 2026-01-31T12:00:00Z', (given) => (isMoment(given) ? given : undefined)),
+      fromImage: (value) => isoTimestamp(value as string),
+    },
+  ],
+  [LocalDateTime, moment('timestamp', 'a date and time such as 2026-01-31T12:00:00')],
+  [Day, moment('date', 'a date such as 2026-01-31')],
+  [Time, moment('time', 'a time such as 12:00:00')],
+  [TimeTz, moment('timetz', 'a time such as 12:00:00+02')],
+  [Interval, moment('interval', 'a length of time such as P1DT12H')],
+  [
+    Json,
+    {
+      sql: 'jsonb',
+      select: (column) => `${column}::text`,
+      fromText: parseExactly,
+      ...text('JSON'),
+      isLong: true,
+    },
+  ],
+  [
+    Bytes,
+    {
+      sql: 'bytea',
+      select: (column) => `${column}::text`,
+      sentAsText: true,
+      ...text('bytes in base64', (given) => Bytes.parseValue(given)),
+    },
+  ],
+]);
+
+/** What stands for a type in a declaration: a scalar, the object of an enum, or either in brackets for a list. */
+export type DeclaredType = object;
+
+/** @throws Error for what has no form in PostgreSQL. */
+export function kindOf(type: DeclaredType): Kind {
+  if (Array.isArray(type)) return listOf(kindOf(type[0] as object));
+  const known = KINDS.get(type);
+  if (known) return known;
+  const labels = Object.values(type);
+  if (labels.length > 0 && labels.every((label) => typeof label === 'string')) return enumOf(labels);
+  throw new Error(`expected a scalar, an enum or a list of one of them, got: ${String(type)}`);
+}
+
+const enumOf = (labels: readonly string[]): Kind => ({
+  sql: '',
+  ...text(`one of ${labels.join(', ')}`, (given) => (labels.includes(given) ? given : undefined)),
+});
+
+/** PostgreSQL's own text of an array would have to be parsed; as JSON it has the same elements that images have. */
+function listOf(element: Kind): Kind {
+  const { fromImage = (value) => value } = element;
+  const each = (value: unknown): unknown =>
+    Array.isArray(value) ? value.map(each) : value === null ? null : fromImage(value);
+  return {
+    sql: element.sql && `${element.sql}[]`,
+    select: (column) => `to_jsonb(${column})::text`,
+    fromText: (given) => each(parseExactly(given)),
+    fromImage: each,
+    sentAsText: true,
+    ...text('a list'),
+    isLong: element.isLong,
+  };
+}
+
+/** A list as the text of PostgreSQL's array. */
+export function arrayText(list: readonly unknown[]): string {
+  const item = (value: unknown): string => {
+    if (value === null) return 'NULL';
+    return Array.isArray(value) ? arrayText(value) : `"${digitsOf(value).replace(/["\\]/g, '\\$&')}"`;
+  };
+  return `{${list.map(item).join(',')}}`;
+}
+
+/** A row's value as clients have it, as one text. */
+export const clientText = (type: DeclaredType, value: unknown): string =>
+  String(type instanceof GraphQLScalarType && type !== ID ? type.serialize(value) : value);
