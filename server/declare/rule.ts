@@ -82,7 +82,7 @@ type Row = Readonly<Record<string, unknown>>;
 export const meets = (clause: Clause, row: Row, claims: Claims): boolean => truth(clause, row, claims) === true;
 
 /** Null: unknown. */
-function truth(clause: Clause, row: Row, claims: Claims): boolean | null {
+export function truth(clause: Clause, row: Row, claims: Claims): boolean | null {
   switch (clause.kind) {
     case 'and':
       return all(clause.of.map((one) => truth(one, row, claims)));
@@ -106,7 +106,11 @@ function all(values: readonly (boolean | null)[]): boolean | null {
   return values.includes(null) ? null : true;
 }
 
-const isEqual = (value: unknown, other: unknown) => (value === null || other === null ? null : value === other);
+/** A claim is text, as ids are: a key that is a number is compared as its text. */
+function isEqual(value: unknown, other: unknown): boolean | null {
+  if (value === null || other === null) return null;
+  return value === other || (typeof value === 'number' && typeof other === 'string' && String(value) === other);
+}
 
 function isAmong(value: unknown, others: unknown): boolean | null {
   const list = Array.isArray(others) ? (others as unknown[]) : [others];

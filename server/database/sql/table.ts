@@ -1,6 +1,6 @@
 import { columnIn, idOf, keyIn, type Declaration, type DeclaredColumn } from '../../declare/declaration.ts';
 import { arrayText } from '../../declare/kinds.ts';
-import type { Claims } from '../../declare/rule.ts';
+import { fieldsIn, isAlways, truth, type Claims, type Clause } from '../../declare/rule.ts';
 import { columnName, type Fragment, type Sql, type Statement } from '../connect.ts';
 import { all, identifier, isPlain, joined, nameOf, parameter, quoted, selected } from './columns.ts';
 import { keyset, type Bound, type Order, type PageRequest, type Position } from './keyset.ts';
@@ -9,6 +9,12 @@ import type { Seen } from './seen.ts';
 
 /** Those rows that a viewer with these claims may read, by the table's own rule; or none at all. */
 export type VisibleTo = Claims | 'nobody';
+
+/** Whose rows may be written, by the table's own rules, as they are and as `patch` has them. */
+export interface WritableBy {
+  claims: Claims;
+  patch: Readonly<Record<string, unknown>>;
+}
 
 /** What pages of a table are asked for by. */
 export interface Filter {
@@ -257,19 +263,40 @@ export class Table<Row extends { id: string }> {
     return sql<Row[]>`insert into ${sql.unsafe(`${this.#table} as t`)} ${row} returning ${this.columns(sql)}`;
   }
 
+  /**
+   * The condition over alias t for the row that has the id, where it may still be written: whoever looked at it before has
+   * seen it as it was then.
+   */
+  only(sql: Sql, id: string, by?: WritableBy): Fragment {
+    return all(sql, [this.#hasId(sql, id), ...(by ? this.#writable(sql, by) : [])]);
+  }
+
+  #writable(sql: Sql, { claims, patch }: WritableBy): (Fragment | null)[] {
+    const { read, write } = this.#declaration;
+    if (!read || !write) return [sql`false`];
+    const rule = (clause: Clause, row = {}) =>
+      ruleSql(sql, this.#declaration, clause, claims, (leaf) =>
+        leaf.field in row ? truth(leaf, row, claims) : undefined,
+      );
+    const isChanged = fieldsIn(write).some((field) => field in patch);
+    return [
+      this.#visible(sql, isAlways(read) ? undefined : claims),
+      rule(write),
+      isChanged ? rule(write, patch) : null,
+    ];
+  }
+
   /** Only what is set is written. */
-  update(sql: Sql, id: string, patch: object): Statement<Row> {
+  update(sql: Sql, only: Fragment, patch: object): Statement<Row> {
     const set = this.#written(sql, patch).map(({ name, value }) => sql`${sql.unsafe(quoted(name))} = ${value}`);
-    return sql<Row[]>`
-      update ${this.#from(sql)} set ${joined(sql, set)} where ${this.hasId(sql, id)} returning ${this.columns(sql)}`;
+    return sql<Row[]>`update ${this.#from(sql)} set ${joined(sql, set)} where ${only} returning ${this.columns(sql)}`;
   }
 
-  delete(sql: Sql, id: string): Statement<Row> {
-    return sql<Row[]>`delete from ${this.#from(sql)} where ${this.hasId(sql, id)} returning ${this.columns(sql)}`;
+  delete(sql: Sql, only: Fragment): Statement<Row> {
+    return sql<Row[]>`delete from ${this.#from(sql)} where ${only} returning ${this.columns(sql)}`;
   }
 
-  /** Of alias t. */
-  hasId(sql: Sql, id: string): Fragment {
+  #hasId(sql: Sql, id: string): Fragment {
     const texts = keyIn(this.#declaration, id)!;
     const { key } = this.#declaration;
     return all(
