@@ -3,7 +3,6 @@ import { ChangesDocument, UserChangedDocument, type ChangesSubscription } from '
 import { connect, type Sql } from '../database/connect.ts';
 import { LogReading } from '../feed/log-reading.ts';
 import type { FeedChange } from '../feed/recent.ts';
-import { parseLsn } from '../lib/lsn.ts';
 import type { Position } from '../lib/position.ts';
 import { lastPosition, logState } from '../database/sql/change-log.ts';
 import { freshDatabases, type TestDatabases } from './support/databases.ts';
@@ -209,54 +208,4 @@ test('whose id is changed is signed out at once, and others see the user go', as
   } finally {
     await own.stop();
   }
-});
-
-/** Writes updates into the log as the trigger would, and returns how they are told. */
-async function toldOf(table: string, updates: { key: string; before: object; after: object }[]): Promise<string[]> {
-  const [replica] = databases.replicas as [TestDatabases['primary']];
-  const lsn = 'FFFF/0';
-  for (const { key, before, after } of updates) {
-    await replica`
-      insert into readback.change_log (after_lsn, operation, table_name, key, before, after)
-      values (${lsn}, 'UPDATE', ${table}, ${key}, ${JSON.stringify(before)}::text::jsonb, ${JSON.stringify(after)}::text::jsonb)`;
-  }
-  const read = await readFrom(readers[0]!, { lsn: parseLsn(lsn), place: 0 }, 500);
-  await replica`delete from readback.change_log where after_lsn = ${lsn}`;
-  return read.map(({ operation, key }) => `${operation} ${key}`);
-}
-
-test('the key is the column that the trigger logs by, whatever else holds the same value', async () => {
-  const [replica] = databases.replicas as [TestDatabases['primary']];
-  await replica`create table items (id int, code text primary key, parent text)`;
-  await replica`select readback.watch('items', 'code')`;
-  const updates = [
-    { key: 'b', before: { id: 1, code: 'a', parent: 'b' }, after: { id: 1, code: 'b', parent: 'b' } },
-    { key: 'b', before: { id: 1, code: 'b', parent: null }, after: { id: 2, code: 'b', parent: 'b' } },
-    { key: 'b', before: { id: 2, code: 'b', parent: 'b' }, after: { id: 2, code: 'b', parent: 'c' } },
-  ];
-  expect(await toldOf('items', updates)).toEqual(['DELETE a', 'INSERT b', 'UPDATE b', 'UPDATE b']);
-  // Of a table that is gone since, the key was the id.
-  const gone = [
-    { key: 'y', before: { id: 'x', n: 1 }, after: { id: 'y', n: 1 } },
-    { key: 'y', before: { id: 'y', n: 1 }, after: { id: 'y', n: 2 } },
-  ];
-  expect(await toldOf('gone', gone)).toEqual(['DELETE x', 'INSERT y', 'UPDATE y']);
-});
-
-test('numbers that JSON does not tell apart are two keys all the same', async () => {
-  const [replica] = databases.replicas as [TestDatabases['primary']];
-  await replica`create table counters (n bigint primary key, twin text)`;
-  await replica`select readback.watch('counters', 'n')`;
-  const image = (n: string) => ({ toJSON: () => ({ n: (JSON as any).rawJSON(n), twin: '9007199254740993' }) });
-  const updates = [
-    { key: '9007199254740993', before: image('9007199254740992'), after: image('9007199254740993') },
-    { key: '9007199254740993', before: image('9007199254740993'), after: image('9007199254740993') },
-    { key: '7', before: image('7'), after: image('7') },
-  ];
-  expect(await toldOf('counters', updates)).toEqual([
-    'DELETE 9007199254740992',
-    'INSERT 9007199254740993',
-    'UPDATE 9007199254740993',
-    'UPDATE 7',
-  ]);
 });

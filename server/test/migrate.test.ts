@@ -482,7 +482,7 @@ describe('one table of versions, as the first releases had it, becomes two', () 
   async function asEarlier(): Promise<void> {
     for (const sql of [primary, replica])
       await sql.begin((one) => [
-        one`insert into readback.migrations select * from readback.engine_migrations on conflict do nothing`,
+        one`insert into readback.migrations select * from readback.engine_migrations where version <= 20 on conflict do nothing`,
         one`drop table readback.engine_migrations`,
       ]);
     for (const [version, md5] of Object.entries(EARLIER))
@@ -498,7 +498,7 @@ describe('one table of versions, as the first releases had it, becomes two', () 
     ];
     const before = await state();
     await asEarlier();
-    expect(await migrate({})).toEqual([]);
+    expect(await migrate({})).toEqual(['replica-1: applied engine 0021 keys']);
     expect(await state()).toEqual(before);
     const files = { 'primary/0021.do.x.sql': 'select 1;', 'replica/0021.do.x.sql': 'select 1;' };
     expect(await migrate(files)).toEqual(['replica-1: applied 0021 x', 'primary: applied 0021 x']);
@@ -513,7 +513,7 @@ describe('one table of versions, as the first releases had it, becomes two', () 
       expect(await refusal({})).toContain(`MD5 checksum failed for migration [${version}]`);
       await asEarlier();
       await primary`update readback.migrations set md5 = ${row!['md5']} where version = ${version}`;
-      expect(await migrate({})).toEqual([]);
+      expect(await migrate({})).toEqual(['replica-1: applied engine 0021 keys']);
     }
   });
 });

@@ -1,3 +1,4 @@
+import { kindOf } from '../declare/kinds.ts';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { GraphQLObjectType } from 'graphql';
@@ -396,12 +397,13 @@ test('what a rule asks of a row holds for it as the write finds it, and as the w
   await primary`create table doors (id uuid primary key default gen_random_uuid(), state text, level int)`;
   await primary`grant select, update, delete on doors to readback_writer`;
   const columns = [
-    { field: 'id', name: 'id', type: () => ID, kind: 'key' },
-    { field: 'state', name: 'state', type: () => String, kind: 'value' },
-    { field: 'level', name: 'level', type: () => Int, kind: 'value' },
+    { field: 'id', name: 'id', type: () => ID, form: kindOf(ID), kind: 'generated', isKey: true },
+    { field: 'state', name: 'state', type: () => String, form: kindOf(String), kind: 'value' },
+    { field: 'level', name: 'level', type: () => Int, form: kindOf(Int), kind: 'value' },
   ];
+  const key = columns.slice(0, 1);
   const write = clauseOf({ or: [{ state: { eq: 'open' } }, { not: { level: { in: [1, 2] } } }] });
-  const declaration = { name: 'doors', one: 'door', columns, orderBy: [], read: clauseOf({}), write };
+  const declaration = { name: 'doors', one: 'door', columns, key, orderBy: [], read: clauseOf({}), write };
   const doors = new Rows<{ id: string }>(declaration as unknown as Declaration);
   const sql = connect(config.primary.url, { max: 1, connectTimeoutMs: 5000, applicationName: 'doors' });
   const claims = { sub: owner.id, roles: [] };

@@ -25,7 +25,7 @@ export function selected(column: DeclaredColumn): string {
 
 /** A value or, of a key or a position, its text, as a parameter that PostgreSQL gives the type of the column beside it. */
 export function parameter(sql: Sql, { form }: Pick<DeclaredColumn, 'form'>, value: unknown): Fragment {
-  if (!form.sentAsText || value === null) return sql`${value as string}`;
+  if (!form.sentAsText || value === null || typeof value === 'boolean') return sql`${value as string}`;
   const text = Array.isArray(value) ? arrayText(value) : String(value);
   return sql`${text}::text::${sql.unsafe(form.sql)}`;
 }

@@ -1,8 +1,8 @@
 -- primary: 2
 
-insert into users (username, email, password_hash, first_name, last_name)
+insert into users as t (username, email, password_hash, first_name, last_name)
 values ($1, $2, $3, $4, $5)
-returning id, username, email, first_name, last_name, is_active, email_verified, created_at, updated_at;
+returning t.id, t.username, t.email, t.first_name, t.last_name, t.is_active, t.email_verified, t.created_at, t.updated_at;
 
 select flushed, left(pg_walfile_name(flushed), 8) as timeline
 from pg_current_wal_flush_lsn() as flushed;

@@ -8,6 +8,6 @@ from pg_current_wal_flush_lsn() as flushed;
 
 -- replica-1: 1
 
-select s.seen, id, username, email, first_name, last_name, is_active, email_verified, created_at, updated_at
+select s.seen as "$seen", t.id, t.username, t.email, t.first_name, t.last_name, t.is_active, t.email_verified, t.created_at, t.updated_at
 from readback.seen() s(seen)
 left join users t on t.id = any($1::uuid[]);

@@ -3,7 +3,7 @@
 update posts t
 set title = $1
 where t.id = $2
-returning id, author_id, title, body, published_at, created_at, updated_at;
+returning t.id, t.author_id, t.title, t.body, t.published_at, t.created_at, t.updated_at;
 
 select flushed, left(pg_walfile_name(flushed), 8) as timeline
 from pg_current_wal_flush_lsn() as flushed;

@@ -2,10 +2,10 @@
 
 -- replica-1: 1
 
-select s.seen, t.*
+select s.seen as "$seen", t.*
 from readback.seen() s(seen)
 left join (
-  select id, username, email, first_name, last_name, is_active, email_verified, created_at, updated_at
+  select t.id, t.username, t.email, t.first_name, t.last_name, t.is_active, t.email_verified, t.created_at, t.updated_at
   from users t
   where true
   order by t.created_at desc, t.id desc limit $1

@@ -2,10 +2,10 @@
 
 -- replica-1: 2
 
-select s.seen, t.*
+select s.seen as "$seen", t.*
 from readback.seen() s(seen)
 left join (
-  select id, username, email, first_name, last_name, is_active, email_verified, created_at, updated_at
+  select t.id, t.username, t.email, t.first_name, t.last_name, t.is_active, t.email_verified, t.created_at, t.updated_at
   from users t
   where (lower(t.username) like lower($1) or lower(t.email) like lower($2) or lower(t.first_name) like lower($3) or lower(t.last_name) like lower($4)) and t.is_active = $5
   order by t.username asc, t.id asc limit $6

@@ -1,6 +1,6 @@
 -- The log names tables as clients do, bare in public, else with their schema, and keys may have several columns. What is
 -- told of an update that changes the key is worked out as the row is logged.
-alter table readback.change_log add column former_key text;
+alter table readback.change_log add column if not exists former_key text;
 
 update readback.change_log c set former_key = c.before ->> k.name from (
   select r.relname, convert_from(substring(t.tgargs from 1 for position('\x00' in t.tgargs) - 1), getdatabaseencoding()) as name
@@ -8,7 +8,7 @@ update readback.change_log c set former_key = c.before ->> k.name from (
   where c.operation = 'UPDATE' and c.table_name = k.relname and c.before ->> k.name <> c.key;
 
 -- A key as one text: of several columns the JSON array of their texts.
-create function readback.key_of(image jsonb, key text[]) returns text language sql immutable as $$
+create or replace function readback.key_of(image jsonb, key text[]) returns text language sql immutable as $$
   select case when cardinality(key) = 1 then image ->> key[1] else array_to_json(array(select image ->> c from unnest(key) c))::text end
 $$;
 
@@ -47,8 +47,8 @@ begin
 end $$;
 
 -- Puts both triggers on a table. ENABLE ALWAYS: else they do not fire in the apply worker.
-drop function readback.watch(regclass, text);
-create function readback.watch(watched regclass, variadic key text[]) returns void language plpgsql as $$
+drop function if exists readback.watch(regclass, text);
+create or replace function readback.watch(watched regclass, variadic key text[]) returns void language plpgsql as $$
 declare arguments text;
 begin
   select concat_ws(', ',
