@@ -1,59 +1,185 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Config } from '../boot/config.ts';
+import type { Sql } from '../database/connect.ts';
+import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
 import { SetupError } from '../lib/errors.ts';
 import { projectRoot } from '../lib/root.ts';
 import { openServer } from '../setup/open.ts';
-import { declarationFile, define, type Definition, type Wishes } from './add/definition.ts';
-import { PROJECT, registered } from './add/register.ts';
-import { filesFor } from './add/templates.ts';
+import { tablesOf, type Found } from './add/catalog.ts';
+import { define, nameTables, obstaclesOf, type Choices, type Definition } from './add/define.ts';
+import { Taken } from './add/names.ts';
+import { PROJECT, registered, unregistered } from './add/register.ts';
+import { declarationFile, fileOf, filesFor } from './add/templates.ts';
 import { withDatabases } from './databases.ts';
 
 type Say = (line: string) => void;
 
-/** Writes the files that serve a table of the primary, and says what to run next; changes no database. */
+/** Which tables: those that are named, or all that are not served yet. */
+export interface AddOptions extends Choices {
+  all?: boolean;
+  /** Of these schemas; left out: of all. */
+  schemas?: readonly string[] | null;
+}
+
+/** Writes the files that serve tables of the primary, and says what to run next; changes no database. */
 export async function addCommand(
-  table: string,
-  wishes: Wishes,
+  names: readonly string[],
+  options: AddOptions,
   config: Config,
   say: Say,
   root = projectRoot,
 ): Promise<void> {
-  refuseTaken([declarationFile(table)], root);
-  const definition = await withDatabases(config, say, ({ primary }) =>
-    read(primary.adminUrl, table, wishes, config, root),
+  if (names.length === 0 && !options.all)
+    throw new SetupError(
+      'Expected names of tables, or --all, and got neither: run readback add TABLE…, or readback add --all.',
+    );
+  const found = await withDatabases(config, say, ({ primary }) =>
+    onPrimary(primary.adminUrl, config, (sql) => tablesOf(sql, options.all ? (options.schemas ?? null) : null)),
   );
-  const added = filesFor(definition, nextNumber(root));
-  refuseTaken(Object.keys(added), root);
-  const changed = { [PROJECT]: registered(definition, readFileSync(join(root, PROJECT), 'utf8')) };
-  write({ ...added, ...changed }, root);
+  const served = servedTables(root);
+  const wanted = options.all
+    ? found.filter(({ table }) => !served.has(table))
+    : names.map((name) => named(name, found, served));
+  const [taken, refused] = judged(wanted, options);
+  if (refused.length > 0 && (!options.all || taken.length === 0)) throw new SetupError(linesOf(refused).join('\n'));
+  const definitions = defined(taken, served, options);
+  writeAll(definitions, root, say);
+  report(definitions, refused, say);
+}
+
+const onPrimary = async <T>(url: string, config: Config, work: (sql: Sql) => Promise<T>): Promise<T> => {
+  const { admin } = openServer('primary', url, config, 'add');
+  try {
+    return await work(admin);
+  } finally {
+    await admin.end({ timeout: 5 });
+  }
+};
+
+function named(name: string, found: readonly Found[], served: ReadonlyMap<string, string>): Found {
+  const table = found.find((one) => one.table === name || `${one.schema}.${one.bare}` === name || one.bare === name);
+  if (!table)
+    throw new SetupError(
+      `The primary has no table ${name}: it has ${found.map((one) => one.table).join(', ') || 'none'}. Give one of them, with its schema where that is not public.`,
+    );
+  if (served.has(table.table))
+    throw new SetupError(`${declarationFile(table.table)} is there already: remove it to have it written again.`);
+  return table;
+}
+
+type Refused = [table: Found, reasons: string[]];
+
+function judged(tables: readonly Found[], choices: Choices): [taken: Found[], refused: Refused[]] {
+  const judgements = tables.map((table): Refused => [table, obstaclesOf(table, choices)]);
+  return [
+    judgements.flatMap(([table, reasons]) => (reasons.length === 0 ? [table] : [])),
+    judgements.filter(([, reasons]) => reasons.length > 0),
+  ];
+}
+
+const linesOf = (refused: readonly Refused[]) =>
+  refused.flatMap(([{ table }, reasons]) => reasons.map((reason) => `${table}: ${reason}`));
+
+/** The tables that have a declaration in the project, with the names of their types. */
+function servedTables(root: string): Map<string, string> {
+  const folder = join(root, 'schema/tables');
+  const files = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.ts')) : [];
+  return new Map(
+    files.flatMap((name) =>
+      [
+        ...readFileSync(join(folder, name), 'utf8').matchAll(
+          /^@Table\('((?:[^'\\]|\\.)+)'[\s\S]*?^export class (\w+)/gm,
+        ),
+      ].map(([, table, type]) => [table!.replace(/\\(.)/g, '$1'), type!] as const),
+    ),
+  );
+}
+
+function defined(tables: readonly Found[], served: ReadonlyMap<string, string>, choices: AddOptions): Definition[] {
+  const schema = buildGraphQLSchema();
+  const roots = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()];
+  const fields = roots.flatMap((type) => Object.keys(type?.getFields() ?? {}));
+  const taken = new Taken([...Object.keys(schema.getTypeMap()), ...served.values()], fields);
+  const names = nameTables(tables, taken, choices.one);
+  const types = new Map([...served, ...tables.map(({ table }, index) => [table, names[index]!.type] as const)]);
+  const all = tables.map((table, index) => define(table, names[index]!, types, taken, choices));
+  clearLists(all);
+  return all;
+}
+
+/** A list of children is a field of their parent's type, beside its columns. */
+function clearLists(definitions: readonly Definition[]): void {
+  const fields = new Map(
+    definitions.map(({ found, columns }) => [
+      found.table,
+      new Set(columns.flatMap(({ field, parent }) => [field, parent?.as ?? field])),
+    ]),
+  );
+  for (const { columns } of definitions)
+    for (const { parent } of columns) {
+      if (!parent) continue;
+      const taken = fields.get(parent.table) ?? new Set();
+      while (taken.has(parent.many)) parent.many += 'List';
+      taken.add(parent.many);
+    }
+}
+
+function writeAll(definitions: readonly Definition[], root: string, say: Say): void {
+  const first = nextNumber(root);
+  const files = definitions.map((one, index) => filesFor(one, String(first + index).padStart(4, '0')));
+  const added = Object.assign({}, ...files) as Record<string, string>;
+  const taken = Object.keys(added).find((path) => existsSync(join(root, path)));
+  if (taken !== undefined) throw new SetupError(`${taken} is there already: remove it to have it written again.`);
+  const list = registered(
+    definitions.map(({ found: { table }, type }) => ({ table, type })),
+    readFileSync(join(root, PROJECT), 'utf8'),
+  );
+  write({ ...added, [PROJECT]: list }, root);
   for (const path of Object.keys(added)) say(`wrote    ${path}`);
-  for (const path of Object.keys(changed)) say(`changed  ${path}`);
-  const { withheld } = definition;
-  say(`\n${withheld.length > 0 ? `Not sent to the replicas, and not served: ${withheld.join(', ')}.\n` : ''}${NEXT}`);
+  say(`changed  ${PROJECT}`);
+}
+
+function report(definitions: readonly Definition[], refused: readonly Refused[], say: Say): void {
+  const lines = [
+    ...definitions.flatMap(({ found: { table }, withheld, isReadOnly, enums }) => [
+      ...withheld.map(
+        ({ name, why }) =>
+          `${table}.${name} stays on the primary, and is not served: ${why}.${why.startsWith('its name') ? ` Send it by --send ${name}.` : ''}`,
+      ),
+      ...(isReadOnly ? [`${table}: rows cannot be made here, as they need what stays on the primary.`] : []),
+      ...enums.flatMap(({ name, labels }) =>
+        labels
+          .filter(([known, label]) => known !== label.toUpperCase())
+          .map(([known, label]) => `${name}: the label ${label} is ${known} for clients.`),
+      ),
+    ]),
+    ...definitions
+      .filter(({ found }) => found.hasRowSecurity)
+      .map(
+        ({ found }) =>
+          `${found.table} has row level security: Readback's own rules hold for reads, and its policies for writes.`,
+      ),
+    ...definitions
+      .filter(({ found }) => found.inherits)
+      .map(({ found }) => `${found.table} has tables that inherit from it, or inherits: each is served by itself.`),
+    ...linesOf(refused).map((line) => `Not taken: ${line}`),
+  ];
+  if (refused.length > 0)
+    lines.push(`${definitions.length} of ${definitions.length + refused.length} tables were taken.`);
+  say(`\n${[...lines, NEXT].join('\n')}`);
 }
 
 const NEXT =
   'Look at them, then run: npm run codegen && npm run check && npx readback migrate, and start the server again.';
 
-function refuseTaken(paths: string[], root: string): void {
-  const taken = paths.find((path) => existsSync(join(root, path)));
-  if (taken !== undefined) throw new SetupError(`${taken} is there already: remove it to have it written again.`);
-}
-
-async function read(url: string, table: string, wishes: Wishes, config: Config, root: string): Promise<Definition> {
-  const { admin } = openServer('primary', url, config, 'add');
-  try {
-    return await define(admin, table, wishes, root);
-  } finally {
-    await admin.end({ timeout: 5 });
-  }
-}
-
-function nextNumber(root: string): string {
-  const names = ['primary', 'replica'].flatMap((side) => readdirSync(join(root, 'sql', side)));
-  return String(1 + Math.max(...names.map((name) => parseInt(name, 10) || 0))).padStart(4, '0');
+function nextNumber(root: string): number {
+  const names = ['primary', 'replica'].flatMap((side) => {
+    const folder = join(root, 'sql', side);
+    return existsSync(folder) ? readdirSync(folder) : [];
+  });
+  return 1 + Math.max(0, ...names.map((name) => parseInt(name, 10) || 0));
 }
 
 function write(files: Record<string, string>, root: string): void {
@@ -62,5 +188,64 @@ function write(files: Record<string, string>, root: string): void {
     writeFileSync(join(root, path), text);
   }
   const code = Object.keys(files).filter((path) => path.endsWith('.ts'));
-  spawnSync(join(projectRoot, 'node_modules/.bin/prettier'), ['--write', ...code], { cwd: root });
+  spawnSync(join(projectRoot, 'node_modules/.bin/prettier'), ['--write', '--log-level', 'warn', ...code], {
+    cwd: root,
+  });
+}
+
+/** Takes back what `add` wrote: the declaration and its line and, where it was not applied yet, its SQL. */
+export async function undoCommand(table: string, config: Config, say: Say, root = projectRoot): Promise<void> {
+  const type = servedTables(root).get(table);
+  const path = declarationFile(table);
+  if (type === undefined || !existsSync(join(root, path)))
+    throw new SetupError(
+      `No declaration of ${table} is in schema/tables: it has ${[...servedTables(root).keys()].join(', ') || 'none'}.`,
+    );
+  refuseNamed(table, root);
+  const own = ['primary', 'replica'].flatMap((side) =>
+    readdirSync(join(root, 'sql', side))
+      .filter((name) => name.endsWith(`.do.${fileOf(table)}.sql`))
+      .map((name) => join('sql', side, name)),
+  );
+  const applied = await withDatabases(config, say, ({ primary }) =>
+    onPrimary(primary.adminUrl, config, appliedNumbers),
+  );
+  const isApplied = own.some((file) => applied.has(parseInt(file.split('/').at(-1)!, 10)));
+  write({ [PROJECT]: unregistered({ table, type }, readFileSync(join(root, PROJECT), 'utf8')) }, root);
+  for (const file of [path, ...(isApplied ? [] : own)]) {
+    rmSync(join(root, file));
+    say(`removed  ${file}`);
+  }
+  say(`changed  ${PROJECT}`);
+  if (isApplied) writeLeaving(table, root, say);
+  say(`\n${NEXT}`);
+}
+
+function refuseNamed(table: string, root: string): void {
+  const folder = join(root, 'schema/tables');
+  const others = readdirSync(folder).filter((name) =>
+    readFileSync(join(folder, name), 'utf8').includes(`'./${fileOf(table)}.ts'`),
+  );
+  if (others.length > 0)
+    throw new SetupError(
+      `${others.join(', ')} in schema/tables refer to ${table}: take those back first, or their relations.`,
+    );
+}
+
+async function appliedNumbers(sql: Sql): Promise<Set<number>> {
+  const [there] = await sql<[{ is: boolean }]>`select to_regclass('readback.migrations') is not null as is`;
+  if (!there.is) return new Set();
+  const rows = await sql<{ version: number }[]>`select version::int from readback.migrations`;
+  return new Set(rows.map(({ version }) => version));
+}
+
+/** Of a table that is sent already: it is sent no more, and the replicas drop their copy. */
+function writeLeaving(table: string, root: string, say: Say): void {
+  const name = `${String(nextNumber(root)).padStart(4, '0')}.do.without-${fileOf(table)}.sql`;
+  const files = {
+    [`sql/primary/${name}`]: `alter publication readback drop table ${table};\nrevoke all on ${table} from readback_writer, readback_reader;\n`,
+    [`sql/replica/${name}`]: `drop table ${table};\n`,
+  };
+  write(files, root);
+  for (const path of Object.keys(files)) say(`wrote    ${path}`);
 }

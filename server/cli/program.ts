@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { readConfig, type Config } from '../boot/config.ts';
-import { addCommand } from './add.ts';
+import { addCommand, undoCommand } from './add.ts';
 import { adminCreateCommand, type AdminOptions } from './admin.ts';
 import { outliveReaders, tellFailure } from './failure.ts';
 import { migrateCommand } from './migrate.ts';
@@ -23,17 +23,39 @@ Example:
 `;
 
 const ADD_HELP = `
-Columns whose names tell of a password, secret, token or hash always stay on the primary. No database is changed:
-look at the files, change what you like, and run what it tells you to.
+Columns whose names tell of a password, secret, token or hash stay on the primary unless --send names them. No database
+is changed: look at the files, change what you like, and run what it tells you to.
 
-Example:
+Examples:
   $ npx readback add order_items --without cost
+  $ npx readback add --all --schema public,sales
+  $ npx readback add --undo order_items
 `;
 
 const ADMIN_HELP = `
 Example:
   $ npx readback admin create --username ada --email ada@example.com < password.txt
 `;
+
+interface AddFlags {
+  all?: true;
+  schema?: string;
+  without?: string;
+  send?: string;
+  one?: string;
+  undo?: true;
+}
+
+const namesIn = (list: string | undefined) => list?.split(',').map((name) => name.trim()) ?? [];
+
+async function addOrUndo(tables: string[], flags: AddFlags, config: Config): Promise<void> {
+  if (flags.undo) for (const table of tables) await undoCommand(table, config, say);
+  else {
+    const { all = false, one, schema } = flags;
+    const choices = { without: namesIn(flags.without), send: namesIn(flags.send), one };
+    await addCommand(tables, { ...choices, all, schemas: schema === undefined ? null : namesIn(schema) }, config, say);
+  }
+}
 
 /** `readback COMMAND`: what there is, and what it does. */
 export function createProgram(): Command {
@@ -67,14 +89,16 @@ export function createProgram(): Command {
     .action(() => run((config) => migrateCommand(config, say)));
   program
     .command('add')
-    .argument('<table>', 'its name on the primary')
-    .description('Write the files that serve a table of the primary: queries, mutations and change events.')
+    .argument('[tables...]', 'their names on the primary, such as orders or sales.orders')
+    .description('Write the files that serve tables of the primary: queries, mutations and change events.')
+    .option('--all', 'all tables that are not served yet; those that cannot be are named')
+    .option('--schema <names>', 'with --all: only of these schemas, comma-separated')
     .option('--without <columns>', 'columns that stay on the primary, comma-separated')
+    .option('--send <columns>', 'columns that are sent though their names tell of a secret, comma-separated')
     .option('--one <name>', 'what one row is called, such as orderItem')
+    .option('--undo', 'take back what was written for the tables')
     .addHelpText('after', ADD_HELP)
-    .action((table: string, { without, one }: { without?: string; one?: string }) =>
-      run((config) => addCommand(table, { without: without?.split(',') ?? [], one }, config, say)),
-    );
+    .action((tables: string[], options: AddFlags) => run((config) => addOrUndo(tables, options, config)));
   addOperatorCommands(program, (command) =>
     run(async (config) => {
       if (!(await command(config))) process.exitCode = EXIT.fault;

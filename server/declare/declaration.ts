@@ -123,7 +123,7 @@ const declarations = new Map<string, Declaration>();
 const byType = new WeakMap<object, Declaration>();
 
 /** A class of rows, with the table that they are in. */
-export function Table(name: string, options: TableOptions) {
+export function Table(name: string, options: TableOptions = {}) {
   return <Row extends object>(type: abstract new (...args: never[]) => Row): void => {
     ObjectType()(type);
     const declaration = declare(name, options, type as unknown as ClassType<Row>);

@@ -28,7 +28,7 @@ async function changes(which: string): Promise<string[]> {
 async function add(root: string, table: string, without: string[] = []): Promise<string[]> {
   const said: string[] = [];
   const config = { ...testConfig(), databases: databases.config };
-  await addCommand(table, { without, one: undefined }, config, (line) => said.push(line), root);
+  await addCommand([table], { without, send: [] }, config, (line) => said.push(line), root);
   return said;
 }
 
@@ -149,7 +149,7 @@ test('the files that the documentation shows make a table, in few lines', { time
   expect(Object.values(files).join('').split('\n').length).toBeLessThan(60);
   const root = await projectCopy();
   const list = readFileSync(join(root, PROJECT), 'utf8');
-  writeFiles(root, { ...files, [PROJECT]: registered({ table: 'comments', type: 'Comment' }, list) });
+  writeFiles(root, { ...files, [PROJECT]: registered([{ table: 'comments', type: 'Comment' }], list) });
   expect(run(root, 'prettier', '--check', ...Object.keys(files).filter((path) => path.endsWith('.ts')))).toBe('ok');
   expect(run(root, 'tsc', '-p', 'tsconfig.build.json')).toBe('ok');
   expect(run(root, 'node', 'infra/launch/program.mjs')).toBe('ok');

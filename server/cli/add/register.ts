@@ -1,12 +1,31 @@
 import { SetupError } from '../../lib/errors.ts';
-import { kebab, type Definition } from './definition.ts';
+import { fileOf } from './templates.ts';
 
 export const PROJECT = 'schema/project.ts';
 
-/** The list of tables, with this one added. @throws SetupError where it has no place for it. */
-export function registered({ table, type }: Pick<Definition, 'table' | 'type'>, list: string): string {
+interface Registered {
+  table: string;
+  type: string;
+}
+
+/** The list of tables, with these added. @throws SetupError where it has no place for them. */
+export function registered(tables: readonly Registered[], list: string): string {
   const place = /(?<=\btables: \[[^\]]*?)(,?\s*\])/;
-  if (!place.test(list)) throw new SetupError(`${PROJECT} has no list of tables: write ${type} into it by hand.`);
-  const added = list.replace(place, `, ${type}]`).replace('tables: [, ', 'tables: [');
-  return added.replace(/(?=\n\/\*\*)/, `import { ${type} } from './tables/${kebab(table)}.ts';\n`);
+  if (!place.test(list))
+    throw new SetupError(
+      `${PROJECT} has no list of tables: write ${tables.map(({ type }) => type).join(', ')} into it by hand.`,
+    );
+  const types = tables.map(({ type }) => `, ${type}`).join('');
+  const imports = tables.map(({ table, type }) => `import { ${type} } from './tables/${fileOf(table)}.ts';\n`).join('');
+  return list
+    .replace(place, `${types}]`)
+    .replace('tables: [, ', 'tables: [')
+    .replace(/(?=\n\/\*\*)/, imports);
+}
+
+/** The list of tables, without this one. */
+export function unregistered({ table, type }: Registered, list: string): string {
+  return list
+    .replace(new RegExp(`^import \\{ ${type} \\} from './tables/${fileOf(table)}\\.ts';\\n`, 'm'), '')
+    .replace(new RegExp(`(?<=\\btables: \\[[^\\]]*?)(?:, \\b${type}\\b|\\b${type}\\b,? ?)`), '');
 }

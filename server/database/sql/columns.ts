@@ -15,7 +15,7 @@ export const nameOf = (sql: Sql, { name }: Pick<DeclaredColumn, 'name'>): Fragme
 
 /** Handed on by the driver as it is, under the name of its field. */
 export const isPlain = ({ name, field, form }: DeclaredColumn) =>
-  form.select === undefined && fieldName(name) === field;
+  form.select === undefined && !/_(?:_|$)/.test(name) && fieldName(name) === field;
 
 /** What is selected of a column of alias t. */
 export function selected(column: DeclaredColumn): string {

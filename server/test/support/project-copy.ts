@@ -40,7 +40,7 @@ export async function serve(
   root: string,
   databases: TestDatabases,
   access: 'open' | 'protected' = 'open',
-): Promise<(query: string, token?: string) => Promise<any>> {
+): Promise<((query: string, token?: string) => Promise<any>) & { url: string }> {
   const { primary, replicas } = databases.config;
   const env = {
     PATH: process.env['PATH'],
@@ -59,7 +59,7 @@ export async function serve(
   for await (const chunk of server.stdout) {
     output += String(chunk);
     const url = /GraphQL +(\S+)/.exec(output)?.[1];
-    if (url !== undefined) return (query, token) => ask(url, query, token);
+    if (url !== undefined) return Object.assign((query: string, token?: string) => ask(url, query, token), { url });
   }
   throw new Error(`the server ended: ${output}`);
 }

@@ -1,0 +1,317 @@
+import { camel, namesOf, pascal, type Names, type Taken } from './names.ts';
+import type { Found, FoundColumn } from './catalog.ts';
+
+/** A table as its files say it. */
+export interface Definition extends Names {
+  found: Found;
+  columns: Column[];
+  key: Column[];
+  /** Those that stay on the primary, and why. */
+  withheld: { name: string; why: string }[];
+  enums: Enum[];
+  /** Clients could not give all that a row must have. */
+  isReadOnly: boolean;
+  /** By what pages are ordered, besides the key. */
+  orderBy: Column[];
+}
+
+export interface Column {
+  found: FoundColumn;
+  field: string;
+  isKey: boolean;
+  /** In TypeScript, of its field. */
+  code: string;
+  /** In a declaration: String, [Int], Mood. */
+  type: string;
+  options: string[];
+  how: 'Key' | 'Column' | 'Generated' | 'BelongsTo';
+  parent?: Parent;
+}
+
+export interface Parent {
+  table: string;
+  type: string;
+  as: string;
+  many: string;
+}
+
+/** An enum of the database: what clients call its labels. */
+export interface Enum {
+  name: string;
+  labels: [name: string, label: string][];
+}
+
+export interface Choices {
+  /** Columns that stay on the primary, besides those whose names tell of a secret. */
+  without: readonly string[];
+  /** Columns that are sent, whatever their names tell. */
+  send: readonly string[];
+  /** What one row is called. */
+  one?: string | undefined;
+}
+
+/** A type in GraphQL and in code. */
+type Form = [graphql: string, code: string];
+
+const TEXT: Form = ['String', 'string'];
+const FORMS: Record<string, Form> = {
+  uuid: ['Uuid', 'string'],
+  smallint: ['Int', 'number'],
+  integer: ['Int', 'number'],
+  bigint: ['BigInt', 'string'],
+  numeric: ['Decimal', 'string'],
+  real: ['Double', 'number'],
+  'double precision': ['Double', 'number'],
+  boolean: ['Boolean', 'boolean'],
+  'timestamp with time zone': ['DateTime', 'string'],
+  'timestamp without time zone': ['LocalDateTime', 'string'],
+  date: ['Day', 'string'],
+  'time without time zone': ['Time', 'string'],
+  'time with time zone': ['TimeTz', 'string'],
+  interval: ['Interval', 'string'],
+  json: ['Json', 'unknown'],
+  jsonb: ['Json', 'unknown'],
+  bytea: ['Bytes', 'string'],
+};
+
+/** Types of PostgreSQL that the declared type stands for by itself. */
+const USUAL: Record<string, string> = {
+  Uuid: 'uuid',
+  ID: 'uuid',
+  Int: 'integer',
+  BigInt: 'bigint',
+  Decimal: 'numeric',
+  Double: 'double precision',
+  Boolean: 'boolean',
+  DateTime: 'timestamp with time zone',
+  LocalDateTime: 'timestamp without time zone',
+  Day: 'date',
+  Time: 'time without time zone',
+  TimeTz: 'time with time zone',
+  Interval: 'interval',
+  Json: 'jsonb',
+  Bytes: 'bytea',
+  String: 'text',
+};
+
+const SECRET =
+  /(?:^|_)(?:passwords?|passwd|pwd|secrets?|tokens?|hash|digest|salt|credentials?|(?:api|private|access|secret)_?key)(?:_|$)/i;
+/** What holds a secret is text or bytes; a date or a number that is about one is none. */
+const HOLDS_SECRETS = new Set(['text', 'character varying', 'character', 'bytea', 'citext', 'json', 'jsonb']);
+
+const isSecret = ({ name, base }: FoundColumn) =>
+  SECRET.test(name.replace(/([a-z])([A-Z])/g, '$1_$2')) && HOLDS_SECRETS.has(base);
+
+/** Why a table cannot be served as it is; nothing where it can. */
+export function obstaclesOf(table: Found, choices: Choices): string[] {
+  const withheld = table.columns.filter((column) => withheldBy(table, column, choices));
+  const names = table.columns.map(({ name }) => name);
+  return [
+    ...choices.without
+      .filter((name) => !names.includes(name))
+      .map((name) => `--without names ${name}, and its columns are ${names.join(', ')}.`),
+    ...(table.key === null ? ['it has no primary key, by which a row could be known: add one.'] : []),
+    ...(table.isKeyDeferrable
+      ? ['its primary key is deferrable: PostgreSQL would refuse updates and deletes once it is published.']
+      : []),
+    ...(table.isUnlogged ? ['it is unlogged, and PostgreSQL sends none of it: run alter table … set logged.'] : []),
+    ...(table.identity === 'n'
+      ? [
+          'its replica identity is nothing: PostgreSQL would refuse updates and deletes once it is published. Run alter table … replica identity default.',
+        ]
+      : []),
+    ...(table.identity === 'f' && withheld.length > 0
+      ? [
+          `its replica identity is full, and ${withheld.map(({ name }) => name).join(', ')} would stay on the primary: PostgreSQL would refuse updates and deletes once it is published. Run alter table … replica identity default.`,
+        ]
+      : []),
+    ...withheld
+      .filter(({ name }) => table.key?.includes(name))
+      .map(({ name }) => `${name} is of its key, and stays on the primary: leave it out of --without.`),
+  ];
+}
+
+const GENERATED = 'generated, which PostgreSQL does not send to every version';
+const SECRET_NAME = 'its name tells of a secret';
+
+function withheldBy({ key }: Found, column: FoundColumn, { without, send }: Choices): string | undefined {
+  if (without.includes(column.name)) return 'asked for';
+  if (column.isGenerated) return GENERATED;
+  return isSecret(column) && !send.includes(column.name) && !key?.includes(column.name) ? SECRET_NAME : undefined;
+}
+
+/** Names are given by rule, so that the same tables have the same names wherever they are added. */
+export function nameTables(tables: readonly Found[], taken: Taken, one?: string): Names[] {
+  const bare = Map.groupBy(tables, (table) => namesOf(table.bare).type);
+  return tables.map((table) => {
+    const isTwice = bare.get(namesOf(table.bare).type)!.length > 1 && table.schema !== 'public';
+    const name = isTwice ? `${table.schema}_${table.bare}` : table.bare;
+    const wanted = namesOf(name, one);
+    const row = namesOf(name, `${wanted.one}Row`);
+    const choices = [
+      wanted,
+      row,
+      ...[2, 3, 4, 5, 6, 7, 8, 9].map((number) => namesOf(name, `${wanted.one}Row${number}`)),
+    ];
+    const withSchema = namesOf(`${table.schema}_${table.bare}`);
+    const free = [wanted, ...(isTwice || table.schema === 'public' ? [] : [withSchema]), ...choices.slice(1)];
+    return taken.take(free.map((names) => clearOf(names, taken)).find((names) => taken.isFree(names))!);
+  });
+}
+
+/** Of a list whose name something else has. */
+const clearOf = (names: Names, taken: Taken): Names =>
+  taken.isFree(names)
+    ? names
+    : taken.isFree({ ...names, many: `${names.one}List` })
+      ? { ...names, many: `${names.one}List` }
+      : names;
+
+/** Types of rows by tables: those that are served already, and those that are added now. */
+export type Types = ReadonlyMap<string, string>;
+
+export function define(found: Found, names: Names, types: Types, taken: Taken, choices: Choices): Definition {
+  const withheld = found.columns.flatMap((column) => {
+    const why = withheldBy(found, column, choices);
+    return why === undefined ? [] : [{ name: column.name, why }];
+  });
+  const sent = found.columns.filter(({ name }) => !withheld.some((one) => one.name === name));
+  const key = found.key!;
+  const enums: Enum[] = [];
+  const fields = new Set<string>(['id']);
+  const columns = sent.map((column) => columnOf(found, names, column, key, types, taken, enums, fields));
+  const byKey = key.map((name) => columns.find((column) => column.found.name === name)!);
+  nameRelations(columns, names, fields);
+  const missing = found.columns.filter(
+    ({ name, isNullable, default: value, isIdentity, isGenerated }) =>
+      withheld.some((one) => one.name === name) && !isNullable && value === null && !isIdentity && !isGenerated,
+  );
+  return {
+    ...names,
+    found,
+    // The key's own columns come first, in its order.
+    columns: [...byKey, ...columns.filter((column) => !byKey.includes(column))],
+    key: byKey,
+    withheld,
+    enums,
+    isReadOnly: missing.length > 0,
+    orderBy: columns.filter(
+      ({ found: { name, base, isNullable } }) => name === 'created_at' && base.startsWith('timestamp') && !isNullable,
+    ),
+  };
+}
+
+function columnOf(
+  table: Found,
+  names: Names,
+  found: FoundColumn,
+  key: readonly string[],
+  types: Types,
+  taken: Taken,
+  enums: Enum[],
+  fields: Set<string>,
+): Column {
+  const isKey = key.includes(found.name);
+  const isWholeKey = isKey && key.length === 1;
+  const isId = found.name === 'id' && isWholeKey;
+  const field = isId ? 'id' : freeField(fieldOf(found.name), fields);
+  const [form, code] = formOf(table, names, found, taken, enums);
+  const declared = isId && form === 'Uuid' ? 'ID' : form;
+  const reference = table.references.find(
+    ({ columns, isToKey, table: to }) => columns.length === 1 && columns[0] === found.name && isToKey && types.has(to),
+  );
+  const isMade = found.isIdentity || (found.default !== null && !found.isConstant);
+  const usual = USUAL[declared.replace(/[[\]]/g, '')];
+  const bare = found.isArray ? found.type.replace(/\[\]$/, '') : found.type;
+  const isUsual = usual !== undefined && (usual === bare || (usual === 'text' && /^character varying/.test(bare)));
+  const length = /^character varying\((\d+)\)$/.exec(found.type)?.[1];
+  const options = [
+    ...(withUnderscores(field) === found.name ? [] : [`name: ${literal(found.name)}`]),
+    ...(isUsual ? [] : [`sql: ${literal(found.type)}`]),
+    ...(found.isNullable && !isKey ? ['nullable: true'] : []),
+  ];
+  const own = [
+    ...(length === undefined || reference ? [] : [`length: [0, ${length}]`]),
+    ...(found.isConstant && !isKey ? ['hasDefault: true'] : []),
+  ];
+  const column = { found, field, isKey, code: found.isNullable && !isKey ? `${code} | null` : code, type: declared };
+  if (reference) {
+    const parent = { table: reference.table, type: types.get(reference.table)!, as: '', many: '' };
+    const some = options.filter((option) => !option.startsWith('sql:'));
+    return { ...column, how: 'BelongsTo', parent, options: [...some, ...(isKey ? ['key: true'] : [])] };
+  }
+  if (isKey) return { ...column, how: 'Key', options: [...options, ...own, ...(isMade ? [] : ['given: true'])] };
+  return { ...column, how: isMade ? 'Generated' : 'Column', options: isMade ? options : [...options, ...own] };
+}
+
+function formOf(
+  table: Found,
+  names: Names,
+  { base, labels, isArray, name }: FoundColumn,
+  taken: Taken,
+  enums: Enum[],
+): Form {
+  const element = isArray ? base.replace(/\[\]$/, '') : base;
+  const [type, code] = labels ? enumOf(table, names, name, labels, taken, enums) : (FORMS[element] ?? TEXT);
+  return isArray ? [`[${type}]`, `(${code} | null)[]`] : [type, code];
+}
+
+/** Labels that are no names of GraphQL are told by names of their own. */
+function enumOf(
+  _: Found,
+  { type }: Names,
+  column: string,
+  labels: readonly string[],
+  taken: Taken,
+  enums: Enum[],
+): Form {
+  const same = enums.find((one) => one.labels.map(([, label]) => label).join('\0') === labels.join('\0'));
+  if (same) return [same.name, 'string'];
+  const used = new Set<string>();
+  const name = taken.takeType(`${type}${pascal(column)}`);
+  enums.push({ name, labels: labels.map((label) => [labelName(label, used), label]) });
+  return [name, 'string'];
+}
+
+function labelName(label: string, used: Set<string>): string {
+  const plain = label.replace(/[^A-Za-z0-9]+/g, '_').toUpperCase() || '_';
+  const name =
+    /^[0-9]/.test(plain) || /^(?:TRUE|FALSE|NULL)$/.test(plain) || plain.startsWith('__')
+      ? `_${plain.replace(/^_+/, '')}`
+      : plain;
+  let free = name;
+  for (let number = 2; used.has(free); number++) free = `${name}_${number}`;
+  used.add(free);
+  return free;
+}
+
+const withUnderscores = (field: string) => field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** A field of a class and of GraphQL. `id` is the key as one text. */
+function fieldOf(column: string): string {
+  if (column === 'id') return 'rowId';
+  const field = camel(column);
+  return ['constructor', 'prototype', '__proto__'].includes(field) || field === '_' ? `${field}Value` : field;
+}
+
+function freeField(field: string, fields: Set<string>): string {
+  let free = field;
+  for (let number = 2; fields.has(free); number++) free = `${field}${number}`;
+  fields.add(free);
+  return free;
+}
+
+/** `author` of `author_id`; what several columns name is told apart by them. */
+function nameRelations(columns: readonly Column[], names: Names, fields: Set<string>): void {
+  const children = columns.filter((column) => column.parent !== undefined);
+  for (const column of children) {
+    const parent = column.parent!;
+    const bare = column.found.name.replace(/_?(?:id|ID|Id|uuid|no|key|code)$/, '');
+    const wanted = bare === '' || bare === column.found.name ? namesOf(parent.type).one : camel(bare);
+    parent.as = freeField(fields.has(wanted) ? `${wanted}Row` : wanted, fields);
+    const isOne = children.filter((other) => other.parent!.table === parent.table).length === 1;
+    parent.many = isOne ? names.many : `${names.many}By${pascal(parent.as)}`;
+  }
+}
+
+export const literal = (text: string) => `'${text.replace(/[\\']/g, '\\$&').replaceAll('\n', '\\n')}'`;
