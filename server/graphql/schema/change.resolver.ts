@@ -43,7 +43,7 @@ async function subscribeToAll({
 }: SubscribeResolverData<unknown, ChangesArgs, Context>): Promise<FeedStream> {
   const tables = args.tables == null ? allTables() : tablesNamed(args.tables, context.viewer);
   const start = args.snapshot ? ('snapshot' as const) : ('now' as const);
-  const from = args.after == null ? start : await context.readCursor(args.after);
+  const from = args.after == null ? start : await context.positions.readCursor(args.after);
   const sight = sightOf(context.viewer);
   const request = { tables: tables.map(toWatch), key: null, operations: null, from, wantsMarks: true, sight };
   return new FeedStream(request, toRoot(tables, context));

@@ -20,7 +20,7 @@ export function changesOf(table: Declaration) {
       tables: [toWatch(table)],
       key: args.id == null ? null : parseId(args.id),
       operations: args.operations == null ? null : new Set<string>(args.operations),
-      from: args.after == null ? ('now' as const) : await context.readCursor(args.after),
+      from: args.after == null ? ('now' as const) : await context.positions.readCursor(args.after),
       wantsMarks: false,
       sight: sightOf(context.viewer),
     };
@@ -41,19 +41,19 @@ export function toRoot(tables: readonly Declaration[], context: Context): (event
       case 'row': {
         const { table, key, image, place } = event.row;
         const declaration = byName.get(table)!;
-        const cursor = context.cursor(place, true);
+        const cursor = context.positions.cursor(place, true);
         const row = toRow(image, declaration);
         return Object.assign(new SnapshotRow(), { cursor, table, key, [declaration.one]: row });
       }
       case 'caughtUp':
-        return Object.assign(new CaughtUp(), { cursor: context.cursor(event.place), at: event.at });
+        return Object.assign(new CaughtUp(), { cursor: context.positions.cursor(event.place), at: event.at });
     }
   };
 }
 
 function toChange(table: Declaration, change: FeedChange, context: Context): Change {
   return Object.assign(new (typesOf(table).change)(), {
-    cursor: context.cursor({ ...change.position, logId: change.logId }),
+    cursor: context.positions.cursor({ ...change.position, logId: change.logId }),
     operation: change.operation,
     table: change.tableName,
     key: change.key,
@@ -61,7 +61,7 @@ function toChange(table: Declaration, change: FeedChange, context: Context): Cha
     committedAt: change.committedAt ?? change.appliedAt,
     appliedAt: change.appliedAt,
     lagMs: lagMs(change),
-    bookmark: context.bookmark(change.seen),
+    bookmark: context.positions.bookmark(change.seen),
     [table.one]: toRow(change.after, table),
     before: toRow(change.before, table),
   });

@@ -30,7 +30,7 @@ export async function write<Row extends object>(
   context.reads.wrote(lsn);
   context.loaders.forget();
   const confirmation = await context.services.confirmer.confirm(lsn, confirm);
-  return { row: rows[0], lsn, bookmark: context.bookmark(lsn), confirmation };
+  return { row: rows[0], lsn, bookmark: context.positions.bookmark(lsn), confirmation };
 }
 
 /**

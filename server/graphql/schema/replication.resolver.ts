@@ -35,5 +35,5 @@ export class ReplicationResolver {
 }
 
 async function arrivalsOf({ args, context }: SubscribeResolverData<unknown, { bookmark: string }, Context>) {
-  return context.services.arrivals.of(await context.readBookmark(args.bookmark));
+  return context.services.arrivals.of(await context.positions.readBookmark(args.bookmark));
 }
