@@ -61,7 +61,7 @@ class Measuring {
   isFixed = true;
   readonly #schema: GraphQLSchema;
   readonly #variables: Readonly<Record<string, unknown>>;
-  readonly #fragments: Map<string, FragmentDefinitionNode>;
+  readonly #fragments: ReadonlyMap<string, FragmentDefinitionNode>;
   readonly #measured = new Map<string, Part>();
   readonly #countCost: CountCost;
 
@@ -74,8 +74,7 @@ class Measuring {
     this.#countCost = countCost;
     this.#schema = schema;
     this.#variables = variables;
-    const fragments = document.definitions.filter((definition) => definition.kind === Kind.FRAGMENT_DEFINITION);
-    this.#fragments = new Map(fragments.map((fragment) => [fragment.name.value, fragment]));
+    this.#fragments = fragmentsIn(document);
   }
 
   of({ selections }: SelectionSetNode, type: GraphQLNamedType | undefined): Part {
@@ -191,40 +190,28 @@ function nodesOf(schema: GraphQLSchema, page: string): string {
  * Selections of a document, in all its operations, as often as fragments repeat them; infinite where a fragment holds
  * itself. Each fragment is counted once, however often it is spread.
  */
-export function selectionsIn({ definitions }: DocumentNode): number {
-  const fragments = definitions.filter((definition) => definition.kind === Kind.FRAGMENT_DEFINITION);
-  const counting = new Counting(fragments);
-  return definitions
+export function selectionsIn(document: DocumentNode): number {
+  const fragments = fragmentsIn(document);
+  const counted = new Map<string, number>();
+  const countIn = ({ selections }: SelectionSetNode): number =>
+    selections.reduce((sum, selection) => sum + below(selection), selections.length);
+  const below = (selection: SelectionNode): number => {
+    if (selection.kind !== Kind.FRAGMENT_SPREAD) return selection.selectionSet ? countIn(selection.selectionSet) : 0;
+    const name = selection.name.value;
+    const fragment = fragments.get(name);
+    if (!fragment) return 0;
+    if (!counted.has(name)) {
+      counted.set(name, Infinity); // while it is counted
+      counted.set(name, countIn(fragment.selectionSet));
+    }
+    return counted.get(name)!;
+  };
+  return document.definitions
     .filter((definition) => definition.kind === Kind.OPERATION_DEFINITION)
-    .reduce((sum, { selectionSet }) => sum + counting.in(selectionSet), 0);
+    .reduce((sum, { selectionSet }) => sum + countIn(selectionSet), 0);
 }
 
-class Counting {
-  readonly #fragments: ReadonlyMap<string, FragmentDefinitionNode>;
-  /** Of a fragment that is being counted, it is infinite. */
-  readonly #counted = new Map<string, number>();
-
-  constructor(fragments: readonly FragmentDefinitionNode[]) {
-    this.#fragments = new Map(fragments.map((fragment) => [fragment.name.value, fragment]));
-  }
-
-  in({ selections }: SelectionSetNode): number {
-    let sum = selections.length;
-    for (const selection of selections) {
-      if (selection.kind === Kind.FRAGMENT_SPREAD) sum += this.#of(selection.name.value);
-      else if (selection.selectionSet) sum += this.in(selection.selectionSet);
-    }
-    return sum;
-  }
-
-  #of(name: string): number {
-    const known = this.#counted.get(name);
-    if (known !== undefined) return known;
-    const fragment = this.#fragments.get(name);
-    if (!fragment) return 0;
-    this.#counted.set(name, Infinity);
-    const count = this.in(fragment.selectionSet);
-    this.#counted.set(name, count);
-    return count;
-  }
+export function fragmentsIn({ definitions }: DocumentNode): ReadonlyMap<string, FragmentDefinitionNode> {
+  const fragments = definitions.filter((definition) => definition.kind === Kind.FRAGMENT_DEFINITION);
+  return new Map(fragments.map((fragment) => [fragment.name.value, fragment]));
 }

@@ -23,6 +23,7 @@ import {
   type ValueNode,
 } from 'graphql';
 import { tooComplex } from '../lib/errors.ts';
+import { fragmentsIn } from './measure.ts';
 
 /** A part of what is selected, of values of this type; undefined where the document is wrong about it. */
 interface Part {
@@ -182,10 +183,9 @@ const CONDITIONS = new Set(['skip', 'include']);
  * The specification has it since September 2025: what a subscription is for does not depend on variables. graphql 16
  * fails where a condition leaves no field at all, and its rule about the one field fails at a variable.
  */
-export function conditionalSubscriptions({ definitions }: DocumentNode): GraphQLError[] {
-  const fragments = definitions.filter((definition) => definition.kind === Kind.FRAGMENT_DEFINITION);
-  const byName = new Map(fragments.map((fragment) => [fragment.name.value, fragment]));
-  const nodes = definitions.flatMap((definition) =>
+export function conditionalSubscriptions(document: DocumentNode): GraphQLError[] {
+  const byName = fragmentsIn(document);
+  const nodes = document.definitions.flatMap((definition) =>
     definition.kind === Kind.OPERATION_DEFINITION && definition.operation === 'subscription'
       ? conditionsIn(definition.selectionSet, byName, new Set())
       : [],

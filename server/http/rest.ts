@@ -137,16 +137,7 @@ function fromClientError(error: unknown): RestError | undefined {
 }
 
 /** What the routes of a table run, each with one field. */
-interface RestDocuments {
-  list: string;
-  one: string;
-  create: string;
-  replace: string;
-  update: string;
-  delete: string;
-}
-
-function documentsOf({ type: { name }, one, many, columns }: Declaration): RestDocuments {
+function documentsOf({ type: { name }, one, many, columns }: Declaration) {
   const fields = columns.filter(({ kind }) => kind !== 'reference').map(({ field }) => field);
   const row = `{ ${fields.join(' ')} }`;
   const change = (verb: string) =>

@@ -1,17 +1,96 @@
-import type { SubscribeResolverData } from 'type-graphql';
-import type { Change, RowChangedArgs } from '../types/change.type.ts';
-import { CaughtUp, SnapshotRow } from '../types/feed.type.ts';
+import {
+  Args,
+  ArgsType,
+  createUnionType,
+  Field,
+  Resolver,
+  Root,
+  Subscription,
+  type ClassType,
+  type SubscribeResolverData,
+} from 'type-graphql';
+import { CaughtUp, SnapshotRow, type Change, type RowChangedArgs } from '../types/change.type.ts';
+import { Allowed } from '../../auth/rights.ts';
 import { sightOf } from '../../auth/visibility.ts';
-import type { Declaration } from '../../declare/declaration.ts';
+import { mayAll, type Viewer } from '../../auth/viewer.ts';
+import { allTables, tableNamed, type Declaration } from '../../declare/declaration.ts';
+import { Cursor } from '../../declare/scalars.ts';
 import { changedFields, lagMs } from '../../feed/change.ts';
 import type { FeedChange } from '../../feed/recent.ts';
 import { FeedStream, type FeedEvent } from '../../feed/stream.ts';
 import type { SnapshotTable } from '../../feed/view.ts';
+import { badInput } from '../../lib/errors.ts';
 import { isoTimestamp } from '../../lib/time.ts';
 import type { Image } from '../../database/sql/change-log.ts';
 import type { Context } from './context.ts';
-import { parseId } from './ids.ts';
-import { typesOf } from './types.ts';
+import { parseId, typesOf } from './types.ts';
+
+let made: object | undefined;
+
+/** What the feed tells: the changes of all tables that are declared, their rows in a snapshot, and marks. */
+export function feedEvent(): object {
+  made ??= makeFeedEvent();
+  return made;
+}
+
+function makeFeedEvent(): object {
+  const tables = allTables();
+  for (const { one, type } of tables) Field(() => type, { nullable: true })(SnapshotRow.prototype, one);
+  const types: ClassType[] = [...tables.map((table) => typesOf(table).change), SnapshotRow, CaughtUp];
+  return createUnionType({ name: 'FeedEvent', types: () => types });
+}
+
+@ArgsType()
+class ChangesArgs {
+  @Field(() => [String], {
+    nullable: true,
+    description: 'Only changes of these tables; all of them where it is left out',
+  })
+  tables?: string[] | null;
+
+  @Field(() => Cursor, { nullable: true, description: 'Go on after this event; a snapshot is then not sent' })
+  after?: string | null;
+
+  @Field(() => Boolean, { defaultValue: false, description: 'Send every row first, then what came after it' })
+  snapshot!: boolean;
+}
+
+@Resolver()
+export class ChangeResolver {
+  @Allowed('signedIn')
+  @Subscription(() => feedEvent(), {
+    subscribe: subscribeToAll,
+    description: 'For clients that keep a copy: every change, each once, in the order of the commits on the primary',
+  })
+  changes(@Args(() => ChangesArgs, { validate: false }) _args: ChangesArgs, @Root() event: object): object {
+    return event;
+  }
+}
+
+async function subscribeToAll({
+  args,
+  context,
+}: SubscribeResolverData<unknown, ChangesArgs, Context>): Promise<FeedStream> {
+  const tables = args.tables == null ? allTables() : tablesNamed(args.tables, context.viewer);
+  const start = args.snapshot ? ('snapshot' as const) : ('now' as const);
+  const from = args.after == null ? start : await context.positions.readCursor(args.after);
+  const sight = sightOf(context.viewer);
+  const request = { tables: tables.map(toWatch), key: null, operations: null, from, wantsMarks: true, sight };
+  return new FeedStream(request, toRoot(tables, context));
+}
+
+/** Tables that are administrators' alone are told to nobody else. */
+function tablesNamed(names: readonly string[], viewer: Viewer): Declaration[] {
+  const mayAsk = ({ read }: Declaration) => read !== undefined || mayAll(viewer);
+  return [...new Set(names)].map((name) => {
+    const found = tableNamed(name);
+    if (found && mayAsk(found)) return found;
+    const known = allTables()
+      .filter(mayAsk)
+      .map((table) => table.name);
+    throw badInput(`tables must be among ${known.join(', ')}, got: ${name.slice(0, 50)}`, 'tables');
+  });
+}
 
 /** Makes the source of a subscription to the changes of one table. */
 export function changesOf(table: Declaration) {
@@ -29,10 +108,10 @@ export function changesOf(table: Declaration) {
 }
 
 /** What the feed needs to know of it. */
-export const toWatch = ({ name, key }: Declaration): SnapshotTable => ({ table: name, keyColumn: key.name });
+const toWatch = ({ name, key }: Declaration): SnapshotTable => ({ table: name, keyColumn: key.name });
 
 /** An event as the object that its subscription is executed on. */
-export function toRoot(tables: readonly Declaration[], context: Context): (event: FeedEvent) => unknown {
+function toRoot(tables: readonly Declaration[], context: Context): (event: FeedEvent) => unknown {
   const byName = new Map(tables.map((table) => [table.name, table]));
   return (event) => {
     switch (event.kind) {

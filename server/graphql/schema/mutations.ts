@@ -8,7 +8,7 @@ import { rowsOf, type Rows } from '../../reads/rows.ts';
 import type { Confirmed } from '../../reads/confirm.ts';
 import type { Declaration } from '../../declare/declaration.ts';
 import type { Context } from './context.ts';
-import { parseId } from './ids.ts';
+import { parseId } from './types.ts';
 
 export interface Written<Row> {
   /** The written row, as the statement returned it; undefined where there was none to write. */
