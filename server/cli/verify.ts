@@ -1,7 +1,6 @@
 import type { Config } from '../boot/config.ts';
 import { withServers } from '../operate/servers.ts';
-import type { TableReport, VerifyOptions } from '../operate/verify/chunks.ts';
-import type { Difference } from '../operate/verify/settle.ts';
+import type { Difference, TableReport, VerifyOptions } from '../operate/verify/compare.ts';
 import { verify, type ReplicaReport, type VerifyReport } from '../operate/verify/verify.ts';
 import { operatedDatabases } from './databases.ts';
 import { paint, print, printJson, Progress } from './terminal.ts';

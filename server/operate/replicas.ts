@@ -1,12 +1,12 @@
 import type { DatabaseConfig, DatabaseUrls } from '../boot/config.ts';
+import { slotsOf } from '../database/sql/slots.ts';
+import { subscriptionOf } from '../database/sql/subscriptions.ts';
 import { describeUrl, isDatabaseUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
+import type { Say } from '../lib/logger.ts';
 import { slotName } from '../setup/replicate.ts';
 import { setUp } from '../setup/setup.ts';
-import { dropSlot, dropSubscription, isSlotName, leftOf, loginsLeft } from './detach.ts';
-import { slotsOf } from './doctor/look/primary.ts';
-import { assertMayTake } from './lacking.ts';
-import { lookAtSubscription } from './status/look.ts';
+import { assertMayTake, dropSlot, dropSubscription, isSlotName, leftOf, loginsLeft } from './attach.ts';
 import {
   reachableOf,
   unreachable,
@@ -15,8 +15,6 @@ import {
   type OperatedServer,
   type Servers,
 } from './servers.ts';
-
-type Say = (line: string) => void;
 
 /** Sets one more replica up. Replicas that are away now are left out: their logs know all that the new one will. */
 export async function addReplica(
@@ -60,7 +58,7 @@ function find(replicas: OperatedServer[], which: string): OperatedServer {
 
 /** A drop that was cut short has left what comes after the subscription: its names are those of the replica. */
 async function dropOf({ primary }: Servers, replica: OperatedServer): Promise<Drop> {
-  const subscription = await lookAtSubscription(replica.admin);
+  const subscription = await subscriptionOf(replica.admin);
   const slot = subscription?.slot ?? (await slotName(replica.admin));
   const left = named(slot, await leftOf(primary, slot));
   const place = `${replica.name} (${replica.at})`;
@@ -121,7 +119,7 @@ async function dropOfName({ primary }: Servers, name: string): Promise<Drop> {
 async function slotsInUse({ replicas }: Servers, config: OperateConfig): Promise<Map<string, string>> {
   const used = new Map<string, string>();
   for (const { name, admin } of await reachableOf(replicas, config.DB_CONNECT_TIMEOUT_MS)) {
-    const slot = (await lookAtSubscription(admin))?.slot;
+    const slot = (await subscriptionOf(admin))?.slot;
     if (slot != null) used.set(slot, name);
   }
   return used;

@@ -1,12 +1,10 @@
+import { slotsOf } from '../database/sql/slots.ts';
 import { SetupError } from '../lib/errors.ts';
+import type { Say } from '../lib/logger.ts';
 import { publishedTables } from '../setup/shapes.ts';
 import type { Server } from '../setup/requirements.ts';
-import { dropSlot, dropSubscription, loginsLeft } from './detach.ts';
-import { slotsOf } from './doctor/look/primary.ts';
-import { assertMayTake, mayNot } from './lacking.ts';
+import { assertMayTake, dropSlot, dropSubscription, loginsLeft, mayNot } from './attach.ts';
 import { reachableOf, unreachable, type OperateConfig, type OperatedServer, type Servers } from './servers.ts';
-
-type Say = (line: string) => void;
 
 export interface ResetOptions extends OperateConfig {
   /** The tables that are published go, too, with all rows, on all servers. */

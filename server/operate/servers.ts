@@ -1,7 +1,7 @@
 import type { DatabaseConfig, DatabaseUrls } from '../boot/config.ts';
 import { refusalOf } from '../database/refusal.ts';
 import { withinMs } from '../lib/within.ts';
-import { openServer } from '../setup/open.ts';
+import { openServer } from '../setup/requirements.ts';
 import type { Server } from '../setup/requirements.ts';
 import type { SetupConfig } from '../setup/setup.ts';
 

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { subscriptionOf } from '../database/sql/subscriptions.ts';
 import { SetupError } from '../lib/errors.ts';
+import type { Say } from '../lib/logger.ts';
 import { fromUrl } from './conninfo.ts';
 import { allowCopy } from './logins.ts';
 import { follow, type ReplicaCommit } from './replicate.ts';
@@ -19,27 +21,19 @@ export async function awaitSubscription(
   replica: Server,
   primaryUrl: string,
   commit: ReplicaCommit,
-  say: (line: string) => void,
+  say: Say,
 ): Promise<void> {
   const { user } = fromUrl(primaryUrl);
   if (user === undefined) throw new SetupError(NO_LOGIN);
   await allowCopy(primary.admin, user);
-  let publications = await publicationsOf(replica);
-  if (!publications) say(`${replica.name}: waiting for the subscription readback to the publication readback`);
-  for (const deadline = Date.now() + MOST_WAIT_MS; !publications; publications = await publicationsOf(replica)) {
+  let made = await subscriptionOf(replica.admin);
+  if (!made) say(`${replica.name}: waiting for the subscription readback to the publication readback`);
+  for (const deadline = Date.now() + MOST_WAIT_MS; !made; made = await subscriptionOf(replica.admin)) {
     if (Date.now() > deadline) throw new SetupError(missing(replica));
     await sleep(POLL_MS);
   }
-  if (!publications.includes('readback')) throw new SetupError(toOthers(replica, publications));
+  if (!made.publications.includes('readback')) throw new SetupError(toOthers(replica, made.publications));
   await follow(primary, replica, commit);
-}
-
-/** What its subscription is to; undefined: there is none. */
-async function publicationsOf({ admin }: Server): Promise<string[] | undefined> {
-  const [row] = await admin<[{ publications: string[] }?]>`
-    select array_to_json(subpublications) as publications from pg_subscription
-    where subname = 'readback' and subdbid = (select oid from pg_database where datname = current_database())`;
-  return row?.publications;
 }
 
 const toOthers = ({ name, at }: Server, publications: string[]) =>

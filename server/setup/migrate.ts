@@ -2,14 +2,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../database/connect.ts';
 import { SetupError } from '../lib/errors.ts';
+import type { Say } from '../lib/logger.ts';
 import { projectRoot } from '../lib/root.ts';
-import { arrival, beat } from './beat.ts';
+import { arrival, beat } from './log-state.ts';
 import { refuseMisfits } from './misfits.ts';
 import { apply, isRehearsed, latestIn, pendingOn, type Side } from './migrations.ts';
 import type { Server } from './requirements.ts';
 import { shapesOf, publishedBy, subscribedOn } from './shapes.ts';
 
-type Say = (line: string) => void;
 type Folders = Record<Side, string>;
 
 const CATCH_UP_MS = 10_000;

@@ -1,7 +1,7 @@
 import type { Sql } from '../database/connect.ts';
 import { SetupError } from '../lib/errors.ts';
 import { fillObstacles, newColumns } from './fills.ts';
-import { obstacles } from './obstacles.ts';
+import { obstacleInWords, obstacles } from './obstacles.ts';
 import { publishedBy, shapesOf, type TableShape } from './shapes.ts';
 
 /** The primary in the transaction that has run its part, and what it sent and had before. */
@@ -53,11 +53,13 @@ function shapeProblems(
   taking: TableShape[],
   { subscribed, earlier, isBehind }: ReplicaState,
 ): string[] {
-  const lasting = obstacles(after, taking);
-  const passing = subscribed.length === 0 ? [] : obstacles(before, taking).filter((one) => !lasting.includes(one));
-  const lagging = isBehind
-    ? obstacles(earlier, taking).filter((one) => !lasting.includes(one) && !passing.includes(one))
-    : [];
+  const inTheWayOf = (sent: TableShape[], told: string[]) =>
+    obstacles(sent, taking)
+      .map(obstacleInWords)
+      .filter((one) => !told.includes(one));
+  const lasting = inTheWayOf(after, []);
+  const passing = subscribed.length === 0 ? [] : inTheWayOf(before, lasting);
+  const lagging = isBehind ? inTheWayOf(earlier, [...lasting, ...passing]) : [];
   return [...lasting, ...passing.map((one) => `${one} ${SPLIT}`), ...lagging.map((one) => `${one} ${WAIT}`)];
 }
 

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../database/connect.ts';
+import { conninfoOf, subscriptionOf, type Subscription } from '../database/sql/subscriptions.ts';
 import { SetupError } from '../lib/errors.ts';
 import { format, fromUrl, parse, type Conninfo } from './conninfo.ts';
 import { startLogAnew } from './log-state.ts';
 import { allowCopy, makeReplicator, runSecretly } from './logins.ts';
-import type { Server } from './requirements.ts';
+import { basicsOf, type Server } from './requirements.ts';
 import { refuseHidden } from './row-security.ts';
 import { publishedTables, subscribedOn } from './shapes.ts';
 
@@ -26,38 +27,17 @@ export async function subscribe(
   commit: ReplicaCommit,
 ): Promise<void> {
   const slot = await slotName(replica.admin);
-  const current = await readSubscription(replica.admin);
+  const current = await subscriptionOf(replica.admin);
   const wanted = fromUrl(primaryUrl);
   await noteCommit(replica.admin, commit);
   if (current) await repair(primary, replica, current, wanted, commit);
   else await create(primary, replica, slot, await withLogin(primary.admin, slot, wanted), commit);
 }
 
-interface Subscription {
-  conninfo: string;
-  streaming: string;
-  /** Its synchronous_commit, as PostgreSQL has it. */
-  commit: string;
-  enabled: boolean;
-  /** null: it has none. */
-  slot: string | null;
-  /** Its slot is kept on standbys, too. null: this version knows no such slots. */
-  failover: boolean | null;
-}
-
 /** Slot names are shared by all databases of the primary's cluster: each replica's is made of what it is. */
 export async function slotName(replica: Sql): Promise<string> {
-  const [row] = await replica<[{ identity: string }]>`
-    select (select system_identifier from pg_control_system()) || '/' || current_database() as identity`;
-  return `readback_${createHash('sha256').update(row.identity).digest('hex').slice(0, 12)}`;
-}
-
-async function readSubscription(replica: Sql): Promise<Subscription | undefined> {
-  const [subscription] = await replica<Subscription[]>`
-    select subconninfo as conninfo, substream::text as streaming, subsynccommit as commit, subenabled as enabled, subslotname::text as slot,
-           (to_jsonb(s) ->> 'subfailover')::boolean as failover from pg_subscription s
-    where subname = 'readback' and subdbid = (select oid from pg_database where datname = current_database())`;
-  return subscription;
+  const { identity } = await basicsOf(replica);
+  return `readback_${createHash('sha256').update(identity).digest('hex').slice(0, 12)}`;
 }
 
 /** A login named like the slot, unless the replication URL names one. */
@@ -103,10 +83,8 @@ async function create(
  * A slot that is to be kept costs nothing where there is no standby.
  */
 async function keepsSlots(...servers: Sql[]): Promise<boolean> {
-  const versions = await Promise.all(
-    servers.map((sql) => sql<[{ version: number }]>`select current_setting('server_version_num')::int as version`),
-  );
-  return versions.every(([{ version }]) => version >= 170_000);
+  const all = await Promise.all(servers.map(basicsOf));
+  return all.every(({ version }) => version >= 170_000);
 }
 
 export const keepSlot = ({ admin }: Server): Promise<void> => setAtRest(admin, 'failover = true');
@@ -118,13 +96,16 @@ export const onePhase = ({ admin }: Server): Promise<void> => setAtRest(admin, '
  * An option that can be set while nothing is applied: the replica stands still for a moment. PostgreSQL refuses it until
  * the worker has let go of the slot.
  */
-async function setAtRest(admin: Sql, option: string): Promise<void> {
-  await admin`alter subscription readback disable`;
+function setAtRest(admin: Sql, option: string): Promise<void> {
+  return atRest(admin, () => admin.unsafe(`alter subscription readback set (${option})`));
+}
+
+async function atRest(replica: Sql, work: () => PromiseLike<unknown>): Promise<void> {
+  await replica`alter subscription readback disable`;
   try {
-    const set = () => admin.unsafe(`alter subscription readback set (${option})`);
-    await againWhile(IN_USE, RELEASE_TIMEOUT_MS, set);
+    await againWhile(IN_USE, RELEASE_TIMEOUT_MS, work);
   } finally {
-    await admin`alter subscription readback enable`;
+    await replica`alter subscription readback enable`;
   }
 }
 
@@ -181,40 +162,42 @@ async function repair(
   wanted: Conninfo,
   commit: ReplicaCommit,
 ): Promise<void> {
-  const conninfo = parse(current.conninfo);
   const { admin } = replica;
+  const conninfo = await connectionOf(admin);
   if (Object.entries(wanted).some(([key, value]) => conninfo[key] !== value)) {
     await runSecretly(admin, 'alter subscription readback connection %L', format({ ...conninfo, ...wanted }));
   }
-  if (current.failover === false && current.enabled && (await keepsSlots(primary.admin, admin)))
+  if (current.failover === false && current.isEnabled && (await keepsSlots(primary.admin, admin)))
     await keepSlot(replica);
   // Parallel streaming applies in several workers, out of commit order.
-  if (current.streaming === 'p') await admin`alter subscription readback set (streaming = on)`;
+  if (current.streaming === 'parallel') await admin`alter subscription readback set (streaming = on)`;
   await mendCommit(admin, current, commit);
   await followTables(primary, replica, current, conninfo['user']);
 }
 
 /** Of a subscription that somebody else makes and keeps, the tables are followed, and nothing may be lost. */
 export async function follow(primary: Server, replica: Server, commit: ReplicaCommit): Promise<void> {
-  const current = await readSubscription(replica.admin);
+  const current = await subscriptionOf(replica.admin);
   if (!current) return;
   await noteCommit(replica.admin, commit);
   await mendCommit(replica.admin, current, commit);
-  await followTables(primary, replica, current, parse(current.conninfo)['user']);
+  await followTables(primary, replica, current, (await connectionOf(replica.admin))['user']);
 }
+
+const connectionOf = async (replica: Sql): Promise<Conninfo> => parse((await conninfoOf(replica)) ?? '');
 
 /** Begins to copy tables that are published since, and lets go of those that no longer are. */
 async function followTables(
   primary: Server,
   replica: Server,
-  { enabled, slot }: Subscription,
+  { isEnabled, slot }: Subscription,
   login: string | undefined,
 ): Promise<void> {
   const published = await publishedTables(primary.admin);
   const subscribed = await subscribedOn(replica.admin);
   const added = published.filter((table) => !subscribed.includes(table));
   if (added.length === 0 && published.length === subscribed.length) return;
-  if (!enabled) throw new SetupError(disabled(replica));
+  if (!isEnabled) throw new SetupError(disabled(replica));
   if (login !== undefined) {
     await refuseHidden(primary, added, [login]);
     await allowCopy(primary.admin, login);
@@ -231,16 +214,10 @@ async function followTables(
 async function skipToNow(primary: Server, replica: Server, slot: string | null): Promise<void> {
   const [found] = await primary.admin`select from pg_replication_slots where slot_name = ${slot}`;
   if (!found) throw new SetupError(slotless(replica, slot));
-  await replica.admin`alter subscription readback disable`;
-  try {
-    await againWhile(
-      IN_USE,
-      RELEASE_TIMEOUT_MS,
-      () => primary.admin`select pg_replication_slot_advance(${slot}, pg_current_wal_flush_lsn())`,
-    );
-  } finally {
-    await replica.admin`alter subscription readback enable`;
-  }
+  await atRest(
+    replica.admin,
+    () => primary.admin`select pg_replication_slot_advance(${slot}, pg_current_wal_flush_lsn())`,
+  );
 }
 
 const slotless = ({ name, at }: Server, slot: string | null) =>

@@ -1,18 +1,18 @@
 import type { Config, DatabaseConfig } from '../boot/config.ts';
 import { POOLED_ROLES } from '../database/pooled.ts';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
-import { compare, sayWhatStops } from './alike.ts';
+import type { Say } from '../lib/logger.ts';
 import { awaitSubscription } from './await-subscription.ts';
 import { completeLogs, NothingArrives } from './log-state.ts';
-import { allowLogin, allowPooled, makeRoles, PRIMARY_ROLES, REPLICA_ROLES } from './logins.ts';
+import { allowLogin, allowPooled, makeRoles, ROLES } from './logins.ts';
 import { migrate } from './migrate.ts';
-import { openServer } from './open.ts';
 import { subscribe } from './replicate.ts';
-import { checkRequirements, type Server } from './requirements.ts';
+import { checkRequirements, openServer, type Server } from './requirements.ts';
 import { refuseHidden } from './row-security.ts';
 import { publishedTables } from './shapes.ts';
+import { sayWhatStops } from './stops.ts';
+import { compareTexts } from './texts.ts';
 
-type Say = (line: string) => void;
 export type SetupConfig = Pick<
   Config,
   | 'DB_CONNECT_TIMEOUT_MS'
@@ -42,9 +42,9 @@ export async function setUp(
     await checkRequirements(primary, replicas);
     // Two that set up at once take turns: the lock is the session's, and goes with it.
     await primary.admin`select pg_advisory_lock(hashtextextended('readback.setup', 0))`;
-    for (const replica of replicas) await compare(primary, replica, say);
-    await makeRoles(primary, PRIMARY_ROLES);
-    for (const replica of replicas) await makeRoles(replica, REPLICA_ROLES);
+    for (const replica of replicas) await compareTexts(primary, replica, say);
+    await makeRoles(primary, ROLES.primary);
+    for (const replica of replicas) await makeRoles(replica, ROLES.replica);
     await migrate(primary, replicas, say, sqlFolder);
     await replicate(primary, replicas, databases, config, say);
     await makePooledLogins([primary, ...replicas], databases, config.STATEMENT_TIMEOUT_MS);
@@ -94,9 +94,9 @@ async function replicate(
   const tables = await publishedTables(primary.admin);
   await refuseHidden(primary, tables, ['readback_reader', 'readback_writer']);
   for (const replica of replicas) await refuseHidden(replica, tables, ['readback_reader']);
-  await allowLogin(primary, databases.primary.url, PRIMARY_ROLES);
+  await allowLogin(primary, databases.primary.url, ROLES.primary);
   for (const [index, replica] of replicas.entries()) {
-    await allowLogin(replica, databases.replicas[index]!.url, REPLICA_ROLES);
+    await allowLogin(replica, databases.replicas[index]!.url, ROLES.replica);
     await sayWhatStops(primary, replica, say);
     if (SUBSCRIPTIONS === 'awaited') await awaitSubscription(primary, replica, url, commit, say);
     else await subscribe(primary, replica, url, commit);

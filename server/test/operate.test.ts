@@ -4,7 +4,7 @@ import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { addReplica, planDrop } from '../operate/replicas.ts';
 import { reset } from '../operate/reset.ts';
 import { withServers } from '../operate/servers.ts';
-import { statusOf } from '../operate/status/status.ts';
+import { statusOf } from '../operate/status.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
 import { faults } from './support/doctor.ts';
 import { disableSubscription } from './support/faults.ts';

@@ -2,19 +2,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Sql } from '../../database/connect.ts';
 import { projectRoot } from '../../lib/root.ts';
-import { runFormatted } from '../../setup/logins.ts';
-
-type Side = 'primary' | 'replica';
+import type { Side } from './servers.ts';
 
 /** A grant at the beginning of a line, to its semicolon. */
 const GRANT = /^grant [^;]+;/gm;
 
 /** Runs again every grant of the migrations that are applied: they alone say what a role may, and granting twice is fine. */
-export async function grantAgain(sql: Sql, side: Side, roles: string[]): Promise<void> {
-  for (const role of roles) {
-    const [existing] = await sql`select from pg_roles where rolname = ${role}`;
-    if (!existing) await runFormatted(sql, 'create role %I nologin', role);
-  }
+export async function grantAgain(sql: Sql, side: Side): Promise<void> {
   const applied = await sql<{ version: number }[]>`select version::int from readback.migrations`;
   const versions = new Set(applied.map(({ version }) => version));
   for (const statement of grantsIn(join(projectRoot, 'sql', side), versions)) await grantWhereThere(sql, statement);

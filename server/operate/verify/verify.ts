@@ -1,10 +1,11 @@
+import { subscribedTables } from '../../database/sql/subscriptions.ts';
 import { SetupError } from '../../lib/errors.ts';
 import { formatLsn } from '../../lib/lsn.ts';
-import { subscribedTables } from '../doctor/look/replica.ts';
+import { arrival, beat } from '../../setup/log-state.ts';
+import type { Server } from '../../setup/requirements.ts';
 import type { OperatedServer, Servers } from '../servers.ts';
-import { verifyTable, type TableReport, type VerifyOptions } from './chunks.ts';
-import { pairOf } from './pair.ts';
-import { collationOf, fixTextForm, sortedByBytes, tablesToVerify, type VerifiedTable } from './table.ts';
+import { verifyTable, type Pair, type TableReport, type VerifyOptions } from './compare.ts';
+import { collationOf, fixTextForm, sortedByBytes, tablesToVerify, type VerifiedTable } from './read.ts';
 
 export interface ReplicaReport {
   name: string;
@@ -70,6 +71,20 @@ async function verifyReplica(
     }
   }
   return { name: replica.name, position, tables: reports };
+}
+
+function pairOf(primary: Server, replica: Server, timeoutMs: number): Pair {
+  return {
+    primary: primary.admin,
+    replica: replica.admin,
+    caughtUp: async () => {
+      const target = await beat(primary);
+      const outcome = await arrival(replica, target, timeoutMs);
+      if (outcome === 'arrived') return target;
+      const reason = outcome === 'late' ? `did not catch up within ${timeoutMs} ms` : 'has its subscription disabled';
+      throw new SetupError(`${replica.name} (${replica.at}) ${reason}, so it cannot be compared: run readback doctor.`);
+    },
+  };
 }
 
 const readyOn = async ({ admin }: OperatedServer) =>
