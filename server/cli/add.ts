@@ -5,7 +5,7 @@ import type { Config } from '../boot/config.ts';
 import { SetupError } from '../lib/errors.ts';
 import { projectRoot } from '../lib/root.ts';
 import type { Say } from '../lib/logger.ts';
-import { openServer } from '../setup/requirements.ts';
+import { openServer } from '../setup/servers.ts';
 import { declarationFile, define, type Definition, type Wishes } from './add/definition.ts';
 import { PROJECT, registered } from './add/register.ts';
 import { filesFor } from './add/templates.ts';

@@ -8,7 +8,7 @@ import { isViolation, told } from '../database/violations.ts';
 import { asClientError, SetupError } from '../lib/errors.ts';
 import { Hasher } from '../lib/password.ts';
 import type { Say } from '../lib/logger.ts';
-import { openServer } from '../setup/requirements.ts';
+import { openServer } from '../setup/servers.ts';
 import type { NewAccount } from '../database/sql/accounts.ts';
 import { withDatabases } from './databases.ts';
 

@@ -1,7 +1,7 @@
 import type { Config, DatabaseConfig } from '../boot/config.ts';
 import { databaseUrlFault, describeUrl, isDatabaseUrl, looksLikeUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { addReplica, planDrop } from '../operate/replicas.ts';
-import { withServers } from '../operate/servers.ts';
+import { withServers } from '../setup/servers.ts';
 import { operatedDatabases } from './databases.ts';
 import { confirmed, print, printJson, tell } from './terminal.ts';
 import { UsageError } from './usage.ts';

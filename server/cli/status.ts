@@ -1,5 +1,5 @@
 import type { Config } from '../boot/config.ts';
-import { withServers } from '../operate/servers.ts';
+import { withServers } from '../setup/servers.ts';
 import {
   statusOf,
   type ChangeLogReport,

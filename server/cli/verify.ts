@@ -1,5 +1,5 @@
 import type { Config } from '../boot/config.ts';
-import { withServers } from '../operate/servers.ts';
+import { withServers } from '../setup/servers.ts';
 import type { Difference, TableReport, VerifyOptions } from '../operate/verify/compare.ts';
 import { verify, type ReplicaReport, type VerifyReport } from '../operate/verify/verify.ts';
 import { operatedDatabases } from './databases.ts';

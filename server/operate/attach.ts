@@ -8,14 +8,13 @@ import type { Say } from '../lib/logger.ts';
 import { completeLogs } from '../setup/log-state.ts';
 import { runFormatted } from '../setup/logins.ts';
 import { subscribe } from '../setup/replicate.ts';
-import type { Server } from '../setup/requirements.ts';
-import { replicationUrl } from '../setup/setup.ts';
-import { reachableOf, type OperateConfig, type OperatedServer, type Servers } from './servers.ts';
+import { reachableOf, type OperatedServer, type Server, type Servers } from '../setup/servers.ts';
+import { replicationUrl, type SetupConfig } from '../setup/setup.ts';
 
 export interface Attaching {
   servers: Servers;
   databases: DatabaseConfig;
-  config: OperateConfig;
+  config: SetupConfig;
   say: Say;
 }
 
@@ -30,7 +29,8 @@ export async function lockSetup({ admin }: OperatedServer): Promise<void> {
 
 /** Subscribes the replica, or repairs its subscription, and returns when all that it takes is copied. */
 export async function attach(replica: OperatedServer, { servers, databases, config, say }: Attaching): Promise<void> {
-  await subscribe(servers.primary, replica, replicationUrl(databases), config.REPLICA_SYNCHRONOUS_COMMIT);
+  const pair = { primary: servers.primary, replica, commit: config.REPLICA_SYNCHRONOUS_COMMIT };
+  await subscribe(pair, replicationUrl(databases));
   await completeReachable({ servers, databases, config, say });
 }
 

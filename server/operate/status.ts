@@ -6,7 +6,8 @@ import { parseDatabaseUrl } from '../lib/database-url.ts';
 import { formatLsn, type Lsn } from '../lib/lsn.ts';
 import { arrival, beat } from '../setup/log-state.ts';
 import { publishedTables } from '../setup/shapes.ts';
-import { unreachable, type OperateConfig, type OperatedServer, type Servers } from './servers.ts';
+import { unreachable, type OperatedServer, type Servers } from '../setup/servers.ts';
+import type { SetupConfig } from '../setup/setup.ts';
 
 /** What `readback status --json` prints: names stay, new ones may be added. */
 export interface StatusReport {
@@ -83,7 +84,7 @@ export interface ChangeLogReport {
   completeSince: string | null;
 }
 
-export interface StatusOptions extends OperateConfig {
+export interface StatusOptions extends SetupConfig {
   /** How long a change may take to arrive, where its way is measured. */
   waitMs: number;
 }

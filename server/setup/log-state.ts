@@ -5,7 +5,7 @@ import { subscribedTables, subscriptionOf, type SubscribedTable } from '../datab
 import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
-import type { Server } from './requirements.ts';
+import type { Server } from './servers.ts';
 
 const FIRST_BEAT_TIMEOUT_MS = 30_000;
 

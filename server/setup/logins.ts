@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import type { Sql } from '../database/connect.ts';
 import { pooledSettings, type PooledRole } from '../database/pooled.ts';
 import { parseDatabaseUrl } from '../lib/database-url.ts';
-import type { Server } from './requirements.ts';
+import type { Server } from './servers.ts';
 import { sentColumns } from './shapes.ts';
 
 export type Role = 'readback_writer' | 'readback_reader' | 'readback_pruner';

@@ -7,7 +7,7 @@ import { projectRoot } from '../lib/root.ts';
 import { arrival, beat } from './log-state.ts';
 import { refuseMisfits } from './misfits.ts';
 import { apply, isRehearsed, latestIn, pendingOn, type Side } from './migrations.ts';
-import type { Server } from './requirements.ts';
+import type { Server } from './servers.ts';
 import { shapesOf, publishedBy, subscribedOn } from './shapes.ts';
 
 type Folders = Record<Side, string>;

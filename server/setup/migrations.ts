@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import Postgrator from 'postgrator';
 import { columnName, type Sql } from '../database/connect.ts';
 import { SetupError } from '../lib/errors.ts';
-import type { Server } from './requirements.ts';
+import type { Server } from './servers.ts';
 
 /** Which files a server takes: its folder under sql/. */
 export type Side = 'primary' | 'replica';

@@ -3,11 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../database/connect.ts';
 import { conninfoOf, subscriptionOf, type Subscription } from '../database/sql/subscriptions.ts';
 import { SetupError } from '../lib/errors.ts';
+import type { Say } from '../lib/logger.ts';
 import { format, fromUrl, parse, type Conninfo } from './conninfo.ts';
 import { startLogAnew } from './log-state.ts';
 import { allowCopy, makeReplicator, runSecretly } from './logins.ts';
-import { basicsOf, type Server } from './requirements.ts';
-import { refuseHidden } from './row-security.ts';
+import { basicsOf, type Server } from './servers.ts';
+import { refuseHidden } from './stops.ts';
 import { publishedTables, subscribedOn } from './shapes.ts';
 
 const RELEASE_TIMEOUT_MS = 10_000;
@@ -16,22 +17,27 @@ const LOGIN_TIMEOUT_MS = 10_000;
 const IN_USE = ['55006', '55000'];
 const CONNECTION_FAILURE = ['08006'];
 
+/** How long somebody else may take to make a subscription. */
+const MOST_WAIT_MS = 300_000;
+const POLL_MS = 100;
+
 /** When an apply worker's commit is on the disk: `local` before it is told to the primary, `off` some time later. */
 export type ReplicaCommit = 'local' | 'off';
 
+/** A replica, what it subscribes to, and how it is to commit. */
+export interface Subscribing {
+  primary: Server;
+  replica: Server;
+  commit: ReplicaCommit;
+}
+
 /** Subscribes a replica to the primary, or repairs what differs in the subscription it has. Running it again changes nothing. */
-export async function subscribe(
-  primary: Server,
-  replica: Server,
-  primaryUrl: string,
-  commit: ReplicaCommit,
-): Promise<void> {
-  const slot = await slotName(replica.admin);
-  const current = await subscriptionOf(replica.admin);
-  const wanted = fromUrl(primaryUrl);
-  await noteCommit(replica.admin, commit);
-  if (current) await repair(primary, replica, current, wanted, commit);
-  else await create(primary, replica, slot, await withLogin(primary.admin, slot, wanted), commit);
+export async function subscribe(pair: Subscribing, primaryUrl: string): Promise<void> {
+  const { admin } = pair.replica;
+  const current = await subscriptionOf(admin);
+  await noteCommit(admin, pair.commit);
+  if (current) await repair(pair, current, fromUrl(primaryUrl));
+  else await create(pair, await slotName(admin), fromUrl(primaryUrl));
 }
 
 /** Slot names are shared by all databases of the primary's cluster: each replica's is made of what it is. */
@@ -47,16 +53,16 @@ async function withLogin(primary: Sql, slot: string, wanted: Conninfo): Promise<
   return { ...wanted, ...login };
 }
 
-async function create(
-  primary: Server,
-  replica: Server,
-  slot: string,
-  conninfo: Conninfo,
-  commit: ReplicaCommit,
-): Promise<void> {
-  await refuseHidden(primary, await publishedTables(primary.admin), [conninfo.user!]);
-  await dropLeftover(primary.admin, slot);
-  await startAnew(primary.admin, replica.admin);
+async function create({ primary, replica, commit }: Subscribing, slot: string, wanted: Conninfo): Promise<void> {
+  const conninfo = await withLogin(primary.admin, slot, wanted);
+  const tables = await publishedTables(primary.admin);
+  await refuseHidden(primary, tables, [conninfo.user!]);
+  // A slot of this replica's name without a subscription: an earlier start ended between making the two.
+  await primary.admin`
+    select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = ${slot} and not active`;
+  // What the replica's tables hold is of an earlier subscription, and in the way of a fresh copy.
+  await emptyTables(replica.admin, tables);
+  await startLogAnew(replica.admin);
   const failover = (await keepsSlots(primary.admin, replica.admin)) ? ', failover = true' : '';
   const make = () =>
     runSecretly(
@@ -120,17 +126,6 @@ async function againWhile(codes: readonly string[], forMs: number, work: () => P
   }
 }
 
-/** A slot of this replica's name without a subscription: an earlier start ended between making the two. */
-async function dropLeftover(primary: Sql, slot: string): Promise<void> {
-  await primary`select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = ${slot} and not active`;
-}
-
-/** Without a subscription, what the replica's tables hold is of an earlier one, and in the way of a fresh copy. */
-async function startAnew(primary: Sql, replica: Sql): Promise<void> {
-  await emptyTables(replica, await publishedTables(primary));
-  await startLogAnew(replica);
-}
-
 async function emptyTables(replica: Sql, tables: string[]): Promise<void> {
   if (tables.length > 0) await replica.unsafe(`truncate ${tables.join(', ')}`);
 }
@@ -155,13 +150,8 @@ async function mendCommit(replica: Sql, { commit }: Subscription, wanted: Replic
   if ((commit === 'off') !== (wanted === 'off')) await setCommit(replica, wanted);
 }
 
-async function repair(
-  primary: Server,
-  replica: Server,
-  current: Subscription,
-  wanted: Conninfo,
-  commit: ReplicaCommit,
-): Promise<void> {
+async function repair(pair: Subscribing, current: Subscription, wanted: Conninfo): Promise<void> {
+  const { primary, replica, commit } = pair;
   const { admin } = replica;
   const conninfo = await connectionOf(admin);
   if (Object.entries(wanted).some(([key, value]) => conninfo[key] !== value)) {
@@ -172,24 +162,48 @@ async function repair(
   // Parallel streaming applies in several workers, out of commit order.
   if (current.streaming === 'parallel') await admin`alter subscription readback set (streaming = on)`;
   await mendCommit(admin, current, commit);
-  await followTables(primary, replica, current, conninfo['user']);
+  await followTables(pair, current, conninfo['user']);
 }
 
-/** Of a subscription that somebody else makes and keeps, the tables are followed, and nothing may be lost. */
-export async function follow(primary: Server, replica: Server, commit: ReplicaCommit): Promise<void> {
-  const current = await subscriptionOf(replica.admin);
-  if (!current) return;
-  await noteCommit(replica.admin, commit);
-  await mendCommit(replica.admin, current, commit);
-  await followTables(primary, replica, current, (await connectionOf(replica.admin))['user']);
+/**
+ * Where somebody else makes the subscriptions, such as an operator of Kubernetes: lets their login copy, waits until they
+ * have, and follows what is published. Their connection, slot and options are theirs to keep, but for the one by which a
+ * replica could lose what it has confirmed. One that was made before there was anything to subscribe to is made to begin.
+ * @throws SetupError where none appears within five minutes, and at once for one that is to something else.
+ */
+export async function awaitSubscription(pair: Subscribing, primaryUrl: string, say: Say): Promise<void> {
+  const { primary, replica } = pair;
+  const { user } = fromUrl(primaryUrl);
+  if (user === undefined) throw new SetupError(NO_LOGIN);
+  await allowCopy(primary.admin, user);
+  let made = await subscriptionOf(replica.admin);
+  if (!made) say(`${replica.name}: waiting for the subscription readback to the publication readback`);
+  for (const deadline = Date.now() + MOST_WAIT_MS; !made; made = await subscriptionOf(replica.admin)) {
+    if (Date.now() > deadline) throw new SetupError(unmade(replica));
+    await sleep(POLL_MS);
+  }
+  if (!made.publications.includes('readback')) throw new SetupError(toOthers(replica, made.publications));
+  await noteCommit(replica.admin, pair.commit);
+  await mendCommit(replica.admin, made, pair.commit);
+  await followTables(pair, made, (await connectionOf(replica.admin))['user']);
 }
+
+const toOthers = ({ name, at }: Server, publications: string[]) =>
+  `${name} (${at}): its subscription readback is to ${publications.join(', ')}, and must be to the publication readback. ` +
+  'Have what makes it name that one.';
+
+const NO_LOGIN =
+  'SUBSCRIPTIONS=awaited needs to know whom the replicas stream as: set PRIMARY_REPLICATION_URL with that user in it.';
+
+const unmade = ({ name, at }: Server) =>
+  `${name} (${at}): SUBSCRIPTIONS is awaited, and no subscription named readback was made there within ${MOST_WAIT_MS} ms. ` +
+  'Look at what makes it, or set SUBSCRIPTIONS=made to have set-up make it.';
 
 const connectionOf = async (replica: Sql): Promise<Conninfo> => parse((await conninfoOf(replica)) ?? '');
 
 /** Begins to copy tables that are published since, and lets go of those that no longer are. */
 async function followTables(
-  primary: Server,
-  replica: Server,
+  { primary, replica }: Subscribing,
   { isEnabled, slot }: Subscription,
   login: string | undefined,
 ): Promise<void> {

@@ -1,55 +1,8 @@
-import type { Config } from '../boot/config.ts';
-import { connect, type Sql } from '../database/connect.ts';
-import { named } from '../database/named.ts';
 import { refusalOf } from '../database/refusal.ts';
 import { isPooled } from '../database/session.ts';
 import { isSubscribed } from '../database/sql/subscriptions.ts';
-import { describeUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
-
-/** A server as its administrator sees it: a name for people, and a connection that may set it up. */
-export interface Server {
-  name: string;
-  /** Host, port and database. */
-  at: string;
-  admin: Sql;
-}
-
-/** One connection to look after a server; it is the caller's to end. */
-export function openServer(
-  name: string,
-  url: string,
-  { DB_CONNECT_TIMEOUT_MS }: Pick<Config, 'DB_CONNECT_TIMEOUT_MS'>,
-  purpose: string,
-): Server {
-  const at = describeUrl(url);
-  const options = { max: 1, connectTimeoutMs: DB_CONNECT_TIMEOUT_MS, applicationName: `readback ${purpose}` };
-  return { name, at, admin: named(connect(url, options), `${name} (${at})`) };
-}
-
-/** What every version answers to anybody. */
-export interface Basics {
-  /** As server_version_num: 180004. */
-  version: number;
-  walLevel: string;
-  trackCommitTimestamp: string;
-  isSuperuser: boolean;
-  isStandby: boolean;
-  /** Cluster and database. */
-  identity: string;
-}
-
-export async function basicsOf(sql: Sql): Promise<Basics> {
-  const [basics] = await sql<[Basics]>`
-    select current_setting('server_version_num')::int as version, current_setting('wal_level') as wal_level,
-           current_setting('track_commit_timestamp') as track_commit_timestamp,
-           (select rolsuper from pg_roles where rolname = current_user) as is_superuser,
-           pg_is_in_recovery() as is_standby,
-           (select system_identifier from pg_control_system()) || '/' || current_database() as identity`;
-  return basics;
-}
-
-export const describeVersion = (version: number) => `${Math.floor(version / 10_000)}.${version % 10_000}`;
+import { basicsOf, describeVersion, type Basics, type Server } from './servers.ts';
 
 interface Facts extends Basics {
   /** It has Readback's subscription: it is a replica. */

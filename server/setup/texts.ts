@@ -1,7 +1,7 @@
 import type { Sql } from '../database/connect.ts';
 import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
-import type { Server } from './requirements.ts';
+import type { Server } from './servers.ts';
 import { subscribedOn } from './shapes.ts';
 
 /** What a database makes of texts. */

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { addReplica, planDrop } from '../operate/replicas.ts';
 import { reset } from '../operate/reset.ts';
-import { withServers } from '../operate/servers.ts';
+import { withServers } from '../setup/servers.ts';
 import { statusOf } from '../operate/status.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
 import { faults } from './support/doctor.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type postgres from 'postgres';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { withServers } from '../operate/servers.ts';
+import { withServers } from '../setup/servers.ts';
 import type { TableReport } from '../operate/verify/compare.ts';
 import { verify, type VerifyReport } from '../operate/verify/verify.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';

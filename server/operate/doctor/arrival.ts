@@ -10,7 +10,7 @@ import type { Lsn } from '../../lib/lsn.ts';
 import { format, fromUrl, parse, toUrl, type Conninfo } from '../../setup/conninfo.ts';
 import { arrival, beat } from '../../setup/log-state.ts';
 import { allowCopy, makeReplicator, runSecretly } from '../../setup/logins.ts';
-import type { Server } from '../../setup/requirements.ts';
+import type { Server } from '../../setup/servers.ts';
 import { replicationUrl } from '../../setup/setup.ts';
 import { kind, type Finding, type Repair } from './finding.ts';
 

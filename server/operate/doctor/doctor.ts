@@ -1,7 +1,7 @@
-import { hiddenFrom } from '../../setup/row-security.ts';
-import { identitiesOf, type Identity } from '../../setup/stops.ts';
+import { hiddenFrom, identitiesOf, type Identity } from '../../setup/stops.ts';
 import { tablesOf } from '../../setup/shapes.ts';
-import type { OperateConfig, OperatedServer, Servers } from '../servers.ts';
+import type { OperatedServer, Servers } from '../../setup/servers.ts';
+import type { SetupConfig } from '../../setup/setup.ts';
 import { probe } from './arrival.ts';
 import {
   checkFailover,
@@ -40,7 +40,7 @@ export interface ReplicaDetails extends SubscriptionFacts, TableFacts {
   aheadBytes?: number;
 }
 
-export interface DoctorOptions extends OperateConfig {
+export interface DoctorOptions extends SetupConfig {
   /** How long a heartbeat may take from the primary to a replica. */
   waitMs: number;
   /** A transaction of the primary that is open for longer is told. */

@@ -1,5 +1,5 @@
 import type { Attaching } from '../attach.ts';
-import type { OperatedServer } from '../servers.ts';
+import type { OperatedServer } from '../../setup/servers.ts';
 
 /**
  * error: replication or the server does not work, or data is lost. warning: it will come to that, or works by chance.

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SetupError } from '../../lib/errors.ts';
 import { identitiesOf, mismatches, whatDiffers, type Identity, type Mismatch } from '../../setup/stops.ts';
-import type { OperatedServer, Servers } from '../servers.ts';
+import type { OperatedServer, Servers } from '../../setup/servers.ts';
 import { kind, type Finding, type Repair } from './finding.ts';
 
 /** Whether a replica finds the rows that updates and deletes are of; it is told of the side that has it otherwise. */

@@ -2,7 +2,8 @@ import { connect, type Sql } from '../../database/connect.ts';
 import { parseDatabaseUrl } from '../../lib/database-url.ts';
 import { allowLogin, makeRoles, ROLES, type Role } from '../../setup/logins.ts';
 import type { TableShape } from '../../setup/shapes.ts';
-import type { OperateConfig, OperatedServer } from '../servers.ts';
+import type { OperatedServer } from '../../setup/servers.ts';
+import type { SetupConfig } from '../../setup/setup.ts';
 import { kind, type Finding, type Repair } from './finding.ts';
 import { grantAgain } from './grants.ts';
 import type { ServerFacts, Side } from './servers.ts';
@@ -39,7 +40,7 @@ export async function lookAtLogins(
   server: OperatedServer,
   side: Side,
   tables: TableShape[],
-  config: OperateConfig,
+  config: SetupConfig,
 ): Promise<LoginFacts> {
   return {
     login: await lookAtLogin(server, ROLES[side], config),
@@ -49,7 +50,7 @@ export async function lookAtLogins(
 }
 
 /** Connects as the server does, and takes on each role as it does. */
-async function lookAtLogin({ urls, name }: OperatedServer, roles: Role[], config: OperateConfig): Promise<Login> {
+async function lookAtLogin({ urls, name }: OperatedServer, roles: Role[], config: SetupConfig): Promise<Login> {
   const login = { name: parseDatabaseUrl(urls.url).user ?? '', isSuperuser: false, lacks: [] };
   const sql = connect(urls.url, {
     max: 1,

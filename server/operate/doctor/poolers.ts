@@ -1,7 +1,7 @@
 import type { DatabaseUrls } from '../../boot/config.ts';
 import { leadsToPooler, pooledFaults, POOLED_ROLES } from '../../database/pooled.ts';
 import { describeUrl, parseDatabaseUrl } from '../../lib/database-url.ts';
-import type { OperateConfig } from '../servers.ts';
+import type { SetupConfig } from '../../setup/setup.ts';
 import { kind, type Finding } from './finding.ts';
 import type { ServerFacts } from './servers.ts';
 
@@ -22,7 +22,7 @@ interface Pooler {
   unreachable?: string;
 }
 
-export async function lookAtPoolers(urls: DatabaseUrls, config: OperateConfig): Promise<PoolerFacts> {
+export async function lookAtPoolers(urls: DatabaseUrls, config: SetupConfig): Promise<PoolerFacts> {
   const poolers: Pooler[] = [];
   for (const what of ['writes', 'reads'] as const) {
     const url = urls.pooled?.[what];
@@ -37,7 +37,7 @@ async function lookAtOne(
   url: string,
   what: keyof typeof POOLED_ROLES,
   directUrl: string,
-  config: OperateConfig,
+  config: SetupConfig,
 ): Promise<Pooler> {
   const found = { at: describeUrl(url), login: parseDatabaseUrl(url).user ?? '', faults: [] };
   const way = {

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Sql } from '../../database/connect.ts';
-import { toShow, whatIsHidden, type Hidden } from '../../setup/row-security.ts';
+import { toShow, whatIsHidden, type Hidden } from '../../setup/stops.ts';
 import { publishedBy, shapesOf, tablesOf, type TableShape } from '../../setup/shapes.ts';
 import { kind, type Finding } from './finding.ts';
 import type { Looked } from './servers.ts';

@@ -1,7 +1,6 @@
 import type { Sql } from '../../database/connect.ts';
-import { basicsOf, describeVersion, type Basics } from '../../setup/requirements.ts';
+import { basicsOf, describeVersion, unreachable, type Basics, type OperatedServer } from '../../setup/servers.ts';
 import { textsOf, unlikeTexts, type Texts } from '../../setup/texts.ts';
-import { unreachable, type OperatedServer } from '../servers.ts';
 import { kind, type Finding } from './finding.ts';
 
 /** Can each server be used at all, and is it what replication needs? */

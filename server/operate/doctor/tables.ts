@@ -3,7 +3,7 @@ import type { SubscribedTable, Subscription } from '../../database/sql/subscript
 import { SetupError } from '../../lib/errors.ts';
 import { startLogAnew } from '../../setup/log-state.ts';
 import { obstacles, type Obstacle } from '../../setup/obstacles.ts';
-import { hiddenFrom, type Hidden } from '../../setup/row-security.ts';
+import { hiddenFrom, type Hidden } from '../../setup/stops.ts';
 import { shapesOf, tablesOf, type TableShape } from '../../setup/shapes.ts';
 import { completeReachable } from '../attach.ts';
 import { kind, type Finding, type Repair } from './finding.ts';

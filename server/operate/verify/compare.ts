@@ -1,22 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Sql } from '../../database/connect.ts';
 import type { Lsn } from '../../lib/lsn.ts';
-import {
-  boundAfter,
-  hashesOf,
-  rowsAt,
-  sumOf,
-  type Key,
-  type Range,
-  type Row,
-  type Sum,
-  type VerifiedTable,
-} from './read.ts';
+import { boundAfter, hashesOf, rowsAt, sumOf, type Key, type Range, type Row, type TableOn } from './read.ts';
 
-/** The primary and one replica that is compared with it. */
+/** A table on the primary, and on one replica that is compared with it. */
 export interface Pair {
-  primary: Sql;
-  replica: Sql;
+  primary: TableOn;
+  replica: TableOn;
   /** Returns when the replica has applied everything that was committed before the call; says up to where. */
   caughtUp: () => Promise<Lsn>;
 }
@@ -44,7 +33,6 @@ export interface TableReport {
 /** Compares one table range by range; each read is a short statement of its own that locks nothing. */
 export async function verifyTable(
   pair: Pair,
-  table: VerifiedTable,
   { chunkRows, most }: VerifyOptions,
   progress: (rows: number) => void,
 ): Promise<TableReport> {
@@ -53,8 +41,8 @@ export async function verifyTable(
   let unsettled = 0;
   let after: Key | undefined;
   do {
-    const upTo = await boundAfter(pair.primary, table, after, chunkRows);
-    const chunk = await verifyChunk(pair, table, { after, upTo });
+    const upTo = await boundAfter(pair.primary, after, chunkRows);
+    const chunk = await verifyChunk(pair, { after, upTo });
     differences.push(...chunk.differences);
     unsettled += chunk.unsettled;
     rows += chunk.rows;
@@ -63,52 +51,42 @@ export async function verifyTable(
   } while (after !== undefined && differences.length < most);
   const isCut = after !== undefined || differences.length > most;
   const state = differences.length > 0 ? 'different' : unsettled > 0 ? 'moving' : 'same';
-  return { table: table.table, state, rows, differences: differences.slice(0, most), unsettled, isCut };
+  return { table: pair.primary.table, state, rows, differences: differences.slice(0, most), unsettled, isCut };
 }
 
-interface Chunk {
+interface Chunk extends Settled {
   rows: number;
-  differences: Difference[];
-  unsettled: number;
 }
 
-async function verifyChunk(pair: Pair, table: VerifiedTable, range: Range): Promise<Chunk> {
-  const first = await sums(pair, table, range);
-  const same = { rows: first[0].rows, differences: [], unsettled: 0 };
-  if (isSame(first)) return same;
+async function verifyChunk(pair: Pair, range: Range): Promise<Chunk> {
+  const { rows, isSame } = await compareSums(pair, range);
+  const same = { rows, differences: [], unsettled: 0 };
+  if (isSame) return same;
   await pair.caughtUp();
-  if (isSame(await sums(pair, table, range))) return same;
-  const suspects = await differing(pair, table, range);
+  if ((await compareSums(pair, range)).isSame) return same;
+  const suspects = unlike(...(await Promise.all([hashesOf(pair.primary, range), hashesOf(pair.replica, range)])));
   if (suspects.length === 0) return same;
-  if (table.key.length === 0) return { ...same, ...(await settleWhole(pair, table)) };
-  return { ...same, ...(await settle(pair, table, suspects)) };
+  return { ...same, ...(pair.primary.key.length === 0 ? await settleWhole(pair) : await settle(pair, suspects)) };
 }
 
 /** Both at once: the less time between the two, the less differs by time alone. */
-function sums({ primary, replica }: Pair, table: VerifiedTable, range: Range): Promise<[Sum, Sum]> {
-  return Promise.all([sumOf(primary, table, range, table.filter), sumOf(replica, table, range, null)]);
+async function compareSums({ primary, replica }: Pair, range: Range): Promise<{ rows: number; isSame: boolean }> {
+  const [own, other] = await Promise.all([sumOf(primary, range), sumOf(replica, range)]);
+  return { rows: own.rows, isSame: own.rows === other.rows && own.sum === other.sum };
 }
 
-const isSame = ([a, b]: [Sum, Sum]) => a.rows === b.rows && a.sum === b.sum;
-
-async function differing({ primary, replica }: Pair, table: VerifiedTable, range: Range): Promise<string[]> {
-  const [own, other] = await Promise.all([
-    hashesOf(primary, table, range, table.filter),
-    hashesOf(replica, table, range, null),
-  ]);
-  return [...new Set([...own.keys(), ...other.keys()])].filter((key) => own.get(key) !== other.get(key));
-}
+const unlike = (own: Map<string, string>, other: Map<string, string>): string[] =>
+  [...new Set([...own.keys(), ...other.keys()])].filter((key) => own.get(key) !== other.get(key));
 
 const WHOLE: Range = { after: undefined, upTo: undefined };
 
 /** Without a key nothing tells rows apart but what they hold: the table has to hold still for one look at both sides. */
-async function settleWhole(pair: Pair, table: VerifiedTable): Promise<Omit<Chunk, 'rows'>> {
+async function settleWhole({ primary, replica, caughtUp }: Pair): Promise<Settled> {
   for (let round = 0; round < ROUNDS; round++) {
-    const before = await hashesOf(pair.primary, table, WHOLE, table.filter);
-    await pair.caughtUp();
-    const other = await hashesOf(pair.replica, table, WHOLE, null);
-    const after = await sumOf(pair.primary, table, WHOLE, table.filter);
-    const keys = [...new Set([...before.keys(), ...other.keys()])].filter((key) => before.get(key) !== other.get(key));
+    const before = await hashesOf(primary, WHOLE);
+    await caughtUp();
+    const keys = unlike(before, await hashesOf(replica, WHOLE));
+    const after = await sumOf(primary, WHOLE);
     if (keys.length === 0) return { differences: [], unsettled: 0 };
     if (after.sum === totalOf(before)) return { differences: keys.map((key) => byHash(key, before)), unsettled: 0 };
   }
@@ -150,17 +128,17 @@ const SURE = 2;
  * has applied all of that, the replica, then the primary again: a row that the primary has not written between its two
  * reads is the same on a replica that is right.
  */
-async function settle(pair: Pair, table: VerifiedTable, keys: string[]): Promise<Settled> {
+async function settle(pair: Pair, keys: string[]): Promise<Settled> {
   const differences: Difference[] = [];
   const sure = new Map<string, number>();
   let open = keys;
   for (let round = 0; round < ROUNDS && open.length > 0; round++) {
-    const looks = await lookAt(pair, table, open);
+    const looks = await lookAt(pair, open);
     open = open.filter((key) => {
       const verdict = judge(looks(key));
       if (verdict === 'differs') sure.set(key, (sure.get(key) ?? 0) + 1);
       if ((sure.get(key) ?? 0) < SURE) return verdict !== 'same';
-      differences.push(describe(table, key, looks(key)));
+      differences.push(describe(pair.primary, key, looks(key)));
       return false;
     });
   }
@@ -173,11 +151,11 @@ interface Look {
   after: Row | undefined;
 }
 
-async function lookAt({ primary, replica, caughtUp }: Pair, table: VerifiedTable, keys: string[]) {
-  const before = await rowsAt(primary, table, keys, table.filter);
+async function lookAt({ primary, replica, caughtUp }: Pair, keys: string[]) {
+  const before = await rowsAt(primary, keys);
   await caughtUp();
-  const there = await rowsAt(replica, table, keys, null);
-  const after = await rowsAt(primary, table, keys, table.filter);
+  const there = await rowsAt(replica, keys);
+  const after = await rowsAt(primary, keys);
   return (key: string): Look => ({ before: before.get(key), replica: there.get(key), after: after.get(key) });
 }
 
@@ -187,7 +165,7 @@ function judge({ before, replica, after }: Look): 'same' | 'moving' | 'differs' 
   return before?.version === after?.version ? 'differs' : 'moving';
 }
 
-function describe({ key, columns }: VerifiedTable, text: string, { after, replica }: Look): Difference {
+function describe({ key, columns }: TableOn, text: string, { after, replica }: Look): Difference {
   const values = JSON.parse(text) as string[];
   const named = Object.fromEntries(key.map(({ name }, index) => [name, values[index]!]));
   if (!replica) return { key: named, kind: 'missing', columns: [] };

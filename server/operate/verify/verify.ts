@@ -1,10 +1,9 @@
 import { subscribedTables } from '../../database/sql/subscriptions.ts';
 import { SetupError } from '../../lib/errors.ts';
-import { formatLsn } from '../../lib/lsn.ts';
+import { formatLsn, type Lsn } from '../../lib/lsn.ts';
 import { arrival, beat } from '../../setup/log-state.ts';
-import type { Server } from '../../setup/requirements.ts';
-import type { OperatedServer, Servers } from '../servers.ts';
-import { verifyTable, type Pair, type TableReport, type VerifyOptions } from './compare.ts';
+import type { OperatedServer, Server, Servers } from '../../setup/servers.ts';
+import { verifyTable, type TableReport, type VerifyOptions } from './compare.ts';
 import { collationOf, fixTextForm, sortedByBytes, tablesToVerify, type VerifiedTable } from './read.ts';
 
 export interface ReplicaReport {
@@ -57,35 +56,31 @@ async function verifyReplica(
   options: VerifyOptions,
   progress: Progress,
 ): Promise<ReplicaReport> {
-  const pair = pairOf(primary, replica, options.timeoutMs);
-  const position = formatLsn(await pair.caughtUp());
+  const caughtUp = catchingUp(primary, replica, options.timeoutMs);
+  const position = formatLsn(await caughtUp());
   const ready = await readyOn(replica);
   const sameOrder = (await collationOf(primary.admin)) === (await collationOf(replica.admin));
   const reports: TableReport[] = [];
-  for (const table of tables) {
-    const { table: name, estimatedRows } = table;
-    if (!ready.has(name)) reports.push(notCompared(name));
-    else {
-      const seen = (rows: number) => progress(replica.name, name, rows, estimatedRows);
-      reports.push(await verifyTable(pair, sameOrder ? table : sortedByBytes(table), options, seen));
-    }
+  for (const one of tables) {
+    const table = sameOrder ? one : sortedByBytes(one);
+    const pair = {
+      primary: { ...table, sql: primary.admin },
+      replica: { ...table, sql: replica.admin, filter: null },
+      caughtUp,
+    };
+    const seen = (rows: number) => progress(replica.name, one.table, rows, one.estimatedRows);
+    reports.push(ready.has(one.table) ? await verifyTable(pair, options, seen) : notCompared(one.table));
   }
   return { name: replica.name, position, tables: reports };
 }
 
-function pairOf(primary: Server, replica: Server, timeoutMs: number): Pair {
-  return {
-    primary: primary.admin,
-    replica: replica.admin,
-    caughtUp: async () => {
-      const target = await beat(primary);
-      const outcome = await arrival(replica, target, timeoutMs);
-      if (outcome === 'arrived') return target;
-      const reason = outcome === 'late' ? `did not catch up within ${timeoutMs} ms` : 'has its subscription disabled';
-      throw new SetupError(`${replica.name} (${replica.at}) ${reason}, so it cannot be compared: run readback doctor.`);
-    },
-  };
-}
+const catchingUp = (primary: Server, replica: Server, timeoutMs: number) => async (): Promise<Lsn> => {
+  const target = await beat(primary);
+  const outcome = await arrival(replica, target, timeoutMs);
+  if (outcome === 'arrived') return target;
+  const reason = outcome === 'late' ? `did not catch up within ${timeoutMs} ms` : 'has its subscription disabled';
+  throw new SetupError(`${replica.name} (${replica.at}) ${reason}, so it cannot be compared: run readback doctor.`);
+};
 
 const readyOn = async ({ admin }: OperatedServer) =>
   new Set((await subscribedTables(admin)).flatMap(({ table, isReady }) => (isReady ? [table] : [])));

@@ -3,7 +3,7 @@ import { diagnose } from '../../operate/doctor/doctor.ts';
 import { isFault, type Finding } from '../../operate/doctor/finding.ts';
 import { applyFix, planFixes } from '../../operate/doctor/fixes.ts';
 import { lockSetup } from '../../operate/attach.ts';
-import { withServers } from '../../operate/servers.ts';
+import { withServers } from '../../setup/servers.ts';
 import { testConfig, type TestDatabases } from './databases.ts';
 
 type Given = TestDatabases['config'];
