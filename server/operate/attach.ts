@@ -7,7 +7,7 @@ import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
 import { completeLogs } from '../setup/log-state.ts';
 import { runFormatted } from '../setup/logins.ts';
-import { subscribe } from '../setup/replicate.ts';
+import { subscribeReplica } from '../setup/replicate.ts';
 import { reachableOf, type OperatedServer, type Server, type Servers } from '../setup/servers.ts';
 import { replicationUrl, type SetupConfig } from '../setup/setup.ts';
 
@@ -30,7 +30,7 @@ export async function lockSetup({ admin }: OperatedServer): Promise<void> {
 /** Subscribes the replica, or repairs its subscription, and returns when all that it takes is copied. */
 export async function attach(replica: OperatedServer, { servers, databases, config, say }: Attaching): Promise<void> {
   const pair = { primary: servers.primary, replica, commit: config.REPLICA_SYNCHRONOUS_COMMIT };
-  await subscribe(pair, replicationUrl(databases));
+  await subscribeReplica(pair, replicationUrl(databases));
   await completeReachable({ servers, databases, config, say });
 }
 
@@ -82,12 +82,13 @@ export async function loginsLeft({ admin }: Server): Promise<string[]> {
   return rows.map(({ name }) => name);
 }
 
-/** Which of a slot and a login have this name. */
-export async function leftOf({ admin }: Server, name: string): Promise<{ slot: boolean; login: boolean }> {
+/** Which of a slot and a login have this name, in words; undefined: neither. */
+export async function leftOf({ admin }: Server, name: string): Promise<string | undefined> {
   const [left] = await admin<[{ slot: boolean; login: boolean }]>`
     select exists (select from pg_replication_slots where slot_name = ${name} and database = current_database()) as slot,
            exists (select from pg_roles where rolname = ${name}) as login`;
-  return { slot: left.slot, login: left.login && isSlotName(name) };
+  const there = [...(left.slot ? ['slot'] : []), ...(left.login && isSlotName(name) ? ['login'] : [])];
+  return there.length === 0 ? undefined : `${there.join(' and ')} ${name}`;
 }
 
 async function releaseSlot({ admin }: Server, name: string): Promise<boolean> {

@@ -53,7 +53,7 @@ function find(replicas: OperatedServer[], which: string): OperatedServer {
 async function dropOf({ primary }: Servers, replica: OperatedServer): Promise<Drop> {
   const subscription = await subscriptionOf(replica.admin);
   const slot = subscription?.slot ?? (await slotName(replica.admin));
-  const left = named(slot, await leftOf(primary, slot));
+  const left = await leftOf(primary, slot);
   const place = `${replica.name} (${replica.at})`;
   if (!subscription && left === undefined)
     throw new SetupError(
@@ -69,12 +69,6 @@ async function dropOf({ primary }: Servers, replica: OperatedServer): Promise<Dr
       await dropSlot(primary, slot);
     },
   };
-}
-
-/** In words; undefined: neither is there. */
-function named(name: string, { slot, login }: { slot: boolean; login: boolean }): string | undefined {
-  const there = [...(slot ? ['slot'] : []), ...(login ? ['login'] : [])];
-  return there.length === 0 ? undefined : `${there.join(' and ')} ${name}`;
 }
 
 /** Its slot is named after what it is, which nobody can ask any more: it is the one that nobody else reads. */
@@ -102,7 +96,7 @@ async function dropOfSlot(servers: Servers, slot: string, config: SetupConfig): 
 }
 
 async function dropOfName({ primary }: Servers, name: string): Promise<Drop> {
-  const left = named(name, await leftOf(primary, name));
+  const left = await leftOf(primary, name);
   if (left === undefined) throw new SetupError(`The primary has neither a slot nor a login ${name}.`);
   await assertMayTake({ primary, names: [name], replicas: [] });
   return { does: `Drop the ${left} on the primary.`, run: async () => void (await dropSlot(primary, name)) };

@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import type { Sql } from '../database/connect.ts';
 import { pooledSettings, type PooledRole } from '../database/pooled.ts';
 import { parseDatabaseUrl } from '../lib/database-url.ts';
-import type { Server } from './servers.ts';
+import type { Server, Side } from './servers.ts';
 import { sentColumns } from './shapes.ts';
 
 export type Role = 'readback_writer' | 'readback_reader' | 'readback_pruner';
@@ -12,7 +12,7 @@ export type Role = 'readback_writer' | 'readback_reader' | 'readback_pruner';
 export const ROLES = {
   primary: ['readback_writer', 'readback_reader', 'readback_pruner'],
   replica: ['readback_reader', 'readback_pruner'],
-} satisfies Record<string, Role[]>;
+} satisfies Record<Side, Role[]>;
 
 /** Lets the server's login take on the roles. Makes the login, with the URL's password, where it is missing. */
 export async function allowLogin({ admin }: Server, url: string, roles: Role[]): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Sql } from '../database/connect.ts';
+import { quoted, type Sql } from '../database/connect.ts';
 import { SetupError } from '../lib/errors.ts';
 import { obstacleInWords, obstacles } from './obstacles.ts';
 import { publishedBy, shapesOf, tablesOf, type ColumnShape, type TableShape } from './shapes.ts';
@@ -157,8 +157,6 @@ async function hasUnsent(primary: Sql, { table, column, isAdded }: NewColumn, fi
     ) as found`;
   return row.found;
 }
-
-const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
 
 async function hasWritten(primary: Sql, table: string): Promise<boolean> {
   const [row] = await primary<[{ written: boolean }]>`

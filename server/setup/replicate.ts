@@ -32,7 +32,7 @@ export interface Subscribing {
 }
 
 /** Subscribes a replica to the primary, or repairs what differs in the subscription it has. Running it again changes nothing. */
-export async function subscribe(pair: Subscribing, primaryUrl: string): Promise<void> {
+export async function subscribeReplica(pair: Subscribing, primaryUrl: string): Promise<void> {
   const { admin } = pair.replica;
   const current = await subscriptionOf(admin);
   await noteCommit(admin, pair.commit);

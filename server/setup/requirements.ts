@@ -2,7 +2,7 @@ import { refusalOf } from '../database/refusal.ts';
 import { isPooled } from '../database/session.ts';
 import { isSubscribed } from '../database/sql/subscriptions.ts';
 import { SetupError } from '../lib/errors.ts';
-import { basicsOf, describeVersion, type Basics, type Server } from './servers.ts';
+import { basicsOf, describeVersion, type Basics, type Server, type Side } from './servers.ts';
 
 interface Facts extends Basics {
   /** It has Readback's subscription: it is a replica. */
@@ -14,7 +14,7 @@ interface Facts extends Basics {
 /** Something that replication needs of a server, and what to say, with the remedy, where it lacks. */
 interface Requirement {
   /** Left out: both sides. */
-  of?: 'primary' | 'replica';
+  of?: Side;
   lacks: (own: Facts, primary: Facts) => boolean;
   told: (own: Facts) => string;
 }

@@ -24,6 +24,8 @@ export interface Servers {
   replicas: OperatedServer[];
 }
 
+export type Side = 'primary' | 'replica';
+
 type ConnectConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS'>;
 
 /** One connection to look after a server; it is the caller's to end. */

@@ -5,7 +5,7 @@ import type { Say } from '../lib/logger.ts';
 import { completeLogs, NothingArrives } from './log-state.ts';
 import { allowLogin, allowPooled, makeRoles, ROLES } from './logins.ts';
 import { migrate } from './migrate.ts';
-import { awaitSubscription, subscribe } from './replicate.ts';
+import { awaitSubscription, subscribeReplica } from './replicate.ts';
 import { checkRequirements } from './requirements.ts';
 import { withServers, type OperatedServer, type Servers } from './servers.ts';
 import { refuseHidden, sayWhatStops } from './stops.ts';
@@ -87,7 +87,7 @@ async function replicate(
     await sayWhatStops(primary, replica, say);
     const pair = { primary, replica, commit };
     if (SUBSCRIPTIONS === 'awaited') await awaitSubscription(pair, url, say);
-    else await subscribe(pair, url);
+    else await subscribeReplica(pair, url);
   }
 }
 

@@ -15,7 +15,7 @@ export async function sayWhatStops(primary: Server, replica: Server, say: Say): 
 }
 
 /** By which columns a side knows the rows that updates and deletes are of. */
-export interface Identity {
+export interface ReplicaIdentity {
   table: string;
   /** It stands in the place of the primary key; null: it is the key, or the whole row. */
   index: string | null;
@@ -23,8 +23,8 @@ export interface Identity {
   columns: string[] | null;
 }
 
-export function identitiesOf(sql: Sql, tables: readonly string[]): Promise<Identity[]> {
-  return sql<Identity[]>`
+export function identitiesOf(sql: Sql, tables: readonly string[]): Promise<ReplicaIdentity[]> {
+  return sql<ReplicaIdentity[]>`
     select t.name as table, case when c.relreplident = 'i' then i.indexrelid::regclass::text end as index,
            case when c.relreplident <> 'f' then (
              select coalesce(json_agg(a.attname order by a.attname), '[]') from pg_attribute a
@@ -48,7 +48,7 @@ export interface Mismatch {
  * its own: where it does not get them all, the apply worker fails. Of the whole row it gets everything, and one that knows
  * rows as a whole looks for them by its key. Pure.
  */
-export function mismatches(sent: readonly Identity[], taking: readonly Identity[]): Mismatch[] {
+export function mismatches(sent: readonly ReplicaIdentity[], taking: readonly ReplicaIdentity[]): Mismatch[] {
   return sent.flatMap(({ table, index, columns }) => {
     const own = taking.find((other) => other.table === table);
     if (!own?.columns || !columns || own.columns.every((column) => columns.includes(column))) return [];

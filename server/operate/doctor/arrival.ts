@@ -27,14 +27,14 @@ export interface Probe {
 }
 
 /** How the replica reaches the primary. */
-export interface Connection {
+export interface ConnectionFacts {
   /** The login and address that it connects with; null: not ours to see. */
   connectsAs: { user: string; address: string } | null;
   /** Why the same connection cannot be made from here; null: it can, or it was not tried. */
   refused: string | null;
 }
 
-export async function lookAtConnection(replica: Sql, timeoutMs: number): Promise<Connection> {
+export async function lookAtConnection(replica: Sql, timeoutMs: number): Promise<ConnectionFacts> {
   const conninfo = await conninfoOf(replica).catch((error: { code?: string }) => {
     if (error.code !== INSUFFICIENT_PRIVILEGE) throw error;
     return undefined;
@@ -95,7 +95,7 @@ async function workerOf(replica: Sql, pid: number): Promise<NonNullable<Probe['w
 /** Why it is late, from the most certain reason to the least. */
 export function checkArrival(
   server: string,
-  subscription: Subscription & Connection,
+  subscription: Subscription & ConnectionFacts,
   probed: Probe,
   subscribed: SubscribedTable[],
   isCauseKnown: boolean,
@@ -139,7 +139,7 @@ export const renewLogin: Repair = {
   isOfSubscription: true,
 };
 
-const cannotConnect = kind('cannot-connect', ({ connectsAs, refused, slot }: Subscription & Connection) => {
+const cannotConnect = kind('cannot-connect', ({ connectsAs, refused, slot }: Subscription & ConnectionFacts) => {
   const { user, address } = connectsAs ?? { user: 'its login', address: 'its address' };
   return {
     found: `it cannot connect to the primary as ${user} at ${address}${refused === null ? ', though that works from here' : `: ${refused}`}`,

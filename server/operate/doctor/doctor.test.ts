@@ -273,6 +273,9 @@ test('other publications, and a fault of the feed that no other check knows', ()
     'error replica-1 subscription-publication: it takes the publications readback, more',
   ]);
   expect(both({}, { feedFaults: ['something new'] })).toEqual(['error replica-1 log-not-ready: something new']);
+  expect(both({}, { feedFaults: ['another subscription'], others: ['x'] })).toEqual([
+    'error replica-1 other-subscription: another subscription, x, writes into this database',
+  ]);
 });
 
 test('two replicas that read from one slot; slots of replicas that are away are not taken for orphans', () => {

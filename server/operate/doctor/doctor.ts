@@ -1,4 +1,4 @@
-import { hiddenFrom, identitiesOf, type Identity } from '../../setup/stops.ts';
+import { hiddenFrom, identitiesOf, type ReplicaIdentity } from '../../setup/stops.ts';
 import { tablesOf } from '../../setup/shapes.ts';
 import type { OperatedServer, Servers } from '../../setup/servers.ts';
 import type { SetupConfig } from '../../setup/setup.ts';
@@ -32,7 +32,7 @@ export interface PrimaryFacts extends Looked<PrimaryDetails>, LoginFacts, Pooler
   hosts?: HostFacts[];
 }
 export interface PrimaryDetails extends PublicationFacts, SlotFacts, HistoryFacts {
-  identities: Identity[];
+  identities: ReplicaIdentity[];
 }
 
 export interface ReplicaFacts extends Looked<ReplicaDetails>, LoginFacts, PoolerFacts {}

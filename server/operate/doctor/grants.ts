@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Sql } from '../../database/connect.ts';
 import { projectRoot } from '../../lib/root.ts';
-import type { Side } from './servers.ts';
+import type { Side } from '../../setup/servers.ts';
 
 /** A grant at the beginning of a line, to its semicolon. */
 const GRANT = /^grant [^;]+;/gm;

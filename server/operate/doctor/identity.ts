@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { quoted } from '../../database/connect.ts';
 import { SetupError } from '../../lib/errors.ts';
-import { identitiesOf, mismatches, whatDiffers, type Identity, type Mismatch } from '../../setup/stops.ts';
+import { identitiesOf, mismatches, whatDiffers, type ReplicaIdentity, type Mismatch } from '../../setup/stops.ts';
 import type { OperatedServer, Servers } from '../../setup/servers.ts';
 import { kind, type Finding, type Repair } from './finding.ts';
 
 /** Whether a replica finds the rows that updates and deletes are of; it is told of the side that has it otherwise. */
 export function checkIdentities(
-  primary: { name: string; details?: { identities: Identity[] } },
+  primary: { name: string; details?: { identities: ReplicaIdentity[] } },
   replica: string,
-  identities: Identity[],
+  identities: ReplicaIdentity[],
 ): Finding[] {
   return mismatches(primary.details?.identities ?? [], identities).map((one) =>
     unlike(one.side === 'primary' ? primary.name : replica, one),
@@ -39,7 +40,11 @@ const POLL_MS = 50;
 const TEMPORARY = 'readback_identity';
 
 /** The primary's is sent, and so everywhere. */
-async function setBackOnAll({ primary, replicas }: Servers, identity: Identity, timeoutMs: number): Promise<void> {
+async function setBackOnAll(
+  { primary, replicas }: Servers,
+  identity: ReplicaIdentity,
+  timeoutMs: number,
+): Promise<void> {
   for (const replica of replicas) await lookBy(replica, identity);
   const at = await setBackAndBeat(primary, identity.table);
   for (const replica of replicas) {
@@ -57,8 +62,8 @@ async function setBack({ admin }: OperatedServer, table: string): Promise<void> 
  * What the primary has sent so far names rows by those columns, whatever its identity is from now on: the replica looks
  * for them by an index of the same, until that is applied.
  */
-async function lookBy({ admin }: OperatedServer, { table, columns }: Identity): Promise<void> {
-  const list = columns!.map((name) => `"${name.replaceAll('"', '""')}"`).join(', ');
+async function lookBy({ admin }: OperatedServer, { table, columns }: ReplicaIdentity): Promise<void> {
+  const list = columns!.map(quoted).join(', ');
   await admin.begin((sql) => [
     sql.unsafe(`drop index if exists ${besides(table)}`),
     sql.unsafe(`create unique index ${TEMPORARY} on ${table} (${list})`),

@@ -2,11 +2,11 @@ import { connect, type Sql } from '../../database/connect.ts';
 import { parseDatabaseUrl } from '../../lib/database-url.ts';
 import { allowLogin, makeRoles, ROLES, type Role } from '../../setup/logins.ts';
 import type { TableShape } from '../../setup/shapes.ts';
-import type { OperatedServer } from '../../setup/servers.ts';
+import type { OperatedServer, Side } from '../../setup/servers.ts';
 import type { SetupConfig } from '../../setup/setup.ts';
 import { kind, type Finding, type Repair } from './finding.ts';
 import { grantAgain } from './grants.ts';
-import type { ServerFacts, Side } from './servers.ts';
+import type { ServerFacts } from './servers.ts';
 
 /** Roles, what they may do, and the login that takes them on. */
 export interface LoginFacts {

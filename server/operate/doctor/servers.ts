@@ -1,5 +1,12 @@
 import type { Sql } from '../../database/connect.ts';
-import { basicsOf, describeVersion, unreachable, type Basics, type OperatedServer } from '../../setup/servers.ts';
+import {
+  basicsOf,
+  describeVersion,
+  unreachable,
+  type Basics,
+  type Side,
+  type OperatedServer,
+} from '../../setup/servers.ts';
 import { textsOf, unlikeTexts, type Texts } from '../../setup/texts.ts';
 import { kind, type Finding } from './finding.ts';
 
@@ -17,8 +24,6 @@ export interface ServerFacts {
 
 /** What is known of a server, and `details` where it could be looked at in full. */
 export type Looked<Details> = ServerFacts & { details?: Details };
-
-export type Side = 'primary' | 'replica';
 
 interface SetUp {
   /** The schema readback is there, with what the first migration makes. */

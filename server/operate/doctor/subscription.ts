@@ -10,17 +10,17 @@ import { formatLsn, type Lsn } from '../../lib/lsn.ts';
 import { setInDatabase } from '../../setup/logins.ts';
 import { onePhase, setCommit } from '../../setup/replicate.ts';
 import { tablesOf, type TableShape } from '../../setup/shapes.ts';
-import { identitiesOf, readOnlyOn, whatIsReadOnly, type Identity, type ReadOnly } from '../../setup/stops.ts';
+import { identitiesOf, readOnlyOn, whatIsReadOnly, type ReplicaIdentity, type ReadOnly } from '../../setup/stops.ts';
 import { unlikeTexts } from '../../setup/texts.ts';
 import { attach, dropSlot, dropSubscription } from '../attach.ts';
-import { checkArrival, checkConflicts, lookAtConnection, type Connection, type Probe } from './arrival.ts';
+import { checkArrival, checkConflicts, lookAtConnection, type ConnectionFacts, type Probe } from './arrival.ts';
 import { kind, type Finding, type Repair } from './finding.ts';
 import { checkIdentities } from './identity.ts';
 import type { Looked, ServerFacts } from './servers.ts';
 
 /** How a replica takes what the primary sends. */
 export interface SubscriptionFacts {
-  subscription: (Subscription & Connection) | null;
+  subscription: (Subscription & ConnectionFacts) | null;
   /** Other subscriptions of the same database. */
   others: string[];
   subscribed: SubscribedTable[];
@@ -29,7 +29,7 @@ export interface SubscriptionFacts {
   /** The end of a transaction that was seen here, and is not here any more; null: none is known. */
   missing: Lsn | null;
   readOnly: ReadOnly | null;
-  identities: Identity[];
+  identities: ReplicaIdentity[];
   /** Only where a heartbeat could be sent. */
   probe?: Probe;
 }
@@ -38,7 +38,7 @@ export interface SubscriptionFacts {
 interface Sending {
   publication: object | null;
   published: TableShape[];
-  identities: Identity[];
+  identities: ReplicaIdentity[];
   slots: { name: string; walStatus: string | null }[];
 }
 

@@ -19,7 +19,7 @@ export interface VerifyOptions {
   timeoutMs: number;
 }
 
-export interface TableReport {
+export interface TableComparison {
   table: string;
   /** same; different; moving: no difference is certain, and rows were written too often to be compared; copying: not compared. */
   state: 'same' | 'different' | 'moving' | 'copying';
@@ -35,7 +35,7 @@ export async function verifyTable(
   pair: Pair,
   { chunkRows, most }: VerifyOptions,
   progress: (rows: number) => void,
-): Promise<TableReport> {
+): Promise<TableComparison> {
   const differences: Difference[] = [];
   let rows = 0;
   let unsettled = 0;

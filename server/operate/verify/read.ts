@@ -1,4 +1,4 @@
-import type { Sql } from '../../database/connect.ts';
+import { quoted, type Sql } from '../../database/connect.ts';
 import { sentColumns } from '../../setup/shapes.ts';
 
 /** A published table, as both sides are read. */
@@ -154,4 +154,3 @@ const hashOf = ({ columns }: VerifiedTable) => `hashtextextended(row(${columns.m
 const keyText = ({ key }: VerifiedTable) => `json_build_array(${key.map(({ name }) => textOf(name)).join(', ')})`;
 const textOf = (column: string) => `${quoted(column)}::text`;
 const expression = ({ name, isByBytes }: KeyColumn) => (isByBytes ? `${quoted(name)} collate "C"` : quoted(name));
-const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;

@@ -3,35 +3,35 @@ import { SetupError } from '../../lib/errors.ts';
 import { formatLsn, type Lsn } from '../../lib/lsn.ts';
 import { arrival, beat } from '../../setup/log-state.ts';
 import type { OperatedServer, Server, Servers } from '../../setup/servers.ts';
-import { verifyTable, type TableReport, type VerifyOptions } from './compare.ts';
+import { verifyTable, type TableComparison, type VerifyOptions } from './compare.ts';
 import { collationOf, fixTextForm, sortedByBytes, tablesToVerify, type VerifiedTable } from './read.ts';
 
-export interface ReplicaReport {
+export interface ReplicaComparison {
   name: string;
   /** Every row is compared as of this position of the primary, or a later one. */
   position: string;
-  tables: TableReport[];
+  tables: TableComparison[];
 }
 
 export interface VerifyReport {
   isSame: boolean;
   seconds: number;
-  replicas: ReplicaReport[];
+  replicas: ReplicaComparison[];
 }
 
-export type Progress = (replica: string, table: string, rows: number, estimatedRows: number) => void;
+export type OnProgress = (replica: string, table: string, rows: number, estimatedRows: number) => void;
 
 /** Compares all that is published, or the tables named, with each replica in turn. */
 export async function verify(
   { primary, replicas }: Servers,
   names: string[],
   options: VerifyOptions,
-  progress: Progress,
+  progress: OnProgress,
 ): Promise<VerifyReport> {
   const started = performance.now();
   await Promise.all([primary, ...replicas].map(({ admin }) => fixTextForm(admin)));
   const tables = choose(await tablesToVerify(primary.admin), names);
-  const reports: ReplicaReport[] = [];
+  const reports: ReplicaComparison[] = [];
   for (const replica of replicas) reports.push(await verifyReplica(primary, replica, tables, options, progress));
   const isSame = reports.every((report) => report.tables.every(({ state }) => state === 'same'));
   return { isSame, seconds: (performance.now() - started) / 1000, replicas: reports };
@@ -54,13 +54,13 @@ async function verifyReplica(
   replica: OperatedServer,
   tables: VerifiedTable[],
   options: VerifyOptions,
-  progress: Progress,
-): Promise<ReplicaReport> {
+  progress: OnProgress,
+): Promise<ReplicaComparison> {
   const caughtUp = catchingUp(primary, replica, options.timeoutMs);
   const position = formatLsn(await caughtUp());
   const ready = await readyOn(replica);
   const sameOrder = (await collationOf(primary.admin)) === (await collationOf(replica.admin));
-  const reports: TableReport[] = [];
+  const reports: TableComparison[] = [];
   for (const one of tables) {
     const table = sameOrder ? one : sortedByBytes(one);
     const pair = {
@@ -85,7 +85,7 @@ const catchingUp = (primary: Server, replica: Server, timeoutMs: number) => asyn
 const readyOn = async ({ admin }: OperatedServer) =>
   new Set((await subscribedTables(admin)).flatMap(({ table, isReady }) => (isReady ? [table] : [])));
 
-const notCompared = (table: string): TableReport => ({
+const notCompared = (table: string): TableComparison => ({
   table,
   state: 'copying',
   rows: 0,
