@@ -96,12 +96,11 @@ async function workerOf(replica: Sql, pid: number): Promise<NonNullable<Probe['w
 export function checkArrival(
   server: string,
   subscription: Subscription & ConnectionFacts,
-  probed: Probe,
-  subscribed: SubscribedTable[],
+  { probe: probed, subscribed }: { probe?: Probe; subscribed: SubscribedTable[] },
   isCauseKnown: boolean,
 ): Finding[] {
-  const { outcome, worker, applyErrors } = probed;
-  if (outcome !== 'late') return [];
+  if (!subscription.isEnabled || probed?.outcome !== 'late') return [];
+  const { worker, applyErrors } = probed;
   if (subscription.refused !== null) return [cannotConnect(server, subscription)];
   if (worker && worker.blockers.length > 0) return [blocked(server, worker.blockers)];
   // A setting that is named: once that is as it should be, what waits is applied.

@@ -71,6 +71,8 @@ export function checkSubscription(primary: Looked<Sending>, replica: Looked<Subs
     ...(readOnly ? [cannotWrite(name, readOnly)] : []),
     ...checkIdentities(primary, name, identities),
   ];
+  // A character that the replica does not have may be what the worker fails at, too: that is told with the servers.
+  const isCauseKnown = causes.length > 0 || stopsAtTexts(primary, replica);
   return [
     ...(subscription.isEnabled ? [] : [disabled(name)]),
     ...(subscription.streaming === 'parallel' ? [PARALLEL.found(name)] : []),
@@ -81,16 +83,7 @@ export function checkSubscription(primary: Looked<Sending>, replica: Looked<Subs
     ...strangers,
     ...checkTables(name, details, tablesOf(primary.details?.published ?? [])),
     // Without its slot or the publication nothing arrives, and its worker comes and goes: that is told already.
-    ...(details.probe && subscription.isEnabled && isReadable(subscription, primary.details)
-      ? // A character that the replica does not have may be what the worker fails at, too: that is told with the servers.
-        checkArrival(
-          name,
-          subscription,
-          details.probe,
-          details.subscribed,
-          causes.length > 0 || stopsAtTexts(primary, replica),
-        )
-      : []),
+    ...(isReadable(subscription, primary.details) ? checkArrival(name, subscription, details, isCauseKnown) : []),
     ...checkConflicts(name, subscription),
   ];
 }
