@@ -2,12 +2,13 @@ import { Extensions } from 'type-graphql';
 import { isAllVisible, type Declaration, type DeclaredColumn } from '../declare/declaration.ts';
 import { meets, ownersIn, type Clause } from '../declare/rule.ts';
 import { ClientError } from '../lib/errors.ts';
-import type { VisibleTo } from '../database/sql/table.ts';
+import type { VisibleTo, WritableBy } from '../database/sql/table.ts';
 import { claimsOf, mayAll, type Viewer } from './viewer.ts';
 
 /**
  * Who may run an operation or see a field. `signedIn`: whoever is. `owner`: further decided by the row that is
- * written. Administrators may everything, and so may everybody in open mode. What says nothing is for administrators: a
+ * written. Administrators may everything, and so may everybody in open mode. Where the project has no accounts,
+ * everybody counts as signed in. What says nothing is for administrators: a
  * new table, operation or field is shown to nobody else before it says to whom.
  */
 export type Who = 'anyone' | 'signedIn' | 'owner' | 'administrators';
@@ -24,7 +25,7 @@ export type Row = Readonly<Record<string, unknown>>;
 export function assertMay(viewer: Viewer, who: Who, isRenewal = false): void {
   if (who === 'anyone' || mayAll(viewer)) return;
   if (viewer.renewed && isRenewal) return;
-  if (!viewer.user) throw signInFirst();
+  if (!viewer.user && !viewer.isAnybody) throw signInFirst();
   if (who === 'administrators') throw forbidden('This is for administrators.');
 }
 
@@ -84,6 +85,10 @@ export function assertMayWrite(viewer: Viewer, table: Declaration, row: object, 
   if (isMet(table.write, row, viewer) && isMet(table.write, after, viewer)) return;
   throw forbidden('Only the owner and administrators may change this.', 'id');
 }
+
+/** The same as PostgreSQL is told it with the write, since the row may be another by then; undefined: anything. */
+export const writableBy = (viewer: Viewer, table: Declaration, patch: object): WritableBy | undefined =>
+  mayAll(viewer) ? undefined : { claims: claimsOf(viewer), patch: withLowerCaseKeys(table, patch) };
 
 /** Whoever is signed in. @throws ClientError UNAUTHENTICATED */
 export function signedIn({ user }: Viewer): NonNullable<Viewer['user']> {

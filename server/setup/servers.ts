@@ -24,6 +24,7 @@ export interface Servers {
   replicas: OperatedServer[];
 }
 
+/** What a server is; its SQL is in the folders of that name. */
 export type Side = 'primary' | 'replica';
 
 type ConnectConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS'>;

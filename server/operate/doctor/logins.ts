@@ -1,11 +1,13 @@
+import { join } from 'node:path';
 import { connect, type Sql } from '../../database/connect.ts';
 import { parseDatabaseUrl } from '../../lib/database-url.ts';
+import { projectRoot } from '../../lib/root.ts';
 import { allowLogin, makeRoles, ROLES, type Role } from '../../setup/logins.ts';
+import { appliedTexts, seriesIn } from '../../setup/migrations.ts';
 import type { TableShape } from '../../setup/shapes.ts';
 import type { OperatedServer, Side } from '../../setup/servers.ts';
 import type { SetupConfig } from '../../setup/setup.ts';
 import { kind, type Finding, type Repair } from './finding.ts';
-import { grantAgain } from './grants.ts';
 import type { ServerFacts } from './servers.ts';
 
 /** Roles, what they may do, and the login that takes them on. */
@@ -167,6 +169,25 @@ export const grantRoles: Repair = {
     await allowLogin(server, server.urls.url, ROLES[side]);
   },
 };
+
+/** At the beginning of a line, to its semicolon: a grant, or what takes one of Readback's roles a right that it had. */
+const GRANT = /^(?:grant [^;]+|revoke [^;]+ from readback_[^;]+);/gm;
+
+/** Runs again every grant of the migrations that are applied: they alone say what a role may, and doing it twice is fine. */
+async function grantAgain(sql: Sql, side: Side): Promise<void> {
+  const { engine, project } = seriesIn(join(projectRoot, 'sql'), side);
+  const texts = [...(await appliedTexts(sql, engine)), ...(await appliedTexts(sql, project))];
+  for (const statement of texts.flatMap((text) => text.match(GRANT) ?? [])) await grantWhereThere(sql, statement);
+}
+
+/** A later migration may have dropped what an earlier one granted: SQLSTATE class 42, undefined something. */
+async function grantWhereThere(sql: Sql, statement: string): Promise<void> {
+  try {
+    await sql.unsafe(statement);
+  } catch (error) {
+    if (!/^42(P01|703|883|704)$/.test((error as { code?: string }).code ?? '')) throw error;
+  }
+}
 
 const noRole = kind('role-missing', (role: Role) => ({
   found: `there is no role ${role}`,
