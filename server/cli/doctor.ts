@@ -62,8 +62,16 @@ function report(findings: Finding[], fixed: Fix[], { json }: DoctorFlags): boole
   return isWell;
 }
 
-/** With what --fix can do, instead of how. */
-const asJson = ({ fix, ...finding }: Finding) => ({ ...finding, fix: fix?.name ?? null });
+/** With what --fix can do, instead of how; of the values, what is made of them. */
+const asJson = ({ check, severity, server, found, expected, remedy, fix }: Finding) => ({
+  check,
+  severity,
+  server,
+  found,
+  expected,
+  remedy,
+  fix: fix?.name ?? null,
+});
 
 const COLOURS = { error: 'red', warning: 'yellow', advice: 'cyan' } as const satisfies Record<Severity, string>;
 
