@@ -1,8 +1,7 @@
 import type { Config, DatabaseConfig } from '../boot/config.ts';
 import { lockSetup } from '../operate/attach.ts';
-import { diagnose, type DoctorOptions } from '../operate/doctor/doctor.ts';
+import { applyFix, describeFix, diagnose, planFixes, type DoctorOptions } from '../operate/doctor/doctor.ts';
 import { isFault, type Finding, type Fix, type Severity } from '../operate/doctor/finding.ts';
-import { applyFix, describeFix, planFixes } from '../operate/doctor/fixes.ts';
 import { withServers, type Servers } from '../setup/servers.ts';
 import { operatedDatabases } from './databases.ts';
 import { confirmed, paint, print, printJson, tell } from './terminal.ts';

@@ -100,7 +100,7 @@ export async function statusOf({ primary, replicas }: Servers, options: StatusOp
 const isReplicaWell = ({ error, lagMs, tables, slot }: ReplicaReport) =>
   error === null && lagMs !== null && slot?.isActive === true && tables.every(({ sync }) => sync === 'ready');
 
-const base = ({ name, at }: OperatedServer, error: string | null) => ({
+const unknown = ({ name, at }: OperatedServer, error: string) => ({
   name,
   at,
   error,
@@ -110,23 +110,27 @@ const base = ({ name, at }: OperatedServer, error: string | null) => ({
   clients: [],
 });
 
-const loginOf = ({ urls }: OperatedServer) => parseDatabaseUrl(urls.url).user ?? '';
+/** What is told of either side. */
+async function known(server: OperatedServer, position: Lsn | null, tables: Tables) {
+  const { name, at, admin, urls } = server;
+  return {
+    name,
+    at,
+    error: null,
+    version: (await lookAtServer(admin)).version,
+    position: text(position),
+    tables: await lookAtTables(admin, tables),
+    clients: await lookAtClients(admin, parseDatabaseUrl(urls.url).user ?? ''),
+  };
+}
 
 async function primaryReport(primary: OperatedServer, options: StatusOptions): Promise<PrimaryReport> {
+  const { admin } = primary;
   const error = await unreachable(primary, options.DB_CONNECT_TIMEOUT_MS);
-  if (error !== undefined) return { ...base(primary, error), slots: [] };
-  const { version, flushed } = await lookAtServer(primary.admin);
-  return {
-    ...base(primary, null),
-    version,
-    position: formatLsn(flushed),
-    tables: await lookAtTables(
-      primary.admin,
-      new Map((await publishedTables(primary.admin)).map((table) => [table, null])),
-    ),
-    clients: await lookAtClients(primary.admin, loginOf(primary)),
-    slots: (await slotsOf(primary.admin)).map(slotReport),
-  };
+  if (error !== undefined) return { ...unknown(primary, error), slots: [] };
+  const { flushed } = await lookAtServer(admin);
+  const tables = (await publishedTables(admin)).map((table) => [table, null] as const);
+  return { ...(await known(primary, flushed, new Map(tables))), slots: (await slotsOf(admin)).map(slotReport) };
 }
 
 async function replicaReport(
@@ -135,23 +139,21 @@ async function replicaReport(
   { error: away, slots }: PrimaryReport,
   options: StatusOptions,
 ): Promise<ReplicaReport> {
+  const { admin } = replica;
   const nothing = { lagBytes: null, lagMs: null, subscription: null, slot: null, changeLog: null };
   const error = await unreachable(replica, options.DB_CONNECT_TIMEOUT_MS);
-  if (error !== undefined) return { ...base(replica, error), ...nothing };
-  const subscription = await subscriptionOf(replica.admin);
-  const subscribed = (await subscribedTables(replica.admin)).map(
+  if (error !== undefined) return { ...unknown(replica, error), ...nothing };
+  const subscription = await subscriptionOf(admin);
+  const tables = (await subscribedTables(admin)).map(
     ({ table, isReady }) => [table, isReady ? 'ready' : 'copying'] as const,
   );
+  const lag = away === null ? await lagOf(primary, replica, options.waitMs) : { lagBytes: null, lagMs: null };
   return {
-    ...base(replica, null),
-    version: (await lookAtServer(replica.admin)).version,
-    ...(away === null ? await lagOf(primary, replica, options.waitMs) : { lagBytes: null, lagMs: null }),
-    position: text(await lookAtApplied(replica.admin)),
-    subscription: subscriptionReport(subscription),
+    ...(await known(replica, await lookAtApplied(admin), new Map(tables))),
+    ...lag,
+    subscription: subscription && subscriptionReport(subscription),
     slot: slots.find(({ name }) => name === subscription?.slot) ?? null,
-    tables: await lookAtTables(replica.admin, new Map(subscribed)),
-    changeLog: await lookAtLog(replica.admin),
-    clients: await lookAtClients(replica.admin, loginOf(replica)),
+    changeLog: await lookAtLog(admin),
   };
 }
 
@@ -162,8 +164,7 @@ function slotReport(slot: Slot): SlotReport {
   return { name, isActive, walStatus, heldBytes, safeBytes, invalidationReason, isFailover };
 }
 
-function subscriptionReport(subscription: Subscription | null): SubscriptionReport | null {
-  if (subscription === null) return null;
+function subscriptionReport(subscription: Subscription): SubscriptionReport {
   const { isEnabled, worker, streaming, receivedAt, applyErrors, syncErrors } = subscription;
   return { isEnabled, streaming, worker, receivedAt, applyErrors, syncErrors };
 }
@@ -199,8 +200,10 @@ function lookAtClients(sql: Sql, login: string): Promise<ClientReport[]> {
     group by 1, 2 order by 1, 2`;
 }
 
-/** `sync` of each: how far its copy is, on a replica. */
-async function lookAtTables(sql: Sql, sync: Map<string, TableReport['sync']>): Promise<TableReport[]> {
+/** How far the copy of each is. */
+type Tables = ReadonlyMap<string, TableReport['sync']>;
+
+async function lookAtTables(sql: Sql, sync: Tables): Promise<TableReport[]> {
   const tables = [...sync.keys()];
   const rows = await sql<Omit<TableReport, 'sync'>[]>`
     select name as table, coalesce(pg_stat_get_live_tuples(to_regclass(name)), 0)::float as rows,
@@ -230,7 +233,7 @@ async function lookAtLog(sql: Sql): Promise<ChangeLogReport | null> {
   const { position, prunedTo, completeSince } = row;
   return {
     ...row,
-    position: position === null ? null : formatLsn(position),
+    position: text(position),
     prunedTo: formatLsn(prunedTo),
     completeSince: completeSince === NOT_COMPLETE ? null : formatLsn(completeSince),
   };

@@ -58,9 +58,10 @@ interface CopyState {
 }
 
 /**
- * Every table of every replica is copied, and a later transaction applied. While one was, its replica skipped the transactions that the
- * copy holds, and another replica, with a copy of another moment, may have logged them: a position of one log is good in
- * another from where all replicas are past their copies. A log that is new holds nothing certain before that.
+ * Every table of every replica is copied, and a later transaction applied. While one was, its replica skipped the
+ * transactions that the copy holds, and another replica, with a copy of another moment, may have logged them: a position
+ * of one log is good in another from where all replicas are past their copies. A log that is new holds nothing certain
+ * before that.
  */
 async function noteCompleteness(replicas: Server[]): Promise<void> {
   const states = await Promise.all(replicas.map(({ admin }) => readState(admin)));

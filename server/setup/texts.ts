@@ -53,8 +53,8 @@ export interface Unlike {
 }
 
 /**
- * Whether both sides are of one kind of texts. What stops replication at the first text that differs is refused before anything
- * is subscribed; on a replica that has worked so far it is said, like all that makes answers differ.
+ * Whether both sides make the same of texts. What stops replication at the first text that differs is refused before
+ * anything is subscribed; on a replica that has worked so far it is said, like all that makes answers differ.
  * @throws SetupError
  */
 export async function compareTexts(primary: Server, replica: Server, say: Say): Promise<void> {

@@ -41,8 +41,8 @@ export const ours = (sql: Sql) => sql`
   s.subname = 'readback' and s.subdbid = (select oid from pg_database where datname = current_database())`;
 
 /**
- * What anybody may see of it. A column that the version does not have is found in `absent`: names are looked up from the
- * inside to the outside. As JSON where it depends on the version whether a worker has a leader, and conflicts are counted.
+ * Of what anybody may see, so not of the whole row as JSON. PostgreSQL looks for a name in the innermost query first: a
+ * column that its version does not have is that of `absent`. Of the statistics the row is JSON: 18 has more of them.
  */
 export async function subscriptionOf(sql: Sql): Promise<Subscription | null> {
   const [row] = await sql<Subscription[]>`

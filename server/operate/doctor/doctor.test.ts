@@ -2,13 +2,13 @@ import { describe, expect, test } from 'vitest';
 import type { Slot } from '../../database/sql/slots.ts';
 import {
   findingsOf,
+  planFixes,
   type PrimaryDetails,
   type PrimaryFacts,
   type ReplicaDetails,
   type ReplicaFacts,
 } from './doctor.ts';
 import type { HostFacts } from './failover.ts';
-import { planFixes } from './fixes.ts';
 import type { ServerFacts } from './servers.ts';
 
 type Basics = NonNullable<ServerFacts['basics']>;

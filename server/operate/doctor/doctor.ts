@@ -2,9 +2,11 @@ import { hiddenFrom, identitiesOf, type ReplicaIdentity } from '../../setup/stop
 import { tablesOf } from '../../setup/shapes.ts';
 import type { OperatedServer, Servers } from '../../setup/servers.ts';
 import type { SetupConfig } from '../../setup/setup.ts';
-import { probe } from './arrival.ts';
+import type { Attaching } from '../attach.ts';
+import { probe, renewLogin } from './arrival.ts';
 import {
   checkFailover,
+  keepOnStandbys,
   lookAtHistory,
   lookAtHosts,
   noteAhead,
@@ -12,14 +14,25 @@ import {
   type HistoryFacts,
   type HostFacts,
 } from './failover.ts';
-import { bySeverity, type Finding } from './finding.ts';
-import { checkLogins, lookAtLogins, type LoginFacts } from './logins.ts';
+import { bySeverity, type Finding, type Fix, type Repair } from './finding.ts';
+import { knowByKey } from './identity.ts';
+import { checkLogins, grantRoles, lookAtLogins, type LoginFacts } from './logins.ts';
 import { checkPoolers, lookAtPoolers, type PoolerFacts } from './poolers.ts';
 import { checkPublication, lookAtPublication, type PublicationFacts } from './publication.ts';
 import { checkServers, limitsOf, lookAtServer, type Looked, type ServerFacts } from './servers.ts';
-import { checkSlots, lookAtSlots, type SlotFacts } from './slots.ts';
-import { checkSubscription, lookAtSubscription, type SubscriptionFacts } from './subscription.ts';
-import { checkTables, lookAtTables, type TableFacts } from './tables.ts';
+import { checkSlots, dropOrphan, lookAtSlots, type SlotFacts } from './slots.ts';
+import {
+  checkSubscription,
+  commitLocally,
+  copyAgain,
+  inOnePhase,
+  letWrite,
+  lookAtSubscription,
+  SETTINGS,
+  takePublished,
+  type SubscriptionFacts,
+} from './subscription.ts';
+import { checkTables, completeLog, lookAtTables, ringAgain, watchAgain, type TableFacts } from './tables.ts';
 
 /** What the doctor has asked the servers; the checks are pure functions of it. */
 export interface Facts {
@@ -145,4 +158,42 @@ async function follow(
   await noteAhead(primary.admin, replica.admin, details, history);
   await noteMissing(primary.admin, replica.admin, details);
   if (details.subscription?.isEnabled) details.probe = await probe(primary, replica, waitMs);
+}
+
+/** In the order in which they are done: what stands in the way of others first. */
+const REPAIRS: Repair[] = [
+  grantRoles,
+  dropOrphan,
+  letWrite,
+  renewLogin,
+  copyAgain,
+  inOnePhase,
+  keepOnStandbys,
+  ...SETTINGS,
+  knowByKey,
+  commitLocally,
+  ringAgain,
+  takePublished,
+  watchAgain,
+  completeLog,
+];
+
+const repairOf = ({ name }: Fix): Repair => REPAIRS.find((repair) => repair.name === name)!;
+
+/** What a fix will do, for the question before it. */
+export const describeFix = (fix: Fix): string => `${fix.server}: ${repairOf(fix).does(fix.subject ?? '')}`;
+
+export async function applyFix(fix: Fix, context: Attaching): Promise<void> {
+  const { primary, replicas } = context.servers;
+  const server = [primary, ...replicas].find(({ name }) => name === fix.server)!;
+  await repairOf(fix).run(server, context, fix.subject ?? '');
+}
+
+/** Several findings may ask for the same. Where a replica is copied again, its subscription is made again. */
+export function planFixes(fixes: Fix[]): Fix[] {
+  const distinct = [...new Map(fixes.map((fix) => [`${fix.name} ${fix.server} ${fix.subject}`, fix])).values()];
+  const again = new Set(distinct.filter(({ name }) => name === copyAgain.name).map(({ server }) => server));
+  return distinct
+    .filter((fix) => !(again.has(fix.server) && repairOf(fix).isOfSubscription))
+    .toSorted((a, b) => REPAIRS.indexOf(repairOf(a)) - REPAIRS.indexOf(repairOf(b)));
 }
