@@ -1,5 +1,8 @@
 import { GraphQLError, GraphQLScalarType, Kind } from 'graphql';
 
+/** A scalar of GraphQL, or one of JavaScript's classes that stand for one. */
+export type Scalar = () => GraphQLScalarType | StringConstructor | BooleanConstructor | NumberConstructor;
+
 /** Text in, the same text out: what the text means is checked where it is used. */
 function textScalar(name: string, description: string): GraphQLScalarType<string, string> {
   const parse = (value: unknown): string => {
