@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import { Field, ObjectType, type ClassType } from 'type-graphql';
+import { SetupError } from '../lib/errors.ts';
 import { DateTime, type Scalar } from './scalars.ts';
 import { readRule } from './read-rule.ts';
 import { isAlways, ownersIn, type Clause, type Rule } from './rule.ts';
@@ -158,7 +159,7 @@ const named = (field: string | symbol) => ({
   name: String(field).replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
 });
 
-/** @throws Error where the class says what cannot be. */
+/** @throws SetupError where the class says what cannot be. */
 function declare<Row extends object>(name: string, options: TableOptions, type: ClassType<Row>): Declaration<Row> {
   const soFar = columnsOf.get(type.prototype) ?? [];
   const clauseOf = (what: string, rule: Rule | undefined) =>
@@ -167,14 +168,14 @@ function declare<Row extends object>(name: string, options: TableOptions, type: 
   const of = (field: string) => {
     const found = columns.find((one) => one.field === field);
     if (!found)
-      throw new Error(
+      throw new SetupError(
         `${type.name}: ${field} is no column of it; those are ${columns.map((one) => one.field).join(', ')}`,
       );
     return found;
   };
   const [key, ...others] = columns.filter(({ kind }) => kind === 'key');
   if (!key || others.length > 0)
-    throw new Error(
+    throw new SetupError(
       `${type.name}: expected one @Key, got ${key ? others.length + 1 : 'none'}: mark the primary key alone, as in @Key(() => ID) id!: string`,
     );
   const read = clauseOf('rights.read', options.rights?.read);
@@ -183,7 +184,7 @@ function declare<Row extends object>(name: string, options: TableOptions, type: 
   const orderBy = options.orderBy.map(of);
   // Its values stand in cursors, and the order tells of them.
   for (const { field, sees } of orderBy)
-    if (sees) throw new Error(`${type.name}: pages cannot be ordered by ${field}, which not everybody sees`);
+    if (sees) throw new SetupError(`${type.name}: pages cannot be ordered by ${field}, which not everybody sees`);
   return {
     type,
     name,
@@ -213,10 +214,10 @@ function filterOf({ search, by = {} }: FilterOptions, of: (field: string) => Dec
   };
 }
 
-/** Of a class that has @Table. @throws Error for another. */
+/** Of a class that has @Table. @throws SetupError for another. */
 export function declarationOf<Row extends object>(type: ClassType<Row>): Declaration<Row> {
   const found = byType.get(type);
-  if (!found) throw new Error(`${type.name} is no table: it lacks @Table`);
+  if (!found) throw new SetupError(`${type.name} is no table: it lacks @Table`);
   return found as Declaration<Row>;
 }
 

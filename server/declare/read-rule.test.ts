@@ -1,5 +1,6 @@
 import { Float, ID, Int } from 'type-graphql';
 import { expect, test } from 'vitest';
+import { SetupError } from '../lib/errors.ts';
 import { BelongsTo, Column, Key, Table } from './declaration.ts';
 import { claim, type Rule } from './rule.ts';
 import { readRule } from './read-rule.ts';
@@ -68,7 +69,7 @@ test.for<[unknown, string]>([
     "and, or, not or a column of it (id, ownerId, big, isOpen, level, weight, dueAt, secret), got: 'colour'",
   ],
 ])('of a rule %j it says what was expected, and what came', ([rule, message]) => {
-  expect(() => declareWith(rule)).toThrow(new Error(`${WRITE} ${message}`));
+  expect(() => declareWith(rule)).toThrow(new SetupError(`${WRITE} ${message}`));
 });
 
 test('a column’s own rule is read as well, also where it names a column after it', () => {

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import { Float, ID, Int } from 'type-graphql';
 import { GraphQLScalarType } from 'graphql';
+import { SetupError } from '../lib/errors.ts';
 import { isClaim, type Claims, type Clause, type Rule } from './rule.ts';
 import { isMoment, isStorable, UUID, withoutZeros } from './rules.ts';
 import { DateTime, Double, type Scalar } from './scalars.ts';
@@ -78,7 +79,7 @@ function isParsed(scalar: unknown, value: unknown): boolean {
   }
 }
 
-/** @throws Error for what PostgreSQL would take otherwise than it was meant, or not at all. */
+/** @throws SetupError for what PostgreSQL would take otherwise than it was meant, or not at all. */
 export function readRule(rule: Rule, place: Place): Clause {
   if (!isObject(rule)) throw expected(place, "an object, as in { authorId: { eq: claim('sub') } }", rule);
   return allOf(Object.entries(rule).flatMap(([name, part]) => readPart(name, part, place)));
@@ -135,4 +136,4 @@ const allOf = (clauses: readonly Clause[]): Clause =>
   clauses.length === 1 ? clauses[0]! : { kind: 'and', of: clauses };
 
 const expected = ({ rule }: Place, what: string, came: unknown) =>
-  new Error(`${rule}: expected ${what}, got: ${inspect(came, { breakLength: Infinity })}`);
+  new SetupError(`${rule}: expected ${what}, got: ${inspect(came, { breakLength: Infinity })}`);
