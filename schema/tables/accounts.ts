@@ -37,6 +37,13 @@ export function endTokens(sql: Sql, id: string): Statement<{ id: string }> {
   return sql<{ id: string }[]>`update users set token_version = token_version + 1 where id = ${id} returning id`;
 }
 
+const renewToken: Accounts['renewToken'] = (sql, token, { keyId, seen, expiresAtMs: until }) => {
+  const { id, version, session, generation, expiresAtMs } = token;
+  return sql`
+    select outcome, key_id, seen, expires_ms as expires_at_ms
+    from readback.renew_token(${session}, ${generation}, ${id}, ${version}, ${expiresAtMs}, ${keyId}, ${sql.typed.lsn(seen)}, ${until})`;
+};
+
 /** By the rules of the API. */
 function accountFaults(account: NewAccount): string[] {
   const faults = faultsIn(Object.assign(new CreateUserInput(), account));
@@ -59,6 +66,7 @@ export const accounts: Accounts = {
   }),
   credentials,
   credentialsOf,
+  renewToken,
   faultsIn: accountFaults,
   addAdministrator,
 };

@@ -5,6 +5,7 @@ import { later, type Lsn } from '../lib/lsn.ts';
 import type { HashFor, Hasher } from '../lib/password.ts';
 import type { Accounts, Credentials, Found } from '../database/sql/accounts.ts';
 import type { SigningKeys } from './keys.ts';
+import { NOBODY } from './nobody.ts';
 import type { Renewals } from './renewals.ts';
 import type { Sessions } from './sessions.ts';
 import type { Throttle } from './throttle.ts';
@@ -13,7 +14,8 @@ import { mayAll, type Claims, type SignedIn, type Viewer } from './viewer.ts';
 
 export interface AccessOptions {
   isOpen: boolean;
-  accounts: Accounts;
+  /** Undefined: the project has none, and everybody is anonymous. */
+  accounts: Accounts | undefined;
   /** Of the primary, as readback_writer: the one role that reaches a hash. */
   writer: Sql;
   /** What was asked of it, in time. @throws ClientError PRIMARY_UNAVAILABLE */
@@ -42,10 +44,12 @@ export interface Issued {
 export class Access {
   readonly sessions: Sessions;
   readonly #options: AccessOptions;
+  readonly #accounts: Accounts;
 
   constructor(options: AccessOptions) {
     this.sessions = options.sessions;
     this.#options = options;
+    this.#accounts = options.accounts ?? NOBODY;
   }
 
   get isOpen(): boolean {
@@ -54,8 +58,8 @@ export class Access {
 
   /** @throws ClientError UNAUTHENTICATED for a token that is not good, Renewed among them; in open mode it counts as none. */
   async viewer(token: string | undefined): Promise<Viewer> {
-    const { isOpen, tokens, sessions } = this.#options;
-    if (token === undefined) return { isOpen, user: null };
+    const { isOpen, accounts, tokens, sessions } = this.#options;
+    if (token === undefined) return { isOpen, user: null, isAnybody: accounts === undefined };
     try {
       return { isOpen, user: await sessions.admit(await tokens.verify(token)) };
     } catch (error) {
@@ -69,14 +73,14 @@ export class Access {
    * @throws ClientError UNAUTHENTICATED, or RATE_LIMITED after too many wrong ones.
    */
   async signIn(login: string, password: string, from: From): Promise<Issued> {
-    const user = await this.#guess(this.#options.accounts.credentials(this.#options.writer, login), password, from);
+    const user = await this.#guess(this.#accounts.credentials(this.#options.writer, login), password, from);
     if (!user) throw new ClientError('UNAUTHENTICATED', 'There is no such user, or the password is another one.');
     return this.#issue(user, Date.now());
   }
 
   /** Their row, where the password is theirs: counted like a sign-in. @throws ClientError FORBIDDEN, or RATE_LIMITED. */
   async confirmPassword(id: string, password: string, from: From): Promise<Credentials> {
-    const user = await this.#guess(this.#options.accounts.credentialsOf(this.#options.writer, id), password, from);
+    const user = await this.#guess(this.#accounts.credentialsOf(this.#options.writer, id), password, from);
     if (!user) throw new ClientError('FORBIDDEN', 'The present password is another one.', { field: 'current' });
     return user;
   }
@@ -108,7 +112,7 @@ export class Access {
 
   /** A row was written: those of users say which tokens are good. */
   wrote(table: string, id: string, lsn: Lsn): void {
-    if (table === this.#options.accounts.table) this.sessions.changed(id, lsn);
+    if (table === this.#accounts.table) this.sessions.changed(id, lsn);
   }
 
   /** Whoever signs up learns what names are taken. @throws ClientError RATE_LIMITED */

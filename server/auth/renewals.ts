@@ -2,7 +2,8 @@ import type { Complain } from '../lib/complaints.ts';
 import { shared } from '../lib/shared.ts';
 import { withinMs } from '../lib/within.ts';
 import type { Primary } from '../replication/primary.ts';
-import { forgetRenewals, renewToken, type EndedToken, type Successor } from '../database/sql/renewals.ts';
+import type { Accounts } from '../database/sql/accounts.ts';
+import { forgetRenewals, type EndedToken, type Successor } from '../database/sql/renewals.ts';
 import { refused } from './tokens.ts';
 import type { Claims } from './viewer.ts';
 
@@ -36,6 +37,7 @@ const NOT_KNOWN = 'The primary does not tell which tokens were renewed or ended:
  */
 export class Renewals {
   readonly #primary: Primary;
+  readonly #accounts: Accounts;
   /** By session, and by session and generation. */
   readonly #ended = new Map<string, Ended>();
   readonly #tell: (userId: string) => void;
@@ -45,8 +47,9 @@ export class Renewals {
   #forgottenAtMs = performance.now();
 
   /** `tell` is told of users some of whose tokens are over. */
-  constructor(primary: Primary, tell: (userId: string) => void, complain: Complain) {
+  constructor(primary: Primary, accounts: Accounts, tell: (userId: string) => void, complain: Complain) {
     this.#primary = primary;
+    this.#accounts = accounts;
     this.#tell = tell;
     this.#complain = complain;
   }
@@ -77,7 +80,7 @@ export class Renewals {
    * @throws ClientError UNAUTHENTICATED where it was renewed before that, which ends its session, or is over by itself.
    */
   async renew(claims: Omit<Claims, 'seen'>, successor: Successor): Promise<Successor> {
-    const { rows } = await this.#primary.write((sql) => renewToken(sql, claims, successor));
+    const { rows } = await this.#primary.write((sql) => this.#accounts.renewToken(sql, claims, successor));
     const [{ outcome, ...made }] = rows as [(typeof rows)[number]];
     if (outcome === 'renewed') return made as Successor;
     await this.#round();

@@ -8,7 +8,8 @@ import { claimsOf, mayAll, type Viewer } from './viewer.ts';
 
 /**
  * Who may run an operation or see a field. `signedIn`: whoever is. `owner`: further decided by the row that is
- * written. Administrators may everything, and so may everybody in open mode. What says nothing is for administrators: a
+ * written. Administrators may everything, and so may everybody in open mode. Where the project has no accounts,
+ * everybody counts as signed in. What says nothing is for administrators: a
  * new table, operation or field is shown to nobody else before it says to whom.
  */
 export type Who = 'anyone' | 'signedIn' | 'owner' | 'administrators';
@@ -25,7 +26,7 @@ export type Row = Readonly<Record<string, unknown>>;
 export function assertMay(viewer: Viewer, who: Who, isRenewal = false): void {
   if (who === 'anyone' || mayAll(viewer)) return;
   if (viewer.renewed && isRenewal) return;
-  if (!viewer.user) throw signInFirst();
+  if (!viewer.user && !viewer.isAnybody) throw signInFirst();
   if (who === 'administrators') throw forbidden('This is for administrators.');
 }
 

@@ -28,6 +28,8 @@ export interface Viewer {
   /** ACCESS=open: nobody is asked who they are, and everything is allowed. */
   isOpen: boolean;
   user: SignedIn | null;
+  /** The project has no accounts: what whoever is signed in may, everybody may, and rules find no claims. */
+  isAnybody?: boolean;
   /** The token that came along has had a successor for too long: all that it is taken for is to be renewed once more. */
   renewed?: SignedIn;
 }

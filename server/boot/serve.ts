@@ -7,6 +7,7 @@ import { openFeedSource, openPrimary, openReplica, openSlotWatch, Pools } from '
 import { Access } from '../auth/access.ts';
 import { SigningKeys } from '../auth/keys.ts';
 import { LiveSubscriptions } from '../auth/live.ts';
+import { NOBODY } from '../auth/nobody.ts';
 import { Renewals } from '../auth/renewals.ts';
 import { Sessions } from '../auth/sessions.ts';
 import { Throttle } from '../auth/throttle.ts';
@@ -111,19 +112,20 @@ async function build(
     primaryReadsMax: config.PRIMARY_READS_MAX,
     complain: pools.complain,
   });
-  const renewals = new Renewals(primary, (id) => sessions.lookAt(id), pools.complain);
+  const accounts = project.accounts ?? NOBODY;
+  const renewals = new Renewals(primary, accounts, (id) => sessions.lookAt(id), pools.complain);
   const sessions: Sessions = new Sessions({
-    accounts: project.accounts,
+    accounts,
     feed,
     router,
     primary,
     renewals,
     complain: pools.complain,
   });
-  sessions.start();
+  if (project.accounts) sessions.start();
   releasers.add('sessions', () => sessions.stop());
   releasers.add('renewals', () => renewals.stop());
-  if (config.ACCESS === 'protected') await renewals.start();
+  if (project.accounts && config.ACCESS === 'protected') await renewals.start();
   const sizes = new TableSizes(
     primary,
     allTables().map(({ name }) => name),

@@ -8,7 +8,7 @@ import { isViolation, told } from '../database/violations.ts';
 import { asClientError, SetupError } from '../lib/errors.ts';
 import { Hasher } from '../lib/password.ts';
 import { openServer } from '../setup/open.ts';
-import type { NewAccount } from '../database/sql/accounts.ts';
+import type { Accounts, NewAccount } from '../database/sql/accounts.ts';
 import { withDatabases } from './databases.ts';
 
 type Say = (line: string) => void;
@@ -21,12 +21,17 @@ export interface AdminOptions {
 
 /** Makes an administrator on the primary. What is not given is asked for, or read line by line where nobody can be asked. */
 export async function adminCreateCommand(options: AdminOptions, config: Config, say: Say): Promise<void> {
-  const { username, email, password } = checked(await complete(options));
+  const { accounts } = project;
+  if (!accounts)
+    throw new SetupError(
+      'This project declares no accounts (schema/project.ts): nobody signs in, and nobody administers.',
+    );
+  const { username, email, password } = checked(accounts, await complete(options));
   const passwordHash = await new Hasher(1, 0).hash(password);
   await withDatabases(config, say, async ({ primary }) => {
     const { admin } = openServer('primary', primary.adminUrl, config, 'admin');
     try {
-      await project.accounts.addAdministrator(admin, { username, email }, passwordHash);
+      await accounts.addAdministrator(admin, { username, email }, passwordHash);
     } catch (error) {
       throw isViolation(error) ? new SetupError((await told(error, admin)).message) : inWords(error);
     } finally {
@@ -78,8 +83,8 @@ async function ask(names: readonly string[]): Promise<string[]> {
   return answers;
 }
 
-function checked(account: Required<AdminOptions>): NewAccount {
-  const faults = project.accounts.faultsIn(account);
+function checked(accounts: Accounts, account: Required<AdminOptions>): NewAccount {
+  const faults = accounts.faultsIn(account);
   if (faults.length > 0) throw new SetupError(faults.join('\n'));
   return account;
 }

@@ -5,12 +5,22 @@ import { SetupError } from '../lib/errors.ts';
 import { projectRoot } from '../lib/root.ts';
 import { arrival, beat } from './beat.ts';
 import { refuseMisfits } from './misfits.ts';
-import { apply, isRehearsed, latestIn, pendingOn, type Side } from './migrations.ts';
+import { divideVersions } from './divide.ts';
+import {
+  apply,
+  isRehearsed,
+  latestIn,
+  pendingOn,
+  seriesIn,
+  type AllSeries,
+  type Side,
+  type Target,
+} from './migrations.ts';
 import type { Server } from './requirements.ts';
 import { shapesOf, publishedBy, subscribedOn } from './shapes.ts';
 
 type Say = (line: string) => void;
-type Folders = Record<Side, string>;
+type Files = Record<Side, AllSeries>;
 
 const CATCH_UP_MS = 10_000;
 /** Who waits for a lock on a table holds up all who come after: better give way for a moment, and try again. */
@@ -19,47 +29,71 @@ const LOCK_ATTEMPTS = 20;
 const LOCK_PAUSE_MS = 500;
 const LOCKED = new Set(['55P03', '40P01']);
 
-/** The project's migrations. */
+/** The project's migrations, and in `engine` Readback's own. */
 const sqlFolder = join(projectRoot, 'sql');
 
 /**
- * Applies what is new under `folder`, number by number, so that the apply workers never meet a change that their tables
- * cannot take: of each number all servers' parts are run, compared, and committed by the replicas before the primary.
- * What does not fit is refused, and leaves no trace.
+ * Applies what is new under `folder`, Readback's own first, number by number, so that the apply workers never meet a
+ * change that their tables cannot take: of each number all servers' parts are run, compared, and committed by the replicas
+ * before the primary. What does not fit is refused, and leaves no trace.
  */
 export async function migrate(primary: Server, replicas: Server[], say: Say, folder = sqlFolder): Promise<void> {
-  const folders = { primary: join(folder, 'primary'), replica: join(folder, 'replica') };
-  const versions = await plan(primary, replicas, folders);
-  if (versions.length > 1) await rehearse(primary, folders.primary);
-  for (const version of versions) {
-    const step = { primary, replicas, folders, version, isLast: version === versions.at(-1) };
+  const files = { primary: seriesIn(folder, 'primary'), replica: seriesIn(folder, 'replica') };
+  await divideVersions(primary.admin, 'primary');
+  for (const replica of replicas) await divideVersions(replica.admin, 'replica');
+  const targets = await plan(primary, replicas, files);
+  if (targets.length > 1) await rehearse(primary, files.primary);
+  for (const target of targets) {
+    const step = { primary, replicas, files, target, isLast: target === targets.at(-1) };
     for (const line of await takeStep(step)) say(line);
   }
 }
 
 /** Where nothing replicates yet, nothing can break: all at once. The latest is always among them, to be compared. */
-async function plan(primary: Server, replicas: Server[], folders: Folders): Promise<number[]> {
-  const pending = new Set(await pendingOn(primary, folders.primary)).add(latestIn(Object.values(folders)));
+async function plan(primary: Server, replicas: Server[], files: Files): Promise<Target[]> {
+  const latest = {
+    engine: latestIn([files.primary.engine, files.replica.engine]),
+    project: latestIn([files.primary.project, files.replica.project]),
+  };
+  const engine = await allPending(primary, replicas, files, 'engine');
+  const project = await allPending(primary, replicas, files, 'project');
   let isReplicating = false;
-  for (const replica of replicas) {
-    for (const version of await pendingOn(replica, folders.replica)) pending.add(version);
-    isReplicating ||= (await subscribedOn(replica.admin)).length > 0;
-  }
-  const sorted = [...pending].toSorted((a, b) => a - b);
-  return isReplicating ? sorted : sorted.slice(-1);
+  for (const replica of replicas) isReplicating ||= (await subscribedOn(replica.admin)).length > 0;
+  if (!isReplicating) return [latest];
+  return [
+    ...engine.map((version) => ({ engine: version, project: 0 })),
+    ...project
+      .filter((version) => version < latest.project)
+      .map((version) => ({ engine: latest.engine, project: version })),
+    latest,
+  ];
+}
+
+/** The numbers that any of the servers has yet to apply, in order. */
+async function allPending(
+  primary: Server,
+  replicas: Server[],
+  files: Files,
+  series: keyof AllSeries,
+): Promise<number[]> {
+  const pending = new Set(await pendingOn(primary, files.primary[series]));
+  for (const replica of replicas)
+    for (const version of await pendingOn(replica, files.replica[series])) pending.add(version);
+  return [...pending].toSorted((a, b) => a - b);
 }
 
 /**
  * A file that may find rows it cannot go on with is tried before anything is changed, with all that comes before it, and
  * taken back: earlier numbers would be committed by the time that it refuses.
  */
-async function rehearse(primary: Server, folder: string): Promise<void> {
-  const last = (await pendingOn(primary, folder)).findLast((version) => isRehearsed(folder, version));
+async function rehearse(primary: Server, files: AllSeries): Promise<void> {
+  const last = (await pendingOn(primary, files.project)).findLast((version) => isRehearsed(files.project, version));
   if (last === undefined) return;
   const undone = new Error('a rehearsal');
+  const target = { engine: latestIn([files.engine]), project: last };
   const rehearsal = () =>
     inTransactions([primary], async ([sql]) => {
-      await applyOn(primary, sql!, folder, last);
+      await applyOn(primary, sql!, files, target);
       throw undone;
     });
   await retryLocked(rehearsal).catch((error: unknown) => {
@@ -70,8 +104,8 @@ async function rehearse(primary: Server, folder: string): Promise<void> {
 interface Step {
   primary: Server;
   replicas: Server[];
-  folders: Folders;
-  version: number;
+  files: Files;
+  target: Target;
   isLast: boolean;
 }
 
@@ -82,14 +116,19 @@ async function takeStep(step: Step): Promise<string[]> {
 }
 
 /** Replicas that have yet to apply what was sent before this step, and may need what it takes from them. */
-async function findBehind({ primary, replicas, folders, version }: Step): Promise<Set<Server>> {
+async function findBehind({ primary, replicas, files: { replica: files }, target }: Step): Promise<Set<Server>> {
   const behind = new Set<Server>();
   for (const replica of replicas) {
-    const isChanged = (await pendingOn(replica, folders.replica)).some((pending) => pending <= version);
-    if (!isChanged || (await subscribedOn(replica.admin)).length === 0) continue;
+    if (!(await isPending(replica, files, target)) || (await subscribedOn(replica.admin)).length === 0) continue;
     if ((await arrival(replica, await beat(primary), CATCH_UP_MS)) !== 'arrived') behind.add(replica);
   }
   return behind;
+}
+
+async function isPending(server: Server, files: AllSeries, target: Target): Promise<boolean> {
+  for (const series of ['engine', 'project'] as const)
+    if ((await pendingOn(server, files[series])).some((version) => version <= target[series])) return true;
+  return false;
 }
 
 /** A transaction on each; the last one commits first. */
@@ -105,17 +144,17 @@ function inTransactions<T>(servers: Server[], work: (open: Sql[]) => Promise<T>,
 }
 
 async function run(step: Step, primary: Sql, replicas: Sql[], behind: Set<Server>): Promise<string[]> {
-  const { folders, version, isLast } = step;
+  const { files, target, isLast } = step;
   const lines: string[] = [];
-  const applyTo = async (server: Server, sql: Sql, folder: string) => {
-    for (const title of await applyOn(server, sql, folder, version)) lines.push(`${server.name}: applied ${title}`);
+  const applyTo = async (server: Server, sql: Sql, series: AllSeries) => {
+    for (const title of await applyOn(server, sql, series, target)) lines.push(`${server.name}: applied ${title}`);
   };
   const states = [];
   for (const [index, sql] of replicas.entries()) {
     const server = step.replicas[index]!;
     const subscribed = await subscribedOn(sql);
     const earlier = await shapesOf(sql, subscribed);
-    await applyTo(server, sql, folders.replica);
+    await applyTo(server, sql, files.replica);
     const isCompared = isLast || subscribed.length > 0;
     if (isCompared) states.push({ name: server.name, sql, subscribed, earlier, isBehind: behind.has(server) });
   }
@@ -124,14 +163,14 @@ async function run(step: Step, primary: Sql, replicas: Sql[], behind: Set<Server
     primary,
     before.map(({ table }) => table),
   );
-  await applyTo(step.primary, primary, folders.primary);
-  await refuseMisfits(version, { sql: primary, before, existing }, states);
+  await applyTo(step.primary, primary, files.primary);
+  await refuseMisfits(named(target), { sql: primary, before, existing }, states);
   return lines;
 }
 
-async function applyOn({ name, at }: Server, sql: Sql, folder: string, version: number): Promise<string[]> {
+async function applyOn({ name, at }: Server, sql: Sql, files: AllSeries, target: Target): Promise<string[]> {
   try {
-    return await apply(sql, folder, version);
+    return await apply(sql, files, target);
   } catch (cause) {
     throw new SetupError(
       `${name} (${at}): its tables could not be brought up to date, and nothing was changed: ${explained((cause as Error).message)}`,
@@ -139,6 +178,8 @@ async function applyOn({ name, at }: Server, sql: Sql, folder: string, version: 
     );
   }
 }
+
+const named = ({ engine, project }: Target) => (project > 0 ? String(project) : `engine ${engine}`);
 
 /** Readers, writers and the apply worker hold their locks for a moment each; only who holds on is in the way for good. */
 async function retryLocked<T>(attempt: () => Promise<T>): Promise<T> {

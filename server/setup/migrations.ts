@@ -1,65 +1,94 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Postgrator from 'postgrator';
 import { columnName, type Sql } from '../database/connect.ts';
 import { SetupError } from '../lib/errors.ts';
 import type { Server } from './requirements.ts';
 
-/** Which files a server takes: its folder under sql/. */
+/** Which files a server takes: its folder under sql/ and under sql/engine/. */
 export type Side = 'primary' | 'replica';
+
+/** Files that are numbered together, and the table that says which of them were applied. */
+export interface Series {
+  folder: string;
+  table: string;
+  /** Before the titles. */
+  prefix: string;
+}
+
+/** Readback's own files, which come first and know no table of the project, and the project's. */
+export type AllSeries = Record<'engine' | 'project', Series>;
+
+/** How far each series is applied; 0: not at all. */
+export type Target = Record<keyof AllSeries, number>;
+
+export const seriesIn = (sqlFolder: string, side: Side): AllSeries => ({
+  engine: { folder: join(sqlFolder, 'engine', side), table: 'readback.engine_migrations', prefix: 'engine ' },
+  project: { folder: join(sqlFolder, side), table: 'readback.migrations', prefix: '' },
+});
 
 const NAME = /^(\d+)\.do\.(.+)\.sql$/;
 
 interface File {
+  name: string;
   version: number;
-  /** For people: `0003 posts`. */
+  /** For people: `0100 comments`, `engine 0001 readback`. */
   title: string;
 }
 
-function filesOf(folder: string): File[] {
-  return readdirSync(folder).flatMap((file) => {
-    const [, number, name] = NAME.exec(file) ?? [];
-    return number === undefined ? [] : [{ version: Number(number), title: `${number} ${name}` }];
+function filesOf({ folder, prefix }: Series): File[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder).flatMap((name) => {
+    const [, number, about] = NAME.exec(name) ?? [];
+    return number === undefined ? [] : [{ name, version: Number(number), title: `${prefix}${number} ${about}` }];
   });
 }
 
 /** The versions that a server has yet to apply. @throws SetupError for one that later ones have overtaken. */
-export async function pendingOn({ name, admin }: Server, folder: string): Promise<number[]> {
-  const applied = await appliedIn(admin);
+export async function pendingOn({ name, admin }: Server, series: Series): Promise<number[]> {
+  const applied = await appliedIn(admin, series);
   const latest = Math.max(0, ...applied);
-  const pending = filesOf(folder).filter(({ version }) => !applied.has(version));
+  const pending = filesOf(series).filter(({ version }) => !applied.has(version));
   const overtaken = pending.filter(({ version }) => version < latest).map(({ title }) => title);
   if (overtaken.length === 0) return pending.map(({ version }) => version);
   throw new SetupError(
-    `${name} has applied up to ${latest}, and never ${overtaken.join(', ')}: give it a number above ${latest}, on both sides.`,
+    `${name} has applied up to ${series.prefix}${latest}, and never ${overtaken.join(', ')}: give it a number above ${latest}, on both sides.`,
   );
 }
 
 /** Its first line says so. */
-export function isRehearsed(folder: string, version: number): boolean {
-  const name = readdirSync(folder).find((file) => Number(NAME.exec(file)?.[1]) === version);
-  return name !== undefined && readFileSync(join(folder, name), 'utf8').startsWith('-- rehearse');
+export function isRehearsed(series: Series, version: number): boolean {
+  const file = filesOf(series).find((one) => one.version === version);
+  return file !== undefined && readFileSync(join(series.folder, file.name), 'utf8').startsWith('-- rehearse');
 }
 
-export const latestIn = (folders: string[]): number =>
-  Math.max(0, ...folders.flatMap(filesOf).map(({ version }) => version));
+export const latestIn = (series: Series[]): number =>
+  Math.max(0, ...series.flatMap(filesOf).map(({ version }) => version));
 
-async function appliedIn(sql: Sql): Promise<Set<number>> {
-  const [table] = await sql<[{ exists: boolean }]>`select to_regclass('readback.migrations') is not null as exists`;
-  if (!table.exists) return new Set();
-  const rows = await sql<{ version: number }[]>`select version::int from readback.migrations where version > 0`;
+/** The texts of the files that were applied, by their numbers. */
+export async function appliedTexts(sql: Sql, series: Series): Promise<string[]> {
+  const applied = await appliedIn(sql, series);
+  const files = filesOf(series).filter(({ version }) => applied.has(version));
+  return files
+    .toSorted((a, b) => a.version - b.version)
+    .map(({ name }) => readFileSync(join(series.folder, name), 'utf8'));
+}
+
+async function appliedIn(sql: Sql, { table }: Series): Promise<Set<number>> {
+  const [found] = await sql<[{ exists: boolean }]>`select to_regclass(${table}) is not null as exists`;
+  if (!found.exists) return new Set();
+  const rows = await sql.unsafe<{ version: number }[]>(`select version::int from ${table} where version > 0`);
   return new Set(rows.map(({ version }) => version));
 }
 
-/** Applies what is new up to `version`, in the transaction that `sql` is, and returns the titles of the files. */
-export async function apply(sql: Sql, folder: string, version: number): Promise<string[]> {
-  const before = await appliedIn(sql);
-  // Asked for a version below the one it is at, Postgrator would look for a way back.
-  const target = Math.max(version, ...before);
-  const first = before.size === 0 ? await applyFirst(sql, folder) : [];
-  const applied = [...first, ...(await migrator(sql, folder).migrate(String(target)))];
-  const titles = new Map(filesOf(folder).map((file) => [file.version, file.title]));
-  return applied.map((migration) => titles.get(migration.version)!);
+/** Applies what is new up to `target`, in the transaction that `sql` is, and returns the titles of the files. */
+export async function apply(sql: Sql, { engine, project }: AllSeries, target: Target): Promise<string[]> {
+  const isFirst = (await appliedIn(sql, engine)).size === 0;
+  return [
+    ...(isFirst ? await applyFirst(sql, engine) : []),
+    ...(await applyUpTo(sql, engine, target.engine)),
+    ...(await applyUpTo(sql, project, target.project)),
+  ];
 }
 
 /**
@@ -67,18 +96,26 @@ export async function apply(sql: Sql, folder: string, version: number): Promise<
  * 0001, which is released and so not edited any more. 0018 replaces that function before anybody calls it. Later files
  * are checked as usual.
  */
-async function applyFirst(sql: Sql, folder: string): Promise<Postgrator.Migration[]> {
+async function applyFirst(sql: Sql, engine: Series): Promise<string[]> {
   await sql`set local check_function_bodies = off`;
-  const applied = await migrator(sql, folder).migrate('1');
+  const applied = await applyUpTo(sql, engine, 1);
   await sql`set local check_function_bodies to default`;
   return applied;
 }
 
-function migrator(sql: Sql, folder: string): Postgrator {
+async function applyUpTo(sql: Sql, series: Series, version: number): Promise<string[]> {
+  // Asked for a version below the one it is at, Postgrator would look for a way back.
+  const target = Math.max(version, ...(await appliedIn(sql, series)));
+  const applied = await migrator(sql, series).migrate(String(target));
+  const titles = new Map(filesOf(series).map((file) => [file.version, file.title]));
+  return applied.map((migration) => titles.get(migration.version)!);
+}
+
+function migrator(sql: Sql, { folder, table }: Series): Postgrator {
   return new Postgrator({
     driver: 'pg',
     migrationPattern: join(folder, '*.do.*.sql'),
-    schemaTable: 'readback.migrations',
+    schemaTable: table,
     execQuery: async (query) => ({ rows: (await sql.unsafe(query)).map(asNamed) }),
     execSqlScript: async (query) => void (await sql.unsafe(query)),
   });

@@ -25,7 +25,7 @@ interface ReplicaState {
 }
 
 /** @throws SetupError with a line for each thing that would break replication, and its remedy. */
-export async function refuseMisfits(version: number, primary: PrimaryState, replicas: ReplicaState[]): Promise<void> {
+export async function refuseMisfits(version: string, primary: PrimaryState, replicas: ReplicaState[]): Promise<void> {
   const after = await publishedBy(primary.sql);
   const added = newColumns(primary.existing, primary.before, after);
   const lines: string[] = [];

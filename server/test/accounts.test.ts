@@ -83,7 +83,7 @@ describe('one account, however it is written', () => {
   test('pairs that are there already are named, and nothing is changed', { timeout: 60_000 }, async () => {
     const databases = await freshDatabases({ settle: false });
     onTestFinished(() => databases.drop());
-    const before = sqlFolderWith({}, (path) => !/00(19|[2-9]\d)/.test(path));
+    const before = sqlFolderWith({}, (path) => !/0020/.test(path));
     await setUp(databases.config, testConfig(), () => {}, before);
     const { primary } = databases;
     await primary`insert into users (username, email, password_hash, created_at) values
@@ -104,9 +104,10 @@ describe('one account, however it is written', () => {
       /username 'Ada' \(id [-0-9a-f]+\), 'ada' \(id .*email 'Ada@Example.com' \(id .*Rename or delete/,
     );
     expect(refusal).not.toMatch(/grace/);
-    const [{ more, latest }] = (await primary`
-      select to_regclass('more') as more, (select max(version)::int from readback.migrations) as latest`) as any;
-    expect({ more, latest }).toEqual({ more: null, latest: 18 });
+    const [left] = await primary`
+      select to_regclass('more') as more, (select max(version)::int from readback.engine_migrations) as engine,
+             (select max(version)::int from readback.migrations) as project`;
+    expect(left).toEqual({ more: null, engine: 18, project: 10 });
     await primary`update users set username = 'ada-2', email = 'ada-2@example.com' where username = 'ada'`;
     await migrate();
     await expect(

@@ -228,6 +228,16 @@ const PATIENCE = { timeout: 15_000, interval: 100 };
 const named = () => faults(databases.config);
 
 describe('is named, and repaired by --fix', () => {
+  test('rights are granted again as the last migration left them: the writer makes no administrators', async () => {
+    await primary`revoke select (email) on users from readback_writer`;
+    await fixAll(databases.config);
+    expect(await named()).toEqual([]);
+    const [rights] = await primary`select
+      has_column_privilege('readback_writer', 'users', 'email', 'select') as email,
+      has_column_privilege('readback_writer', 'users', 'is_admin', 'update') as administrators`;
+    expect(rights).toEqual({ email: true, administrators: false });
+  });
+
   for (const { fault, plant, found } of MENDED) {
     test(fault, { timeout: 30_000 }, async () => {
       await plant();

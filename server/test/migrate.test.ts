@@ -410,6 +410,7 @@ describe('what would break replication is refused, and leaves everything as it w
       await catalog(primary),
       await catalog(replica),
       await primary`select * from pg_publication_tables where pubname = 'readback' order by tablename`,
+      await primary`select version from readback.engine_migrations order by 1`,
       await primary`select version from readback.migrations order by 1`,
       await replica`select version from readback.migrations order by 1`,
       await replica`select log_id, pruned_to, complete_since from readback.log_state`,
@@ -464,4 +465,61 @@ test('a number below those applied is refused: nothing would ever apply it', asy
   expect(await refusal({ 'replica/9004.do.late.sql': 'select 1;', 'replica/9005.do.x.sql': 'select 1;' })).toContain(
     'replica-1 has applied up to 9005, and never 9004 late: give it a number above 9005',
   );
+});
+
+describe('one table of versions, as the first releases had it, becomes two', () => {
+  /** By their numbers, the checksums of files which were Readback's and the project's at once. */
+  const EARLIER: Record<number, string> = {
+    2: '134d408d511db0affac67870ec888f23',
+    10: 'e0a9d2f0de38132a32f4f4d4e94e8349',
+    20: 'f3d5b57c09d3c333c951b3ce9437543e',
+  };
+
+  const versions = (sql: postgres.Sql) => sql`
+    select 'engine' as series, version::int, name, md5 from readback.engine_migrations where version > 0 union all
+    select 'project', version::int, name, md5 from readback.migrations where version > 0 order by 1, 2`;
+
+  async function asEarlier(): Promise<void> {
+    for (const sql of [primary, replica])
+      await sql.begin((one) => [
+        one`insert into readback.migrations select * from readback.engine_migrations on conflict do nothing`,
+        one`drop table readback.engine_migrations`,
+      ]);
+    for (const [version, md5] of Object.entries(EARLIER))
+      await primary`update readback.migrations set md5 = ${md5} where version = ${version}`;
+  }
+
+  test('nothing is applied or copied again, and later numbers go on', async () => {
+    await insertUser(primary, 'ada');
+    const state = async () => [
+      (await versions(primary)).map(({ series, version, md5 }) => [series, version, md5]),
+      await versions(replica),
+      await replica`select srrelid::regclass::text, srsublsn from pg_subscription_rel order by 1`,
+    ];
+    const before = await state();
+    await asEarlier();
+    expect(await migrate({})).toEqual([]);
+    expect(await state()).toEqual(before);
+    const files = { 'primary/0021.do.x.sql': 'select 1;', 'replica/0021.do.x.sql': 'select 1;' };
+    expect(await migrate(files)).toEqual(['replica-1: applied 0021 x', 'primary: applied 0021 x']);
+    await expectSame('users', ALL);
+  });
+
+  test('a file that was edited before is told, whichever series it is of', async () => {
+    for (const version of [2, 15, 20]) {
+      await asEarlier();
+      const [row] = await primary`select md5 from readback.migrations where version = ${version}`;
+      await primary`update readback.migrations set md5 = 'edited' where version = ${version}`;
+      expect(await refusal({})).toContain(`MD5 checksum failed for migration [${version}]`);
+      await asEarlier();
+      await primary`update readback.migrations set md5 = ${row!['md5']} where version = ${version}`;
+      expect(await migrate({})).toEqual([]);
+    }
+  });
+});
+
+test('Readback and the project have numbers of their own', async () => {
+  const files = { 'engine/primary/9001.do.ours.sql': 'select 1;', 'primary/9000.do.theirs.sql': 'select 1;' };
+  expect(await migrate(files)).toEqual(['primary: applied engine 9001 ours', 'primary: applied 9000 theirs']);
+  expect(await migrate(files)).toEqual([]);
 });

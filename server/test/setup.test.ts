@@ -29,7 +29,9 @@ test('setting up twice changes nothing', async () => {
       select distinct refobjid::regrole::text as role from pg_shdepend
       where refclassid = 'pg_authid'::regclass and dbid = (select oid from pg_database where datname = current_database()) order by 1`,
     migrations: [
+      await databases!.primary`select * from readback.engine_migrations`,
       await databases!.primary`select * from readback.migrations`,
+      await databases!.replicas[0]!`select * from readback.engine_migrations`,
       await databases!.replicas[0]!`select * from readback.migrations`,
     ],
   });
@@ -41,13 +43,19 @@ test('setting up twice changes nothing', async () => {
   expect(said).toEqual([]);
 });
 
+/** How many files there are for a replica. */
+const files = () => ({
+  engine: readdirSync(join(projectRoot, 'sql/engine/replica')).length,
+  project: readdirSync(join(projectRoot, 'sql/replica')).length,
+});
+
 test('two that set up at once take turns', async () => {
   databases = await freshDatabases({ settle: false });
   await Promise.all([1, 2].map(() => setUp(databases!.config, testConfig(), quiet)));
-  const files = readdirSync(join(projectRoot, 'sql', 'replica')).length;
-  expect(await databases.replicas[0]!`select count(*)::int from readback.migrations where version > 0`).toEqual([
-    { count: files },
-  ]);
+  const [{ engine, project }] = (await databases.replicas[0]!`select
+    (select count(*)::int from readback.engine_migrations where version > 0) as engine,
+    (select count(*)::int from readback.migrations where version > 0) as project`) as any;
+  expect({ engine, project }).toEqual(files());
 });
 
 test('a replica where nothing arrives is named, and the server serves from the primary until it is repaired', async () => {
@@ -149,10 +157,12 @@ test('a replica that joins later catches up number by number, while the others g
   await primary`insert into users (username, email, password_hash) values ('ada', 'ada@example.com', '-')`;
   const said: string[] = [];
   await setUp(config, testConfig(), (line) => said.push(line));
-  const files = readdirSync(join(projectRoot, 'sql', 'replica')).length;
+  const { engine, project } = files();
   // Beside how far the copy is, where that takes more than a second.
   const applied = said.filter((line) => line.includes(': applied '));
-  expect(applied.map((line) => line.split(' ')[0])).toEqual(Array.from({ length: files }, () => 'replica-2:'));
+  expect(applied.map((line) => line.split(' ')[0])).toEqual(
+    Array.from({ length: engine + project }, () => 'replica-2:'),
+  );
   expect(await replicas[1]!`select username from users`).toEqual([{ username: 'ada' }]);
 });
 

@@ -11,12 +11,6 @@ create table users (
   updated_at     timestamptz not null default now()
 );
 
-create function readback.touch_updated_at() returns trigger language plpgsql as $$
-begin
-  new.updated_at := now();
-  return new;
-end $$;
-
 create trigger users_touch before update on users for each row execute function readback.touch_updated_at();
 
 -- The same as on the replica: a page read from the primary is as fast.

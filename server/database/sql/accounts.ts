@@ -1,6 +1,7 @@
-import type { Sql } from '../connect.ts';
+import type { Sql, Statement } from '../connect.ts';
 import type { Lsn } from '../../lib/lsn.ts';
 import type { Image } from './change-log.ts';
+import type { Renewal, Renewed, Successor } from './renewals.ts';
 import type { Seen } from './seen.ts';
 
 /** What says whether a user's tokens are good, and what they may. */
@@ -40,6 +41,8 @@ export interface Accounts {
   /** By whatever name they sign in with, on the primary. */
   credentials: (sql: Sql, login: string) => Promise<Found>;
   credentialsOf: (sql: Sql, id: string) => Promise<Found>;
+  /** On the primary, as readback_writer: notes the successor in readback.renewals, where the token is good. */
+  renewToken: (sql: Sql, token: Renewed, successor: Successor) => Statement<Renewal>;
   /** What is wrong with a new account, in words; none where nothing is. */
   faultsIn: (account: NewAccount) => string[];
   /** Needs more than readback_writer: the server itself makes no administrators. */

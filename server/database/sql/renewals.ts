@@ -1,4 +1,4 @@
-import type { Sql, Statement } from '../connect.ts';
+import type { Sql } from '../connect.ts';
 import type { Lsn } from '../../lib/lsn.ts';
 
 /** A token that was renewed, or all of a session that was ended. */
@@ -21,7 +21,8 @@ export interface Successor {
   expiresAtMs: number;
 }
 
-interface Renewed {
+/** A token that is to be renewed. */
+export interface Renewed {
   id: string;
   version: number;
   session: string;
@@ -30,24 +31,16 @@ interface Renewed {
   expiresAtMs: number;
 }
 
+/**
+ * `renewed`: with what the token's one successor says, which may have been made before; `reused`: it was renewed too long
+ * ago, and its session is over by now; `ended`: it was not good.
+ */
+export type Renewal = { outcome: 'renewed' | 'reused' | 'ended' } & Partial<Successor>;
+
 /** On the primary, as readback_reader: what was noted in the last `withinMs`, or all that still matters. */
 export function endedTokens(primary: Sql, withinMs: number): Promise<EndedToken[]> {
   return primary<EndedToken[]>`
     select session, generation, user_id, grace_ms, kept_ms from readback.ended_tokens(${Math.min(withinMs, 1e12)})`;
-}
-
-/**
- * On the primary, as readback_writer. `renewed`: with what its one successor says, which may have been made before;
- * `reused`: it was renewed too long ago, and its session is over by now; `ended`: it was not good.
- */
-export function renewToken(
-  primary: Sql,
-  { id, version, session, generation, expiresAtMs }: Renewed,
-  { keyId, seen, expiresAtMs: until }: Successor,
-): Statement<{ outcome: 'renewed' | 'reused' | 'ended' } & Partial<Successor>> {
-  return primary`
-    select outcome, key_id, seen, expires_ms as expires_at_ms
-    from readback.renew_token(${session}, ${generation}, ${id}, ${version}, ${expiresAtMs}, ${keyId}, ${primary.typed.lsn(seen)}, ${until})`;
 }
 
 /** On the primary, as readback_writer: what is about tokens that nobody can have any more. */

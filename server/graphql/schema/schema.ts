@@ -31,7 +31,7 @@ function makeSchema(): GraphQLSchema {
   feedEvent();
   const resolvers: ClassType[] = [
     ...project.tables.flatMap(resolversOf),
-    ...project.resolvers,
+    ...(project.resolvers ?? []),
     LiveResolver,
     ChangeResolver,
     ReplicationResolver,

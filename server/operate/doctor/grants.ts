@@ -1,28 +1,21 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Sql } from '../../database/connect.ts';
 import { projectRoot } from '../../lib/root.ts';
 import { runFormatted } from '../../setup/logins.ts';
+import { appliedTexts, seriesIn, type Side } from '../../setup/migrations.ts';
 
-type Side = 'primary' | 'replica';
+/** At the beginning of a line, to its semicolon: a grant, or what takes one of Readback's roles a right that it had. */
+const GRANT = /^(?:grant [^;]+|revoke [^;]+ from readback_[^;]+);/gm;
 
-/** A grant at the beginning of a line, to its semicolon. */
-const GRANT = /^grant [^;]+;/gm;
-
-/** Runs again every grant of the migrations that are applied: they alone say what a role may, and granting twice is fine. */
+/** Runs again every grant of the migrations that are applied: they alone say what a role may, and doing it twice is fine. */
 export async function grantAgain(sql: Sql, side: Side, roles: string[]): Promise<void> {
   for (const role of roles) {
     const [existing] = await sql`select from pg_roles where rolname = ${role}`;
     if (!existing) await runFormatted(sql, 'create role %I nologin', role);
   }
-  const applied = await sql<{ version: number }[]>`select version::int from readback.migrations`;
-  const versions = new Set(applied.map(({ version }) => version));
-  for (const statement of grantsIn(join(projectRoot, 'sql', side), versions)) await grantWhereThere(sql, statement);
-}
-
-function grantsIn(folder: string, versions: Set<number>): string[] {
-  const files = readdirSync(folder).filter((file) => versions.has(parseInt(file, 10)));
-  return files.toSorted().flatMap((file) => readFileSync(join(folder, file), 'utf8').match(GRANT) ?? []);
+  const { engine, project } = seriesIn(join(projectRoot, 'sql'), side);
+  const texts = [...(await appliedTexts(sql, engine)), ...(await appliedTexts(sql, project))];
+  for (const statement of texts.flatMap((text) => text.match(GRANT) ?? [])) await grantWhereThere(sql, statement);
 }
 
 /** A later migration may have dropped what an earlier one granted: SQLSTATE class 42, undefined something. */

@@ -97,7 +97,7 @@ function withCluster(text: string, offset: number, cluster: string): string {
 const LIFETIME_S = 900;
 
 function prolonged(token: string, secret: Buffer): string {
-  const [header, payload] = token.split('..') as [string, string];
+  const [header, payload] = token.split('.') as [string, string];
   const now = Date.now() / 1000;
   const claims = { ...JSON.parse(Buffer.from(payload, 'base64url').toString()), auth_time: now, exp: now + LIFETIME_S };
   const signed = `${header}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`;
