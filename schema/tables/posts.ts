@@ -44,8 +44,8 @@ export class PostResolver {
       confirm,
       posts,
       id,
-      (sql, key) => sql<Post[]>`
-        update posts set published_at = coalesce(published_at, now()) where id = ${key} returning ${posts.table.columns(sql)}`,
+      (sql, only) => sql<Post[]>`
+        update posts t set published_at = coalesce(published_at, now()) where ${only} returning ${posts.table.columns(sql)}`,
     );
     return toPayload(posts, written);
   }

@@ -183,7 +183,8 @@ export class UserResolver {
 /** A name that another user has is a conflict, which tells that somebody is there. */
 function rename(context: Context, confirm: Confirm, id: string, values: object): Promise<Written<User>> {
   const users = rowsOf(User);
-  const write = () => writeOne(context, confirm, users, id, (sql, key) => users.table.update(sql, key, values));
+  const write = () =>
+    writeOne(context, confirm, users, id, (sql, only) => users.table.update(sql, only, values), values);
   return context.services.access.naming(context.viewer, context.address, write);
 }
 

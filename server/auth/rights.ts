@@ -2,7 +2,7 @@ import { Extensions } from 'type-graphql';
 import { isAllVisible, type Declaration, type DeclaredColumn } from '../declare/declaration.ts';
 import { meets, ownersIn, type Clause } from '../declare/rule.ts';
 import { ClientError } from '../lib/errors.ts';
-import type { VisibleTo } from '../database/sql/table.ts';
+import type { VisibleTo, WritableBy } from '../database/sql/table.ts';
 import { claimsOf, mayAll, type Viewer } from './viewer.ts';
 
 /**
@@ -85,6 +85,10 @@ export function assertMayWrite(viewer: Viewer, table: Declaration, row: object, 
   if (isMet(table.write, row, viewer) && isMet(table.write, after, viewer)) return;
   throw forbidden('Only the owner and administrators may change this.', 'id');
 }
+
+/** The same as PostgreSQL is told it with the write, since the row may be another by then; undefined: anything. */
+export const writableBy = (viewer: Viewer, table: Declaration, patch: object): WritableBy | undefined =>
+  mayAll(viewer) ? undefined : { claims: claimsOf(viewer), patch: withLowerCaseKeys(table, patch) };
 
 /** Whoever is signed in. @throws ClientError UNAUTHENTICATED */
 export function signedIn({ user }: Viewer): NonNullable<Viewer['user']> {

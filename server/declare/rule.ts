@@ -82,7 +82,7 @@ type Row = Readonly<Record<string, unknown>>;
 export const meets = (clause: Clause, row: Row, claims: Claims): boolean => truth(clause, row, claims) === true;
 
 /** Null: unknown. */
-function truth(clause: Clause, row: Row, claims: Claims): boolean | null {
+export function truth(clause: Clause, row: Row, claims: Claims): boolean | null {
   switch (clause.kind) {
     case 'and':
       return all(clause.of.map((one) => truth(one, row, claims)));

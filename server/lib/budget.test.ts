@@ -85,14 +85,10 @@ test('events of one are executed one at a time, and paid for by whoever wants th
   const began: string[] = [];
   const ends: (() => void)[] = [];
   const event = (...payers: string[]) =>
-    budget.event(
-      () => payers,
-      300_001,
-      (payer) => {
-        began.push(payer);
-        return new Promise<void>((resolve) => ends.push(resolve));
-      },
-    );
+    budget.event({ now: () => payers, more: () => new Promise(() => {}) }, 300_001, (payer) => {
+      began.push(payer);
+      return new Promise<void>((resolve) => ends.push(resolve));
+    });
   const all = [event('ada', 'grace'), event('ada', 'grace'), event('ada', 'grace')];
   // Requests are paid for apart: others decide how many events there are.
   budget.spend('ada', 1);

@@ -10,6 +10,13 @@ export interface BudgetOptions {
   costPerSecond: number;
 }
 
+/** Those for whom an event is executed: one of them pays, the first who has something left. */
+export interface Payers {
+  now: () => Iterable<string>;
+  /** Resolves when there are others, too. */
+  more: () => Promise<void>;
+}
+
 /** What has a turn of its own costs more than this: what comes to less takes no time worth speaking of. */
 const [LIGHT_OPERATION, LIGHT_EVENT] = [1000, 100];
 /** An event that reads no more costs nothing: there may be as many as there are changes. */
@@ -122,9 +129,9 @@ export class Budget {
   }
 
   /** Executes an operation on an event, when one of those who want it has something left. */
-  event<T>(payers: () => Iterable<string>, cost: number, work: (payer: string) => Promise<T>): Promise<T> {
-    if (cost <= FREE_EVENT || this.#options.costPerSecond === Infinity) return work(first(payers()));
-    const { payer } = this.#pay(payers(), cost);
+  event<T>(payers: Payers, cost: number, work: (payer: string) => Promise<T>): Promise<T> {
+    if (cost <= FREE_EVENT || this.#options.costPerSecond === Infinity) return work(first(payers.now()));
+    const { payer } = this.#pay(payers.now(), cost);
     return payer === undefined || cost > LIGHT_EVENT ? this.#inTurn(payers, payer, cost, work) : work(payer);
   }
 
@@ -144,7 +151,7 @@ export class Budget {
   }
 
   async #inTurn<T>(
-    payers: () => Iterable<string>,
+    payers: Payers,
     paid: string | undefined,
     cost: number,
     work: (payer: string) => Promise<T>,
@@ -152,8 +159,9 @@ export class Budget {
     let payer = paid;
     // Those who want it, and what they have left, may change meanwhile.
     while (payer === undefined) {
-      const asked = this.#pay(payers(), cost);
-      if (asked.payer === undefined) await sleep(asked.waitMs, undefined, { ref: false });
+      const more = payers.more();
+      const asked = this.#pay(payers.now(), cost);
+      if (asked.payer === undefined) await Promise.race([sleep(asked.waitMs, undefined, { ref: false }), more]);
       payer = asked.payer;
     }
     return cost > LIGHT_EVENT ? this.#events.run(payer, undefined, () => work(payer)) : work(payer);

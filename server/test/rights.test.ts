@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import type { GraphQLObjectType } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ChangesDocument } from '../../schema/generated/operations.ts';
-import { ID, type ClassType } from 'type-graphql';
+import { ID, Int, type ClassType } from 'type-graphql';
+import { connect } from '../database/connect.ts';
+import { Table as Rows } from '../database/sql/table.ts';
 import {
   allTables,
   Column,
@@ -14,7 +16,7 @@ import {
   type Declaration,
   type DeclaredColumn,
 } from '../declare/declaration.ts';
-import { meets, type Clause } from '../declare/rule.ts';
+import { clauseOf, meets, type Clause } from '../declare/rule.ts';
 import { DateTime } from '../declare/scalars.ts';
 import { projectRoot } from '../lib/root.ts';
 import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
@@ -454,4 +456,72 @@ describe('what is not the viewer’s to see', () => {
       Object.assign(table, { read });
     }
   });
+});
+
+describe('a row that becomes another’s between the look and the write', () => {
+  const writes: [string, string][] = [
+    ['updated', 'updatePost(id: $id, input: { title: "mine" })'],
+    ['published', 'publishPost(id: $id)'],
+    ['deleted', 'deletePost(id: $id)'],
+  ];
+  for (const [what, write] of writes)
+    test(`is not ${what}`, async () => {
+      for (const [isPublished, code] of [[true, 'FORBIDDEN'] as const, [false, 'NOT_FOUND'] as const]) {
+        const id = await post(owner, isPublished);
+        const { errors } = await whileItIsGivenAway(id, () =>
+          server.query<any, object>(`mutation ($id: ID!) { ${write} { bookmark } }`, { id }, owner.headers),
+        );
+        expect(errors.map(({ extensions }) => extensions.code)).toEqual([code]);
+        expect(
+          await server.databases.primary`select title, published_at is not null as p from posts where id = ${id}`,
+        ).toEqual([{ title: 'title', p: isPublished }]);
+      }
+    });
+
+  /** The write has looked, and waits for the row's lock, when the row goes to somebody else. */
+  async function whileItIsGivenAway<Answer>(id: string, write: () => Promise<Answer>) {
+    const { primary } = server.databases;
+    let answer: Promise<Answer>;
+    await primary.begin(async (sql) => {
+      await sql`update posts set author_id = ${other.id} where id = ${id}`;
+      answer = write();
+      const waiting = () => primary`
+        select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+      await expect.poll(async () => (await waiting()).length).toBe(1);
+    });
+    return answer!;
+  }
+});
+
+test('what a rule asks of a row holds for it as the write finds it, and as the write makes it', async () => {
+  const { primary, config } = server.databases;
+  await primary`create table doors (id uuid primary key default gen_random_uuid(), state text, level int)`;
+  await primary`grant select, update, delete on doors to readback_writer`;
+  const columns = [
+    { field: 'id', name: 'id', type: () => ID, kind: 'key' },
+    { field: 'state', name: 'state', type: () => String, kind: 'value' },
+    { field: 'level', name: 'level', type: () => Int, kind: 'value' },
+  ];
+  const write = clauseOf({ or: [{ state: { eq: 'open' } }, { not: { level: { in: [1, 2] } } }] });
+  const declaration = { name: 'doors', one: 'door', columns, orderBy: [], read: clauseOf({}), write };
+  const doors = new Rows<{ id: string }>(declaration as unknown as Declaration);
+  const sql = connect(config.primary.url, { max: 1, connectTimeoutMs: 5000, applicationName: 'doors' });
+  const claims = { sub: owner.id, roles: [] };
+  const states = ['open', 'shut', null];
+  const levels = [1, 3, null];
+  try {
+    for (const row of states.flatMap((state) => levels.map((level) => ({ state, level }))))
+      for (const patch of [...states.map((state) => ({ state })), ...levels.map((level) => ({ level }))]) {
+        const [{ id }] = await primary<[{ id: string }]>`insert into doors ${primary(row)} returning id`;
+        const written = await doors.update(sql, doors.only(sql, id, { claims, patch }), patch);
+        const isAllowed = meets(write, row, claims) && meets(write, { ...row, ...patch }, claims);
+        expect([row, patch, written.length]).toEqual([row, patch, isAllowed ? 1 : 0]);
+        const now = isAllowed ? { ...row, ...patch } : row;
+        const deleted = await doors.delete(sql, doors.only(sql, id, { claims, patch: {} }));
+        expect([now, deleted.length]).toEqual([now, meets(write, now, claims) ? 1 : 0]);
+      }
+  } finally {
+    await sql.end();
+    await primary`drop table doors`;
+  }
 });

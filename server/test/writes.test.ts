@@ -32,13 +32,15 @@ afterAll(async () => {
   await databases.drop();
 });
 
-const rename = (index: number, username: string) => write(writer, users.update(writer, ids[index]!, { username }));
+const renaming = (sql: Sql, index: number, username: string) =>
+  users.update(sql, users.only(sql, ids[index]!), { username });
+const rename = (index: number, username: string) => write(writer, renaming(writer, index, username));
 
 /** From then on several writes go over each connection at once. */
 async function prepareBoth() {
   const connections = await Promise.all([writer.reserve(), writer.reserve()]);
   for (const connection of connections) {
-    await users.update(connection as Sql, ids[0]!, { username: 'prepared' });
+    await renaming(connection as Sql, 0, 'prepared');
     connection.release();
   }
 }

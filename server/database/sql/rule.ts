@@ -5,11 +5,16 @@ import type { Fragment, Sql } from '../connect.ts';
 /** The claims, as values or as parts of the statement. */
 type Claimed = Readonly<Record<Claim['claim'], string | null | readonly string[] | Fragment>>;
 
+/** What a condition is already known to be, null where unknown; undefined: the row decides. */
+type Known = (clause: Clause & { field: string }) => boolean | null | undefined;
+
 /** A rule over alias t. */
-export function ruleSql(sql: Sql, table: Declaration, clause: Clause, claims: Claimed): Fragment {
-  const inner = (of: Clause) => ruleSql(sql, table, of, claims);
+export function ruleSql(sql: Sql, table: Declaration, clause: Clause, claims: Claimed, known?: Known): Fragment {
+  const inner = (of: Clause) => ruleSql(sql, table, of, claims, known);
   if (clause.kind === 'and' || clause.kind === 'or') return joined(sql, clause.kind, clause.of.map(inner));
   if (clause.kind === 'not') return sql`not ${inner(clause.of)}`;
+  const truth = known?.(clause);
+  if (truth !== undefined) return sql`${truth}::boolean`;
   const { name } = table.columns.find(({ field }) => field === clause.field)!;
   const column = sql(`t.${name}`);
   if (clause.kind === 'isNull') return clause.value ? sql`${column} is null` : sql`${column} is not null`;

@@ -1,5 +1,5 @@
 import type { Declaration } from '../../declare/declaration.ts';
-import type { Claims } from '../../declare/rule.ts';
+import { fieldsIn, isAlways, truth, type Claims, type Clause } from '../../declare/rule.ts';
 import { uuidArray, type Fragment, type Sql, type Statement } from '../connect.ts';
 import { keyset, type OrderColumn, type PageRequest } from './keyset.ts';
 import { ruleSql } from './rule.ts';
@@ -7,6 +7,12 @@ import { split, type Seen, type WithSeen } from './seen.ts';
 
 /** Those rows that a viewer with these claims may read, by the table's own rule; or none at all. */
 export type VisibleTo = Claims | 'nobody';
+
+/** Whose rows may be written, by the table's own rules, as they are and as `patch` has them. */
+export interface WritableBy {
+  claims: Claims;
+  patch: Readonly<Record<string, unknown>>;
+}
 
 /** What pages of a table are asked for by. */
 export interface Filter {
@@ -157,15 +163,36 @@ export class Table<Row extends { id: string }> {
     return sql<Row[]>`insert into ${sql(this.name)} ${sql(asRow(values))} returning ${this.columns(sql)}`;
   }
 
-  /** Only what is set is written. */
-  update(sql: Sql, id: string, patch: object): Statement<Row> {
-    return sql<
-      Row[]
-    >`update ${sql(this.name)} set ${sql(asRow(patch))} where id = ${id} returning ${this.columns(sql)}`;
+  /**
+   * The condition over alias t for the row that has the id, where it may still be written: whoever looked at it before has
+   * seen it as it was then.
+   */
+  only(sql: Sql, id: string, by?: WritableBy): Fragment {
+    return all(sql, [sql`t.id = ${id}`, ...(by ? this.#writable(sql, by) : [])]);
   }
 
-  delete(sql: Sql, id: string): Statement<Row> {
-    return sql<Row[]>`delete from ${sql(this.name)} where id = ${id} returning ${this.columns(sql)}`;
+  #writable(sql: Sql, { claims, patch }: WritableBy): (Fragment | null)[] {
+    const { read, write } = this.#declaration;
+    if (!read || !write) return [sql`false`];
+    const rule = (clause: Clause, row = {}) =>
+      ruleSql(sql, this.#declaration, clause, claims, (leaf) =>
+        leaf.field in row ? truth(leaf, row, claims) : undefined,
+      );
+    const isChanged = fieldsIn(write).some((field) => field in patch);
+    return [
+      this.#visible(sql, isAlways(read) ? undefined : claims),
+      rule(write),
+      isChanged ? rule(write, patch) : null,
+    ];
+  }
+
+  /** Only what is set is written. */
+  update(sql: Sql, only: Fragment, patch: object): Statement<Row> {
+    return sql<Row[]>`update ${sql(this.name)} t set ${sql(asRow(patch))} where ${only} returning ${this.columns(sql)}`;
+  }
+
+  delete(sql: Sql, only: Fragment): Statement<Row> {
+    return sql<Row[]>`delete from ${sql(this.name)} t where ${only} returning ${this.columns(sql)}`;
   }
 }
 

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { Budget } from '../../lib/budget.ts';
 import type { Feed } from '../feed.ts';
 import { Follower, type Followed } from '../follower.ts';
 import { RecentChanges, type FeedChange } from '../recent.ts';
-import { FeedStream, type FeedEvent } from '../stream.ts';
+import { FeedStream, type FeedEvent, type FeedRequest } from '../stream.ts';
 import { Wake } from '../wake.ts';
 import { FanOut } from './fan-out.ts';
 import type { Render } from './group.ts';
@@ -31,7 +32,20 @@ function smallFeed() {
     recent.push([{ tableName: 'users', key, operation: 'INSERT', position, logId: 1n } as FeedChange]);
     wake.ring();
   };
-  return { feed: feed as unknown as Feed, write };
+  return { feed: feed as unknown as Feed, write, end };
+}
+
+/** A socket that is read at once; `heard`: the keys of its events. */
+function smallSocket() {
+  const heard: string[] = [];
+  const connection = {
+    isOpen: true,
+    unsent: 0,
+    write: (frames: Buffer) => void heard.push(...frames.toString().match(/(?<="key":")\w+/g)!),
+    read: () => Promise.resolve(),
+    end() {},
+  };
+  return { heard, connection };
 }
 
 const sight = (see: (change: FeedChange) => FeedChange) => ({
@@ -71,7 +85,7 @@ const faults: [string, (change: FeedChange) => FeedChange, Render][] = [
     (change) => change,
     async (event, audience) => {
       badKey(keyOf(event));
-      return plain(event, audience, () => []);
+      return plain(event, audience, { now: () => [], more: () => new Promise(() => {}) });
     },
   ],
 ];
@@ -81,14 +95,7 @@ describe('an event that cannot be told ends its subscribers, each with an error;
     const { feed, write } = smallFeed();
     const fanOut = new FanOut({ feed, bufferBytes: 1e6, slowClientTimeoutMs: 1000 });
     const subscribe = () => {
-      const heard: string[] = [];
-      const connection = {
-        isOpen: true,
-        unsent: 0,
-        write: (frames: Buffer) => void heard.push(...frames.toString().match(/(?<="key":")\w+/g)!),
-        read: () => Promise.resolve(),
-        end() {},
-      };
+      const { heard, connection } = smallSocket();
       const stream = new FeedStream({ ...request, sight: sight(see) }, () => ({}));
       const ended = fanOut
         .open('key', stream, { connection, id: '1' }, () => {}, { render, cost: 1, spender: '' })
@@ -105,5 +112,57 @@ describe('an event that cannot be told ends its subscribers, each with an error;
     const { heard } = subscribe();
     write('next');
     await expect.poll(() => heard).toEqual(['next']);
+  });
+});
+
+describe('in a shared group an event is paid for by those for whom it is rendered', () => {
+  const PER_SECOND = 1000;
+
+  /** Each event costs what so many seconds pay for; three are saved up. */
+  function sharedGroup(seconds: number) {
+    const { feed, write, end } = smallFeed();
+    const fanOut = new FanOut({ feed, bufferBytes: 1e6, slowClientTimeoutMs: 1000 });
+    const budget = new Budget({ requestsPerSecond: Infinity, costPerSecond: PER_SECOND });
+    const cost = seconds * PER_SECOND;
+    const paid: string[] = [];
+    const render: Render = (event, audience, payers) =>
+      budget.event(payers, cost, (payer) => {
+        paid.push(`${payer} for ${keyOf(event)}`);
+        return plain(event, audience, payers);
+      });
+    const subscribe = (spender: string, from: FeedRequest['from']) => {
+      const { heard, connection } = smallSocket();
+      const stream = new FeedStream({ ...request, from, sight: sight((change) => change) }, () => ({}));
+      fanOut.open('key', stream, { connection, id: '1' }, () => {}, { render, cost, spender });
+      return heard;
+    };
+    const place = () => ({ ...end(), isPartial: false, cluster: 1n, timeline: 1 });
+    return { write, place, paid, subscribe };
+  }
+
+  test('who reads again what others have had pays for it, and waits where nothing is left', async () => {
+    const { write, place, paid, subscribe } = sharedGroup(1.5);
+    const start = place();
+    for (const key of ['a', 'b', 'c', 'd']) write(key);
+    const grace = subscribe('grace', 'now');
+    write('e');
+    await expect.poll(() => grace).toEqual(['e']);
+    const ada = subscribe('ada', start);
+    await expect.poll(() => ada).toEqual(['a', 'b', 'c', 'd', 'e']);
+    expect(paid).toEqual(['grace for e', 'ada for a', 'ada for b', 'ada for c', 'ada for d']);
+  });
+
+  test('who wants what another cannot pay for pays for it, and does not wait until the other can', async () => {
+    const { write, place, paid, subscribe } = sharedGroup(100);
+    const start = place();
+    write('a');
+    const between = place();
+    write('b');
+    const ada = subscribe('ada', start);
+    await expect.poll(() => ada).toEqual(['a']);
+    const grace = subscribe('grace', between);
+    await expect.poll(() => grace).toEqual(['b']);
+    await expect.poll(() => ada).toEqual(['a', 'b']);
+    expect(paid).toEqual(['ada for a', 'grace for b']);
   });
 });

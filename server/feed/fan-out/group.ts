@@ -6,13 +6,14 @@ import type { FeedChange } from '../recent.ts';
 import type { FeedEvent, FeedStream } from '../stream.ts';
 import { Wake } from '../wake.ts';
 import { comparePositions } from '../../lib/position.ts';
-import { RenderedChange } from './rendered-change.ts';
+import type { Payers } from '../../lib/budget.ts';
+import { Asking, RenderedChange } from './rendered-change.ts';
 
 /**
  * Executes the group's operation on an event, for an audience, when one of those who want it can pay; the result as JSON. A
  * failure is a result, too.
  */
-export type Render = (event: FeedEvent, audience: string, payers: () => Iterable<string>) => Promise<string>;
+export type Render = (event: FeedEvent, audience: string, payers: Payers) => Promise<string>;
 
 /** What an event comes to. */
 export interface Rendering {
@@ -21,11 +22,18 @@ export interface Rendering {
   cost: number;
 }
 
+/** An event as one audience gets it. */
+interface Rendered {
+  payload: Promise<Buffer>;
+  /** While it is not made yet. */
+  asking: Asking | undefined;
+}
+
 /** A subscriber, as its group sees it. */
 export interface Member {
   /** Its audience for events that are partly its own; for all others it is ''. */
   readonly own: string;
-  /** Who pays for its events, as one of those who want them. */
+  /** Who pays for its events: alone, or as one of those for whom they are rendered. */
   readonly spender: string;
   /** The next changes, but for those that it has already. */
   deliver: (changes: readonly RenderedChange[]) => void;
@@ -57,13 +65,11 @@ export class Group {
   readonly #ahead: number;
   readonly #follower: Follower;
   readonly #live = new Set<Member>();
-  /** How many of them may own something, by whom they are. */
-  readonly #owners = new Map<string, number>();
+  /** The same, by whom they are where they may own something, else ''. */
+  readonly #byOwn = new Map<string, Set<Member>>();
   readonly #joined = new Wake();
-  /** How many subscriptions of each who pays. */
-  readonly #payers = new Map<string, number>();
   /** By change, then by audience. */
-  readonly #rendered = new Map<FeedChange, Map<string, Promise<Buffer>>>();
+  readonly #rendered = new Map<FeedChange, Map<string, Rendered>>();
   /** Everything up to here was handed to those who were live. */
   #sent: FeedPlace | undefined;
   #members = 0;
@@ -85,15 +91,13 @@ export class Group {
     return this.#failure !== undefined;
   }
 
-  enter({ spender }: Member): void {
+  enter(): void {
     this.#members++;
-    count(this.#payers, spender, 1);
   }
 
   /** True where it was the last one: the group is over. */
   leave(subscriber: Member): boolean {
     this.part(subscriber);
-    count(this.#payers, subscriber.spender, -1);
     this.#members--;
     this.#isOver = this.#members === 0;
     if (this.#isOver) this.#joined.ring();
@@ -109,33 +113,46 @@ export class Group {
     if (this.#failure) throw this.#failure.error;
     if (!at || !this.#sent || comparePositions(at, this.#sent) < 0) return false;
     this.#live.add(subscriber);
-    this.#countOwner(subscriber.own, 1);
+    const same = this.#byOwn.get(subscriber.own) ?? new Set();
+    this.#byOwn.set(subscriber.own, same.add(subscriber));
     this.#joined.ring();
     return true;
   }
 
   part(subscriber: Member): void {
-    if (this.#live.delete(subscriber)) this.#countOwner(subscriber.own, -1);
+    if (!this.#live.delete(subscriber)) return;
+    const same = this.#byOwn.get(subscriber.own)!;
+    same.delete(subscriber);
+    if (same.size === 0) this.#byOwn.delete(subscriber.own);
   }
 
-  #countOwner(own: string, by: number): void {
-    if (own !== '') count(this.#owners, own, by);
-  }
-
-  /** The end of the message for a subscriber, made once for all of its audience; null where it is not for them. */
-  render(event: FeedEvent, own: string): Promise<Buffer> | null {
+  /**
+   * The end of the message for a subscriber, made once for all of its audience; null where it is not for them. `payers` are
+   * those who ask for it.
+   */
+  render(event: FeedEvent, own: string, payers: () => Iterable<string>): Promise<Buffer> | null {
     const audience = this.#stream.audienceOf(event, own);
     const kept = event.kind === 'change' ? this.#rendered.get(event.change)?.get(audience) : undefined;
-    if (kept) return kept;
+    kept?.asking?.add(payers);
+    if (kept) return kept.payload;
     const shown = this.#stream.for(event, audience);
     if (!shown) return null;
-    const made = this.#render(shown, audience, () => this.#payers.keys()).then((payload) => Buffer.from(`${payload}}`));
+    const made = this.#begin(shown, audience, new Asking(payers));
     if (event.kind === 'change') this.#keep(event.change, audience, made);
+    return made.payload;
+  }
+
+  #begin(event: FeedEvent, audience: string, asking: Asking): Rendered {
+    const payload = this.#render(event, audience, asking).then((text) => {
+      made.asking = undefined;
+      return Buffer.from(`${text}}`);
+    });
+    const made: Rendered = { payload, asking };
     return made;
   }
 
-  #keep(change: FeedChange, audience: string, made: Promise<Buffer>): void {
-    const kept = this.#rendered.get(change) ?? new Map<string, Promise<Buffer>>();
+  #keep(change: FeedChange, audience: string, made: Rendered): void {
+    const kept = this.#rendered.get(change) ?? new Map<string, Rendered>();
     this.#rendered.set(change, kept.set(audience, made));
     if (this.#rendered.size > KEPT) this.#rendered.delete(this.#rendered.keys().next().value!);
   }
@@ -184,15 +201,27 @@ export class Group {
   /** What those who are live need, and is not made yet. */
   #due(changes: readonly RenderedChange[]): Promise<void>[] {
     return changes.flatMap((change) => {
-      const owners = change.owners.filter((owner) => this.#owners.has(owner));
-      const owning = owners.reduce((sum, owner) => sum + this.#owners.get(owner)!, 0);
+      const owners = change.owners.filter((owner) => this.#byOwn.has(owner));
+      const owning = owners.reduce((sum, owner) => sum + this.#byOwn.get(owner)!.size, 0);
       const audiences = owning < this.#live.size ? ['', ...owners] : owners;
       return audiences.filter((audience) => !change.has(audience)).map((audience) => this.#make(change, audience));
     });
   }
 
   async #make(change: RenderedChange, audience: string): Promise<void> {
-    change.set(audience, await this.render(change.event, audience));
+    change.set(audience, await this.render(change.event, audience, () => this.#payersFor(change, audience)));
+  }
+
+  /** Those who are live and belong to the audience, each once. */
+  *#payersFor(change: RenderedChange, audience: string): Iterable<string> {
+    const asked = new Set<string>();
+    for (const [own, members] of this.#byOwn) {
+      if (change.audienceOf(own) !== audience) continue;
+      for (const { spender } of members) {
+        if (!asked.has(spender)) yield spender;
+        asked.add(spender);
+      }
+    }
   }
 
   /** What moves while marks are sent is seen all the same: the promises are older than the look. */
@@ -222,16 +251,11 @@ export class Group {
     if (!this.#stream.request.wantsMarks) return;
     const owed = [...this.#live].filter((subscriber) => subscriber.isOwedMark(place, gaps));
     if (owed.length === 0) return;
-    const payload = await this.render({ kind: 'caughtUp', place, at: new Date().toISOString() }, '');
+    const payers = () => owed.map(({ spender }) => spender);
+    const payload = await this.render({ kind: 'caughtUp', place, at: new Date().toISOString() }, '', payers);
     // Only those who are live still, and not ahead by now: a cursor never goes back.
     for (const subscriber of owed) {
       if (this.#live.has(subscriber) && subscriber.isOwedMark(place, gaps)) subscriber.mark(payload!, gaps);
     }
   }
-}
-
-function count(counts: Map<string, number>, key: string, by: number): void {
-  const sum = (counts.get(key) ?? 0) + by;
-  if (sum === 0) counts.delete(key);
-  else counts.set(key, sum);
 }

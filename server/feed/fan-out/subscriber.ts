@@ -49,7 +49,7 @@ export class Subscriber implements Member {
     this.spender = spender;
     this.#outlet = new Outlet(connection, id, options);
     this.#ended = ended;
-    group.enter(this);
+    group.enter();
   }
 
   /** Fails with CURSOR_EXPIRED, or REPLICA_UNAVAILABLE for a snapshot of no replica. */
@@ -158,7 +158,7 @@ export class Subscriber implements Member {
   /** Returns how many were sent. */
   async #sendRows(rows: readonly SnapshotRow[]): Promise<number> {
     if (this.#isClosed) return rows.length;
-    const rendered = await Promise.all(rows.map(async (row) => this.group.render({ kind: 'row', row }, this.own)));
+    const rendered = await Promise.all(rows.map(async (row) => this.#render({ kind: 'row', row })));
     // Without those that are not for them; each with the rows up to it.
     const messages = rendered.flatMap((tail, n) => (tail ? [{ tail, rows: n + 1 }] : []));
     if (messages.length === 0 || this.#isClosed) return rows.length;
@@ -167,8 +167,13 @@ export class Subscriber implements Member {
   }
 
   async #send(event: FeedEvent): Promise<void> {
-    const tail = await this.group.render(event, this.own);
+    const tail = await this.#render(event);
     if (tail !== null && !this.#isClosed) this.#outlet.send([tail]);
+  }
+
+  /** For itself, so that it pays. */
+  #render(event: FeedEvent): Promise<Buffer> | null {
+    return this.group.render(event, this.own, () => (this.#isClosed ? [] : [this.spender]));
   }
 
   /** Waits while the socket is full, and holds little meanwhile. */

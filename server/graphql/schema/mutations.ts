@@ -1,6 +1,6 @@
 import type { ClassType } from 'type-graphql';
-import type { Sql, Statement } from '../../database/connect.ts';
-import { assertMayWrite, visible } from '../../auth/rights.ts';
+import type { Fragment, Sql, Statement } from '../../database/connect.ts';
+import { assertMayWrite, visible, writableBy } from '../../auth/rights.ts';
 import { mayAll } from '../../auth/viewer.ts';
 import { badInput, notFound, nothingHas } from '../../lib/errors.ts';
 import type { Lsn } from '../../lib/lsn.ts';
@@ -34,7 +34,8 @@ export async function write<Row extends object>(
 }
 
 /**
- * Writes the row that has the id, as the patch has it or without it.
+ * Writes the row that has the id, as the patch has it or without it: the condition that the statement is handed is true of
+ * that row, over alias t, while the viewer may write it.
  * @throws ClientError NOT_FOUND where no row of the table has it, FORBIDDEN where it is not the viewer's to write.
  */
 export async function writeOne<Row extends { id: string }>(
@@ -42,23 +43,30 @@ export async function writeOne<Row extends { id: string }>(
   confirm: Confirmed['level'],
   rows: Rows<Row>,
   id: string,
-  statement: (sql: Sql, id: string) => Statement<Row>,
-  patch?: object,
+  statement: (sql: Sql, only: Fragment) => Statement<Row>,
+  patch: object = {},
 ): Promise<Written<Row>> {
   const key = parseId(id);
-  await assertMayWriteRow(context, rows, key, patch);
-  const written = await write(context, confirm, (sql) => statement(sql, key));
-  context.services.access.wrote(rows.table.name, key, written.lsn);
-  if (!written.row) throw notFound(rows.table.one, key);
+  const { table, declaration } = rows;
+  const by = writableBy(context.viewer, declaration, patch);
+  const attempt = async () => {
+    await assertMayWriteRow(context, rows, key, patch);
+    return write(context, confirm, (sql) => statement(sql, table.only(sql, key, by)));
+  };
+  let written = await attempt();
+  // Another write came between the look and this one: what is so now is looked at, and once more where it is as it was.
+  if (!written.row && by) written = await attempt();
+  context.services.access.wrote(table.name, key, written.lsn);
+  if (!written.row) throw notFound(table.one, key);
   return written;
 }
 
-/** Rows keep their owners, so what the primary says of one now holds for the write after it. */
+/** Says why, where the viewer may not write it. What holds is what the write itself finds. */
 async function assertMayWriteRow<Row extends { id: string }>(
   { viewer, services }: Context,
   { declaration, table }: Rows<Row>,
   id: string,
-  patch?: object,
+  patch: object,
 ): Promise<void> {
   if (mayAll(viewer)) return;
   const { primary } = services;

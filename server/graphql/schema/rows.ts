@@ -146,7 +146,7 @@ function updater(rows: Rows<Row>): ClassType {
     ) {
       const patch = given(asked);
       await assertSeesReferences(context, declaration, patch);
-      const written = await writeOne(context, confirm, rows, id, (sql, key) => table.update(sql, key, patch), patch);
+      const written = await writeOne(context, confirm, rows, id, (sql, only) => table.update(sql, only, patch), patch);
       return toPayload(rows, written);
     }
   }
@@ -161,7 +161,7 @@ function deleter(rows: Rows<Row>): ClassType {
     @writers(declaration)
     @Mutation(() => payload, { name: `delete${declaration.type.name}`, description: 'Answers with the row as it was' })
     async delete(@Arg('id', () => ID) id: string, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
-      return toPayload(rows, await writeOne(context, confirm, rows, id, (sql, key) => table.delete(sql, key)));
+      return toPayload(rows, await writeOne(context, confirm, rows, id, (sql, only) => table.delete(sql, only)));
     }
   }
   return Deleter;

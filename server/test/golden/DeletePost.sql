@@ -1,7 +1,7 @@
 -- primary: 2
 
-delete from posts
-where id = $1
+delete from posts t
+where t.id = $1
 returning id, author_id, title, body, published_at, created_at, updated_at;
 
 select flushed, left(pg_walfile_name(flushed), 8) as timeline

@@ -1,8 +1,8 @@
 -- primary: 2
 
-update posts
+update posts t
 set published_at = coalesce(published_at, now())
-where id = $1
+where t.id = $1
 returning id, author_id, title, body, published_at, created_at, updated_at;
 
 select flushed, left(pg_walfile_name(flushed), 8) as timeline

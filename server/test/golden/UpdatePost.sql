@@ -1,8 +1,8 @@
 -- primary: 2
 
-update posts
+update posts t
 set title = $1
-where id = $2
+where t.id = $2
 returning id, author_id, title, body, published_at, created_at, updated_at;
 
 select flushed, left(pg_walfile_name(flushed), 8) as timeline

@@ -1,8 +1,8 @@
 -- primary: 2
 
-update users
+update users t
 set first_name = $1
-where id = $2
+where t.id = $2
 returning id, username, email, first_name, last_name, is_active, email_verified, created_at, updated_at;
 
 select flushed, left(pg_walfile_name(flushed), 8) as timeline
