@@ -292,3 +292,18 @@ test('a table that must be written by hand is refused, with all that stands agai
     'schema/tables/posts.ts is there already: remove it to have it written again.',
   ]);
 });
+
+test('a line is added to the list of tables in whatever form it stands', () => {
+  const item = { table: 'order_items', type: 'OrderItem' };
+  const files = ['tables: [] };', 'tables: [Note] };', '\n  tables: [\n    Note,\n  ],\n};'].map(
+    (list) => `import { Note } from './tables/notes.ts';\n\nexport const project: Project = { ${list}\n`,
+  );
+  for (const file of files) {
+    const added = registered(item, file);
+    expect(added).toMatch(
+      /^import \{ Note \} .*;\nimport \{ OrderItem \} from '\.\/tables\/order-items\.ts';\n\nexport/,
+    );
+    expect(added).toMatch(/tables: \[(?:|Note, |\n {4}Note, )OrderItem\]/);
+  }
+  expect(() => registered(item, 'export const project = {};')).toThrow('has no list of tables');
+});
