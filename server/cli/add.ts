@@ -6,15 +6,14 @@ import type { Sql } from '../database/connect.ts';
 import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
 import { SetupError } from '../lib/errors.ts';
 import { projectRoot } from '../lib/root.ts';
-import { openServer } from '../setup/open.ts';
+import type { Say } from '../lib/logger.ts';
+import { openServer } from '../setup/servers.ts';
 import { tablesOf, type Found } from './add/catalog.ts';
 import { define, nameTables, obstaclesOf, type Choices, type Definition } from './add/define.ts';
 import { Taken } from './add/names.ts';
 import { PROJECT, registered, unregistered } from './add/register.ts';
 import { declarationFile, fileOf, filesFor } from './add/templates.ts';
 import { withDatabases } from './databases.ts';
-
-type Say = (line: string) => void;
 
 /** Which tables: those that are named, or all that are not served yet. */
 export interface AddOptions extends Choices {

@@ -1,7 +1,9 @@
 import 'reflect-metadata';
 import { Field, ID, ObjectType, type ClassType } from 'type-graphql';
+import { SetupError } from '../lib/errors.ts';
 import { clientText, kindOf, type DeclaredType, type Kind } from './kinds.ts';
-import { clauseOf, fieldsIn, isAlways, ownersIn, type Clause, type Rule } from './rule.ts';
+import { readRule } from './read-rule.ts';
+import { isAlways, ownersIn, type Clause, type Rule } from './rule.ts';
 
 /** A scalar of GraphQL, one of JavaScript's classes that stand for one, an enum, or one of them in brackets: a list. */
 export type Type = () => DeclaredType;
@@ -118,7 +120,10 @@ export interface Declaration<Row extends object = object> {
   descriptions: { create: string | undefined; update: string | undefined };
 }
 
-const columnsOf = new WeakMap<object, DeclaredColumn[]>();
+/** Its rule is read once all columns are known, which it may name. */
+type ColumnSoFar = Omit<DeclaredColumn, 'sees'>;
+
+const columnsOf = new WeakMap<object, ColumnSoFar[]>();
 const declarations = new Map<string, Declaration>();
 const byType = new WeakMap<object, Declaration>();
 
@@ -158,7 +163,6 @@ export function BelongsTo(to: () => object, options: ReferenceOptions): Property
       get form() {
         return declarationOf(to() as ClassType).key[0].form;
       },
-      sees: undefined,
       reference: { ...options, to },
     });
   };
@@ -168,9 +172,8 @@ function column(kind: DeclaredColumn['kind'], type: Type, options: ColumnOptions
   return (target, property) => {
     const { name, sql, ...others } = options;
     const { field, ...sqlName } = named(property, name);
-    const sees = options.read && clauseOf(options.read);
-    const description = options.description ?? (sees && 'Null where it is not yours to see');
-    const isNullable = options.nullable === true || sees !== undefined;
+    const description = options.description ?? (options.read && 'Null where it is not yours to see');
+    const isNullable = options.nullable === true || options.read !== undefined;
     const shown = isKey && field === ID_FIELD ? () => ID : (type as () => StringConstructor);
     Field(shown, { nullable: nullableOf({ type }, isNullable), description })(target, field);
     add(target, {
@@ -181,7 +184,6 @@ function column(kind: DeclaredColumn['kind'], type: Type, options: ColumnOptions
       kind,
       isKey,
       form: formOf(type, sql),
-      sees,
       reference: undefined,
     });
   };
@@ -204,7 +206,7 @@ function formOf(type: Type, sql: string | undefined): Kind {
   return sql === undefined ? form : { ...form, sql };
 }
 
-function add(target: object, made: DeclaredColumn): void {
+function add(target: object, made: ColumnSoFar): void {
   columnsOf.set(target, [...(columnsOf.get(target) ?? []), made]);
 }
 
@@ -212,33 +214,40 @@ const named = (field: string | symbol, name = withUnderscores(String(field))) =>
 
 const withUnderscores = (field: string) => field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
-/** @throws Error where the class says what cannot be. */
+/** @throws SetupError where the class says what cannot be. */
 function declare<Row extends object>(name: string, options: TableOptions, type: ClassType<Row>): Declaration<Row> {
-  const columns = columnsOf.get(type.prototype) ?? [];
+  const soFar = columnsOf.get(type.prototype) ?? [];
+  const clauseOf = (what: string, rule: Rule | undefined) =>
+    rule && readRule(rule, { rule: `${type.name} (table ${name}), ${what}`, columns: soFar });
+  const columns = soFar.map((column) =>
+    Object.assign(column, { sees: clauseOf(`read of ${column.field}`, column.read) }),
+  );
   const of = (field: string) => {
     const found = columns.find((one) => one.field === field);
     if (!found)
-      throw new Error(
+      throw new SetupError(
         `${type.name}: ${field} is no column of it; those are ${columns.map((one) => one.field).join(', ')}`,
       );
     return found;
   };
   const [first, ...others] = columns.filter(({ isKey }) => isKey);
   if (!first)
-    throw new Error(`${type.name}: expected a @Key, got none: mark the primary key, as in @Key(() => ID) id!: string`);
+    throw new SetupError(
+      `${type.name}: expected a @Key, got none: mark the primary key, as in @Key(() => ID) id!: string`,
+    );
   const key = [first, ...others] as const;
   for (const column of columns) assertNamed(type.name, column);
   let isKeyText: boolean | undefined;
   let isLong: boolean | undefined;
   const isIdApart = first.field !== ID_FIELD || others.length > 0;
   if (isIdApart) Field(() => ID, { description: 'The key, as one text' })(type.prototype as object, ID_FIELD);
-  const [read, write] = [options.rights?.read, options.rights?.write].map((rule) => rule && clauseOf(rule));
+  const read = clauseOf('rights.read', options.rights?.read);
+  const write = clauseOf('rights.write', options.rights?.write);
   const rules = [read, write, ...columns.map(({ sees }) => sees)].filter((clause) => clause !== undefined);
-  for (const field of rules.flatMap(fieldsIn)) of(field);
   const orderBy = options.orderBy?.map(of) ?? [...key];
   // Its values stand in cursors, and the order tells of them.
   for (const { field, sees } of orderBy)
-    if (sees) throw new Error(`${type.name}: pages cannot be ordered by ${field}, which not everybody sees`);
+    if (sees) throw new SetupError(`${type.name}: pages cannot be ordered by ${field}, which not everybody sees`);
   return {
     type,
     name,
@@ -309,10 +318,10 @@ function filterOf({ search, by = {} }: FilterOptions, of: (field: string) => Dec
   };
 }
 
-/** Of a class that has @Table. @throws Error for another. */
+/** Of a class that has @Table. @throws SetupError for another. */
 export function declarationOf<Row extends object>(type: ClassType<Row>): Declaration<Row> {
   const found = byType.get(type);
-  if (!found) throw new Error(`${type.name} is no table: it lacks @Table`);
+  if (!found) throw new SetupError(`${type.name} is no table: it lacks @Table`);
   return found as Declaration<Row>;
 }
 

@@ -56,6 +56,12 @@ const NO_NUMBERS: ReadonlyMap<string, number> = new Map([
   ['-Infinity', -Infinity],
 ]);
 
+/** JSON, in which these are the texts that stand for them: PostgreSQL takes those as well, and each is told from null. */
+export const exactJson = (value: unknown): string =>
+  JSON.stringify(value, (_, part: unknown) =>
+    typeof part === 'number' && !Number.isFinite(part) ? String(part) : part,
+  );
+
 /** Of a double precision: JSON has no form for these three, so they go as PostgreSQL's text. */
 function toDouble(value: unknown): number {
   const number = typeof value === 'string' ? NO_NUMBERS.get(value) : value;

@@ -20,7 +20,7 @@ export function registered(tables: readonly Registered[], list: string): string 
   return list
     .replace(place, `${types}]`)
     .replace('tables: [, ', 'tables: [')
-    .replace(/(?=\n\/\*\*)/, imports);
+    .replace(/(?<=^import .*;\n)(?!import )/m, imports);
 }
 
 /** The list of tables, without this one. */
