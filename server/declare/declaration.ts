@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { Field, ID, ObjectType, type ClassType } from 'type-graphql';
 import { SetupError } from '../lib/errors.ts';
-import { clientText, kindOf, type DeclaredType, type Kind } from './kinds.ts';
+import { clientText, formOf, type DeclaredType, type Kind } from './kinds.ts';
 import { readRule } from './read-rule.ts';
 import { isAlways, ownersIn, type Clause, type Rule } from './rule.ts';
 
@@ -183,7 +183,7 @@ function column(kind: DeclaredColumn['kind'], type: Type, options: ColumnOptions
       type,
       kind,
       isKey,
-      form: formOf(type, sql),
+      form: formOf(type(), sql),
       reference: undefined,
     });
   };
@@ -200,11 +200,6 @@ export function nullableOf(
 
 /** The field that has the whole key as one text. */
 const ID_FIELD = 'id';
-
-function formOf(type: Type, sql: string | undefined): Kind {
-  const form = kindOf(type());
-  return sql === undefined ? form : { ...form, sql };
-}
 
 function add(target: object, made: ColumnSoFar): void {
   columnsOf.set(target, [...(columnsOf.get(target) ?? []), made]);

@@ -1,6 +1,6 @@
 import { GraphQLScalarType } from 'graphql';
 import { ID, Int } from 'type-graphql';
-import { digitsOf, parseExactly } from '../lib/exact-json.ts';
+import { digitsOf, isRawNumber, parseExactly } from '../lib/exact-json.ts';
 import { isMoment, isStorable, UUID as UUID_FORM } from './rules.ts';
 import {
   BigInt as BigIntType,
@@ -37,6 +37,8 @@ export interface Kind {
   isText?: true;
   /** Two of these texts are equal just where PostgreSQL takes their values for equal. */
   isOneText?: true;
+  /** JSON may have a form of its own for it, so the change log may have made it text. */
+  isMadeText?: boolean;
   /** Numbers in images may lose digits as JavaScript reads them. */
   isLong?: true | undefined;
 }
@@ -99,6 +101,8 @@ const KINDS = new Map<unknown, Kind>([
     {
       sql: 'double precision',
       ...text('a number', (given) => (Number.isNaN(Number(given)) && given !== 'NaN' ? undefined : given)),
+      // JSON has 1e300 with all of its zeros.
+      fromImage: (value) => (isRawNumber(value) ? Number(value.rawJSON) : value),
     },
   ],
   [
@@ -181,3 +185,10 @@ export function arrayText(list: readonly unknown[]): string {
 /** A row's value as clients have it, as one text. */
 export const clientText = (type: DeclaredType, value: unknown): string =>
   String(type instanceof GraphQLScalarType && type !== ID ? type.serialize(value) : value);
+
+/** The form of a column whose type in PostgreSQL is not the usual one. */
+export function formOf(type: DeclaredType, sql: string | undefined): Kind {
+  const form = kindOf(type);
+  if (sql === undefined) return form;
+  return { ...form, sql, isMadeText: type === String && !/^(?:character|text|citext|name|varchar|char)\b/.test(sql) };
+}

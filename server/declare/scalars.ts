@@ -107,12 +107,19 @@ export const Decimal = textScalar(
   },
 );
 
-const DAY_AND_TIME = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?$/;
+const DAY_AND_TIME = /^(\d+-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:\.\d+)?)( BC)?$/;
+
+/** Sessions send it with a space, images have it with a T, also where ISO 8601 has no form for it. */
+function isoLocal(text: string): string {
+  const [, day, time, era] = DAY_AND_TIME.exec(text) ?? [];
+  if (day === undefined) return text;
+  return day.length === 10 && era === undefined ? `${day}T${time}` : `${day} ${time}${era ?? ''}`;
+}
 
 export const LocalDateTime = textScalar(
   'LocalDateTime',
   'A date and time without a zone, in ISO 8601 with microseconds: 2026-01-31T12:00:00.123456; else as PostgreSQL has it: infinity, 0044-03-15 00:00:00 BC',
-  { toClient: (text) => (DAY_AND_TIME.test(text) ? text.replace(' ', 'T') : text) },
+  { toClient: isoLocal },
 );
 
 export const Day = textScalar('Date', 'A date: 2026-01-31; else as PostgreSQL has it: infinity, 0044-03-15 BC');

@@ -28,7 +28,8 @@ export interface FoundColumn {
   base: string;
   /** Of an enum, or of an array of one. */
   labels: string[] | null;
-  isArray: boolean;
+  /** 0: it is no array. */
+  dimensions: number;
   isNullable: boolean;
   default: string | null;
   /** The default is the same for every row. */
@@ -85,7 +86,7 @@ export async function tablesOf(primary: Sql, schemas: readonly string[] | null):
       (select json_agg(json_build_object(
           'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'base', format_type(coalesce(u.base, a.atttypid), null),
           'labels', (select json_agg(enumlabel order by enumsortorder) from pg_enum where enumtypid in (u.base, u.element)),
-          'isArray', u.element is not null, 'isNullable', not a.attnotnull, 'default', pg_get_expr(d.adbin, d.adrelid),
+          'dimensions', case when u.element is null then 0 else greatest(a.attndims, 1) end, 'isNullable', not a.attnotnull, 'default', pg_get_expr(d.adbin, d.adrelid),
           'isConstant', d.oid is not null and pg_get_expr(d.adbin, d.adrelid) ~ $r$^('([^']|'')*'|-?[0-9.]+|true|false|NULL)(::[^()]*(\(\d+\))?)?$$r$,
           'isIdentity', a.attidentity <> '', 'isGenerated', a.attgenerated <> '',
           'sequence', (select format('%I.%I', sn.nspname, s.relname) from pg_depend y join pg_class s on s.oid = y.refobjid and s.relkind = 'S'

@@ -222,7 +222,7 @@ function columnOf(
   );
   const isMade = found.isIdentity || (found.default !== null && !found.isConstant);
   const usual = USUAL[declared.replace(/[[\]]/g, '')];
-  const bare = found.isArray ? found.type.replace(/\[\]$/, '') : found.type;
+  const bare = found.dimensions > 0 ? found.type.replace(/\[\]$/, '') : found.type;
   const isUsual = usual !== undefined && (usual === bare || (usual === 'text' && /^character varying/.test(bare)));
   const length = /^character varying\((\d+)\)$/.exec(found.type)?.[1];
   const options = [
@@ -247,13 +247,14 @@ function columnOf(
 function formOf(
   table: Found,
   names: Names,
-  { base, labels, isArray, name }: FoundColumn,
+  { base, labels, dimensions, name }: FoundColumn,
   taken: Taken,
   enums: Enum[],
 ): Form {
-  const element = isArray ? base.replace(/\[\]$/, '') : base;
+  const element = dimensions > 0 ? base.replace(/\[\]$/, '') : base;
   const [type, code] = labels ? enumOf(table, names, name, labels, taken, enums) : (FORMS[element] ?? TEXT);
-  return isArray ? [`[${type}]`, `(${code} | null)[]`] : [type, code];
+  const [open, close] = ['['.repeat(dimensions), ']'.repeat(dimensions)];
+  return dimensions > 0 ? [`${open}${type}${close}`, `(${code} | null)${'[]'.repeat(dimensions)}`] : [type, code];
 }
 
 /** Labels that are no names of GraphQL are told by names of their own. */

@@ -1,4 +1,4 @@
-import type { Sql } from '../connect.ts';
+import type { Fragment, Sql } from '../connect.ts';
 import { digitsOf } from '../../lib/exact-json.ts';
 import type { Lsn } from '../../lib/lsn.ts';
 import type { Position } from '../../lib/position.ts';
@@ -136,10 +136,16 @@ export async function rowsAfter(
   const key = table.key.map((column) => nameOf(sql, column));
   const bound = after && table.key.map((column) => parameter(sql, column, digitsOf(after.image[column.name])));
   const rows = await sql<{ image: string }[]>`
-    select to_jsonb(t)::text as image from ${sql.unsafe(`${identifier(table.name)} t`)}
+    select ${imageOf(sql, table)}::text as image from ${sql.unsafe(`${identifier(table.name)} t`)}
     where ${bound ? sql`(${joined(sql, key)}) > (${joined(sql, bound)})` : sql`true`} order by ${joined(sql, key)} limit ${limit}`;
   return rows.map(({ image: text }) => {
     const image = parseImage(table.name, text);
     return { key: idIn(table, image), image };
   });
+}
+
+/** As the log's own triggers make it. */
+function imageOf(sql: Sql, { name, columns }: Declaration): Fragment {
+  if (!columns.some(({ form }) => form.isMadeText)) return sql`to_jsonb(t)`;
+  return sql`readback.with_texts(to_jsonb(t), t, (select readback.texts_of(${identifier(name)}::text::regclass)))`;
 }
