@@ -1,7 +1,7 @@
 import { buildSchema, OverlappingFieldsCanBeMergedRule, parse, validate } from 'graphql';
 import { expect, test } from 'vitest';
-import { numbersOf } from '../../test/support/random-documents.ts';
-import { fieldsMergeRule } from './merging.ts';
+import { numbersOf } from '../test/support/random-documents.ts';
+import { fieldsMergeRule } from './validation.ts';
 
 const SEED = Number(process.env['MERGING_SEED'] ?? Math.floor(Math.random() * 2 ** 32));
 const COUNT = Number(process.env['MERGING_COUNT'] ?? 1000);

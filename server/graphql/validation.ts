@@ -11,7 +11,10 @@ import {
   print,
   typeFromAST,
   type ASTVisitor,
+  type DirectiveNode,
+  type DocumentNode,
   type FieldNode,
+  type FragmentDefinitionNode,
   type GraphQLCompositeType,
   type GraphQLOutputType,
   type NameNode,
@@ -19,7 +22,8 @@ import {
   type ValidationContext,
   type ValueNode,
 } from 'graphql';
-import { tooComplex } from './too-complex.ts';
+import { tooComplex } from '../lib/errors.ts';
+import { fragmentsIn } from './measure.ts';
 
 /** A part of what is selected, of values of this type; undefined where the document is wrong about it. */
 interface Part {
@@ -171,4 +175,38 @@ function hasSameShape(a: GraphQLOutputType, b: GraphQLOutputType): boolean {
   if (isListType(inA) || isListType(inB))
     return isListType(inA) && isListType(inB) && hasSameShape(inA.ofType, inB.ofType);
   return inA === inB || (isCompositeType(inA) && isCompositeType(inB));
+}
+
+const CONDITIONS = new Set(['skip', 'include']);
+
+/**
+ * The specification has it since September 2025: what a subscription is for does not depend on variables. graphql 16
+ * fails where a condition leaves no field at all, and its rule about the one field fails at a variable.
+ */
+export function conditionalSubscriptions(document: DocumentNode): GraphQLError[] {
+  const byName = fragmentsIn(document);
+  const nodes = document.definitions.flatMap((definition) =>
+    definition.kind === Kind.OPERATION_DEFINITION && definition.operation === 'subscription'
+      ? conditionsIn(definition.selectionSet, byName, new Set())
+      : [],
+  );
+  const message = 'A subscription must not use `@skip` or `@include` at its top level: leave them out there.';
+  return nodes.length > 0 ? [new GraphQLError(message, { nodes })] : [];
+}
+
+function conditionsIn(
+  { selections }: SelectionSetNode,
+  fragments: ReadonlyMap<string, FragmentDefinitionNode>,
+  spread: Set<string>,
+): DirectiveNode[] {
+  return selections.flatMap((selection) => {
+    const own = selection.directives?.filter(({ name }) => CONDITIONS.has(name.value)) ?? [];
+    if (selection.kind === Kind.FIELD) return own;
+    if (selection.kind === Kind.INLINE_FRAGMENT)
+      return [...own, ...conditionsIn(selection.selectionSet, fragments, spread)];
+    const { value: name } = selection.name;
+    const fragment = spread.has(name) ? undefined : fragments.get(name);
+    spread.add(name);
+    return fragment ? [...own, ...conditionsIn(fragment.selectionSet, fragments, spread)] : own;
+  });
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { ClientError, SetupError } from '../../lib/errors.ts';
+import { ClientError, SetupError } from '../lib/errors.ts';
 
 const form = z.record(z.string(), z.string());
 
