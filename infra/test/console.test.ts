@@ -249,11 +249,23 @@ describe('in a browser', { tags: ['chromium'] }, () => {
     const own = await startProtected({ MONITOR_INTERVAL_MS: 100 }, databases);
     const administrator = await addUser(own, true);
     const tested = await open('/', {}, own.url);
+    // What is asked without a token is refused after who asked has signed in.
+    const late: (() => Promise<void>)[] = [];
+    let isLate = true;
+    await tested.route('**/graphql', (route) => {
+      if (!isLate || route.request().postData()?.includes('SignIn')) return route.continue();
+      return new Promise<void>((resolve) => late.push(() => route.continue().then(resolve)));
+    });
+    await tested.reload();
     await tested.fill('input[name=login]', administrator.username);
     await tested.fill('.sign-in input[name=password]', PASSWORD);
     await expectAccessible(tested);
+    await expect.poll(() => late.length).toBeGreaterThan(0);
     await tested.click('button:has-text("Sign in")');
     await tested.locator('.sign-in').waitFor({ state: 'detached' });
+    isLate = false;
+    const refused = tested.waitForResponse(async (response) => (await response.text()).includes('UNAUTHENTICATED'));
+    await Promise.all([refused, ...late.map((answer) => answer())]);
     await tested.waitForSelector('svg.servers');
     // The feed comes back by itself, after a pause of its own.
     let heard = 0;
@@ -263,6 +275,7 @@ describe('in a browser', { tags: ['chromium'] }, () => {
     const username = await tested.inputValue('input[name=username]');
     await tested.click('button:has-text("Create user")');
     await tested.locator('.row', { hasText: username }).waitFor();
+    expect(await tested.locator('.sign-in').count()).toBe(0);
     await tested.close();
     await own.stop();
   });
