@@ -5,7 +5,6 @@ import { later, type Lsn } from '../lib/lsn.ts';
 import type { HashFor, Hasher } from '../lib/password.ts';
 import type { Accounts, Credentials, Found } from '../database/sql/accounts.ts';
 import type { SigningKeys } from './keys.ts';
-import { NOBODY } from './nobody.ts';
 import type { Renewals } from './renewals.ts';
 import type { Sessions } from './sessions.ts';
 import type { Throttle } from './throttle.ts';
@@ -38,6 +37,22 @@ export interface Issued {
   token: string;
   claims: Claims;
   isAdmin: boolean;
+}
+
+/** Of a project without accounts, in which no token is ever given out: nobody is asked for more than this. */
+export const NOBODY: Accounts = {
+  table: '',
+  standings: () => Promise.resolve({ rows: [], seen: 0n }),
+  standingIn: nobodyIsHere,
+  credentials: nobodyIsHere,
+  credentialsOf: nobodyIsHere,
+  renewToken: nobodyIsHere,
+  faultsIn: nobodyIsHere,
+  addAdministrator: nobodyIsHere,
+};
+
+function nobodyIsHere(): never {
+  throw new ClientError('UNAUTHENTICATED', 'Nobody can sign in here: send no token.');
 }
 
 /** Who somebody is: by their password, and then by their token. */

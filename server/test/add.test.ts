@@ -8,7 +8,7 @@ import { projectRoot } from '../lib/root.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
 import { addUser, PASSWORD } from './support/people.ts';
-import { projectCopy, run, serve, writeFiles } from './support/project-copy.ts';
+import { projectCopy, run, serve, writeFiles, type CopyServer } from './support/project-copy.ts';
 
 let databases: TestDatabases;
 beforeEach(async () => {
@@ -25,6 +25,9 @@ async function changes(which: string): Promise<string[]> {
   );
   return rows.map(({ change }) => change);
 }
+
+const signIn = async (query: CopyServer, { username }: { username: string }): Promise<string> =>
+  (await query(`mutation { signIn(login: "${username}", password: "${PASSWORD}") { token } }`)).signIn.token;
 
 async function add(root: string, table: string, without: string[] = []): Promise<string[]> {
   const said: string[] = [];
@@ -147,30 +150,51 @@ function recipe(): Record<string, string> {
 test('the files that the documentation shows make a table, in few lines', { timeout: 120_000 }, async () => {
   const files = recipe();
   expect(Object.keys(files)).toHaveLength(3);
-  expect(Object.values(files).join('').split('\n').length).toBeLessThan(60);
+  expect(Object.values(files).join('').split('\n').length).toBeLessThan(70);
   const root = await projectCopy();
-  const list = readFileSync(join(root, PROJECT), 'utf8');
-  writeFiles(root, { ...files, [PROJECT]: registered({ table: 'comments', type: 'Comment' }, list) });
+  const project = readFileSync(join(root, PROJECT), 'utf8');
+  writeFiles(root, { ...files, [PROJECT]: registered({ table: 'comments', type: 'Comment' }, project) });
   expect(run(root, 'prettier', '--check', ...Object.keys(files).filter((path) => path.endsWith('.ts')))).toBe('ok');
   expect(run(root, 'tsc', '-p', 'tsconfig.build.json')).toBe('ok');
   expect(run(root, 'node', 'infra/launch/program.mjs')).toBe('ok');
 
-  await databases.primary`insert into users (username, email, password_hash) values ('ada', 'ada@example.com', '-')`;
-  await databases.primary`insert into posts (author_id, title, body) select id, 'Notes', '' from users`;
+  const [ada, bob] = [await addUser({ databases }), await addUser({ databases })];
+  const [post] = await databases.primary<{ id: string }[]>`
+    insert into posts (author_id, title, body, published_at) values (${ada.id}, 'Notes', '', now()) returning id`;
   await setUp(databases.config, testConfig(), quiet, join(root, 'sql'));
-  const query = await serve(root, databases);
-  const [post] = (await query('{ posts { nodes { id } } }')).posts.nodes;
+  const query = await serve(root, databases, 'protected');
+  const [asAda, asBob] = [await signIn(query, ada), await signIn(query, bob)];
   const { createComment } = await query(
-    `mutation { createComment(input: { postId: "${post.id}", body: "Said" }) { comment { id body post { title } } } }`,
+    `mutation { createComment(input: { postId: "${post!.id}", authorId: "${ada.id}", body: "Said" }) {
+      comment { id body isHidden remindAt post { title } author { id } } } }`,
+    asAda,
   );
   const { id, ...comment } = createComment.comment;
-  expect(comment).toEqual({ body: 'Said', post: { title: 'Notes' } });
-  await query(`mutation { updateComment(id: "${id}", input: { body: "Well said" }) { bookmark } }`);
-  expect(await query('{ comments { nodes { body post { comments { totalCount } } } } }')).toEqual({
-    comments: { nodes: [{ body: 'Well said', post: { comments: { totalCount: 1 } } }] },
+  expect(comment).toEqual({
+    body: 'Said',
+    isHidden: false,
+    remindAt: null,
+    post: { title: 'Notes' },
+    author: { id: ada.id },
   });
-  await query(`mutation { deleteComment(id: "${id}") { bookmark } }`);
-  expect(await query(`{ comment(id: "${id}") { id } }`)).toEqual({ comment: null });
+  const hide = `mutation { updateComment(id: "${id}", input: { isHidden: true }) { bookmark } }`;
+  const list = `{ comments { totalCount } user(id: "${ada.id}") { comments { nodes { id } } } post(id: "${post!.id}") { comments { totalCount } } }`;
+  const seen = {
+    comments: { totalCount: 1 },
+    user: { comments: { nodes: [{ id }] } },
+    post: { comments: { totalCount: 1 } },
+  };
+  expect(await query(list, asBob)).toEqual(seen);
+  expect(await query(hide, asBob)).toEqual([{ code: 'FORBIDDEN', field: 'id' }]);
+  await query(hide, asAda);
+  expect(await query(list, asAda)).toEqual(seen);
+  expect(await query(list, asBob)).toEqual({
+    comments: { totalCount: 0 },
+    user: { comments: { nodes: [] } },
+    post: { comments: { totalCount: 0 } },
+  });
+  await query(`mutation { deleteComment(id: "${id}") { bookmark } }`, asAda);
+  expect(await query(`{ comment(id: "${id}") { id } }`, asAda)).toEqual({ comment: null });
   await expect
     .poll(() => changes(`table_name = 'comments'`), { timeout: 20_000 })
     .toEqual(['INSERT comments', 'UPDATE comments', 'DELETE comments']);
@@ -202,10 +226,7 @@ test('rows that are hidden are shown by no relation, list, count or answer', { t
   await primary`insert into comments (post_id, author_id, body, is_hidden) values
     (${draft!.id}, ${bob.id}, 'on a draft', false), (${published!.id}, ${ada.id}, 'for me', true), (${published!.id}, ${ada.id}, 'for all', false)`;
   const query = await serve(root, databases, 'protected');
-  const signIn = async ({ username }: { username: string }) =>
-    (await query(`mutation { signIn(login: "${username}", password: "${PASSWORD}") { token } }`)).signIn
-      .token as string;
-  const [asAda, asBob] = [await signIn(ada), await signIn(bob)];
+  const [asAda, asBob] = [await signIn(query, ada), await signIn(query, bob)];
 
   const all = '{ comments { totalCount nodes { body post { title body } } edges { node { body } } } }';
   const seen = { 'on a draft': null, 'for all': { title: 'Notes', body: 'told' } };
@@ -294,4 +315,19 @@ test('a mistake in a declaration is told in one line at the start, without a sta
     );
     expect([command, status, stdout, stderr]).toEqual([command, 1, '', line]);
   }
+});
+
+test('a line is added to the list of tables in whatever form it stands', () => {
+  const item = { table: 'order_items', type: 'OrderItem' };
+  const files = ['tables: [] };', 'tables: [Note] };', '\n  tables: [\n    Note,\n  ],\n};'].map(
+    (list) => `import { Note } from './tables/notes.ts';\n\nexport const project: Project = { ${list}\n`,
+  );
+  for (const file of files) {
+    const added = registered(item, file);
+    expect(added).toMatch(
+      /^import \{ Note \} .*;\nimport \{ OrderItem \} from '\.\/tables\/order-items\.ts';\n\nexport/,
+    );
+    expect(added).toMatch(/tables: \[(?:|Note, |\n {4}Note, )OrderItem\]/);
+  }
+  expect(() => registered(item, 'export const project = {};')).toThrow('has no list of tables');
 });

@@ -3,14 +3,23 @@ import { join } from 'node:path';
 import type { GraphQLObjectType } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ChangesDocument } from '../../schema/generated/operations.ts';
-import { ID, Int } from 'type-graphql';
+import { ID, Int, type ClassType } from 'type-graphql';
 import { connect } from '../database/connect.ts';
 import { Table as Rows } from '../database/sql/table.ts';
-import { allTables, Column, Key, Table, tableNamed, type Declaration } from '../declare/declaration.ts';
+import {
+  allTables,
+  Column,
+  declarationOf,
+  Key,
+  Table,
+  tableNamed,
+  type Declaration,
+  type DeclaredColumn,
+} from '../declare/declaration.ts';
 import { assertMayWrite } from '../auth/rights.ts';
-import { DateTime } from '../declare/scalars.ts';
 import { readRule } from '../declare/read-rule.ts';
-import { meets } from '../declare/rule.ts';
+import { meets, type Clause } from '../declare/rule.ts';
+import { DateTime } from '../declare/scalars.ts';
 import { projectRoot } from '../lib/root.ts';
 import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
 import { PASSWORD, person, signIn, startProtected, type Person } from './support/people.ts';
@@ -31,6 +40,8 @@ beforeAll(async () => {
   [published, draft] = [await post(owner, true), await post(owner, false)];
 });
 afterAll(() => server.stop());
+
+const typeOf = ({ type }: Declaration) => buildGraphQLSchema().getType(type.name) as GraphQLObjectType;
 
 type Outcome = 'yes' | 'null' | 'no';
 type Viewer = Person | undefined;
@@ -285,11 +296,101 @@ test('every operation says who may run it, and every field of a row is a column,
   for (const root of roots)
     for (const { name, extensions } of Object.values(root.getFields()))
       expect([name, extensions['who']]).toEqual([name, expect.any(String)]);
-  for (const { type, columns } of allTables()) {
-    const fields = Object.values((schema.getType(type.name) as GraphQLObjectType).getFields());
+  for (const table of allTables()) {
+    const { columns } = table;
+    const fields = Object.values(typeOf(table).getFields());
     const others = fields.filter(({ name }) => !columns.some(({ field }) => field === name));
     for (const { name, extensions } of others) expect([name, extensions['who']]).toEqual([name, 'signedIn']);
   }
+});
+
+/** A row for a table that has none: the least that its columns take, after those that it refers to. */
+async function seed(table: Declaration): Promise<void> {
+  const { primary } = server.databases;
+  const [found] = await primary`select from ${primary(table.name)} limit 1`;
+  if (found) return;
+  const values: Record<string, unknown> = {};
+  for (const { kind, name, type, reference, nullable, hasDefault, length } of table.columns) {
+    if ((kind !== 'value' && kind !== 'reference') || nullable || hasDefault) continue;
+    if (reference) {
+      const parent = declarationOf(reference.to() as ClassType);
+      await seed(parent);
+      const [row] = await primary`select ${primary(parent.key.name)} as key from ${primary(parent.name)} limit 1`;
+      values[name] = row!['key'];
+    } else if (type() === Boolean) values[name] = true;
+    else if (type() === DateTime) values[name] = new Date();
+    else values[name] = type() === String ? 'x'.repeat(Math.max(1, length?.[0] ?? 1)) : 1;
+  }
+  await primary`insert into ${primary(table.name)} ${primary(values)}`;
+}
+
+describe.each(allTables().map((table) => [table.name, table] as const))('whatever asks for rows of %s', (_, table) => {
+  const { columns, one, many, key, read } = table;
+  const fields = columns.map(({ field }) => field).filter((name) => name in typeOf(table).getFields());
+  let rows: Record<string, unknown>[];
+  beforeAll(async () => {
+    await seed(table);
+    const { primary } = server.databases;
+    const found = await primary`select ${primary(columns.map(({ name }) => name))} from ${primary(table.name)}`;
+    rows = found.map((row) => Object.fromEntries(columns.map(({ name, field: known }) => [known, row[name]])));
+  });
+
+  /** What of a row a viewer sees, by the rules as they are declared; undefined: nothing. */
+  function seenOf(viewer: Person, row: Record<string, unknown>): Record<string, boolean> | undefined {
+    const claims = { sub: viewer.id, roles: [] };
+    const isMet = (clause: Clause | undefined) =>
+      viewer === admin || (clause !== undefined && meets(clause, row, claims));
+    if (!isMet(read)) return undefined;
+    const isShown = ({ sees, field: name }: DeclaredColumn) =>
+      row[name] !== null && (sees === undefined || isMet(sees));
+    return Object.fromEntries(fields.map((name) => [name, isShown(columns.find((each) => each.field === name)!)]));
+  }
+  const isThere = (row: Record<string, unknown>) =>
+    Object.fromEntries(fields.map((name) => [name, row[name] !== null]));
+  const viewers = () => ({ other, owner, admin });
+
+  test.each(['other', 'owner', 'admin'] as const)('shows %s what the declared rules say', async (name) => {
+    const viewer = viewers()[name];
+    const headers = { ...strong, ...viewer.headers };
+    const expected = new Map(rows.map((row) => [String(row[key.field]), seenOf(viewer, row)]));
+    const visible = [...expected].flatMap(([id, seen]) => (seen ? [id] : []));
+    visible.sort();
+    for (const [id, seen] of expected) {
+      const { data } = await server.query<any, object>(`{ ${one}(id: "${id}") { ${fields.join(' ')} } }`, {}, headers);
+      expect(data[one] ? isThere(data[one]) : undefined).toEqual(seen);
+    }
+    const { data } = await server.query<any, object>(
+      `{ ${many}(first: 100) { totalCount nodes { ${fields.join(' ')} } edges { node { ${key.field} } } } }`,
+      {},
+      headers,
+    );
+    const { totalCount, nodes, edges } = data[many];
+    expect(totalCount).toBe(visible.length);
+    expect(nodes.map((node: any) => node[key.field]).toSorted()).toEqual(visible);
+    expect(edges).toHaveLength(visible.length);
+    for (const node of nodes) expect(isThere(node)).toEqual(expected.get(node[key.field]));
+    const events = subscribeTo<any>(server.websocket(viewer.token), ChangesDocument, {
+      tables: [table.name],
+      snapshot: true,
+    });
+    const told: string[] = [];
+    if (read !== undefined || viewer === admin)
+      for (;;) {
+        const { changes } = await events.next();
+        if (changes.__typename === 'CaughtUp') break;
+        told.push(changes.key);
+      }
+    await events.end();
+    expect(told.toSorted()).toEqual(visible);
+  });
+
+  test('shows nothing to whoever is not signed in', async () => {
+    for (const query of [
+      `{ ${many} { totalCount } }`,
+      `{ ${one}(id: "${String(rows[0]![key.field])}") { ${key.field} } }`,
+    ])
+      expect(await server.failure(query)).toBe('UNAUTHENTICATED');
+  });
 });
 
 const rows = [

@@ -1,13 +1,15 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { User } from '../../schema/tables/users.ts';
+import type { ClassType } from 'type-graphql';
+import '../../schema/project.ts';
 import { connect, type Sql } from '../database/connect.ts';
+import { tableNamed } from '../declare/declaration.ts';
 import { rowsOf } from '../reads/rows.ts';
 import { write, WRITES_PIPELINE, WRITES_TOGETHER } from '../replication/writes.ts';
 import { freshDatabases, type TestDatabases } from './support/databases.ts';
 import { holdRows } from './support/faults.ts';
 
 const CONNECTIONS = 2;
-const users = rowsOf(User).table;
+const users = rowsOf(tableNamed('users')!.type as ClassType<{ id: string; username: string }>).table;
 let databases: TestDatabases;
 let writer: Sql;
 let ids: string[];

@@ -8,5 +8,5 @@ export function registered({ table, type }: Pick<Definition, 'table' | 'type'>, 
   const place = /(?<=\btables: \[[^\]]*?)(,?\s*\])/;
   if (!place.test(list)) throw new SetupError(`${PROJECT} has no list of tables: write ${type} into it by hand.`);
   const added = list.replace(place, `, ${type}]`).replace('tables: [, ', 'tables: [');
-  return added.replace(/(?=\n\/\*\*)/, `import { ${type} } from './tables/${kebab(table)}.ts';\n`);
+  return added.replace(/(?<=^import .*;\n)(?!import )/m, `import { ${type} } from './tables/${kebab(table)}.ts';\n`);
 }

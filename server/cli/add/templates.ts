@@ -61,7 +61,7 @@ function indexes(definition: Definition, how = ''): string {
 const IMPORTS = {
   'type-graphql': ['ID', 'Int'],
   '../../server/declare/declaration.ts': ['BelongsTo', 'Column', 'Generated', 'Key', 'Table'],
-  '../scalars.ts': ['DateTime', 'Double'],
+  '../../server/declare/scalars.ts': ['DateTime', 'Double'],
 };
 
 function declaration(definition: Definition): string {

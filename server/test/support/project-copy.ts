@@ -2,12 +2,25 @@ import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { createClient, type Client } from 'graphql-ws';
 import { onTestFinished } from 'vitest';
+import { WebSocket } from 'ws';
 import { buildChanged } from '../../../infra/launch/prepare.mjs';
 import { projectRoot } from '../../lib/root.ts';
 import type { TestDatabases } from './databases.ts';
 
-const SETTINGS = ['package.json', 'tsconfig.json', 'tsconfig.build.json', '.prettierrc.json', '.prettierignore'];
+const SETTINGS = [
+  'package.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  '.prettierrc.json',
+  '.prettierignore',
+  'codegen.yml',
+  'knip.jsonc',
+  'oxlint.config.ts',
+  'vitest.config.ts',
+  'vitest.postgres.config.ts',
+];
 const PARTS = ['server', 'schema', 'sql', 'infra', 'dist', ...SETTINGS];
 
 /** The built project in a folder of its own, to write into; gone when the test has ended. tsc builds there what differs. */
@@ -35,12 +48,18 @@ export function run(root: string, program: string, ...args: string[]): string {
   return status === 0 ? 'ok' : stdout + stderr;
 }
 
+/** A server of the copy: what it answers to a query, and where else it listens. */
+export interface CopyServer {
+  (query: string, token?: string): Promise<any>;
+  websocket: (token?: string) => Client;
+}
+
 /** The copy's own server over the databases, until the test has ended. */
 export async function serve(
   root: string,
   databases: TestDatabases,
   access: 'open' | 'protected' = 'open',
-): Promise<(query: string, token?: string) => Promise<any>> {
+): Promise<CopyServer> {
   const { primary, replicas } = databases.config;
   const env = {
     PATH: process.env['PATH'],
@@ -59,12 +78,26 @@ export async function serve(
   for await (const chunk of server.stdout) {
     output += String(chunk);
     const url = /GraphQL +(\S+)/.exec(output)?.[1];
-    if (url !== undefined) return (query, token) => ask(url, query, token);
+    if (url !== undefined) return talkTo(url);
   }
   throw new Error(`the server ended: ${output}`);
 }
 
 /** With strong consistency: the data, or the extensions of the errors. */
+function talkTo(url: string): CopyServer {
+  const websocket = (token?: string) => {
+    const client = createClient({
+      url: url.replace('http', 'ws'),
+      webSocketImpl: WebSocket,
+      connectionParams: token === undefined ? {} : { token },
+      retryAttempts: 0,
+    });
+    onTestFinished(() => client.dispose());
+    return client;
+  };
+  return Object.assign((query: string, token?: string) => ask(url, query, token), { websocket });
+}
+
 async function ask(url: string, query: string, token?: string): Promise<any> {
   const response = await fetch(url, {
     method: 'POST',
