@@ -4,8 +4,8 @@ import type { Sql } from '../database/connect.ts';
 import { SetupError } from '../lib/errors.ts';
 import { projectRoot } from '../lib/root.ts';
 import { arrival, beat } from './beat.ts';
-import { refuseMisfits } from './misfits.ts';
 import { divideVersions } from './divide.ts';
+import { refuseMisfits } from './misfits.ts';
 import {
   apply,
   isRehearsed,
