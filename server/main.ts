@@ -9,5 +9,11 @@ import { projectRoot } from './lib/root.ts';
 
 // What is imported from here on is compiled once. Where the folder cannot be written, it is compiled at each start.
 enableCompileCache(join(projectRoot, 'dist/.compiled'));
-const { createProgram } = await import('./cli/program.ts');
-await createProgram().parseAsync();
+try {
+  const { createProgram } = await import('./cli/program.ts');
+  await createProgram().parseAsync();
+} catch (error) {
+  // The project's declarations are read as they are imported.
+  const { tellFailure } = await import('./cli/failure.ts');
+  process.exitCode = tellFailure(error);
+}

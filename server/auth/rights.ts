@@ -1,6 +1,7 @@
 import { Extensions } from 'type-graphql';
 import { isAllVisible, type Declaration, type DeclaredColumn } from '../declare/declaration.ts';
 import { meets, ownersIn, type Clause } from '../declare/rule.ts';
+import { withoutZeros } from '../declare/rules.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { VisibleTo, WritableBy } from '../database/sql/table.ts';
 import { claimsOf, mayAll, type Viewer } from './viewer.ts';
@@ -65,30 +66,34 @@ export function assertMayGive(viewer: Viewer, fields: readonly string[], values:
 
 /** @throws ClientError FORBIDDEN where the row would not be one that the viewer may write. */
 export function assertMayCreate(viewer: Viewer, table: Declaration, values: object): void {
-  if (mayAll(viewer) || isMet(table.write, withLowerCaseKeys(table, values), viewer)) return;
+  if (mayAll(viewer) || isMet(table.write, asRow(table, values), viewer)) return;
   const [owner] = table.write ? ownersIn(table.write) : [];
   throw forbidden(`${owner ?? 'This'} must be yourself.`, owner);
 }
 
-/** Ids come in upper or lower case. */
-function withLowerCaseKeys({ columns }: Declaration, values: object): Row {
+/** As rows have them: ids come in upper or lower case, and moments with zeros at the end. */
+function asRow({ columns }: Declaration, values: object): Row {
   const row = { ...(values as Row) };
-  for (const { field, kind } of columns)
-    if (kind === 'reference' && typeof row[field] === 'string') row[field] = row[field].toLowerCase();
+  for (const { field, kind, isTime } of columns) {
+    const value = row[field];
+    if (typeof value !== 'string') continue;
+    if (kind === 'reference') row[field] = value.toLowerCase();
+    if (isTime) row[field] = withoutZeros(value);
+  }
   return row;
 }
 
 /** @throws ClientError FORBIDDEN where a row that the viewer may see is not theirs to write, as it is or as it becomes. */
 export function assertMayWrite(viewer: Viewer, table: Declaration, row: object, patch: object = {}): void {
   if (mayAll(viewer)) return;
-  const after = withLowerCaseKeys(table, { ...row, ...patch });
+  const after = asRow(table, { ...row, ...patch });
   if (isMet(table.write, row, viewer) && isMet(table.write, after, viewer)) return;
   throw forbidden('Only the owner and administrators may change this.', 'id');
 }
 
 /** The same as PostgreSQL is told it with the write, since the row may be another by then; undefined: anything. */
 export const writableBy = (viewer: Viewer, table: Declaration, patch: object): WritableBy | undefined =>
-  mayAll(viewer) ? undefined : { claims: claimsOf(viewer), patch: withLowerCaseKeys(table, patch) };
+  mayAll(viewer) ? undefined : { claims: claimsOf(viewer), patch: asRow(table, patch) };
 
 /** Whoever is signed in. @throws ClientError UNAUTHENTICATED */
 export function signedIn({ user }: Viewer): NonNullable<Viewer['user']> {

@@ -4,13 +4,12 @@ import { isLoopback, type Config } from './config.ts';
 import { createApp } from '../http/app.ts';
 import type { EdgeOptions } from '../http/edge/http-server.ts';
 import { Documents, type DocumentOptions } from '../graphql/documents.ts';
-import { Executor } from '../graphql/execution.ts';
-import { hidingNames } from '../graphql/hidden-names.ts';
-import { Limits, type LimitOptions } from '../graphql/limits/limits.ts';
-import { readTrustedDocuments } from '../graphql/limits/trusted.ts';
+import { Limits, type LimitOptions } from '../graphql/limits.ts';
+import { hidingNames, Masking } from '../graphql/masking.ts';
 import { createMetricsApp, type Scrape } from '../http/metrics.ts';
 import { Operations } from '../graphql/operation.ts';
 import { Pipeline } from '../graphql/pipeline.ts';
+import { readTrustedDocuments } from '../graphql/trusted.ts';
 import type { FanOut } from '../feed/fan-out/fan-out.ts';
 import { Budget } from '../lib/budget.ts';
 import { SetupError } from '../lib/errors.ts';
@@ -45,32 +44,19 @@ export async function listenHttp(
   const schema = buildGraphQLSchema();
   const limits = new Limits(schema, limitsOf(config), budgetOf(config), sizes);
   const trusted = config.TRUSTED_DOCUMENTS === undefined ? undefined : readTrustedDocuments(config.TRUSTED_DOCUMENTS);
-  const executor = new Executor(schema);
-  const documents = new Documents(schema, documentsOf(config));
   const introspection = config.INTROSPECTION === 'on';
-  const hide = introspection ? undefined : hidingNames(schema);
   const pipeline = new Pipeline({
     schema,
-    executor,
-    documents,
+    documents: new Documents(schema, documentsOf(config)),
     limits,
-    introspection,
-    hide,
+    masking: new Masking(log, introspection ? undefined : hidingNames(schema)),
     trusted,
-    observer,
-    log,
   });
-  // It holds nothing that is to be released, and what nobody waits for any more may still run through it.
-  await pipeline.apollo.start();
   const stopping = new Stopping(config.SHUTDOWN_GRACE_MS, config.SHUTDOWN_DRAIN_MS);
   const app = await createApp({
-    schema,
     pipeline,
-    executor,
     operations: new Operations(services, router, limits, observer),
-    documents,
-    hide,
-    limits,
+    introspection,
     trusted,
     fanOut,
     access: services.access,
@@ -130,7 +116,6 @@ const budgetOf = (config: Config) =>
   });
 
 const limitsOf = (config: Config): LimitOptions => ({
-  tokens: config.QUERY_TOKENS_MAX,
   depth: config.QUERY_DEPTH_MAX,
   aliases: config.QUERY_ALIASES_MAX,
   cost: config.QUERY_COST_MAX,

@@ -4,13 +4,12 @@ import { dirname, join } from 'node:path';
 import type { Config } from '../boot/config.ts';
 import { SetupError } from '../lib/errors.ts';
 import { projectRoot } from '../lib/root.ts';
-import { openServer } from '../setup/open.ts';
+import type { Say } from '../lib/logger.ts';
+import { openServer } from '../setup/servers.ts';
 import { declarationFile, define, type Definition, type Wishes } from './add/definition.ts';
 import { PROJECT, registered } from './add/register.ts';
 import { filesFor } from './add/templates.ts';
 import { withDatabases } from './databases.ts';
-
-type Say = (line: string) => void;
 
 /** Writes the files that serve a table of the primary, and says what to run next; changes no database. */
 export async function addCommand(

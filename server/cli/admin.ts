@@ -7,11 +7,10 @@ import { forClient } from '../database/errors.ts';
 import { isViolation, told } from '../database/violations.ts';
 import { asClientError, SetupError } from '../lib/errors.ts';
 import { Hasher } from '../lib/password.ts';
-import { openServer } from '../setup/open.ts';
+import type { Say } from '../lib/logger.ts';
+import { openServer } from '../setup/servers.ts';
 import type { Accounts, NewAccount } from '../database/sql/accounts.ts';
 import { withDatabases } from './databases.ts';
-
-type Say = (line: string) => void;
 
 export interface AdminOptions {
   username?: string;

@@ -2,9 +2,8 @@ import { startEmbedded } from '../../infra/cluster/embedded.ts';
 import { findPair, findRunning } from '../../infra/cluster/running.ts';
 import type { Config, DatabaseConfig } from '../boot/config.ts';
 import { SetupError } from '../lib/errors.ts';
+import type { Say } from '../lib/logger.ts';
 import { UsageError } from './usage.ts';
-
-type Say = (line: string) => void;
 
 /**
  * Runs `work` on the databases configured. With none configured: on the embedded pair, which a `readback up` may be

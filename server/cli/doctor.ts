@@ -1,9 +1,8 @@
 import type { Config, DatabaseConfig } from '../boot/config.ts';
 import { lockSetup } from '../operate/attach.ts';
-import { diagnose, type DoctorOptions } from '../operate/doctor/doctor.ts';
+import { applyFix, describeFix, diagnose, planFixes, type DoctorOptions } from '../operate/doctor/doctor.ts';
 import { isFault, type Finding, type Fix, type Severity } from '../operate/doctor/finding.ts';
-import { applyFix, describeFix, planFixes } from '../operate/doctor/fixes.ts';
-import { withServers, type Servers } from '../operate/servers.ts';
+import { withServers, type Servers } from '../setup/servers.ts';
 import { operatedDatabases } from './databases.ts';
 import { confirmed, paint, print, printJson, tell } from './terminal.ts';
 
@@ -62,8 +61,16 @@ function report(findings: Finding[], fixed: Fix[], { json }: DoctorFlags): boole
   return isWell;
 }
 
-/** With what --fix can do, instead of how. */
-const asJson = ({ fix, ...finding }: Finding) => ({ ...finding, fix: fix?.name ?? null });
+/** With what --fix can do, instead of how; of the values, what is made of them. */
+const asJson = ({ check, severity, server, found, expected, remedy, fix }: Finding) => ({
+  check,
+  severity,
+  server,
+  found,
+  expected,
+  remedy,
+  fix: fix?.name ?? null,
+});
 
 const COLOURS = { error: 'red', warning: 'yellow', advice: 'cyan' } as const satisfies Record<Severity, string>;
 

@@ -1,6 +1,5 @@
 import { Releasers } from '../lib/releasers.ts';
-
-type Say = (line: string) => void;
+import type { Say } from '../lib/logger.ts';
 
 /** Asks the process to stop, from wherever something it cannot go on without has ended. */
 export interface Stopping {

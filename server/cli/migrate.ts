@@ -1,8 +1,7 @@
 import type { Config } from '../boot/config.ts';
 import { setUp } from '../setup/setup.ts';
 import { withDatabases } from './databases.ts';
-
-type Say = (line: string) => void;
+import type { Say } from '../lib/logger.ts';
 
 /** Set-up without serving: returns when every replica holds all that is published. */
 export async function migrateCommand(config: Config, say: Say): Promise<void> {

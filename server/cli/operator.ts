@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Config } from '../boot/config.ts';
 import { doctorCommand, type DoctorFlags } from './doctor.ts';
-import { addCommand, dropCommand, type AddFlags, type DropFlags } from './replica.ts';
+import { addReplicaCommand, dropReplicaCommand, type AddFlags, type DropFlags } from './replica.ts';
 import { resetCommand, type ResetFlags } from './reset.ts';
 import { statusCommand, type StatusFlags } from './status.ts';
 import { verifyCommand, type VerifyFlags } from './verify.ts';
@@ -96,7 +96,7 @@ function addReplicas(program: Command, run: Run): void {
     .addOption(json())
     .option('--admin-url <url>', 'a login that may set it up, where that of the URL may not, or NEW_REPLICA_ADMIN_URL')
     .addHelpText('after', help('$ npx readback replica add   # with NEW_REPLICA_URL_FILE=/run/secrets/replica-2'))
-    .action((url: string | undefined, flags: AddFlags) => run((config) => addCommand(config, url, flags)));
+    .action((url: string | undefined, flags: AddFlags) => run((config) => addReplicaCommand(config, url, flags)));
   replica
     .command('drop')
     .argument('<replica>', 'its name (replica-2), its URL, or its slot')
@@ -104,5 +104,5 @@ function addReplicas(program: Command, run: Run): void {
     .addOption(json())
     .addOption(yes())
     .addHelpText('after', help('$ npx readback replica drop replica-2'))
-    .action((which: string, flags: DropFlags) => run((config) => dropCommand(config, which, flags)));
+    .action((which: string, flags: DropFlags) => run((config) => dropReplicaCommand(config, which, flags)));
 }

@@ -1,7 +1,7 @@
 import type { Config, DatabaseConfig } from '../boot/config.ts';
 import { databaseUrlFault, describeUrl, isDatabaseUrl, looksLikeUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { addReplica, planDrop } from '../operate/replicas.ts';
-import { withServers } from '../operate/servers.ts';
+import { withServers } from '../setup/servers.ts';
 import { operatedDatabases } from './databases.ts';
 import { confirmed, print, printJson, tell } from './terminal.ts';
 import { UsageError } from './usage.ts';
@@ -17,7 +17,7 @@ export interface DropFlags {
 }
 
 /** Returns when the new replica holds everything. */
-export async function addCommand(config: Config, given: string | undefined, flags: AddFlags): Promise<boolean> {
+export async function addReplicaCommand(config: Config, given: string | undefined, flags: AddFlags): Promise<boolean> {
   for (const argument of [given, flags.adminUrl]) warnOfPassword(argument, 'NEW_REPLICA_URL and NEW_REPLICA_ADMIN_URL');
   const { json } = flags;
   const url = given ?? config.newReplica.url;
@@ -35,7 +35,7 @@ export async function addCommand(config: Config, given: string | undefined, flag
 }
 
 /** False: it was not confirmed, and nothing was changed. */
-export async function dropCommand(config: Config, which: string, { json, yes }: DropFlags): Promise<boolean> {
+export async function dropReplicaCommand(config: Config, which: string, { json, yes }: DropFlags): Promise<boolean> {
   warnOfPassword(which, 'its name or its slot');
   if (looksLikeUrl(which)) assertUrl(which);
   const databases = withUrl(operatedDatabases(config), which);

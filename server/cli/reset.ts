@@ -4,7 +4,7 @@ import type { Config, DatabaseConfig } from '../boot/config.ts';
 import { describeUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
 import { reset } from '../operate/reset.ts';
-import { withServers } from '../operate/servers.ts';
+import { withServers } from '../setup/servers.ts';
 import { confirmed, print, printJson, tell } from './terminal.ts';
 
 export interface ResetFlags {

@@ -1,15 +1,15 @@
 import type { Config } from '../boot/config.ts';
-import { withServers } from '../operate/servers.ts';
-import type {
-  ChangeLogReport,
-  ClientReport,
-  ReplicaReport,
-  SlotReport,
-  StatusReport,
-  SubscriptionReport,
-  TableReport,
-} from '../operate/status/report.ts';
-import { statusOf } from '../operate/status/status.ts';
+import { withServers } from '../setup/servers.ts';
+import {
+  statusOf,
+  type ChangeLogReport,
+  type ClientReport,
+  type ReplicaReport,
+  type SlotReport,
+  type StatusReport,
+  type SubscriptionReport,
+  type TableReport,
+} from '../operate/status.ts';
 import { operatedDatabases } from './databases.ts';
 import { paint, print, printJson } from './terminal.ts';
 

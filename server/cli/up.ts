@@ -4,12 +4,11 @@ import type { Config, DatabaseConfig } from '../boot/config.ts';
 import { describeUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
 import { Releasers } from '../lib/releasers.ts';
+import type { Say } from '../lib/logger.ts';
 import { serve, type Server } from '../boot/serve.ts';
 import { setUpToServe } from '../setup/setup.ts';
 import { asConfig, startPair } from './databases.ts';
 import { runUntilStopped, type Stopping } from './lifetime.ts';
-
-type Say = (line: string) => void;
 
 /** Everything: the embedded pair where no databases are configured, set-up, and the server, until told to stop. */
 export async function upCommand(config: Config, say: Say): Promise<void> {

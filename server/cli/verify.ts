@@ -1,8 +1,7 @@
 import type { Config } from '../boot/config.ts';
-import { withServers } from '../operate/servers.ts';
-import type { TableReport, VerifyOptions } from '../operate/verify/chunks.ts';
-import type { Difference } from '../operate/verify/settle.ts';
-import { verify, type ReplicaReport, type VerifyReport } from '../operate/verify/verify.ts';
+import { withServers } from '../setup/servers.ts';
+import type { Difference, TableComparison, VerifyOptions } from '../operate/verify/compare.ts';
+import { verify, type ReplicaComparison, type VerifyReport } from '../operate/verify/verify.ts';
 import { operatedDatabases } from './databases.ts';
 import { paint, print, printJson, Progress } from './terminal.ts';
 
@@ -32,12 +31,12 @@ function describe({ isSame, seconds, replicas }: VerifyReport): string {
   ].join('\n');
 }
 
-const describeReplica = ({ name, position, tables }: ReplicaReport) => [
+const describeReplica = ({ name, position, tables }: ReplicaComparison) => [
   `${paint('bold', name)}, as of ${position} or later`,
   ...tables.flatMap(describeTable),
 ];
 
-function describeTable({ table, state, rows, differences, unsettled, isCut }: TableReport): string[] {
+function describeTable({ table, state, rows, differences, unsettled, isCut }: TableComparison): string[] {
   return [
     `  ${table.padEnd(22)} ${stateOf(state)}${state === 'copying' ? '' : `, ${rows.toLocaleString('en')} rows`}`,
     ...differences.map((difference) => `    ${describeDifference(difference)}`),
@@ -46,7 +45,7 @@ function describeTable({ table, state, rows, differences, unsettled, isCut }: Ta
   ];
 }
 
-function stateOf(state: TableReport['state']): string {
+function stateOf(state: TableComparison['state']): string {
   switch (state) {
     case 'same':
       return paint('green', 'same');

@@ -101,3 +101,6 @@ export const columnName = postgres.fromCamel;
 
 /** `created_at` as `createdAt`. */
 export const fieldName = postgres.toCamel;
+
+/** A name for a statement that takes no parameter there. */
+export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;

@@ -1,11 +1,9 @@
 import 'reflect-metadata';
 import { Field, ObjectType, type ClassType } from 'type-graphql';
-import type { GraphQLScalarType } from 'graphql';
-import { DateTime } from './scalars.ts';
-import { clauseOf, fieldsIn, isAlways, ownersIn, type Clause, type Rule } from './rule.ts';
-
-/** A scalar of GraphQL, or one of JavaScript's classes that stand for one. */
-export type Scalar = () => GraphQLScalarType | StringConstructor | BooleanConstructor | NumberConstructor;
+import { SetupError } from '../lib/errors.ts';
+import { DateTime, type Scalar } from './scalars.ts';
+import { readRule } from './read-rule.ts';
+import { isAlways, ownersIn, type Clause, type Rule } from './rule.ts';
 
 export interface ColumnOptions {
   nullable?: boolean;
@@ -104,7 +102,10 @@ export interface Declaration<Row extends object = object> {
   descriptions: { create: string | undefined; update: string | undefined };
 }
 
-const columnsOf = new WeakMap<object, DeclaredColumn[]>();
+/** Its rule is read once all columns are known, which it may name. */
+type ColumnSoFar = Omit<DeclaredColumn, 'sees'>;
+
+const columnsOf = new WeakMap<object, ColumnSoFar[]>();
 const declarations = new Map<string, Declaration>();
 const byType = new WeakMap<object, Declaration>();
 
@@ -135,7 +136,6 @@ export function BelongsTo(to: () => object, options: ReferenceOptions): Property
       kind: 'reference',
       nullable,
       isTime: false,
-      sees: undefined,
       reference: { ...options, to },
     });
   };
@@ -143,15 +143,14 @@ export function BelongsTo(to: () => object, options: ReferenceOptions): Property
 
 function column(kind: DeclaredColumn['kind'], type: Scalar, options: ColumnOptions): PropertyDecorator {
   return (target, field) => {
-    const sees = options.read && clauseOf(options.read);
-    const description = options.description ?? (sees && 'Null where it is not yours to see');
-    const nullable = options.nullable === true || sees !== undefined;
+    const description = options.description ?? (options.read && 'Null where it is not yours to see');
+    const nullable = options.nullable === true || options.read !== undefined;
     Field(type as () => StringConstructor, { nullable, description })(target, field);
-    add(target, { ...options, ...named(field), type, kind, isTime: type() === DateTime, sees, reference: undefined });
+    add(target, { ...options, ...named(field), type, kind, isTime: type() === DateTime, reference: undefined });
   };
 }
 
-function add(target: object, made: DeclaredColumn): void {
+function add(target: object, made: ColumnSoFar): void {
   columnsOf.set(target, [...(columnsOf.get(target) ?? []), made]);
 }
 
@@ -160,29 +159,32 @@ const named = (field: string | symbol) => ({
   name: String(field).replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
 });
 
-/** @throws Error where the class says what cannot be. */
+/** @throws SetupError where the class says what cannot be. */
 function declare<Row extends object>(name: string, options: TableOptions, type: ClassType<Row>): Declaration<Row> {
-  const columns = columnsOf.get(type.prototype) ?? [];
+  const soFar = columnsOf.get(type.prototype) ?? [];
+  const clauseOf = (what: string, rule: Rule | undefined) =>
+    rule && readRule(rule, { rule: `${type.name} (table ${name}), ${what}`, columns: soFar });
+  const columns = soFar.map((column) => ({ ...column, sees: clauseOf(`read of ${column.field}`, column.read) }));
   const of = (field: string) => {
     const found = columns.find((one) => one.field === field);
     if (!found)
-      throw new Error(
+      throw new SetupError(
         `${type.name}: ${field} is no column of it; those are ${columns.map((one) => one.field).join(', ')}`,
       );
     return found;
   };
   const [key, ...others] = columns.filter(({ kind }) => kind === 'key');
   if (!key || others.length > 0)
-    throw new Error(
+    throw new SetupError(
       `${type.name}: expected one @Key, got ${key ? others.length + 1 : 'none'}: mark the primary key alone, as in @Key(() => ID) id!: string`,
     );
-  const [read, write] = [options.rights?.read, options.rights?.write].map((rule) => rule && clauseOf(rule));
+  const read = clauseOf('rights.read', options.rights?.read);
+  const write = clauseOf('rights.write', options.rights?.write);
   const rules = [read, write, ...columns.map(({ sees }) => sees)].filter((clause) => clause !== undefined);
-  for (const field of rules.flatMap(fieldsIn)) of(field);
   const orderBy = options.orderBy.map(of);
   // Its values stand in cursors, and the order tells of them.
   for (const { field, sees } of orderBy)
-    if (sees) throw new Error(`${type.name}: pages cannot be ordered by ${field}, which not everybody sees`);
+    if (sees) throw new SetupError(`${type.name}: pages cannot be ordered by ${field}, which not everybody sees`);
   return {
     type,
     name,
@@ -212,10 +214,10 @@ function filterOf({ search, by = {} }: FilterOptions, of: (field: string) => Dec
   };
 }
 
-/** Of a class that has @Table. @throws Error for another. */
+/** Of a class that has @Table. @throws SetupError for another. */
 export function declarationOf<Row extends object>(type: ClassType<Row>): Declaration<Row> {
   const found = byType.get(type);
-  if (!found) throw new Error(`${type.name} is no table: it lacks @Table`);
+  if (!found) throw new SetupError(`${type.name} is no table: it lacks @Table`);
   return found as Declaration<Row>;
 }
 

@@ -40,37 +40,6 @@ export type Clause =
   | { kind: 'eq'; field: string; value: Constant | Claim }
   | { kind: 'in'; field: string; value: readonly Constant[] | Claim };
 
-/** @throws Error for a condition that there is not. */
-export function clauseOf(rule: Rule): Clause {
-  return allOf(Object.entries(rule).flatMap(([name, part]) => (part === undefined ? [] : partOf(name, part))));
-}
-
-function partOf(name: string, part: Condition | readonly Rule[] | Rule): Clause[] {
-  switch (name) {
-    case 'and':
-      return [allOf((part as readonly Rule[]).map(clauseOf))];
-    case 'or':
-      return [{ kind: 'or', of: (part as readonly Rule[]).map(clauseOf) }];
-    case 'not':
-      return [{ kind: 'not', of: clauseOf(part as Rule) }];
-    default:
-      return conditionsOf(name, part as Condition);
-  }
-}
-
-function conditionsOf(field: string, { eq, in: among, isNull, ...unknown }: Condition): Clause[] {
-  const [other] = Object.keys(unknown);
-  if (other !== undefined) throw new Error(`a rule on ${field}: expected eq, in or isNull, got: ${other}`);
-  return [
-    ...(eq === undefined ? [] : [{ kind: 'eq' as const, field, value: eq }]),
-    ...(among === undefined ? [] : [{ kind: 'in' as const, field, value: among }]),
-    ...(isNull === undefined ? [] : [{ kind: 'isNull' as const, field, value: isNull }]),
-  ];
-}
-
-const allOf = (clauses: readonly Clause[]): Clause =>
-  clauses.length === 1 ? clauses[0]! : { kind: 'and', of: clauses };
-
 export const isAlways = (clause: Clause): boolean => clause.kind === 'and' && clause.of.every(isAlways);
 
 export const isClaim = (value: unknown): value is Claim =>

@@ -18,6 +18,10 @@ export function isMoment(text: string): boolean {
   return TIMESTAMP.test(text) ? isThere(text.slice(0, 19)) : isBeyond(text);
 }
 
+/** A moment as PostgreSQL has it, which leaves out zeros at the end of a fraction. */
+export const withoutZeros = (moment: string): string =>
+  moment.replace(/(\.\d*?)0+(?=Z|\+)/, (_, kept: string) => (kept === '.' ? '' : kept));
+
 /** 30 February is read as 2 March, so it comes back as another date. */
 function isThere(text: string): boolean {
   const date = new Date(`${text}Z`);

@@ -1,5 +1,8 @@
 import { GraphQLError, GraphQLScalarType, Kind } from 'graphql';
 
+/** A scalar of GraphQL, or one of JavaScript's classes that stand for one. */
+export type Scalar = () => GraphQLScalarType | StringConstructor | BooleanConstructor | NumberConstructor;
+
 /** Text in, the same text out: what the text means is checked where it is used. */
 function textScalar(name: string, description: string): GraphQLScalarType<string, string> {
   const parse = (value: unknown): string => {
@@ -32,6 +35,12 @@ const NO_NUMBERS: ReadonlyMap<string, number> = new Map([
   ['Infinity', Infinity],
   ['-Infinity', -Infinity],
 ]);
+
+/** JSON, in which these are the texts that stand for them: PostgreSQL takes those as well, and each is told from null. */
+export const exactJson = (value: unknown): string =>
+  JSON.stringify(value, (_, part: unknown) =>
+    typeof part === 'number' && !Number.isFinite(part) ? String(part) : part,
+  );
 
 /** Of a double precision: JSON has no form for these three, so they go as PostgreSQL's text. */
 function toDouble(value: unknown): number {

@@ -1,7 +1,7 @@
 import type { Sql } from '../database/connect.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import type { Position } from '../lib/position.ts';
-import { feedFaults, lastPosition, logState, type LogState } from '../database/sql/change-log.ts';
+import { feedFaults, lastPosition, logState, NOT_COMPLETE, type LogState } from '../database/sql/change-log.ts';
 import { cursorExpired, type FeedPlace } from './cursor.ts';
 import { LogReading } from './log-reading.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -69,13 +69,11 @@ export class OpenSource {
   }
 }
 
-const NOT_SET_UP = 0xffff_ffff_ffff_ffffn;
-
 /** @throws FeedFault where its log cannot be trusted. */
 export async function openSource(source: FeedSource): Promise<OpenSource> {
   await checkFaults(source);
   const state = await logState(source.reader);
-  if (state.completeSince === NOT_SET_UP)
+  if (state.completeSince === NOT_COMPLETE)
     throw new FeedFault(`${source.name}: set-up did not end: run readback migrate`);
   return new OpenSource(source, state);
 }

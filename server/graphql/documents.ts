@@ -1,27 +1,54 @@
 import {
   GraphQLError,
+  Kind,
   NoSchemaIntrospectionCustomRule,
   OverlappingFieldsCanBeMergedRule,
   parse,
   specifiedRules,
   validate,
   type DocumentNode,
+  type ExecutionResult,
   type GraphQLSchema,
+  type OperationDefinitionNode,
   type ValidationRule,
 } from 'graphql';
 import { LRUCache } from 'lru-cache';
 import type { Viewer } from '../auth/viewer.ts';
-import { fieldsMergeRule } from './limits/merging.ts';
-import { selectionsIn } from './limits/size.ts';
-import { tooComplex } from './limits/too-complex.ts';
-import { conditionalSubscriptions } from './subscription-root.ts';
+import { tooComplex } from '../lib/errors.ts';
+import { selectionsIn, type CountCost, type Measure } from './measure.ts';
+import { conditionalSubscriptions, fieldsMergeRule } from './validation.ts';
+import { Variables } from './variables.ts';
 
-export interface ReadDocument {
+/** A text that was read, with all that was found out of it: one entry of the cache. */
+export interface PreparedDocument {
+  text: string;
   document: DocumentNode;
-  /** What is wrong with it, by the schema. */
+  /** What is wrong with it; then none of its operations runs. */
   errors: readonly GraphQLError[];
   size: Size;
+  operations: readonly PreparedOperation[];
 }
+
+/** One of its operations. What is not known yet is found out when it first runs. */
+export interface PreparedOperation {
+  document: DocumentNode;
+  node: OperationDefinitionNode;
+  variables: Variables;
+  /** Where it comes to the same with any variables, and counts cost as they did. */
+  measured: { measure: Measure; countCost: CountCost } | undefined;
+  /** Times that it is still interpreted before it is compiled. */
+  untilCompiled: number;
+  compiled: CompiledQuery | undefined;
+}
+
+export type CompiledQuery = (
+  rootValue: unknown,
+  contextValue: unknown,
+  coerced: Readonly<Record<string, unknown>>,
+) => ExecutionResult | Promise<ExecutionResult>;
+
+/** Compiling costs as much as some tens of executions: what is sent once is not worth it. */
+const COMPILED_AFTER = 3;
 
 interface Size {
   tokens: number;
@@ -41,6 +68,31 @@ export interface DocumentOptions {
 interface ByViewer {
   known: number;
   anonymous: number;
+}
+
+/** Instead of one that could not be read at all. */
+export const unreadable = (text: string, error: GraphQLError): PreparedDocument => ({
+  text,
+  document: { kind: Kind.DOCUMENT, definitions: [] },
+  errors: [error],
+  size: { tokens: 0, selections: 0 },
+  operations: [],
+});
+
+/** The one of that name, or the only one. Undefined: `unresolved` says why. */
+export const operationNamed = ({ operations }: PreparedDocument, name: string | null | undefined) =>
+  name == null && operations.length > 1
+    ? undefined
+    : operations.find(({ node }) => name == null || node.name?.value === name);
+
+/** As graphql says it where it executes. */
+export function unresolved({ operations }: PreparedDocument, name: string | null | undefined): GraphQLError {
+  const which =
+    operations.length > 0
+      ? 'Must provide operation name if query contains multiple operations.'
+      : 'Must provide an operation.';
+  const message = name == null ? which : `Unknown operation named "${name.slice(0, 100)}".`;
+  return new GraphQLError(message, { extensions: { code: 'OPERATION_RESOLUTION_FAILURE' } });
 }
 
 /** Each costs the place that it has in the text, which is looked for from the start. */
@@ -68,19 +120,20 @@ export class Documents {
   }
 
   /** Undefined: it was not read before, or was forgotten. */
-  known(text: string): ReadDocument | undefined {
+  known(text: string): PreparedDocument | undefined {
     return this.#used.get(text) ?? this.#again(text);
   }
 
   /** @throws GraphQLError GRAPHQL_PARSE_FAILED, ClientError QUERY_TOO_COMPLEX */
-  read(text: string, viewer: Viewer): ReadDocument {
+  read(text: string, viewer: Viewer): PreparedDocument {
     const known = this.known(text);
     if (known) return this.check(known, viewer);
     this.checkText(text, viewer);
     const document = parseCoded(text, this.#options.tokens.known);
     const size = { tokens: document.tokenCount ?? 0, selections: selectionsIn(document) };
     this.check({ size }, viewer);
-    const read = { document, errors: this.#validate(document, size), size };
+    const errors = this.#validate(document, size);
+    const read = { text, document, errors, size, operations: this.#operationsIn(document) };
     this.#new.set(text, read);
     return read;
   }
@@ -99,12 +152,25 @@ export class Documents {
     return sized;
   }
 
-  #again(text: string): ReadDocument | undefined {
+  #again(text: string): PreparedDocument | undefined {
     const found = this.#new.get(text);
     if (!found) return undefined;
     this.#new.delete(text);
     this.#used.set(text, found);
     return found;
+  }
+
+  #operationsIn(document: DocumentNode): PreparedOperation[] {
+    return document.definitions
+      .filter((definition) => definition.kind === Kind.OPERATION_DEFINITION)
+      .map((node) => ({
+        document,
+        node,
+        variables: new Variables(this.#schema, node.variableDefinitions),
+        measured: undefined,
+        untilCompiled: COMPILED_AFTER,
+        compiled: undefined,
+      }));
   }
 
   /** Where a fragment holds itself, that is what is wrong, and nothing is to be merged. */
@@ -125,7 +191,7 @@ function refuseBeyond({ known, anonymous }: ByViewer, { user, isOpen }: Viewer, 
 }
 
 const keptByText = (most: number, mostCharacters: number) =>
-  new LRUCache<string, ReadDocument>({
+  new LRUCache<string, PreparedDocument>({
     max: most,
     maxSize: mostCharacters,
     sizeCalculation: (_, text) => text.length + 1,

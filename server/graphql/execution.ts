@@ -1,127 +1,162 @@
-import { HeaderMap, type ApolloServerPlugin, type GraphQLResponse } from '@apollo/server';
-import type { GatewayInterface } from '@apollo/server-gateway-interface';
 import {
+  BREAK,
+  getNamedType,
+  GraphQLScalarType,
+  GraphQLSchema,
+  isEnumType,
+  isObjectType,
+  isScalarType,
+  isSpecifiedScalarType,
   execute,
-  getOperationAST,
+  Kind,
+  TypeInfo,
+  visit,
+  visitWithTypeInfo,
+  type ASTVisitor,
   type DocumentNode,
   type ExecutionResult,
-  type GraphQLError,
-  type GraphQLSchema,
-  type OperationDefinitionNode,
+  type GraphQLInputType,
 } from 'graphql';
-import type { Loaders } from '../reads/loaders.ts';
-import { Compiler, type Arguments, type CompiledRun } from './compiled.ts';
-import { Variables } from './variables.ts';
+import { compileQuery, isCompiledQuery } from 'graphql-jit';
+import type { CompiledQuery, PreparedOperation } from './documents.ts';
+import { selectionsIn } from './measure.ts';
+import type { Operation } from './operation.ts';
+import type { Values } from './variables.ts';
 
-/** Compiling costs as much as some tens of executions: what is sent once is not worth it. */
-const COMPILED_AFTER = 3;
+/** What an operation is executed with. */
+export interface Arguments {
+  rootValue?: unknown;
+  contextValue: Operation;
+  /** The variables: as they came, and of their types. */
+  sent: Readonly<Values>;
+  coerced: Readonly<Values>;
+}
+
 /** Times that an operation is interpreted after it went wrong compiled, so that what always does costs a tenth more, not twice. */
 const INTERPRETED_AFTER_ERROR = 10;
+/** Larger documents take too long to compile: the code holds each selection as often as fragments repeat it. */
+const MOST_SELECTIONS = 500;
 
-/** Executes documents, and compiles those that come again into functions of their own. The documents are valid. */
+/** Takes variables as they are: they were coerced before, by graphql itself. */
+const COERCED = new GraphQLScalarType({ name: 'Coerced' });
+
+/** Executes operations of documents that are valid. Those that come again are compiled into functions of their own. */
 export class Executor {
   readonly #schema: GraphQLSchema;
   readonly #compiler: Compiler;
-  readonly #variables: Variables;
-  /** Gone with the documents' own cache. */
-  readonly #known = new WeakMap<OperationDefinitionNode, Known>();
 
   constructor(schema: GraphQLSchema) {
     this.#schema = schema;
     this.#compiler = new Compiler(schema);
-    this.#variables = new Variables(schema);
   }
 
-  /** What is wrong with the variables. The interpreter would say it too, fifty times with all of the variable in each. */
-  faultIn({ document, operationName, variableValues }: Arguments): GraphQLError | undefined {
-    const operation = getOperationAST(document, operationName);
-    return operation ? this.#variables.faultIn(operation, variableValues ?? {}) : undefined;
-  }
-
-  async execute(args: Arguments): Promise<ExecutionResult> {
-    const operation = getOperationAST(args.document, args.operationName);
-    const known = operation && this.#find(operation);
-    const run = known && this.#compiled(known, args.document, operation);
-    const result = run && (await run(args));
-    if (result && !result.errors) return result;
-    // Queries and events alone are compiled, which may be executed twice: what is wrong, the interpreter says.
-    if (!result) {
-      const fault = this.faultIn(args);
-      return fault ? { errors: [fault] } : execute({ schema: this.#schema, ...args });
+  async execute(
+    operation: PreparedOperation,
+    { rootValue, contextValue, sent, coerced }: Arguments,
+  ): Promise<ExecutionResult> {
+    const compiled = this.#compiled(operation);
+    if (compiled) {
+      const result = await compiled(rootValue, contextValue, coerced);
+      if (!result.errors) return result;
+      // Queries and events alone are compiled, which may be executed twice: what is wrong, the interpreter says.
+      operation.untilCompiled = INTERPRETED_AFTER_ERROR;
+      contextValue.again();
     }
-    known.untilCompiled = INTERPRETED_AFTER_ERROR;
-    return execute({ schema: this.#schema, ...args, contextValue: afresh(args.contextValue as Repeatable) });
+    const { document, node } = operation;
+    const operationName = node.name?.value;
+    return execute({ schema: this.#schema, document, operationName, rootValue, contextValue, variableValues: sent });
   }
 
-  #find(operation: OperationDefinitionNode): Known {
-    const known = this.#known.get(operation) ?? { untilCompiled: COMPILED_AFTER, run: undefined };
-    if (known.untilCompiled === COMPILED_AFTER) this.#known.set(operation, known);
-    return known;
+  #compiled(operation: PreparedOperation): CompiledQuery | undefined {
+    if (operation.untilCompiled-- > 0) return undefined;
+    operation.compiled ??= this.#compiler.compile(operation);
+    if (!operation.compiled) operation.untilCompiled = Infinity;
+    return operation.compiled;
   }
-
-  #compiled(known: Known, document: DocumentNode, operation: OperationDefinitionNode): CompiledRun | undefined {
-    if (known.untilCompiled-- > 0) return undefined;
-    known.run ??= this.#compiler.compile(document, operation);
-    if (!known.run) known.untilCompiled = Infinity;
-    return known.run;
-  }
-}
-
-/** A context whose operation can be run again. */
-export interface Repeatable {
-  loaders: Loaders;
-  freshLoaders: () => Loaders;
-}
-
-/** What failed was kept, and would fail at once: of several that do, another one would be told. */
-const afresh = (context: Repeatable): Repeatable => ({ ...context, loaders: context.freshLoaders() });
-
-interface Known {
-  /** Times that it is still interpreted. */
-  untilCompiled: number;
-  run: CompiledRun | undefined;
 }
 
 /**
- * How Apollo Server executes. What goes well is handed to it as an answer that is ready, which spares it a twentieth of a
- * small query's time; what does not goes the way of a gateway's result, on which it gives errors their codes and forms.
+ * Makes functions of documents with graphql-jit, where what they answer is what graphql's interpreter answers. That
+ * library writes code around what a document holds, and knows less of GraphQL than the interpreter: directives in nested
+ * fragments, defaults of variables, variables inside other values and what happens to errors are other than they should
+ * be, and a text of a client's can become code. So it gets documents of names, whole numbers, enum values and variables
+ * alone, variables that are coerced, and no say in what went wrong.
  */
-export function executedBy(schema: GraphQLSchema, executor: Executor) {
-  const gateway: GatewayInterface = {
-    load: async () => ({ executor: async ({ context }) => (context as Failing).failed! }),
-    onSchemaLoadOrUpdate: (loaded) => {
-      loaded({ apiSchema: schema, coreSupergraphSdl: '' });
-      return () => {};
+class Compiler {
+  readonly #schema: GraphQLSchema;
+  /** With the type that coerced variables are of. */
+  readonly #extended: GraphQLSchema | undefined;
+
+  constructor(schema: GraphQLSchema) {
+    this.#schema = schema;
+    const config = schema.toConfig();
+    if (hasDistinctNames(schema))
+      this.#extended = new GraphQLSchema({ ...config, types: [...config.types, COERCED], assumeValid: true });
+  }
+
+  /** Undefined: this one is to be interpreted. */
+  compile({ document, node }: PreparedOperation): CompiledQuery | undefined {
+    if (!this.#extended || node.operation === 'mutation' || !isPlain(this.#schema, document)) return undefined;
+    const compiled = compileQuery(this.#extended, withCoercedVariables(document), node.name?.value);
+    return isCompiledQuery(compiled) ? compiled.query : undefined;
+  }
+}
+
+/** The library names resolvers by type and field written together: of two that come to the same, one would be called for both. */
+function hasDistinctNames(schema: GraphQLSchema): boolean {
+  const names = Object.values(schema.getTypeMap()).flatMap((type) =>
+    isObjectType(type) ? Object.keys(type.getFields()).map((field) => type.name + field) : [],
+  );
+  return new Set(names).size === names.length && !schema.getType(COERCED.name);
+}
+
+/** Whether everything that would become code is of a kind that it can be trusted with. */
+function isPlain(schema: GraphQLSchema, document: DocumentNode): boolean {
+  let isPlainSoFar = selectionsIn(document) <= MOST_SELECTIONS;
+  const refuse = () => {
+    isPlainSoFar = false;
+    return BREAK;
+  };
+  const info = new TypeInfo(schema);
+  const literal = () => (isWrittenAsIs(info.getInputType()) ? undefined : refuse());
+  const visitor: ASTVisitor = {
+    Directive: refuse,
+    StringValue: refuse,
+    FloatValue: refuse,
+    ListValue: refuse,
+    ObjectValue: refuse,
+    IntValue: ({ value }) => (String(Number(value)) === value ? literal() : refuse()),
+    BooleanValue: literal,
+    EnumValue: literal,
+    // `__proto__`, `constructor` and the like, which objects have before anybody gives them.
+    Name: ({ value }) => (value in Object.prototype ? refuse() : undefined),
+    Field: ({ name, alias }) => {
+      const isIntrospection = name.value === '__schema' || name.value === '__type'; // It would show the type `Coerced`.
+      const isAmbiguous = alias?.value.includes('_'); // Paths are joined with `_`, so that two could be one.
+      const hasObjects = info.getFieldDef()?.args.some(({ defaultValue }) => typeof defaultValue === 'object');
+      return isIntrospection || isAmbiguous || hasObjects ? refuse() : undefined;
     },
-    stop: async () => {},
+    // It goes no further than `Variables`.
+    VariableDefinition: ({ variable }) => (variable.name.value in Object.prototype ? refuse() : false),
   };
-  /** Null: it has run and gone wrong, and the gateway says so. It never runs twice. */
-  const execute = async (args: Arguments & { contextValue: Failing }): Promise<ExecutionResult | null> => {
-    if (args.contextValue.failed) return null;
-    const result = await executor.execute(args);
-    if (!result.errors) return result;
-    args.contextValue.failed = result;
-    return null;
-  };
-  const plugin: ApolloServerPlugin<Failing> = {
-    requestDidStart: async () => ({
-      responseForOperation: async ({ document, request, contextValue }) => {
-        const { operationName, variables: variableValues } = request;
-        const result = await execute({ document, operationName, contextValue, variableValues });
-        return result && ready(result);
-      },
+  visit(document, visitWithTypeInfo(info, visitor));
+  return isPlainSoFar;
+}
+
+/** Values of one's own scalars may be objects, which do not survive being written into code. */
+function isWrittenAsIs(type: GraphQLInputType | null | undefined): boolean {
+  const named = type && getNamedType(type);
+  return isEnumType(named) || (isScalarType(named) && isSpecifiedScalarType(named));
+}
+
+const withCoercedVariables = (document: DocumentNode): DocumentNode =>
+  visit(document, {
+    VariableDefinition: ({ kind, variable, loc }) => ({
+      kind,
+      variable,
+      type: { kind: Kind.NAMED_TYPE, name: { kind: Kind.NAME, value: COERCED.name } },
+      ...(loc && { loc }),
     }),
-  };
-  return { gateway, plugin, execute };
-}
-
-/** A context. Apollo Server works with a copy of it, which has what the context has by then. */
-export interface Failing {
-  /** What its operation came to. */
-  failed?: ExecutionResult;
-}
-
-const ready = ({ data }: ExecutionResult): GraphQLResponse => ({
-  http: { status: undefined, headers: new HeaderMap() },
-  body: { kind: 'single', singleResult: { data: data ?? null } },
-});
+    // The library writes into selections, which the interpreter reads.
+    Field: { leave: (field) => ({ ...field }) },
+  });

@@ -1,7 +1,21 @@
-import { HeaderMap } from '@apollo/server';
-import { GraphQLError, isValueNode, Kind, type GraphQLFormattedError } from 'graphql';
+import {
+  GraphQLError,
+  isEnumType,
+  isInputObjectType,
+  isInterfaceType,
+  isIntrospectionType,
+  isObjectType,
+  isSpecifiedScalarType,
+  isValueNode,
+  Kind,
+  type GraphQLFormattedError,
+  type GraphQLNamedType,
+  type GraphQLSchema,
+} from 'graphql';
 import { ArgumentValidationError } from 'type-graphql';
 import { asClientError } from '../lib/errors.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Via } from '../lib/observer.ts';
 
 /** GraphQL's own codes: the document or its variables are at fault, and the message is about them alone. */
 const OWN_CODES = new Set([
@@ -14,7 +28,48 @@ const OWN_CODES = new Set([
   'BAD_REQUEST',
 ]);
 
+const INTERNAL = 'INTERNAL_SERVER_ERROR';
 const MASKED = 'Something went wrong on the server: the log has it, under the request id of this answer.';
+
+/** Whose errors they are. */
+interface Told {
+  of: 'operation' | 'subscription';
+  requestId: string;
+  via: Via;
+  /** Its document. */
+  text: string;
+}
+
+/** Errors as clients get them; what they are not told of, the log has. */
+export class Masking {
+  readonly #log: Logger;
+  readonly #hide: Hide | undefined;
+  /** What ends many subscriptions at once is logged once. */
+  readonly #logged = new WeakSet<Error>();
+
+  /** `hide` is undefined where clients may ask for the schema. */
+  constructor(log: Logger, hide: Hide | undefined) {
+    this.#log = log;
+    this.#hide = hide;
+  }
+
+  mask(errors: readonly unknown[], told: Told): GraphQLFormattedError[] {
+    return errors.map((error) => this.#mask(asGraphqlError(error), told));
+  }
+
+  #mask(error: GraphQLError, { of, requestId, via, text }: Told): GraphQLFormattedError {
+    const masked = maskError(error.toJSON(), error);
+    if (codeIn(masked) === INTERNAL) {
+      const err = error.originalError ?? error;
+      if (of === 'operation' || !this.#logged.has(err)) this.#log.error({ err, requestId }, `${of} failed`);
+      if (of === 'subscription') this.#logged.add(err);
+      return masked;
+    }
+    // Our own errors say nothing of the schema.
+    if (!this.#hide || !isGraphqlsOwn(error)) return masked;
+    return { ...masked, message: this.#hide(masked.message, text, via) };
+  }
+}
 
 /** What the client gets of an error: its own faults in full, the server's as one sentence. */
 export function maskError(formatted: GraphQLFormattedError, error: unknown): GraphQLFormattedError {
@@ -30,7 +85,7 @@ export function maskError(formatted: GraphQLFormattedError, error: unknown): Gra
   if (isMistaken(error)) return { message: formatted.message, ...place, extensions: { code: 'BAD_USER_INPUT' } };
   if (isOwn(formatted, error))
     return { message: formatted.message, ...place, extensions: { code: formatted.extensions?.['code'] } };
-  return { message: MASKED, ...place, extensions: { code: 'INTERNAL_SERVER_ERROR' } };
+  return { message: MASKED, ...place, extensions: { code: INTERNAL } };
 }
 
 /** The code of an error that a request failed with, as the client gets it. */
@@ -40,17 +95,18 @@ export const codeOf = (error: unknown) =>
 /** Of an error that was masked. */
 export function codeIn({ extensions }: GraphQLFormattedError): string {
   const code = extensions?.['code'];
-  return typeof code === 'string' ? code : 'INTERNAL_SERVER_ERROR';
+  return typeof code === 'string' ? code : INTERNAL;
+}
+
+export function asGraphqlError(error: unknown): GraphQLError {
+  if (error instanceof GraphQLError) return error;
+  const originalError = error instanceof Error ? error : new Error(String(error));
+  return new GraphQLError(originalError.message, { originalError });
 }
 
 /** The parser gave up at the most tokens that a document may have. */
 const isTooLong = ({ message, extensions }: GraphQLFormattedError) =>
   extensions?.['code'] === 'GRAPHQL_PARSE_FAILED' && /contains more tha[nt] \d+ tokens/.test(message);
-
-/** True where the log needs it: the client is told nothing of it. */
-export function isInternal(error: GraphQLError): boolean {
-  return codeOf(error) === 'INTERNAL_SERVER_ERROR';
-}
 
 /** An error with such a code was made by GraphQL itself where it wraps none that was thrown below it. */
 function isOwn(formatted: GraphQLFormattedError, error: unknown): boolean {
@@ -71,7 +127,7 @@ function isMistaken(error: unknown): boolean {
 }
 
 /** True where GraphQL itself has written the message. */
-export const isGraphqlsOwn = (error: unknown): boolean => !asClientError(error) && !asValidationError(error);
+const isGraphqlsOwn = (error: unknown): boolean => !asClientError(error) && !asValidationError(error);
 
 function asValidationError(error: unknown): ArgumentValidationError | undefined {
   if (error instanceof ArgumentValidationError) return error;
@@ -88,17 +144,11 @@ function describeInvalid(error: ArgumentValidationError): GraphQLFormattedError 
   return { message, extensions: { code: 'BAD_USER_INPUT', field: first?.property } };
 }
 
-/** The request failed as a whole: its status says so. */
-export function atStatus(error: unknown): unknown {
-  const client = asClientError(error);
-  if (!client) return error;
-  const { retryAfter } = client.extensions;
-  const headers = typeof retryAfter === 'number' && new HeaderMap([['retry-after', String(retryAfter)]]);
-  const http = { status: statusOf(client.code), ...(headers && { headers }) };
-  return new GraphQLError(client.message, { originalError: client, extensions: { ...client.extensions, http } });
-}
-
 const STATUS: Record<string, number> = {
+  GRAPHQL_PARSE_FAILED: 400,
+  GRAPHQL_VALIDATION_FAILED: 400,
+  OPERATION_RESOLUTION_FAILURE: 400,
+  BAD_REQUEST: 400,
   BAD_USER_INPUT: 400,
   BAD_BOOKMARK: 400,
   BAD_CURSOR: 400,
@@ -115,3 +165,34 @@ const STATUS: Record<string, number> = {
 };
 
 export const statusOf = (code: string) => STATUS[code] ?? 500;
+
+/** Makes messages of GraphQL's own fit for who may not ask for the schema. */
+export type Hide = (message: string, sent: string, via: Via) => string;
+
+const WORD = /[_A-Za-z][_0-9A-Za-z]*/g;
+/** Words of the messages themselves: that the schema has them too says nothing. */
+const USUAL = new Set(['argument', 'field', 'fields', 'input', 'name', 'object', 'operation', 'type', 'value']);
+
+/** Names of the schema that the document does not have are left out, wherever they stand: what clients send is quoted, too. */
+export function hidingNames(schema: GraphQLSchema): Hide {
+  const types = Object.values(schema.getTypeMap()).filter(
+    (type) => !isIntrospectionType(type) && !isSpecifiedScalarType(type),
+  );
+  const typeNames = new Set(types.map(({ name }) => name));
+  const allNames = new Set([...typeNames, ...types.flatMap(namesIn)].filter((name) => !USUAL.has(name)));
+  return (message, sent, via) => {
+    // REST's fields are documented, and in no document that its clients send.
+    const names = via === 'rest' ? typeNames : allNames;
+    const known = new Set(sent.match(WORD));
+    return message
+      .replace(/ Did you mean .*\?/s, '')
+      .replace(WORD, (word) => (names.has(word) && !known.has(word) ? '…' : word));
+  };
+}
+
+function namesIn(type: GraphQLNamedType): string[] {
+  if (isEnumType(type)) return type.getValues().map(({ name }) => name);
+  if (isInputObjectType(type)) return Object.keys(type.getFields());
+  if (!isObjectType(type) && !isInterfaceType(type)) return [];
+  return Object.values(type.getFields()).flatMap(({ name, args }) => [name, ...args.map((arg) => arg.name)]);
+}

@@ -1,240 +1,175 @@
 import {
-  ApolloServer,
-  HeaderMap,
-  type ApolloServerPlugin,
-  type GraphQLRequest,
-  type GraphQLResponse,
-} from '@apollo/server';
-import {
-  ApolloServerPluginCacheControlDisabled,
-  ApolloServerPluginLandingPageDisabled,
-} from '@apollo/server/plugin/disabled';
-import {
-  getOperationAST,
   GraphQLError,
   Kind,
   type ExecutionResult,
   type FormattedExecutionResult,
   type GraphQLSchema,
-  type OperationDefinitionNode,
+  type SelectionNode,
 } from 'graphql';
 import { Renewed } from '../auth/tokens.ts';
-import type { Logger } from '../lib/logger.ts';
-import type { Observer } from '../lib/observer.ts';
-import type { Report } from '../reads/reads.ts';
-import { bookmarkHeaders } from './bookmark-headers.ts';
-import type { Documents } from './documents.ts';
-import { executedBy, type Executor } from './execution.ts';
-import { withoutNames, type Hide } from './hidden-names.ts';
-import type { Limits } from './limits/limits.ts';
-import type { TrustedDocuments } from './limits/trusted.ts';
-import { atStatus, codeIn, codeOf, isInternal, maskError } from './masking.ts';
+import {
+  operationNamed,
+  unreadable,
+  unresolved,
+  type Documents,
+  type PreparedDocument,
+  type PreparedOperation,
+} from './documents.ts';
+import { Executor } from './execution.ts';
+import type { Limits } from './limits.ts';
+import { asGraphqlError, codeIn, statusOf, type Masking } from './masking.ts';
 import type { Operation } from './operation.ts';
-import { sandbox } from './sandbox.ts';
+import type { TrustedDocuments } from './trusted.ts';
+import type { Values } from './variables.ts';
+
+/** What is to be run. */
+export interface GraphQLRequest {
+  /** A document. */
+  query: string;
+  operationName?: string | null | undefined;
+  variables?: Readonly<Values> | null | undefined;
+}
+
+/** What an operation came to. */
+export interface Outcome {
+  /** Of an HTTP response. */
+  status: number;
+  result: FormattedExecutionResult;
+  /** Of what it has read and written; undefined: of nothing. */
+  bookmark: string | undefined;
+  hasWritten: boolean;
+  /** In seconds; undefined: not at all, or there is no use in it. */
+  retryAfter: number | undefined;
+}
 
 export interface PipelineOptions {
   schema: GraphQLSchema;
-  executor: Executor;
   documents: Documents;
   limits: Limits;
-  /** Whether clients may ask for the schema, and browsers see a page to explore it with. */
-  introspection: boolean;
-  /** Undefined: they may, so nothing is hidden. */
-  hide: Hide | undefined;
+  masking: Masking;
   trusted: TrustedDocuments | undefined;
-  observer: Observer;
-  log: Logger;
 }
 
-export interface Answer {
-  /** Of the HTTP response; undefined: as usual. */
-  status: number | undefined;
-  headers: Iterable<[string, string]>;
-  result: FormattedExecutionResult;
-}
+/** Of a document, what takes as long as a row that is read, resolved and sent: some ten microseconds. */
+const [CHARACTERS_FOR_ONE, SELECTIONS_FOR_ONE] = [100, 4];
 
-/**
- * The one pipeline of queries and mutations: HTTP, websocket and REST all run through it. Documents that come again, and
- * whose operation goes well, need of it no more than their limits and their execution: all else is Apollo Server's.
- */
+const NO_VARIABLES: Readonly<Values> = {};
+
+/** The one way of an operation, over HTTP, websockets and REST: these translate what they are sent, and what comes of it. */
 export class Pipeline {
-  readonly apollo: ApolloServer<Operation>;
+  readonly schema: GraphQLSchema;
+  readonly limits: Limits;
+  readonly masking: Masking;
+  readonly executor: Executor;
   readonly #documents: Documents;
-  readonly #limits: Limits;
-  readonly #execute: ReturnType<typeof executedBy>['execute'];
+  readonly #trusted: TrustedDocuments | undefined;
 
-  constructor(options: PipelineOptions) {
-    const { schema, executor, documents, limits, introspection, trusted, observer, log } = options;
-    const { gateway, plugin: executing, execute } = executedBy(schema, executor);
+  constructor({ schema, documents, limits, masking, trusted }: PipelineOptions) {
+    this.schema = schema;
+    this.limits = limits;
+    this.masking = masking;
+    this.executor = new Executor(schema);
     this.#documents = documents;
-    this.#limits = limits;
-    this.#execute = execute;
-    this.apollo = new ApolloServer<Operation>({
-      gateway,
-      introspection,
-      // `prepare` does it, and keeps what it found.
-      dangerouslyDisableValidation: true,
-      documentStore: null,
-      parseOptions: { maxLexicalTokens: limits.options.tokens },
-      allowBatchedHttpRequests: false,
-      ...(trusted && { persistedQueries: { cache: trusted.cache } }),
-      includeStacktraceInErrorResponses: false,
-      formatError: maskError,
-      stopOnTerminationSignals: false,
-      plugins: [
-        ApolloServerPluginCacheControlDisabled(),
-        introspection ? sandbox() : ApolloServerPluginLandingPageDisabled(),
-        invalid(observer),
-        preparing(documents, limits),
-        reporting(log, options.hide),
-        executing,
-      ],
-    });
+    this.#trusted = trusted;
   }
 
-  async run(request: GraphQLRequest, contextValue: Operation): Promise<Answer> {
-    contextValue.read ??= this.#documents.known(request.query ?? '');
-    const result = await this.#runKnown(request, contextValue).catch((error: unknown) => {
-      report(contextValue, codeOf(error));
-      throw error;
-    });
-    if (result) {
-      const { headers, extensions } = report(contextValue, 'ok');
-      return { status: undefined, headers, result: { data: result.data, extensions } };
-    }
-    const { body, http } = await this.apollo.executeOperation(request, { contextValue }).finally(contextValue.release);
-    if (body.kind !== 'single') throw new Error('incremental delivery is not offered');
-    return { status: http.status, headers: http.headers, result: body.singleResult };
-  }
-
-  /** Null: it is not known, is not to run, or has gone wrong, and Apollo says how. */
-  async #runKnown(
-    { operationName, variables }: GraphQLRequest,
-    contextValue: Operation,
-  ): Promise<ExecutionResult | null> {
-    const { read, viewer } = contextValue;
-    if (!read || read.errors.length > 0) return null;
-    const { document } = read;
-    const operation = getOperationAST(document, operationName);
-    if (!operation || operation.operation === 'subscription') return null;
-    contextValue.begun();
+  /** Runs a query or a mutation to its end. It never fails: what goes wrong is in the outcome. */
+  async run(operation: Operation, { query, operationName, variables }: GraphQLRequest): Promise<Outcome> {
+    operation.begun();
     try {
-      this.#documents.check(read, viewer);
-      admit(contextValue, operation);
+      const document = this.prepare(operation, query);
+      if (document.errors.length > 0) return this.refuse(operation, document.errors);
+      const prepared = operationNamed(document, operationName);
+      if (!prepared) throw unresolved(document, operationName);
+      admit(operation, prepared);
+      const sent = variables ?? NO_VARIABLES;
+      const { coerced, fault } = prepared.variables.coerce(sent);
       // Awaited only where there is something to wait for: most of what comes has no need of it.
-      const turn = this.#limits.pay(contextValue, document, operation, variables ?? {});
+      const turn = this.#pay(operation, prepared, coerced);
       if (turn) await turn;
-    } catch {
-      // Refused: the long way finds that, too, and says it.
-      return null;
+      if (fault) throw fault;
+      return this.#outcome(
+        operation,
+        await this.executor.execute(prepared, { contextValue: operation, sent, coerced }),
+      );
+    } catch (error) {
+      return this.refuse(operation, [error]);
     }
-    contextValue.observer?.known(operation.operation, operation.name?.value);
-    return this.#execute({ document, operationName, variableValues: variables, contextValue });
+  }
+
+  /**
+   * Finds or reads the document, once for an operation. What is wrong with it, or with who asks for it, is in its errors.
+   * `hash` is sent in place of the text of a trusted one.
+   */
+  prepare(operation: Operation, query: string, hash?: unknown): PreparedDocument {
+    operation.prepared ??= this.#prepare(operation, query, hash);
+    return operation.prepared;
+  }
+
+  #prepare({ viewer, spender, via }: Operation, query: string, hash: unknown): PreparedDocument {
+    try {
+      // REST's documents are the server's own.
+      const text = this.#trusted && via !== 'rest' ? this.#trusted.admit(query, hash) : query;
+      const known = this.#documents.known(text);
+      return known ? this.#documents.check(known, viewer) : this.#read(text, viewer, spender);
+    } catch (error) {
+      return unreadable(query, asGraphqlError(error));
+    }
+  }
+
+  /** A document that was not read before is paid for as what else takes as long. */
+  #read(text: string, viewer: Operation['viewer'], spender: string): PreparedDocument {
+    const { budget } = this.limits;
+    this.#documents.checkText(text, viewer);
+    budget.spend(spender, undefined);
+    budget.debit(spender, Math.ceil(text.length / CHARACTERS_FOR_ONE));
+    const document = this.#documents.read(text, viewer);
+    const { tokens, selections } = document.size;
+    budget.debit(spender, Math.ceil((tokens + (selections < Infinity ? selections : 0)) / SELECTIONS_FOR_ONE));
+    return document;
+  }
+
+  /** Undefined: it may run at once. */
+  #pay(operation: Operation, prepared: PreparedOperation, coerced: Values | undefined): Promise<void> | undefined {
+    const cost = this.limits.costOf(prepared, coerced);
+    this.limits.budget.spend(operation.spender, cost);
+    return operation.turn(cost);
+  }
+
+  /** The end of an operation that does not run. */
+  refuse(operation: Operation, errors: readonly unknown[]): Outcome {
+    return this.#outcome(operation, { errors: errors.map(asGraphqlError) });
+  }
+
+  /** What went wrong is masked, and the log has it; the client is told where its operation was answered. */
+  #outcome(operation: Operation, { errors: found, data }: ExecutionResult): Outcome {
+    const { requestId, via, prepared, observer, reads } = operation;
+    const readback = operation.report;
+    operation.release();
+    const errors = found && this.masking.mask(found, { of: 'operation', requestId, via, text: prepared?.text ?? '' });
+    const [first] = errors ?? [];
+    observer?.ended(first ? codeIn(first) : 'ok', readback);
+    const refusal = data === undefined ? first : undefined;
+    return {
+      status: refusal ? statusOf(codeIn(refusal)) : 200,
+      result: { errors, data, extensions: { readback } },
+      bookmark: readback.bookmark,
+      hasWritten: reads.hasWritten,
+      retryAfter: refusal?.extensions?.['retryAfter'] as number | undefined,
+    };
   }
 }
 
-/** Tells of requests that hold no operation. */
-function invalid(observer: Observer): ApolloServerPlugin<Operation> {
-  return {
-    invalidRequestWasReceived: async () =>
-      observer.operation({ requestId: undefined, via: 'http' }).ended('BAD_REQUEST'),
-  };
+/** @throws ClientError UNAUTHENTICATED: a token that was renewed too long ago is good for one operation alone. */
+function admit({ viewer, observer }: Operation, { node }: PreparedOperation): void {
+  observer?.known(node.operation, node.name?.value);
+  if (viewer.renewed && !node.selectionSet.selections.every(isRenewal)) throw new Renewed(viewer.renewed);
+  if (node.operation === 'subscription') throw overWebsocket();
 }
 
-/** A document that is not valid, or an operation that asks for too much, is refused before anything is read. */
-function preparing(documents: Documents, limits: Limits): ApolloServerPlugin<Operation> {
-  return {
-    requestDidStart: async ({ contextValue }) => {
-      contextValue.begun();
-      return {
-        didResolveSource: async (context) => {
-          contextValue.read ??= documents.known(context.source);
-          // Apollo parses it where it is not there yet.
-          if (contextValue.read) Object.assign(context, { document: contextValue.read.document });
-        },
-        didResolveOperation: async (context) => {
-          const { source, operation, request } = context;
-          try {
-            contextValue.read ??= limits.read(documents, source, contextValue);
-            const { document, errors } = documents.check(contextValue.read, contextValue.viewer);
-            Object.assign(context, { document });
-            if (errors.length > 0 || !operation) return;
-            contextValue.observer?.known(operation.operation, operation.name?.value);
-            admit(contextValue, operation);
-            // Over HTTP it is refused below.
-            if (operation.operation !== 'subscription')
-              await limits.pay(contextValue, document, operation, request.variables ?? {});
-          } catch (error) {
-            throw atStatus(error);
-          }
-          if (operation.operation === 'subscription') throw overWebsocket();
-        },
-        responseForOperation: async () => {
-          const { errors } = contextValue.read!;
-          return errors.length > 0 ? refused(errors) : null;
-        },
-      };
-    },
-  };
-}
-
-const refused = (errors: readonly GraphQLError[]): GraphQLResponse => ({
-  http: { status: 400, headers: new HeaderMap() },
-  body: { kind: 'single', singleResult: { errors: errors.map((error) => maskError(error.toJSON(), error)) } },
-});
-/** A token that was renewed too long ago is good for one operation alone. @throws ClientError UNAUTHENTICATED */
-function admit({ viewer }: Operation, { selectionSet: { selections } }: OperationDefinitionNode): void {
-  if (!viewer.renewed) return;
-  const renews = selections.every((field) => field.kind === Kind.FIELD && field.name.value === 'renewToken');
-  if (!renews) throw new Renewed(viewer.renewed);
-}
-
-/** Tells the client where its operation was answered, logs what the client is not told, and lets the place go. */
-function reporting(log: Logger, hide: Hide | undefined): ApolloServerPlugin<Operation> {
-  return {
-    requestDidStart: async () => ({
-      didEncounterErrors: async ({ errors, contextValue }) => {
-        for (const error of errors.filter(isInternal))
-          log.error({ err: error.originalError ?? error, requestId: contextValue.requestId }, 'operation failed');
-      },
-      willSendResponse: async ({ response: { body, http }, contextValue, request, errors }) => {
-        const { headers, extensions } = report(contextValue, outcomeOf(body));
-        for (const [name, value] of headers) http.headers.set(name, value);
-        if (body.kind !== 'single') return;
-        const { singleResult: result } = body;
-        result.extensions = { ...result.extensions, ...extensions };
-        const sent = contextValue.read?.document.loc?.source.body ?? request.query ?? '';
-        const causes = errors ?? contextValue.read?.errors ?? [];
-        if (hide && result.errors)
-          result.errors = result.errors.map((error, index) =>
-            withoutNames(hide, error, causes[index], sent, contextValue.via),
-          );
-      },
-    }),
-  };
-}
+const isRenewal = (field: SelectionNode) => field.kind === Kind.FIELD && field.name.value === 'renewToken';
 
 const overWebsocket = () =>
   new GraphQLError('Subscriptions run over the websocket of this address, by graphql-transport-ws.', {
-    extensions: { code: 'BAD_REQUEST', http: { status: 400 } },
+    extensions: { code: 'BAD_REQUEST' },
   });
-
-interface Told {
-  headers: [string, string][];
-  extensions: { readback: Report };
-}
-
-/** Ends an operation: tells where it was answered. */
-function report(operation: Operation, outcome: string): Told {
-  const readback = operation.report();
-  operation.release();
-  operation.observer?.ended(outcome, readback);
-  const { browser, reads } = operation;
-  const headers = readback.bookmark === undefined ? [] : bookmarkHeaders(readback.bookmark, browser, reads.hasWritten);
-  return { headers, extensions: { readback } };
-}
-
-function outcomeOf(body: GraphQLResponse['body']): string {
-  const [error] = (body.kind === 'single' && body.singleResult.errors) || [];
-  return error === undefined ? 'ok' : codeIn(error);
-}

@@ -9,11 +9,10 @@ import {
   valueFromAST,
   type GraphQLLeafType,
   type GraphQLSchema,
-  type OperationDefinitionNode,
   type VariableDefinitionNode,
 } from 'graphql';
 
-type Values = Record<string, unknown>;
+export type Values = Record<string, unknown>;
 
 const MOST_MESSAGE = 1000;
 
@@ -26,46 +25,36 @@ interface Leaf {
   preset: unknown;
 }
 
+/** Undefined: they are not of their types, and `fault` is the first thing that is wrong with them. */
+export type Coerced = { coerced: Values; fault?: undefined } | { coerced: undefined; fault: GraphQLError };
+
 /**
  * Variables as resolvers get them: of their types, with their defaults. graphql does it right, and looks up each type for
  * each request; here scalars and enums are looked up once for each operation, and what is not as it should be is graphql's.
  */
 export class Variables {
   readonly #schema: GraphQLSchema;
-  /** Null: some are lists or objects. */
-  readonly #known = new WeakMap<OperationDefinitionNode, readonly Leaf[] | null>();
+  readonly #definitions: readonly VariableDefinitionNode[];
+  /** Null: some are lists or objects. Undefined: not looked up yet. */
+  #leaves: readonly Leaf[] | null | undefined;
 
-  constructor(schema: GraphQLSchema) {
+  constructor(schema: GraphQLSchema, definitions: readonly VariableDefinitionNode[] = []) {
     this.#schema = schema;
+    this.#definitions = definitions;
   }
 
-  /** Undefined: they are not of their types, and `faultIn` says why. */
-  coerce(operation: OperationDefinitionNode, sent: Readonly<Values>): Values | undefined {
-    const leaves = this.#leavesOf(operation);
-    const coerced = leaves && coerceLeaves(leaves, sent);
-    return coerced ?? this.#all(operation, sent, 0).coerced;
+  coerce(sent: Readonly<Values>): Coerced {
+    if (this.#leaves === undefined) this.#leaves = this.#lookUp();
+    const leaves = this.#leaves && coerceLeaves(this.#leaves, sent);
+    if (leaves) return { coerced: leaves };
+    // Each error has all of the variable in its message: of an object with many wrong fields, all errors would fill the memory.
+    const { coerced, errors } = getVariableValues(this.#schema, this.#definitions, sent, { maxErrors: 1 });
+    return coerced ? { coerced } : { coerced: undefined, fault: shortened(errors[0]!) };
   }
 
-  /** The first thing that is wrong with them; undefined: nothing. */
-  faultIn(operation: OperationDefinitionNode, sent: Readonly<Values>): GraphQLError | undefined {
-    if (this.coerce(operation, sent)) return undefined;
-    const [error] = this.#all(operation, sent, 1).errors ?? [];
-    if (!error || error.message.length <= MOST_MESSAGE) return error;
-    return new GraphQLError(`${error.message.slice(0, MOST_MESSAGE)}…`, { nodes: error.nodes });
-  }
-
-  /** Each error has all of the variable in its message: of an object with many wrong fields, all errors would fill the memory. */
-  #all({ variableDefinitions = [] }: OperationDefinitionNode, sent: Readonly<Values>, maxErrors: number) {
-    return getVariableValues(this.#schema, variableDefinitions, sent, { maxErrors });
-  }
-
-  #leavesOf(operation: OperationDefinitionNode): readonly Leaf[] | null {
-    const known = this.#known.get(operation);
-    if (known !== undefined) return known;
-    const leaves = (operation.variableDefinitions ?? []).map((definition) => this.#leafOf(definition));
-    const all = leaves.every((leaf) => leaf !== undefined) ? leaves : null;
-    this.#known.set(operation, all);
-    return all;
+  #lookUp(): readonly Leaf[] | null {
+    const leaves = this.#definitions.map((definition) => this.#leafOf(definition));
+    return leaves.every((leaf) => leaf !== undefined) ? leaves : null;
   }
 
   #leafOf({ variable, type: node, defaultValue }: VariableDefinitionNode): Leaf | undefined {
@@ -77,6 +66,11 @@ export class Variables {
     const preset = defaultValue && valueFromAST(defaultValue, type);
     return { name, type: nullable, isNonNull: isNonNullType(type), preset };
   }
+}
+
+function shortened(error: GraphQLError): GraphQLError {
+  if (error.message.length <= MOST_MESSAGE) return error;
+  return new GraphQLError(`${error.message.slice(0, MOST_MESSAGE)}…`, { nodes: error.nodes });
 }
 
 /** Undefined: one is not as it should be. */

@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import fastifyCors, { type FastifyCorsOptions } from '@fastify/cors';
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
-import type { GraphQLSchema } from 'graphql';
 import type { Access } from '../auth/access.ts';
 import type { LiveSubscriptions } from '../auth/live.ts';
 import { allTables } from '../declare/declaration.ts';
@@ -10,20 +9,13 @@ import type { Logger } from '../lib/logger.ts';
 import type { Observer } from '../lib/observer.ts';
 import type { Stopping } from '../lib/stopping.ts';
 import type { ReplicationStatus } from '../replication/status.ts';
-import type { Documents } from '../graphql/documents.ts';
-import type { Executor } from '../graphql/execution.ts';
 import type { FanOut } from '../feed/fan-out/fan-out.ts';
-import { addBodies, checkEncoding, readablePath } from './edge/bodies.ts';
+import { checkCaller, Hosts, Origins, Proxies } from './edge/callers.ts';
 import { Connections } from './edge/connections.ts';
-import { Hosts } from './edge/hosts.ts';
-import { httpOptions, type EdgeOptions } from './edge/http-server.ts';
-import { Origins } from './edge/origins.ts';
-import { Proxies } from './edge/proxies.ts';
+import { addBodies, checkEncoding, httpOptions, readablePath, type EdgeOptions } from './edge/http-server.ts';
 import { addGraphQL } from './graphql.ts';
 import { addHealth, addProbes } from './health.ts';
-import type { Hide } from '../graphql/hidden-names.ts';
-import type { Limits } from '../graphql/limits/limits.ts';
-import type { TrustedDocuments } from '../graphql/limits/trusted.ts';
+import type { TrustedDocuments } from '../graphql/trusted.ts';
 import { addMetrics, type Scrape } from './metrics.ts';
 import type { Operations } from '../graphql/operation.ts';
 import { addPages } from './pages.ts';
@@ -38,14 +30,10 @@ const GRAPHQL_PATH = '/graphql';
 const PROBES = new Set(['/health/live', '/health/ready']);
 
 export interface AppOptions {
-  schema: GraphQLSchema;
   pipeline: Pipeline;
-  executor: Executor;
   operations: Operations;
-  documents: Documents;
-  /** Undefined: clients may ask for the schema. */
-  hide: Hide | undefined;
-  limits: Limits;
+  /** Whether clients may ask for the schema. */
+  introspection: boolean;
   trusted: TrustedDocuments | undefined;
   fanOut: FanOut;
   access: Access;
@@ -75,12 +63,33 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const proxies = new Proxies(options.trustProxy);
   const hosts = new Hosts(options.allowedHosts, proxies);
   const origins = new Origins(options.corsOrigins, hosts);
-  const app: FastifyInstance = fastify({
-    ...httpOptions(
-      options.edge,
-      (request) => isWebsocket(request, GRAPHQL_PATH),
-      () => connections,
-    ),
+  const app = makeServer(options, () => connections);
+  const connections = new Connections(app.server, { ...options.edge, isProxy: (address) => proxies.has(address) });
+  const check = (request: IncomingMessage) => checkCaller(request, hosts, origins);
+  addHooks(app, options, check);
+  // Before the first route, which takes along the handler that it finds.
+  addErrors(app, options.log);
+  await addCors(app, origins);
+  addRefusals(app, options, connections);
+  await addGraphQL(app, GRAPHQL_PATH, options.pipeline, options.operations, options);
+  addRest(app, allTables(), options.pipeline, options.operations);
+  addHealth(app, options.status, options.access);
+  addProbes(app, options.status, () => options.stopping.hasBegun);
+  if (options.scrape) addMetrics(app, options.scrape);
+  addPages(app, options.pages);
+  const addressOf = (request: IncomingMessage) => proxies.addressOf(request);
+  const maxPayloadBytes = options.bodyLimitBytes;
+  const closeWebsockets = attachWebsockets(app.server, { ...options, addressOf, check, connections, maxPayloadBytes });
+  // The HTTP server waits for the sockets to end, and they for nothing else: both close at the same time.
+  let closed: Promise<void> | undefined;
+  app.addHook('preClose', async () => void (closed = closeWebsockets()));
+  app.addHook('onClose', async () => closed);
+  return app;
+}
+
+const makeServer = (options: AppOptions, connections: () => Connections): FastifyInstance =>
+  fastify({
+    ...httpOptions(options.edge, (request) => isWebsocket(request, GRAPHQL_PATH), connections),
     rewriteUrl: ({ url = '/' }) => readablePath(url),
     loggerInstance: options.log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -94,63 +103,47 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     // What comes on a connection that is still open is answered as ever.
     return503OnClosing: false,
   });
-  const connections = new Connections(app.server, { ...options.edge, isProxy: (address) => proxies.has(address) });
+
+/** What all requests go through: `check` says who is answered at all. */
+function addHooks(
+  app: FastifyInstance,
+  { hstsSubdomains, observer: { together }, stopping }: AppOptions,
+  check: (request: IncomingMessage) => void,
+): void {
   app.addHook('onRequest', (request, reply, done) => {
     void reply.headers(DATA_HEADERS).header('x-request-id', request.id);
-    if (request.protocol === 'https') void reply.headers(strictTransport(options.hstsSubdomains));
+    if (request.protocol === 'https') void reply.headers(strictTransport(hstsSubdomains));
     done();
   });
   app.addHook('onRequest', (request, _reply, done) => {
-    if (!PROBES.has(request.routeOptions.url ?? '')) checkCaller(request.raw, hosts, origins);
+    if (!PROBES.has(request.routeOptions.url ?? '')) check(request.raw);
     done();
   });
-  // Before the first route, which takes along the handler that it finds.
-  addErrors(app, options.log);
-  await addCors(app, origins);
+  if (together) app.addHook('preHandler', (_request, _reply, done) => together(done));
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    if (stopping.hasBegun) void reply.header('connection', 'close');
+    done();
+  });
+}
+
+/** What is not read: requests for which there is no room, bodies that nobody pays for. */
+function addRefusals(
+  app: FastifyInstance,
+  { operations, pipeline: { limits } }: AppOptions,
+  connections: Connections,
+): void {
   app.addHook('onRequest', (request, reply, done) => {
     const refusal = connections.refusalOf(request.raw.socket);
     if (!refusal) return done(checkEncoding(request));
     void reply.headers({ connection: 'close', 'retry-after': '1' });
     return done(new ClientError('RATE_LIMITED', refusal));
   });
-  const { budget } = options.limits;
+  const { budget } = limits;
   addBodies(app, ({ headers, ip }, bytes) =>
     budget.isLarge(bytes)
-      ? options.operations
-          .spenderOf(headers.authorization, ip)
-          .then((spender) => ({ refused: budget.body(spender, bytes) }))
+      ? operations.spenderOf(headers.authorization, ip).then((spender) => ({ refused: budget.body(spender, bytes) }))
       : undefined,
   );
-  const { together } = options.observer;
-  if (together) app.addHook('preHandler', (_request, _reply, done) => together(done));
-  app.addHook('onSend', (_request, reply, _payload, done) => {
-    if (options.stopping.hasBegun) void reply.header('connection', 'close');
-    done();
-  });
-  addGraphQL(app, options.pipeline, options.operations, options.documents, options.trusted, GRAPHQL_PATH);
-  addRest(app, allTables(), options.pipeline, options.operations);
-  addHealth(app, options.status, options.access);
-  addProbes(app, options.status, () => options.stopping.hasBegun);
-  if (options.scrape) addMetrics(app, options.scrape);
-  addPages(app, options.pages);
-  const closeWebsockets = attachWebsockets(app.server, {
-    ...options,
-    addressOf: (request) => proxies.addressOf(request),
-    check: (request) => checkCaller(request, hosts, origins),
-    connections,
-    maxPayloadBytes: options.bodyLimitBytes,
-  });
-  // The HTTP server waits for the sockets to end, and they for nothing else: both close at the same time.
-  let closed: Promise<void> | undefined;
-  app.addHook('preClose', async () => void (closed = closeWebsockets()));
-  app.addHook('onClose', async () => closed);
-  return app;
-}
-
-/** The same for HTTP and websockets. @throws ClientError FORBIDDEN */
-function checkCaller(request: IncomingMessage, hosts: Hosts, origins: Origins): void {
-  hosts.check(request);
-  origins.check(request);
 }
 
 /** What other origins' pages may send, and read of the answers. */
@@ -177,7 +170,7 @@ function addErrors(app: FastifyInstance, log: Logger): void {
     };
   });
   app.setErrorHandler(async (error: { statusCode?: number; message: string; code?: string }, request, reply) => {
-    const body = restErrorBody(error, request, reply);
+    const body = restErrorBody(error, reply);
     if (body) return body;
     const status = error.statusCode ?? 500;
     void reply.code(status);

@@ -1,82 +1,88 @@
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { asClientError } from '../lib/errors.ts';
-import { clearedCookies } from '../graphql/bookmark-cookies.ts';
-import { wishesOf } from '../graphql/bookmark-headers.ts';
-import type { Documents } from '../graphql/documents.ts';
-import type { Operation, Operations } from '../graphql/operation.ts';
-import type { TrustedDocuments } from '../graphql/limits/trusted.ts';
-import { atStatus, codeOf } from '../graphql/masking.ts';
-import type { Pipeline } from '../graphql/pipeline.ts';
-import { answerPlain, plainRequest } from './plain.ts';
+import type { Operations } from '../graphql/operation.ts';
+import type { GraphQLRequest, Pipeline } from '../graphql/pipeline.ts';
+import { atStatus, startApollo, type ApolloOptions, type Exchange } from './apollo.ts';
+import { addHeaders, begin } from './exchange.ts';
 import { SANDBOX_HEADERS } from './security-headers.ts';
 
 /** POST, and GET for queries and for the page that browsers see. */
-export function addGraphQL(
+export async function addGraphQL(
   app: FastifyInstance,
+  path: string,
   pipeline: Pipeline,
   operations: Operations,
-  documents: Documents,
-  trusted: TrustedDocuments | undefined,
-  path: string,
-): void {
-  const beginFor = (request: FastifyRequest, reply: FastifyReply) =>
-    begin(operations, request, reply, (operation) => checkSent(documents, trusted, request, operation));
-  const byApollo = fastifyApolloHandler(pipeline.apollo, { context: beginFor });
-  const refusal = (error: unknown) =>
-    fastifyApolloHandler(pipeline.apollo, { context: () => Promise.reject(error as Error) });
+  options: ApolloOptions,
+): Promise<void> {
+  const apollo = await startApollo(pipeline, options);
+  const beginFor = async (request: FastifyRequest, reply: FastifyReply): Promise<Exchange> => {
+    const operation = await begin(operations, request, reply, 'http').catch((error: unknown) => {
+      throw atStatus(error);
+    });
+    return { operation, came: (outcome) => addHeaders(request, reply, outcome) };
+  };
+  const byApollo = fastifyApolloHandler(apollo, { context: beginFor });
   app.get(path, (request, reply) => byApollo.call(app, request, reply.headers(SANDBOX_HEADERS)));
   app.post(path, async (request, reply) => {
     const plain = plainRequest(request);
     if (!plain) return byApollo.call(app, request, reply);
     try {
-      return await answerPlain(pipeline, plain, await beginFor(request, reply), reply);
+      return await answer(pipeline, plain, await beginFor(request, reply), reply);
     } catch (error) {
-      return refusal(error).call(app, request, reply);
+      const refused = fastifyApolloHandler(apollo, { context: () => Promise.reject(error as Error) });
+      return refused.call(app, request, reply);
     }
   });
 }
 
-async function begin(
-  operations: Operations,
-  request: FastifyRequest,
+const JSON_TYPE = 'application/json; charset=utf-8';
+const GRAPHQL_TYPE = 'application/graphql-response+json; charset=utf-8';
+
+/** What clients say that they take: most of them one of these, word for word. */
+const TYPES: Record<string, string> = {
+  '': JSON_TYPE,
+  '*/*': JSON_TYPE,
+  'application/json': JSON_TYPE,
+  'application/json, */*': JSON_TYPE,
+  'application/graphql-response+json': GRAPHQL_TYPE,
+  'application/graphql-response+json, application/json;q=0.9': GRAPHQL_TYPE,
+  'application/graphql-response+json,application/json;q=0.9': GRAPHQL_TYPE,
+};
+
+interface Plain {
+  sent: GraphQLRequest;
+  /** Of the answer. */
+  type: string;
+}
+
+/**
+ * An operation sent as most clients send theirs: with POST, as JSON, each part of its type. It needs none of Apollo's
+ * reading of HTTP. Undefined: any other, which Apollo reads, or says what is wrong.
+ */
+function plainRequest({ headers, body }: FastifyRequest): Plain | undefined {
+  const type = TYPES[headers.accept ?? ''];
+  if (type === undefined || !isRecord(body)) return undefined;
+  const { query, operationName, variables, extensions } = body;
+  if (typeof query !== 'string' || query === '' || !isAbsent(extensions)) return undefined;
+  if (!isAbsent(operationName) && typeof operationName !== 'string') return undefined;
+  if (!isAbsent(variables) && !isRecord(variables)) return undefined;
+  return { sent: { query, operationName, variables }, type };
+}
+
+const isAbsent = (value: unknown): value is null | undefined => value === undefined || value === null;
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !Buffer.isBuffer(value);
+
+/** The same answer that Apollo would send. */
+async function answer(
+  pipeline: Pipeline,
+  { sent, type }: Plain,
+  { operation, came }: Exchange,
   reply: FastifyReply,
-  check: (operation: Operation) => void,
-): Promise<Operation> {
-  try {
-    const operation = await operations.begin(wishesOf(request, 'http'));
-    check(operation);
-    abandonWith(reply, operation);
-    return operation;
-  } catch (error) {
-    const client = asClientError(error);
-    if (!client) throw error;
-    if (client.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookies(request));
-    throw atStatus(client);
-  }
-}
-
-/** Who hangs up does not wait for the answer. */
-export function abandonWith(reply: FastifyReply, operation: Operation): void {
-  reply.raw.once('close', () => reply.raw.writableFinished || operation.abandon());
-}
-
-type Sent = { query?: unknown } | null | undefined;
-
-/** What was sent as a text; hashes are looked up by the pipeline. */
-function checkSent(
-  documents: Documents,
-  trusted: TrustedDocuments | undefined,
-  { body, query }: FastifyRequest,
-  { viewer, observer }: Operation,
-): void {
-  try {
-    for (const { query: text } of [body as Sent, query as Sent].filter((sent) => sent != null)) {
-      if (text !== undefined) trusted?.admit(typeof text === 'string' ? text : '', undefined);
-      if (typeof text === 'string') documents.checkText(text, viewer);
-    }
-  } catch (error) {
-    observer?.ended(codeOf(error));
-    throw error;
-  }
+): Promise<string> {
+  const outcome = await pipeline.run(operation, sent);
+  came(outcome);
+  void reply.code(outcome.status).header('content-type', type);
+  return `${JSON.stringify(outcome.result)}\n`;
 }

@@ -1,9 +1,8 @@
 import fastify, { type FastifyInstance } from 'fastify';
 import type { ReplicationStatus } from '../replication/status.ts';
+import { Hosts, Proxies } from './edge/callers.ts';
 import { Connections } from './edge/connections.ts';
-import { Hosts } from './edge/hosts.ts';
 import { httpOptions, type EdgeOptions } from './edge/http-server.ts';
-import { Proxies } from './edge/proxies.ts';
 import { addHealth } from './health.ts';
 import { restErrorBody } from './rest.ts';
 
@@ -55,8 +54,8 @@ export function createMetricsApp({ scrape, status, edge, allowedHosts }: Metrics
     hosts.check(request.raw);
     done();
   });
-  app.setErrorHandler<Error>(async (error, request, reply) => {
-    const body = restErrorBody(error, request, reply);
+  app.setErrorHandler<Error>(async (error, _request, reply) => {
+    const body = restErrorBody(error, reply);
     if (!body) throw error;
     return body;
   });

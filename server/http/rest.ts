@@ -2,14 +2,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { GraphQLFormattedError } from 'graphql';
 import type { Declaration } from '../declare/declaration.ts';
 import { badInput, notFound } from '../lib/errors.ts';
-import { clearedCookies } from '../graphql/bookmark-cookies.ts';
-import { wishesOf } from '../graphql/bookmark-headers.ts';
-import { abandonWith } from './graphql.ts';
+import { maskError, statusOf } from '../graphql/masking.ts';
 import type { Operations } from '../graphql/operation.ts';
 import type { Pipeline } from '../graphql/pipeline.ts';
-import { documentsOf } from './rest-documents.ts';
-import { maskError, statusOf } from '../graphql/masking.ts';
-import { fromRest, toRest } from './rest-form.ts';
+import { addHeaders, begin } from './exchange.ts';
 
 type WithId = { Params: { id: string } };
 type WithPage = { Querystring: { limit?: string; after?: string } };
@@ -101,13 +97,12 @@ export class RestError extends Error {
 
 function runner(pipeline: Pipeline, operations: Operations): Run {
   return async <Data>(query: string, variables: object, request: FastifyRequest, reply: FastifyReply) => {
-    const contextValue = await operations.begin(wishesOf(request, 'rest'));
-    abandonWith(reply, contextValue);
-    const { headers, result } = await pipeline.run({ query, variables: { ...variables } }, contextValue);
-    for (const [name, value] of headers)
-      if (name.startsWith('readback-') || name === 'set-cookie') void reply.header(name, value);
-    if (result.errors?.[0]) throw new RestError(result.errors[0]);
-    return Object.values(result.data!)[0] as Data;
+    const operation = await begin(operations, request, reply, 'rest');
+    const outcome = await pipeline.run(operation, { query, variables: { ...variables } });
+    addHeaders(request, reply, outcome);
+    const { errors, data } = outcome.result;
+    if (errors?.[0]) throw new RestError(errors[0]);
+    return Object.values(data!)[0] as Data;
   };
 }
 
@@ -123,10 +118,9 @@ function nextLink(path: string, limit: string | undefined, after: string): strin
 }
 
 /** A client's error as REST has it. Undefined: it is none, and the log's business. */
-export function restErrorBody(error: unknown, request: FastifyRequest, reply: FastifyReply) {
+export function restErrorBody(error: unknown, reply: FastifyReply) {
   const rest = error instanceof RestError ? error : fromClientError(error);
   if (!rest) return undefined;
-  if (rest.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookies(request));
   if (rest.retryAfter !== undefined) void reply.header('retry-after', rest.retryAfter);
   void reply.code(rest.status);
   return {
@@ -140,4 +134,46 @@ export function restErrorBody(error: unknown, request: FastifyRequest, reply: Fa
 function fromClientError(error: unknown): RestError | undefined {
   const masked = maskError({ message: '' }, error);
   return masked.extensions?.['code'] === 'INTERNAL_SERVER_ERROR' ? undefined : new RestError(masked);
+}
+
+/** What the routes of a table run, each with one field. */
+function documentsOf({ type: { name }, one, many, columns }: Declaration) {
+  const fields = columns.filter(({ kind }) => kind !== 'reference').map(({ field }) => field);
+  const row = `{ ${fields.join(' ')} }`;
+  const change = (verb: string) =>
+    `mutation ${verb}${name}($id: ID!, $input: ${verb}${name}Input!) { ${verb.toLowerCase()}${name}(id: $id, input: $input) { ${one} ${row} } }`;
+  return {
+    list: `query ${name}List($first: Int, $after: String) { ${many}(first: $first, after: $after) { nodes ${row} pageInfo { hasNextPage endCursor } } }`,
+    one: `query ${name}($id: ID!) { ${one}(id: $id) ${row} }`,
+    create: `mutation Create${name}($input: Create${name}Input!) { create${name}(input: $input) { ${one} ${row} } }`,
+    replace: change('Replace'),
+    update: change('Update'),
+    delete: `mutation Delete${name}($id: ID!) { delete${name}(id: $id) { ${one} ${row} } }`,
+  };
+}
+
+const toSnake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+const toCamel = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
+/** GraphQL's camelCase fields in snake_case. */
+function toRest(row: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(row).map(([name, value]) => [toSnake(name), value]));
+}
+
+/** The body's snake_case fields as GraphQL's input. Names that are not snake_case are no fields of ours. */
+function fromRest(body: unknown): Record<string, unknown> {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw badInput(
+      'The body must be a JSON object such as {"first_name": "Ada"}, sent with content-type: application/json.',
+    );
+  }
+  const entries = Object.entries(body).map(([name, value]) => {
+    if (toSnake(toCamel(name)) !== name)
+      throw badInput(
+        `There is no field ${name.slice(0, 50)}: fields are in snake_case, such as first_name.`,
+        name.slice(0, 50),
+      );
+    return [toCamel(name), value];
+  });
+  return Object.fromEntries(entries);
 }

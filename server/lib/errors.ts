@@ -48,6 +48,10 @@ export const badInput = (message: string, field?: string) =>
 export const notFound = (what: string, id: string) =>
   new ClientError('NOT_FOUND', `No ${what} has the id ${id}.`, { field: 'id' });
 
+/** `what` says what came, and what is the most. */
+export const tooComplex = (what: string) =>
+  new ClientError('QUERY_TOO_COMPLEX', `The operation ${what}: ask for less at a time.`);
+
 /** Of a foreign key. Without a field where clients do not know of it. */
 export const nothingHas = (field: string | undefined, cause?: unknown) =>
   new ClientError('NOT_FOUND', `Nothing has this ${field ?? 'value'}: it was never there, or is deleted by now.`, {

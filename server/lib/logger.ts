@@ -4,3 +4,6 @@ export interface Logger {
   warn(details: object, message: string): void;
   info(details: object, message: string): void;
 }
+
+/** Where a command says what it does, line by line. */
+export type Say = (line: string) => void;

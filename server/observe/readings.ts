@@ -7,7 +7,7 @@ import { withinMs } from '../lib/within.ts';
 import type { Primary } from '../replication/primary.ts';
 import type { ReplicaState } from '../replication/state.ts';
 import type { ReplicationStatus } from '../replication/status.ts';
-import type { SlotRow } from '../database/sql/slots.ts';
+import type { Slot } from '../database/sql/slots.ts';
 import type { PoolWatch } from './pool.ts';
 
 /** What knows its own numbers: it is asked when somebody reads the metrics, and tells nobody before. */
@@ -148,12 +148,12 @@ function addReplication(gauge: AddGauge, { status, primary }: Known): void {
 
 /** All four ask at once, and share one answer. A primary that is away, or does not tell in time, has no samples. */
 function addSlots(gauge: AddGauge, { primary, slotsTimeoutMs, complain }: Known): void {
-  const none = (error: unknown): SlotRow[] => {
+  const none = (error: unknown): Slot[] => {
     complain(error, NO_SLOTS);
     return [];
   };
   const read = async () => (primary.reachable ? withinMs(primary.slots(), slotsTimeoutMs).catch(none) : []);
-  const each = (value: (slot: SlotRow) => number | null) => async () =>
+  const each = (value: (slot: Slot) => number | null) => async () =>
     (await read()).flatMap((slot): [Record<string, string>, number][] => {
       const found = value(slot);
       return found === null ? [] : [[{ slot: slot.name }, found]];

@@ -1,28 +1,19 @@
 import type { DatabaseConfig, DatabaseUrls } from '../boot/config.ts';
+import { slotsOf } from '../database/sql/slots.ts';
+import { subscriptionOf } from '../database/sql/subscriptions.ts';
 import { describeUrl, isDatabaseUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
+import type { Say } from '../lib/logger.ts';
 import { slotName } from '../setup/replicate.ts';
-import { setUp } from '../setup/setup.ts';
-import { dropSlot, dropSubscription, isSlotName, leftOf, loginsLeft } from './detach.ts';
-import { slotsOf } from './doctor/look/primary.ts';
-import { assertMayTake } from './lacking.ts';
-import { lookAtSubscription } from './status/look.ts';
-import {
-  reachableOf,
-  unreachable,
-  withServers,
-  type OperateConfig,
-  type OperatedServer,
-  type Servers,
-} from './servers.ts';
-
-type Say = (line: string) => void;
+import { setUp, type SetupConfig } from '../setup/setup.ts';
+import { assertMayTake, dropSlot, dropSubscription, isSlotName, leftOf, loginsLeft } from './attach.ts';
+import { reachableOf, unreachable, withServers, type OperatedServer, type Servers } from '../setup/servers.ts';
 
 /** Sets one more replica up. Replicas that are away now are left out: their logs know all that the new one will. */
 export async function addReplica(
   databases: DatabaseConfig,
   added: DatabaseUrls,
-  config: OperateConfig,
+  config: SetupConfig,
   say: Say,
 ): Promise<void> {
   if (databases.replicas.some(({ url }) => describeUrl(url) === describeUrl(added.url)))
@@ -40,7 +31,7 @@ export interface Drop {
 }
 
 /** `which` is a name as replica-2, the URL of a replica that need not be configured any more, or the name of a slot. */
-export async function planDrop(servers: Servers, which: string, config: OperateConfig): Promise<Drop> {
+export async function planDrop(servers: Servers, which: string, config: SetupConfig): Promise<Drop> {
   const reason = await unreachable(servers.primary, config.DB_CONNECT_TIMEOUT_MS);
   if (reason !== undefined)
     throw new SetupError(`primary (${servers.primary.at}) cannot be used, so no slot can be dropped there: ${reason}`);
@@ -60,9 +51,9 @@ function find(replicas: OperatedServer[], which: string): OperatedServer {
 
 /** A drop that was cut short has left what comes after the subscription: its names are those of the replica. */
 async function dropOf({ primary }: Servers, replica: OperatedServer): Promise<Drop> {
-  const subscription = await lookAtSubscription(replica.admin);
+  const subscription = await subscriptionOf(replica.admin);
   const slot = subscription?.slot ?? (await slotName(replica.admin));
-  const left = named(slot, await leftOf(primary, slot));
+  const left = await leftOf(primary, slot);
   const place = `${replica.name} (${replica.at})`;
   if (!subscription && left === undefined)
     throw new SetupError(
@@ -80,14 +71,8 @@ async function dropOf({ primary }: Servers, replica: OperatedServer): Promise<Dr
   };
 }
 
-/** In words; undefined: neither is there. */
-function named(name: string, { slot, login }: { slot: boolean; login: boolean }): string | undefined {
-  const there = [...(slot ? ['slot'] : []), ...(login ? ['login'] : [])];
-  return there.length === 0 ? undefined : `${there.join(' and ')} ${name}`;
-}
-
 /** Its slot is named after what it is, which nobody can ask any more: it is the one that nobody else reads. */
-async function dropOfLost(servers: Servers, replica: OperatedServer, config: OperateConfig): Promise<Drop> {
+async function dropOfLost(servers: Servers, replica: OperatedServer, config: SetupConfig): Promise<Drop> {
   const { primary } = servers;
   const used = await slotsInUse(servers, config);
   const slots = (await slotsOf(primary.admin)).filter(({ isActive }) => !isActive).map(({ name }) => name);
@@ -104,24 +89,24 @@ async function dropOfLost(servers: Servers, replica: OperatedServer, config: Ope
   return { ...drop, does: `${place} does not answer. ${drop.does} Nobody reads there.` };
 }
 
-async function dropOfSlot(servers: Servers, slot: string, config: OperateConfig): Promise<Drop> {
+async function dropOfSlot(servers: Servers, slot: string, config: SetupConfig): Promise<Drop> {
   const user = (await slotsInUse(servers, config)).get(slot);
   if (user !== undefined) throw new SetupError(`The slot ${slot} is of ${user}: run readback replica drop ${user}`);
   return dropOfName(servers, slot);
 }
 
 async function dropOfName({ primary }: Servers, name: string): Promise<Drop> {
-  const left = named(name, await leftOf(primary, name));
+  const left = await leftOf(primary, name);
   if (left === undefined) throw new SetupError(`The primary has neither a slot nor a login ${name}.`);
   await assertMayTake({ primary, names: [name], replicas: [] });
   return { does: `Drop the ${left} on the primary.`, run: async () => void (await dropSlot(primary, name)) };
 }
 
 /** By name of the slot, of the replicas that answer. */
-async function slotsInUse({ replicas }: Servers, config: OperateConfig): Promise<Map<string, string>> {
+async function slotsInUse({ replicas }: Servers, config: SetupConfig): Promise<Map<string, string>> {
   const used = new Map<string, string>();
   for (const { name, admin } of await reachableOf(replicas, config.DB_CONNECT_TIMEOUT_MS)) {
-    const slot = (await lookAtSubscription(admin))?.slot;
+    const slot = (await subscriptionOf(admin))?.slot;
     if (slot != null) used.set(slot, name);
   }
   return used;

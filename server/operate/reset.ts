@@ -1,27 +1,38 @@
+import { slotsOf } from '../database/sql/slots.ts';
 import { SetupError } from '../lib/errors.ts';
+import type { Say } from '../lib/logger.ts';
 import { publishedTables } from '../setup/shapes.ts';
-import type { Server } from '../setup/requirements.ts';
-import { dropSlot, dropSubscription, loginsLeft } from './detach.ts';
-import { slotsOf } from './doctor/look/primary.ts';
-import { assertMayTake, mayNot } from './lacking.ts';
-import { reachableOf, unreachable, type OperateConfig, type OperatedServer, type Servers } from './servers.ts';
+import { reachableOf, unreachable, type OperatedServer, type Server, type Servers } from '../setup/servers.ts';
+import { assertMayTake, dropSlot, dropSubscription, loginsLeft, mayNot } from './attach.ts';
+import type { SetupConfig } from '../setup/setup.ts';
 
-type Say = (line: string) => void;
-
-export interface ResetOptions extends OperateConfig {
+export interface ResetOptions extends SetupConfig {
   /** The tables that are published go, too, with all rows, on all servers. */
   tables: boolean;
 }
 
+/** What is under way: `dropped` are the published tables, where they go, too. */
+interface Reset {
+  servers: Servers;
+  dropped: string[];
+  timeoutMs: number;
+  say: Say;
+}
+
 /** Takes Readback out of the databases; says what it did, and what it leaves. */
-export async function reset({ primary, replicas }: Servers, options: ResetOptions, say: Say): Promise<void> {
+export async function reset(servers: Servers, options: ResetOptions, say: Say): Promise<void> {
+  const { primary, replicas } = servers;
   const reason = await unreachable(primary, options.DB_CONNECT_TIMEOUT_MS);
   if (reason !== undefined)
     throw new SetupError(`primary (${primary.at}) cannot be used: ${reason}. Nothing was changed.`);
   const tables = (await publishedTables(primary.admin)).filter((table) => !table.startsWith('readback.'));
-  await assertMayReset(primary, await reachableOf(replicas, options.DB_CONNECT_TIMEOUT_MS), tables, options);
-  for (const replica of replicas) await resetReplica(replica, primary, tables, options, say);
-  await resetPrimary(primary, tables, options, say);
+  const job = { servers, dropped: options.tables ? tables : [], timeoutMs: options.DB_CONNECT_TIMEOUT_MS, say };
+  const what = options.tables
+    ? 'the schema readback and the tables'
+    : 'and the schema readback with its triggers on the tables';
+  await assertMayReset(job);
+  for (const replica of replicas) await resetReplica(replica, job, what);
+  await resetPrimary(job, what);
   if (!options.tables && tables.length > 0) say(`Left: ${tables.join(', ')} with all rows. ${STAYING}`);
   say(
     'Left: the roles readback_writer, readback_reader and readback_pruner, and the login: other databases may use them.',
@@ -31,16 +42,11 @@ export async function reset({ primary, replicas }: Servers, options: ResetOption
 const STAYING = 'Set-up creates tables of these names: rename or drop them before the next readback up.';
 
 /** In part it is hard to tell from damage. */
-async function assertMayReset(
-  primary: OperatedServer,
-  replicas: OperatedServer[],
-  tables: string[],
-  options: ResetOptions,
-): Promise<void> {
+async function assertMayReset({ servers: { primary, replicas }, dropped, timeoutMs }: Reset): Promise<void> {
+  const there = await reachableOf(replicas, timeoutMs);
   const names = [...(await slotsOf(primary.admin)).map(({ name }) => name), ...(await loginsLeft(primary))];
-  const owned = options.tables ? tables : [];
-  const others = await Promise.all([primary, ...replicas].map((server) => notOwned(server, owned)));
-  await assertMayTake({ primary, names, replicas }, others.flat());
+  const others = await Promise.all([primary, ...there].map((server) => notOwned(server, dropped)));
+  await assertMayTake({ primary, names, replicas: there }, others.flat());
 }
 
 async function notOwned(server: Server, tables: string[]): Promise<string[]> {
@@ -54,37 +60,28 @@ async function notOwned(server: Server, tables: string[]): Promise<string[]> {
   return Promise.all(rows.map(({ what }) => mayNot(server, `drop ${what}, of which it is not the owner`)));
 }
 
-async function resetReplica(
-  replica: OperatedServer,
-  primary: OperatedServer,
-  tables: string[],
-  options: ResetOptions,
-  say: Say,
-): Promise<void> {
-  const reason = await unreachable(replica, options.DB_CONNECT_TIMEOUT_MS);
-  if (reason !== undefined)
-    return say(`Left: ${replica.name} (${replica.at}) as it is, as it does not answer: ${reason}`);
+async function resetReplica(replica: OperatedServer, { servers, dropped, timeoutMs, say }: Reset, what: string) {
+  const place = `${replica.name} (${replica.at})`;
+  const reason = await unreachable(replica, timeoutMs);
+  if (reason !== undefined) return say(`Left: ${place} as it is, as it does not answer: ${reason}`);
   const slot = await dropSubscription(replica);
-  if (slot !== undefined) await dropSlot(primary, slot);
-  await removeFrom(replica, tables, options);
-  say(`${replica.name} (${replica.at}): dropped the subscription, ${described(options)}`);
+  if (slot !== undefined) await dropSlot(servers.primary, slot);
+  await removeFrom(replica, dropped);
+  say(`${place}: dropped the subscription, ${what}`);
 }
 
 /** No publication, so no slot of Readback's in this database is of use any more, whoever's it is. */
-async function resetPrimary(primary: OperatedServer, tables: string[], options: ResetOptions, say: Say): Promise<void> {
+async function resetPrimary({ servers: { primary }, dropped, say }: Reset, what: string): Promise<void> {
   for (const { name } of await slotsOf(primary.admin)) {
     if (await dropSlot(primary, name)) say(`primary (${primary.at}): dropped the slot ${name}`);
   }
   for (const name of await loginsLeft(primary)) await dropSlot(primary, name);
   await primary.admin`drop publication if exists readback`;
-  await removeFrom(primary, tables, options);
-  say(`primary (${primary.at}): dropped the publication, ${described(options)}`);
+  await removeFrom(primary, dropped);
+  say(`primary (${primary.at}): dropped the publication, ${what}`);
 }
 
-const described = ({ tables }: ResetOptions) =>
-  tables ? 'the schema readback and the tables' : 'and the schema readback with its triggers on the tables';
-
-async function removeFrom({ admin }: OperatedServer, tables: string[], options: ResetOptions): Promise<void> {
-  if (options.tables && tables.length > 0) await admin.unsafe(`drop table if exists ${tables.join(', ')} cascade`);
+async function removeFrom({ admin }: OperatedServer, tables: string[]): Promise<void> {
+  if (tables.length > 0) await admin.unsafe(`drop table if exists ${tables.join(', ')} cascade`);
   await admin`drop schema if exists readback cascade`;
 }

@@ -1,3 +1,4 @@
+import { exactJson } from '../declare/scalars.ts';
 import type { Sql } from '../database/connect.ts';
 import type { PageRequest } from '../database/sql/keyset.ts';
 import type { Seen } from '../database/sql/seen.ts';
@@ -47,7 +48,7 @@ function each<Question, Row, Value>(
 ): Source<Question, Value> {
   return new Source(
     `${sort} of ${table}`,
-    JSON.stringify,
+    exactJson,
     async (sql, keys, send) => {
       const answers = await Promise.all(keys.map((key) => send(() => ask(sql, JSON.parse(key) as Question))));
       return { values: answers.map(({ rows }) => toValue(rows)), seen: latest(answers) };

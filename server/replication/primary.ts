@@ -11,7 +11,7 @@ import { identityOf, timelineEnds, type IdentityRow } from '../database/sql/iden
 import { notedOf, noteSeen, type Noted } from '../database/sql/positions.ts';
 import { endedTokens, type EndedToken } from '../database/sql/renewals.ts';
 import { estimatedRows } from '../database/sql/sizes.ts';
-import { slotRows } from '../database/sql/slots.ts';
+import { slotsSeen } from '../database/sql/slots.ts';
 import { LagClock } from './lag.ts';
 import { write } from './writes.ts';
 
@@ -187,7 +187,7 @@ export class Primary {
     noteSeen(this.#connections.writer, slot, logId, at, isLost);
 
   /** The replication slots, asked for after this call; shared like the position. */
-  readonly slots = shared(() => slotRows(this.#connections.watch));
+  readonly slots = shared(() => slotsSeen(this.#connections.watch));
 
   async #look(): Promise<Lsn> {
     const flushed = await this.#lookOver(this.#connections.watch);

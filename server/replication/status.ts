@@ -3,15 +3,11 @@ import { formatLsn, type Lsn } from '../lib/lsn.ts';
 import type { Monitor } from './monitor.ts';
 import type { Primary } from './primary.ts';
 import type { Replica } from './replica.ts';
-import { adviceOf, type SlotCondition, type SlotView } from './slot-condition.ts';
-import type { SlotWatch } from './slots.ts';
+import { adviceOf, type SlotCondition, type SlotView, type SlotWatch } from './slots.ts';
 import type { ReplicaState } from './state.ts';
 
-export interface SlotStatus {
+export interface SlotStatus extends Pick<SlotView, 'isActive' | 'heldBytes' | 'safeBytes'> {
   condition: Uppercase<SlotCondition>;
-  isActive: boolean;
-  heldBytes: number | null;
-  safeBytes: number | null;
   advice: string | null;
 }
 

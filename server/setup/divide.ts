@@ -1,5 +1,5 @@
 import type { Sql } from '../database/connect.ts';
-import type { Side } from './migrations.ts';
+import type { Side } from './servers.ts';
 
 /** A file of the first releases, by its checksum, of which each series has a part under the same number. */
 interface Divided {

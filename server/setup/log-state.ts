@@ -1,17 +1,16 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../database/connect.ts';
+import { NOT_COMPLETE } from '../database/sql/change-log.ts';
+import { subscribedTables, subscriptionOf, type SubscribedTable } from '../database/sql/subscriptions.ts';
 import { SetupError } from '../lib/errors.ts';
+import type { Say } from '../lib/logger.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
-import { arrival, beat } from './beat.ts';
-import { awaitInitialCopy } from './copy.ts';
-import type { Server } from './requirements.ts';
+import type { Server } from './servers.ts';
 
 const FIRST_BEAT_TIMEOUT_MS = 30_000;
 
 /** All is set up, and a replica does not apply what the primary sends. */
 export class NothingArrives extends SetupError {}
-
-/** The default of complete_since: set-up has not ended. */
-const NOT_SET_UP = 0xffff_ffff_ffff_ffffn;
 
 /** Without a subscription the log is of an earlier one: the next begins with an identity of its own. */
 export async function startLogAnew(replica: Sql): Promise<void> {
@@ -29,7 +28,7 @@ export async function completeLogs(
   primary: Server,
   replicas: Server[],
   copyTimeoutMs: number,
-  say: (line: string) => void,
+  say: Say,
   beatTimeoutMs = FIRST_BEAT_TIMEOUT_MS,
 ): Promise<void> {
   await awaitInitialCopy(primary, replicas, copyTimeoutMs, say);
@@ -51,7 +50,7 @@ async function awaitFirstBeat(primary: Server, replicas: Server[], timeoutMs: nu
 const tooLate = ({ name, at }: Server, timeoutMs: number) =>
   `${name} (${at}): a heartbeat written on the primary did not arrive within ${timeoutMs} ms. Its log says why the apply worker does not get on.`;
 
-interface LogState {
+interface CopyState {
   seen: Lsn;
   completeSince: Lsn;
   /** Where the copy of the table that was copied last ended. */
@@ -59,33 +58,115 @@ interface LogState {
 }
 
 /**
- * Every table of every replica is copied, and a later transaction applied. While one was, its replica skipped the transactions that the
- * copy holds, and another replica, with a copy of another moment, may have logged them: a position of one log is good in
- * another from where all replicas are past their copies. A log that is new holds nothing certain before that.
+ * Every table of every replica is copied, and a later transaction applied. While one was, its replica skipped the
+ * transactions that the copy holds, and another replica, with a copy of another moment, may have logged them: a position
+ * of one log is good in another from where all replicas are past their copies. A log that is new holds nothing certain
+ * before that.
  */
 async function noteCompleteness(replicas: Server[]): Promise<void> {
   const states = await Promise.all(replicas.map(({ admin }) => readState(admin)));
   const copiedTo = states.map((state) => state.copiedTo).reduce(later);
-  if (states.every(({ completeSince }) => completeSince >= copiedTo && completeSince < NOT_SET_UP)) return;
+  if (states.every(({ completeSince }) => completeSince >= copiedTo && completeSince < NOT_COMPLETE)) return;
   const since = states.map(({ seen }) => seen).reduce(later);
   await Promise.all(replicas.map(({ admin }) => noteOn(admin, since)));
 }
 
 /** A set-up that was cut short is found by this, too: the next one sees copies later than what is noted. */
-async function readState(replica: Sql): Promise<LogState> {
-  const [state] = await replica<[LogState]>`
-    select complete_since, coalesce(readback.seen(), '0/0') as seen, (
-      select coalesce(max(r.srsublsn), '0/0') from pg_subscription_rel r join pg_subscription s on s.oid = r.srsubid
-      where s.subname = 'readback' and s.subdbid = (select oid from pg_database where datname = current_database())
-    ) as copied_to from readback.log_state`;
-  return state;
+async function readState(replica: Sql): Promise<CopyState> {
+  const [state] = await replica<[Omit<CopyState, 'copiedTo'>]>`
+    select complete_since, coalesce(readback.seen(), '0/0') as seen from readback.log_state`;
+  const copied = (await subscribedTables(replica)).map(({ copiedTo }) => copiedTo ?? 0n);
+  return { ...state, copiedTo: copied.reduce(later, 0n) };
 }
 
 async function noteOn(replica: Sql, position: Lsn): Promise<void> {
   const since = replica.typed.lsn(position);
   await replica.begin((sql) => [
-    sql`update readback.log_state set pruned_to = ${since} where complete_since = ${replica.typed.lsn(NOT_SET_UP)}`,
+    sql`update readback.log_state set pruned_to = ${since} where complete_since = ${replica.typed.lsn(NOT_COMPLETE)}`,
     sql`delete from readback.change_log where after_lsn < (select pruned_to from readback.log_state)`,
     sql`update readback.log_state set complete_since = ${since}`,
   ]);
+}
+
+const POLL_MS = 50;
+const REPORT_EVERY_MS = 1000;
+
+/**
+ * Waits until every table of every replica is copied, saying once a second how far each is. Bounded by timeoutMs.
+ * @throws SetupError where it takes longer.
+ */
+async function awaitInitialCopy(primary: Server, replicas: Server[], timeoutMs: number, say: Say): Promise<void> {
+  const totals = await estimatedRows(primary.admin);
+  await Promise.all(replicas.map((replica) => awaitCopy(replica, totals, timeoutMs, say)));
+}
+
+type Totals = Map<string, number>;
+
+async function awaitCopy(replica: Server, totals: Totals, timeoutMs: number, say: Say): Promise<void> {
+  const started = Date.now();
+  let reported = started;
+  for (;;) {
+    const copying = (await subscribedTables(replica.admin)).filter(({ isReady }) => !isReady);
+    if (copying.length === 0) return;
+    const errors = (await subscriptionOf(replica.admin))?.syncErrors ?? 0;
+    const soFar = errors > 0 ? ` (failed ${errors} times: the replica's log says why)` : '';
+    if (Date.now() - started > timeoutMs) throw new SetupError(tooLong(replica, copying, timeoutMs, soFar));
+    if (Date.now() - reported >= REPORT_EVERY_MS) {
+      for (const copy of copying) say(`${replica.name}: ${describe(copy, totals)}${soFar}`);
+      reported = Date.now();
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+/** As the primary's last vacuum or analyze counted them: a table that had neither has no estimate. */
+async function estimatedRows(primary: Sql): Promise<Totals> {
+  const rows = await primary<{ table: string; total: number }[]>`
+    select format('%I.%I', schemaname, tablename) as table, reltuples::float as total from pg_publication_tables
+    join pg_class c on c.oid = format('%I.%I', schemaname, tablename)::regclass
+    where pubname = 'readback' and reltuples >= 0`;
+  return new Map(rows.map(({ table, total }) => [table, total]));
+}
+
+/** `copying items, 812,000 of about 1,000,000 rows (81 %)` */
+function describe({ table, rows }: SubscribedTable, totals: Totals): string {
+  const name = table.replace(/^public\./, '');
+  if (rows === null) return `copying ${name}, waiting`;
+  const total = totals.get(table);
+  if (!total) return `copying ${name}, ${grouped(rows)} rows so far`;
+  const percent = Math.min(99, Math.floor((rows / total) * 100));
+  return `copying ${name}, ${grouped(rows)} of about ${grouped(total)} rows (${percent} %)`;
+}
+
+const grouped = (count: number) => count.toLocaleString('en');
+
+function tooLong({ name, at }: Server, copying: SubscribedTable[], timeoutMs: number, soFar: string): string {
+  const tables = copying.map(({ table }) => table.replace(/^public\./, '')).join(', ');
+  return (
+    `${name} (${at}): the initial copy of ${tables} did not end within ${timeoutMs} ms${soFar}. ` +
+    'Start again to go on waiting, or set INITIAL_COPY_TIMEOUT_MS to more.'
+  );
+}
+
+/** Writes the heartbeat row; what a replica has applied beyond the returned position came after everything before. */
+export async function beat({ admin }: Server): Promise<Lsn> {
+  await admin`update readback.heartbeat set beat_at = clock_timestamp()`;
+  const [{ flushed }] = await admin<[{ flushed: Lsn }]>`select pg_current_wal_flush_lsn() as flushed`;
+  return flushed;
+}
+
+/** Waits for the replica to apply what the primary wrote up to `target`, no longer than `timeoutMs`. */
+export async function arrival(
+  { admin }: Server,
+  target: Lsn,
+  timeoutMs: number,
+): Promise<'arrived' | 'disabled' | 'late'> {
+  for (const deadline = Date.now() + timeoutMs; ; await sleep(10)) {
+    const [state] = await admin<
+      [{ applied: Lsn | null; enabled: boolean | null }]
+    >`select applied, enabled from readback.position()`;
+    if (!state.enabled) return 'disabled';
+    if (state.applied !== null && state.applied >= target) return 'arrived';
+    if (Date.now() > deadline) return 'late';
+  }
 }

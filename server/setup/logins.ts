@@ -1,15 +1,18 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, createHmac, pbkdf2 as derive, randomBytes } from 'node:crypto';
+import { promisify } from 'node:util';
 import type { Sql } from '../database/connect.ts';
 import { pooledSettings, type PooledRole } from '../database/pooled.ts';
 import { parseDatabaseUrl } from '../lib/database-url.ts';
-import type { Server } from './requirements.ts';
+import type { Server, Side } from './servers.ts';
 import { sentColumns } from './shapes.ts';
-import { scramVerifier } from './verifier.ts';
 
 export type Role = 'readback_writer' | 'readback_reader' | 'readback_pruner';
 
-export const PRIMARY_ROLES: Role[] = ['readback_writer', 'readback_reader', 'readback_pruner'];
-export const REPLICA_ROLES: Role[] = ['readback_reader', 'readback_pruner'];
+/** Those that each side has. */
+export const ROLES = {
+  primary: ['readback_writer', 'readback_reader', 'readback_pruner'],
+  replica: ['readback_reader', 'readback_pruner'],
+} satisfies Record<Side, Role[]>;
 
 /** Lets the server's login take on the roles. Makes the login, with the URL's password, where it is missing. */
 export async function allowLogin({ admin }: Server, url: string, roles: Role[]): Promise<void> {
@@ -51,12 +54,16 @@ export async function allowPooled(
   role: PooledRole,
   statementTimeoutMs: number,
 ): Promise<void> {
-  const { admin } = server;
   await allowLogin(server, url, [role]);
   const login = parseDatabaseUrl(url).user ?? '';
-  const [{ database }] = await admin<[{ database: string }]>`select current_database() as database`;
   for (const [name, value] of Object.entries(pooledSettings(role, statementTimeoutMs)))
-    await runFormatted(admin, 'alter role %I in database %I set %I to %L', login, database, name, value);
+    await setInDatabase(server.admin, login, name, value);
+}
+
+/** What the role's sessions in this database begin with. */
+export async function setInDatabase(admin: Sql, role: string, setting: string, value: string): Promise<void> {
+  const [{ database }] = await admin<[{ database: string }]>`select current_database() as database`;
+  await runFormatted(admin, 'alter role %I in database %I set %I to %L', role, database, setting, value);
 }
 
 async function ensureLogin(admin: Sql, login: string, password: string): Promise<void> {
@@ -89,8 +96,7 @@ export async function allowCopy(admin: Sql, login: string): Promise<void> {
     await runFormatted(admin, 'grant usage on schema %I to %I', schema, login);
     await runFormatted(admin, `grant select (${list}) on %I.%I to %I`, ...columns, schema, name, login);
   }
-  const [{ database }] = await admin<[{ database: string }]>`select current_database() as database`;
-  await runFormatted(admin, 'alter role %I in database %I set row_security to off', login, database);
+  await setInDatabase(admin, login, 'row_security', 'off');
 }
 
 /** Each of them could put a statement, or its parameters, into PostgreSQL's log. */
@@ -108,18 +114,14 @@ const SILENT: Record<string, string> = {
  * connection, logs no statements meanwhile. Where its login may not say so, its server's settings hold.
  */
 export async function runSecretly(sql: Sql, template: string, ...values: string[]): Promise<void> {
-  const set = Object.entries(SILENT).map(([name, value]) => `set ${name} = '${value}'`);
-  await sql.unsafe(set.join('; ')).catch(() => undefined); // it may not
+  const names = Object.keys(SILENT);
+  const set = names.map((name) => `set ${name} = '${SILENT[name]}'`).join('; ');
+  const reset = names.map((name) => `reset ${name}`).join('; ');
+  await sql.unsafe(set).catch(() => undefined); // it may not
   try {
     await runFormatted(sql, template, ...values);
   } finally {
-    await sql
-      .unsafe(
-        Object.keys(SILENT)
-          .map((name) => `reset ${name}`)
-          .join('; '),
-      )
-      .catch(() => undefined); // nor then, or the session is gone: the statement says why
+    await sql.unsafe(reset).catch(() => undefined); // nor then, or the session is gone: the statement says why
   }
 }
 
@@ -128,4 +130,24 @@ export async function runFormatted(sql: Sql, template: string, ...values: string
   const [row] = await sql<[{ statement: string }]>`
     select format(${template}, variadic array(select jsonb_array_elements_text(${sql.json(values)}))) as statement`;
   await sql.unsafe(row.statement);
+}
+
+const pbkdf2 = promisify(derive);
+
+/** PostgreSQL's own. */
+const ITERATIONS = 4096;
+const SALT_BYTES = 16;
+const HASH = 'sha256';
+
+/**
+ * What PostgreSQL keeps of a password, as RFC 5802 and 7677 have it: a role is made with that, as statements, those that
+ * fail above all, may stand in its log. Passwords beyond ASCII are normalised, as by PostgreSQL and libpq.
+ */
+async function scramVerifier(password: string): Promise<string> {
+  const salt = randomBytes(SALT_BYTES);
+  const salted = await pbkdf2(password.normalize('NFKC'), salt, ITERATIONS, 32, HASH);
+  const hmac = (text: string) => createHmac(HASH, salted).update(text).digest();
+  const storedKey = createHash(HASH).update(hmac('Client Key')).digest('base64');
+  const serverKey = hmac('Server Key').toString('base64');
+  return `SCRAM-SHA-256$${ITERATIONS}:${salt.toString('base64')}$${storedKey}:${serverKey}`;
 }

@@ -2,24 +2,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../database/connect.ts';
 import { SetupError } from '../lib/errors.ts';
+import type { Say } from '../lib/logger.ts';
 import { projectRoot } from '../lib/root.ts';
-import { arrival, beat } from './beat.ts';
-import { divideVersions } from './divide.ts';
+import { arrival, beat } from './log-state.ts';
 import { refuseMisfits } from './misfits.ts';
-import {
-  apply,
-  isRehearsed,
-  latestIn,
-  pendingOn,
-  seriesIn,
-  type AllSeries,
-  type Side,
-  type Target,
-} from './migrations.ts';
-import type { Server } from './requirements.ts';
+import { divideVersions } from './divide.ts';
+import { apply, isRehearsed, latestIn, pendingOn, seriesIn, type AllSeries, type Target } from './migrations.ts';
+import type { Server, Side } from './servers.ts';
 import { shapesOf, publishedBy, subscribedOn } from './shapes.ts';
 
-type Say = (line: string) => void;
 type Files = Record<Side, AllSeries>;
 
 const CATCH_UP_MS = 10_000;

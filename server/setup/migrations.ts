@@ -3,10 +3,7 @@ import { join } from 'node:path';
 import Postgrator from 'postgrator';
 import { columnName, type Sql } from '../database/connect.ts';
 import { SetupError } from '../lib/errors.ts';
-import type { Server } from './requirements.ts';
-
-/** Which files a server takes: its folder under sql/ and under sql/engine/. */
-export type Side = 'primary' | 'replica';
+import type { Server, Side } from './servers.ts';
 
 /** Files that are numbered together, and the table that says which of them were applied. */
 export interface Series {

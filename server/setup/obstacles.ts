@@ -1,25 +1,40 @@
 import type { ColumnShape, TableShape } from './shapes.ts';
 
-/** What a replica with the tables `taking` would stumble over in what `sent` describes, each with its remedy. Pure. */
-export function obstacles(sent: TableShape[], taking: TableShape[]): string[] {
+/** What a replica would stumble over. */
+export interface Obstacle {
+  table: string;
+  found: string;
+  remedy: string;
+  /** Nobody could apply it: the primary sends no key. */
+  isKeyless?: boolean;
+}
+
+export const obstacleInWords = ({ found, remedy }: Obstacle): string => `${found}: ${remedy}`;
+
+/** What a replica with the tables `taking` would stumble over in what `sent` describes. Pure. */
+export function obstacles(sent: TableShape[], taking: TableShape[]): Obstacle[] {
   return sent.flatMap(({ table, columns }) => {
     const own = taking.find((other) => other.table === table);
-    return own ? tableObstacles(table, columns, own.columns) : [`${table} is missing: create it.`];
+    return own
+      ? tableObstacles(table, columns, own.columns)
+      : [{ table, found: `${table} is missing`, remedy: 'create it.' }];
   });
 }
 
-function tableObstacles(table: string, sent: ColumnShape[], taking: ColumnShape[]): string[] {
+function tableObstacles(table: string, sent: ColumnShape[], taking: ColumnShape[]): Obstacle[] {
   const byName = new Map(taking.map((column) => [column.name, column]));
   const names = new Set(sent.map(({ name }) => name));
-  return [
-    ...keyObstacle(table, keyOf(sent), keyOf(taking)),
-    ...sent.flatMap((column) => {
-      const problem = columnObstacle(column, byName.get(column.name));
-      return problem === undefined ? [] : [`${table}.${column.name} ${problem}`];
-    }),
+  const ofColumns = [
+    ...sent.map((column) => ({ name: column.name, problem: columnObstacle(column, byName.get(column.name)) })),
     ...taking
       .filter((column) => !names.has(column.name) && !isFilledByItself(column))
-      .map((column) => unfilled(table, column)),
+      .map(({ name }) => ({ name, problem: UNFILLED })),
+  ];
+  return [
+    ...keyObstacle(table, keyOf(sent), keyOf(taking)),
+    ...ofColumns.flatMap(({ name, problem }) =>
+      problem ? [{ table, found: `${table}.${name} ${problem[0]}`, remedy: problem[1] }] : [],
+    ),
   ];
 }
 
@@ -31,25 +46,41 @@ const keyOf = (columns: ColumnShape[]) =>
     .join(', ');
 
 /** By its key the apply worker finds the row that an update or a delete is of. */
-function keyObstacle(table: string, sent: string, taking: string): string[] {
-  if (sent === '') return [`${table} needs a primary key, and all of it published: updates and deletes need it.`];
-  return sent === taking ? [] : [`${table} has the primary key (${taking}): make it (${sent}), as on the primary.`];
+function keyObstacle(table: string, sent: string, taking: string): Obstacle[] {
+  if (sent === '')
+    return [
+      {
+        table,
+        found: `${table} needs a primary key, and all of it published`,
+        remedy: 'updates and deletes need it.',
+        isKeyless: true,
+      },
+    ];
+  if (sent === taking) return [];
+  return [
+    { table, found: `${table} has the primary key (${taking})`, remedy: `make it (${sent}), as on the primary.` },
+  ];
 }
 
-function columnObstacle(sent: ColumnShape, taking: ColumnShape | undefined): string | undefined {
-  if (!taking) return `(${sent.type}) is missing: add it.`;
-  if (taking.isGenerated) return 'is generated, so nothing can be written there: make it an ordinary column.';
+/** What is found, and the remedy. */
+type Problem = [found: string, remedy: string];
+
+function columnObstacle(sent: ColumnShape, taking: ColumnShape | undefined): Problem | undefined {
+  if (!taking) return [`(${sent.type}) is missing`, 'add it.'];
+  if (taking.isGenerated) return ['is generated, so nothing can be written there', 'make it an ordinary column.'];
   if (!fits(sent, taking))
-    return `is ${describe(taking)}, which does not take every ${describe(sent)}: make it that type.`;
-  if (sent.isNullable && !taking.isNullable) return 'is not null, and the primary may send null: drop not null.';
+    return [`is ${describe(taking)}, which does not take every ${describe(sent)}`, 'make it that type.'];
+  if (sent.isNullable && !taking.isNullable) return ['is not null, and the primary may send null', 'drop not null.'];
   return undefined;
 }
 
+const UNFILLED: Problem = [
+  'is not null without a default, and the primary does not send it',
+  'give it a default, or drop not null.',
+];
+
 const isFilledByItself = ({ isNullable, isGenerated, default: value }: ColumnShape) =>
   isNullable || isGenerated || value !== null;
-
-const unfilled = (table: string, { name }: ColumnShape) =>
-  `${table}.${name} is not null without a default, and the primary does not send it: give it a default, or drop not null.`;
 
 const describe = ({ type, labels }: ColumnShape) => (labels ? `${type} (${labels.join(', ')})` : type);
 

@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../database/connect.ts';
+import { conninfoOf, subscriptionOf, type Subscription } from '../database/sql/subscriptions.ts';
 import { SetupError } from '../lib/errors.ts';
+import type { Say } from '../lib/logger.ts';
 import { format, fromUrl, parse, type Conninfo } from './conninfo.ts';
 import { startLogAnew } from './log-state.ts';
 import { allowCopy, makeReplicator, runSecretly } from './logins.ts';
-import type { Server } from './requirements.ts';
-import { refuseHidden } from './row-security.ts';
+import { basicsOf, type Server } from './servers.ts';
+import { refuseHidden } from './stops.ts';
 import { publishedTables, subscribedOn } from './shapes.ts';
 
 const RELEASE_TIMEOUT_MS = 10_000;
@@ -15,49 +17,33 @@ const LOGIN_TIMEOUT_MS = 10_000;
 const IN_USE = ['55006', '55000'];
 const CONNECTION_FAILURE = ['08006'];
 
+/** How long somebody else may take to make a subscription. */
+const MOST_WAIT_MS = 300_000;
+const POLL_MS = 100;
+
 /** When an apply worker's commit is on the disk: `local` before it is told to the primary, `off` some time later. */
 export type ReplicaCommit = 'local' | 'off';
 
-/** Subscribes a replica to the primary, or repairs what differs in the subscription it has. Running it again changes nothing. */
-export async function subscribe(
-  primary: Server,
-  replica: Server,
-  primaryUrl: string,
-  commit: ReplicaCommit,
-): Promise<void> {
-  const slot = await slotName(replica.admin);
-  const current = await readSubscription(replica.admin);
-  const wanted = fromUrl(primaryUrl);
-  await noteCommit(replica.admin, commit);
-  if (current) await repair(primary, replica, current, wanted, commit);
-  else await create(primary, replica, slot, await withLogin(primary.admin, slot, wanted), commit);
+/** A replica, what it subscribes to, and how it is to commit. */
+export interface Subscribing {
+  primary: Server;
+  replica: Server;
+  commit: ReplicaCommit;
 }
 
-interface Subscription {
-  conninfo: string;
-  streaming: string;
-  /** Its synchronous_commit, as PostgreSQL has it. */
-  commit: string;
-  enabled: boolean;
-  /** null: it has none. */
-  slot: string | null;
-  /** Its slot is kept on standbys, too. null: this version knows no such slots. */
-  failover: boolean | null;
+/** Subscribes a replica to the primary, or repairs what differs in the subscription it has. Running it again changes nothing. */
+export async function subscribeReplica(pair: Subscribing, primaryUrl: string): Promise<void> {
+  const { admin } = pair.replica;
+  const current = await subscriptionOf(admin);
+  await noteCommit(admin, pair.commit);
+  if (current) await repair(pair, current, fromUrl(primaryUrl));
+  else await create(pair, await slotName(admin), fromUrl(primaryUrl));
 }
 
 /** Slot names are shared by all databases of the primary's cluster: each replica's is made of what it is. */
 export async function slotName(replica: Sql): Promise<string> {
-  const [row] = await replica<[{ identity: string }]>`
-    select (select system_identifier from pg_control_system()) || '/' || current_database() as identity`;
-  return `readback_${createHash('sha256').update(row.identity).digest('hex').slice(0, 12)}`;
-}
-
-async function readSubscription(replica: Sql): Promise<Subscription | undefined> {
-  const [subscription] = await replica<Subscription[]>`
-    select subconninfo as conninfo, substream::text as streaming, subsynccommit as commit, subenabled as enabled, subslotname::text as slot,
-           (to_jsonb(s) ->> 'subfailover')::boolean as failover from pg_subscription s
-    where subname = 'readback' and subdbid = (select oid from pg_database where datname = current_database())`;
-  return subscription;
+  const { identity } = await basicsOf(replica);
+  return `readback_${createHash('sha256').update(identity).digest('hex').slice(0, 12)}`;
 }
 
 /** A login named like the slot, unless the replication URL names one. */
@@ -67,16 +53,16 @@ async function withLogin(primary: Sql, slot: string, wanted: Conninfo): Promise<
   return { ...wanted, ...login };
 }
 
-async function create(
-  primary: Server,
-  replica: Server,
-  slot: string,
-  conninfo: Conninfo,
-  commit: ReplicaCommit,
-): Promise<void> {
-  await refuseHidden(primary, await publishedTables(primary.admin), [conninfo.user!]);
-  await dropLeftover(primary.admin, slot);
-  await startAnew(primary.admin, replica.admin);
+async function create({ primary, replica, commit }: Subscribing, slot: string, wanted: Conninfo): Promise<void> {
+  const conninfo = await withLogin(primary.admin, slot, wanted);
+  const tables = await publishedTables(primary.admin);
+  await refuseHidden(primary, tables, [conninfo.user!]);
+  // A slot of this replica's name without a subscription: an earlier start ended between making the two.
+  await primary.admin`
+    select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = ${slot} and not active`;
+  // What the replica's tables hold is of an earlier subscription, and in the way of a fresh copy.
+  await emptyTables(replica.admin, tables);
+  await startLogAnew(replica.admin);
   const failover = (await keepsSlots(primary.admin, replica.admin)) ? ', failover = true' : '';
   const make = () =>
     runSecretly(
@@ -103,10 +89,8 @@ async function create(
  * A slot that is to be kept costs nothing where there is no standby.
  */
 async function keepsSlots(...servers: Sql[]): Promise<boolean> {
-  const versions = await Promise.all(
-    servers.map((sql) => sql<[{ version: number }]>`select current_setting('server_version_num')::int as version`),
-  );
-  return versions.every(([{ version }]) => version >= 170_000);
+  const all = await Promise.all(servers.map(basicsOf));
+  return all.every(({ version }) => version >= 170_000);
 }
 
 export const keepSlot = ({ admin }: Server): Promise<void> => setAtRest(admin, 'failover = true');
@@ -118,13 +102,16 @@ export const onePhase = ({ admin }: Server): Promise<void> => setAtRest(admin, '
  * An option that can be set while nothing is applied: the replica stands still for a moment. PostgreSQL refuses it until
  * the worker has let go of the slot.
  */
-async function setAtRest(admin: Sql, option: string): Promise<void> {
-  await admin`alter subscription readback disable`;
+function setAtRest(admin: Sql, option: string): Promise<void> {
+  return atRest(admin, () => admin.unsafe(`alter subscription readback set (${option})`));
+}
+
+async function atRest(replica: Sql, work: () => PromiseLike<unknown>): Promise<void> {
+  await replica`alter subscription readback disable`;
   try {
-    const set = () => admin.unsafe(`alter subscription readback set (${option})`);
-    await againWhile(IN_USE, RELEASE_TIMEOUT_MS, set);
+    await againWhile(IN_USE, RELEASE_TIMEOUT_MS, work);
   } finally {
-    await admin`alter subscription readback enable`;
+    await replica`alter subscription readback enable`;
   }
 }
 
@@ -137,17 +124,6 @@ async function againWhile(codes: readonly string[], forMs: number, work: () => P
       if (!codes.includes((error as { code?: string }).code ?? '') || Date.now() > deadline) throw error;
     }
   }
-}
-
-/** A slot of this replica's name without a subscription: an earlier start ended between making the two. */
-async function dropLeftover(primary: Sql, slot: string): Promise<void> {
-  await primary`select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = ${slot} and not active`;
-}
-
-/** Without a subscription, what the replica's tables hold is of an earlier one, and in the way of a fresh copy. */
-async function startAnew(primary: Sql, replica: Sql): Promise<void> {
-  await emptyTables(replica, await publishedTables(primary));
-  await startLogAnew(replica);
 }
 
 async function emptyTables(replica: Sql, tables: string[]): Promise<void> {
@@ -174,47 +150,68 @@ async function mendCommit(replica: Sql, { commit }: Subscription, wanted: Replic
   if ((commit === 'off') !== (wanted === 'off')) await setCommit(replica, wanted);
 }
 
-async function repair(
-  primary: Server,
-  replica: Server,
-  current: Subscription,
-  wanted: Conninfo,
-  commit: ReplicaCommit,
-): Promise<void> {
-  const conninfo = parse(current.conninfo);
+async function repair(pair: Subscribing, current: Subscription, wanted: Conninfo): Promise<void> {
+  const { primary, replica, commit } = pair;
   const { admin } = replica;
+  const conninfo = await connectionOf(admin);
   if (Object.entries(wanted).some(([key, value]) => conninfo[key] !== value)) {
     await runSecretly(admin, 'alter subscription readback connection %L', format({ ...conninfo, ...wanted }));
   }
-  if (current.failover === false && current.enabled && (await keepsSlots(primary.admin, admin)))
+  if (current.failover === false && current.isEnabled && (await keepsSlots(primary.admin, admin)))
     await keepSlot(replica);
   // Parallel streaming applies in several workers, out of commit order.
-  if (current.streaming === 'p') await admin`alter subscription readback set (streaming = on)`;
+  if (current.streaming === 'parallel') await admin`alter subscription readback set (streaming = on)`;
   await mendCommit(admin, current, commit);
-  await followTables(primary, replica, current, conninfo['user']);
+  await followTables(pair, current, conninfo['user']);
 }
 
-/** Of a subscription that somebody else makes and keeps, the tables are followed, and nothing may be lost. */
-export async function follow(primary: Server, replica: Server, commit: ReplicaCommit): Promise<void> {
-  const current = await readSubscription(replica.admin);
-  if (!current) return;
-  await noteCommit(replica.admin, commit);
-  await mendCommit(replica.admin, current, commit);
-  await followTables(primary, replica, current, parse(current.conninfo)['user']);
+/**
+ * Where somebody else makes the subscriptions, such as an operator of Kubernetes: lets their login copy, waits until they
+ * have, and follows what is published. Their connection, slot and options are theirs to keep, but for the one by which a
+ * replica could lose what it has confirmed. One that was made before there was anything to subscribe to is made to begin.
+ * @throws SetupError where none appears within five minutes, and at once for one that is to something else.
+ */
+export async function awaitSubscription(pair: Subscribing, primaryUrl: string, say: Say): Promise<void> {
+  const { primary, replica } = pair;
+  const { user } = fromUrl(primaryUrl);
+  if (user === undefined) throw new SetupError(NO_LOGIN);
+  await allowCopy(primary.admin, user);
+  let made = await subscriptionOf(replica.admin);
+  if (!made) say(`${replica.name}: waiting for the subscription readback to the publication readback`);
+  for (const deadline = Date.now() + MOST_WAIT_MS; !made; made = await subscriptionOf(replica.admin)) {
+    if (Date.now() > deadline) throw new SetupError(unmade(replica));
+    await sleep(POLL_MS);
+  }
+  if (!made.publications.includes('readback')) throw new SetupError(toOthers(replica, made.publications));
+  await noteCommit(replica.admin, pair.commit);
+  await mendCommit(replica.admin, made, pair.commit);
+  await followTables(pair, made, (await connectionOf(replica.admin))['user']);
 }
+
+const toOthers = ({ name, at }: Server, publications: string[]) =>
+  `${name} (${at}): its subscription readback is to ${publications.join(', ')}, and must be to the publication readback. ` +
+  'Have what makes it name that one.';
+
+const NO_LOGIN =
+  'SUBSCRIPTIONS=awaited needs to know whom the replicas stream as: set PRIMARY_REPLICATION_URL with that user in it.';
+
+const unmade = ({ name, at }: Server) =>
+  `${name} (${at}): SUBSCRIPTIONS is awaited, and no subscription named readback was made there within ${MOST_WAIT_MS} ms. ` +
+  'Look at what makes it, or set SUBSCRIPTIONS=made to have set-up make it.';
+
+const connectionOf = async (replica: Sql): Promise<Conninfo> => parse((await conninfoOf(replica)) ?? '');
 
 /** Begins to copy tables that are published since, and lets go of those that no longer are. */
 async function followTables(
-  primary: Server,
-  replica: Server,
-  { enabled, slot }: Subscription,
+  { primary, replica }: Subscribing,
+  { isEnabled, slot }: Subscription,
   login: string | undefined,
 ): Promise<void> {
   const published = await publishedTables(primary.admin);
   const subscribed = await subscribedOn(replica.admin);
   const added = published.filter((table) => !subscribed.includes(table));
   if (added.length === 0 && published.length === subscribed.length) return;
-  if (!enabled) throw new SetupError(disabled(replica));
+  if (!isEnabled) throw new SetupError(disabled(replica));
   if (login !== undefined) {
     await refuseHidden(primary, added, [login]);
     await allowCopy(primary.admin, login);
@@ -231,16 +228,10 @@ async function followTables(
 async function skipToNow(primary: Server, replica: Server, slot: string | null): Promise<void> {
   const [found] = await primary.admin`select from pg_replication_slots where slot_name = ${slot}`;
   if (!found) throw new SetupError(slotless(replica, slot));
-  await replica.admin`alter subscription readback disable`;
-  try {
-    await againWhile(
-      IN_USE,
-      RELEASE_TIMEOUT_MS,
-      () => primary.admin`select pg_replication_slot_advance(${slot}, pg_current_wal_flush_lsn())`,
-    );
-  } finally {
-    await replica.admin`alter subscription readback enable`;
-  }
+  await atRest(
+    replica.admin,
+    () => primary.admin`select pg_replication_slot_advance(${slot}, pg_current_wal_flush_lsn())`,
+  );
 }
 
 const slotless = ({ name, at }: Server, slot: string | null) =>

@@ -1,18 +1,17 @@
 import type { Config, DatabaseConfig } from '../boot/config.ts';
 import { POOLED_ROLES } from '../database/pooled.ts';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
-import { compare, sayWhatStops } from './alike.ts';
-import { awaitSubscription } from './await-subscription.ts';
+import type { Say } from '../lib/logger.ts';
 import { completeLogs, NothingArrives } from './log-state.ts';
-import { allowLogin, allowPooled, makeRoles, PRIMARY_ROLES, REPLICA_ROLES } from './logins.ts';
+import { allowLogin, allowPooled, makeRoles, ROLES } from './logins.ts';
 import { migrate } from './migrate.ts';
-import { openServer } from './open.ts';
-import { subscribe } from './replicate.ts';
-import { checkRequirements, type Server } from './requirements.ts';
-import { refuseHidden } from './row-security.ts';
+import { awaitSubscription, subscribeReplica } from './replicate.ts';
+import { checkRequirements } from './requirements.ts';
+import { withServers, type OperatedServer, type Servers } from './servers.ts';
+import { refuseHidden, sayWhatStops } from './stops.ts';
 import { publishedTables } from './shapes.ts';
+import { compareTexts } from './texts.ts';
 
-type Say = (line: string) => void;
 export type SetupConfig = Pick<
   Config,
   | 'DB_CONNECT_TIMEOUT_MS'
@@ -37,22 +36,20 @@ export async function setUp(
   sqlFolder?: string,
   beatTimeoutMs?: number,
 ): Promise<void> {
-  const { primary, replicas } = openServers(databases, config);
-  try {
+  await withServers(databases, config, 'setup', async (servers) => {
+    const { primary, replicas } = servers;
     await checkRequirements(primary, replicas);
     // Two that set up at once take turns: the lock is the session's, and goes with it.
     await primary.admin`select pg_advisory_lock(hashtextextended('readback.setup', 0))`;
-    for (const replica of replicas) await compare(primary, replica, say);
-    await makeRoles(primary, PRIMARY_ROLES);
-    for (const replica of replicas) await makeRoles(replica, REPLICA_ROLES);
+    for (const replica of replicas) await compareTexts(primary, replica, say);
+    await makeRoles(primary, ROLES.primary);
+    for (const replica of replicas) await makeRoles(replica, ROLES.replica);
     await migrate(primary, replicas, say, sqlFolder);
-    await replicate(primary, replicas, databases, config, say);
-    await makePooledLogins([primary, ...replicas], databases, config.STATEMENT_TIMEOUT_MS);
+    await replicate(servers, replicationUrl(databases), config, say);
+    for (const server of [primary, ...replicas]) await allowPoolers(server, config.STATEMENT_TIMEOUT_MS);
     if (config.REPLICA_SYNCHRONOUS_COMMIT === 'off') say(MAY_LOSE);
     await completeLogs(primary, replicas, config.INITIAL_COPY_TIMEOUT_MS, say, beatTimeoutMs);
-  } finally {
-    await Promise.all([primary, ...replicas].map(({ admin }) => admin.end({ timeout: 5 })));
-  }
+  });
 }
 
 /**
@@ -75,40 +72,30 @@ export async function setUpToServe(
 
 const PASSED_OVER = 'Reads go to the other servers until it does; readback doctor names the cause and the remedy.';
 
-function openServers(databases: DatabaseConfig, config: SetupConfig) {
-  const open = (name: string, url: string) => openServer(name, url, config, 'setup');
-  return {
-    primary: open('primary', databases.primary.adminUrl),
-    replicas: databases.replicas.map(({ adminUrl }, index) => open(`replica-${index + 1}`, adminUrl)),
-  };
-}
-
 async function replicate(
-  primary: Server,
-  replicas: Server[],
-  databases: DatabaseConfig,
+  { primary, replicas }: Servers,
+  url: string,
   { SUBSCRIPTIONS, REPLICA_SYNCHRONOUS_COMMIT: commit }: SetupConfig,
   say: Say,
 ): Promise<void> {
-  const url = replicationUrl(databases);
   const tables = await publishedTables(primary.admin);
   await refuseHidden(primary, tables, ['readback_reader', 'readback_writer']);
   for (const replica of replicas) await refuseHidden(replica, tables, ['readback_reader']);
-  await allowLogin(primary, databases.primary.url, PRIMARY_ROLES);
-  for (const [index, replica] of replicas.entries()) {
-    await allowLogin(replica, databases.replicas[index]!.url, REPLICA_ROLES);
+  await allowLogin(primary, primary.urls.url, ROLES.primary);
+  for (const replica of replicas) {
+    await allowLogin(replica, replica.urls.url, ROLES.replica);
     await sayWhatStops(primary, replica, say);
-    if (SUBSCRIPTIONS === 'awaited') await awaitSubscription(primary, replica, url, commit, say);
-    else await subscribe(primary, replica, url, commit);
+    const pair = { primary, replica, commit };
+    if (SUBSCRIPTIONS === 'awaited') await awaitSubscription(pair, url, say);
+    else await subscribeReplica(pair, url);
   }
 }
 
-async function makePooledLogins(servers: Server[], { primary, replicas }: DatabaseConfig, timeoutMs: number) {
-  for (const [index, { pooled = {} }] of [primary, ...replicas].entries())
-    for (const what of ['writes', 'reads'] as const) {
-      const url = pooled[what];
-      if (url !== undefined) await allowPooled(servers[index]!, url, POOLED_ROLES[what], timeoutMs);
-    }
+async function allowPoolers(server: OperatedServer, timeoutMs: number): Promise<void> {
+  for (const what of ['writes', 'reads'] as const) {
+    const url = server.urls.pooled?.[what];
+    if (url !== undefined) await allowPooled(server, url, POOLED_ROLES[what], timeoutMs);
+  }
 }
 
 /** Without a user in it, each replica gets a login of its own. */

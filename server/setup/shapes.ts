@@ -1,4 +1,5 @@
 import type { Sql, Statement } from '../database/connect.ts';
+import { subscribedTables } from '../database/sql/subscriptions.ts';
 
 /** A table as replication sees it. */
 export interface TableShape {
@@ -36,8 +37,10 @@ export async function publishedBy(primary: Sql): Promise<TableShape[]> {
 }
 
 export async function publishedTables(primary: Sql): Promise<string[]> {
-  return (await publishedColumns(primary)).map(({ table }) => table);
+  return tablesOf(await publishedColumns(primary));
 }
+
+export const tablesOf = (all: readonly { table: string }[]): string[] => all.map(({ table }) => table);
 
 function publishedColumns(primary: Sql): Statement<{ table: string; columns: string[] }> {
   return primary<{ table: string; columns: string[] }[]>`
@@ -56,11 +59,7 @@ export const sentColumns = (primary: Sql) => primary`(
 
 /** The tables that the replica has a subscription to, be they copied or not. */
 export async function subscribedOn(replica: Sql): Promise<string[]> {
-  const rows = await replica<{ table: string }[]>`
-    select format('%I.%I', n.nspname, c.relname) as table from pg_subscription s
-    join pg_subscription_rel r on r.srsubid = s.oid join pg_class c on c.oid = r.srrelid join pg_namespace n on n.oid = c.relnamespace
-    where s.subname = 'readback' and s.subdbid = (select oid from pg_database where datname = current_database()) order by 1`;
-  return rows.map(({ table }) => table);
+  return tablesOf(await subscribedTables(replica));
 }
 
 /** Those of the tables that are there. */

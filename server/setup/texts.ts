@@ -1,4 +1,8 @@
 import type { Sql } from '../database/connect.ts';
+import { SetupError } from '../lib/errors.ts';
+import type { Say } from '../lib/logger.ts';
+import type { Server } from './servers.ts';
+import { subscribedOn } from './shapes.ts';
 
 /** What a database makes of texts. */
 export interface Texts {
@@ -48,6 +52,21 @@ export interface Unlike {
   remedy: string;
 }
 
+/**
+ * Whether both sides make the same of texts. What stops replication at the first text that differs is refused before
+ * anything is subscribed; on a replica that has worked so far it is said, like all that makes answers differ.
+ * @throws SetupError
+ */
+export async function compareTexts(primary: Server, replica: Server, say: Say): Promise<void> {
+  const unlike = unlikeTexts(await textsOf(primary.admin), await textsOf(replica.admin));
+  const isNew = (await subscribedOn(replica.admin)).length === 0;
+  const told = ({ found, remedy }: { found: string; remedy: string }) =>
+    `${replica.name} (${replica.at}): ${found}. ${remedy}`;
+  const refused = unlike.filter(({ stops }) => stops && isNew);
+  if (refused.length > 0) throw new SetupError(refused.map(told).join('\n'));
+  for (const one of unlike) say(told(one));
+}
+
 /** What the replica makes of texts that the primary does not. Pure. */
 export function unlikeTexts(primary: Texts, replica: Texts): Unlike[] {
   const encoding = unlikeEncoding(primary, replica);
@@ -78,33 +97,21 @@ function unlikeEncoding(primary: Texts, replica: Texts): Unlike | undefined {
 
 function unlikeLocale(primary: Texts, replica: Texts): Unlike[] {
   const isSorted = differs(primary.order.ascii, replica.order.ascii) || differs(primary.order.wide, replica.order.wide);
-  const found = (what: string) =>
-    `it ${what} otherwise than the primary: its locale is ${replica.locale}, there ${primary.locale}`;
+  const unlike = (what: Unlike['what'], does: string, expected: string): Unlike => ({
+    what,
+    stops: false,
+    found: `it ${does} otherwise than the primary: its locale is ${replica.locale}, there ${primary.locale}`,
+    expected,
+    remedy: again('the locale of the primary'),
+  });
   return [
-    ...(isSorted
-      ? [
-          {
-            what: 'collation' as const,
-            stops: false,
-            found: found('sorts texts'),
-            expected: 'one order: pages that come from two servers repeat rows, or leave some out',
-            remedy: again(`the locale of the primary`),
-          },
-        ]
-      : []),
-    ...(differs(primary.cases, replica.cases)
-      ? [
-          {
-            what: 'ctype' as const,
-            stops: false,
-            found: found('knows upper and lower case'),
-            expected: 'the same letters alike: a search finds more on one server than on the other',
-            remedy: again(`the locale of the primary`),
-          },
-        ]
-      : []),
+    ...(isSorted ? [unlike('collation', 'sorts texts', ONE_ORDER)] : []),
+    ...(differs(primary.cases, replica.cases) ? [unlike('ctype', 'knows upper and lower case', SAME_LETTERS)] : []),
   ];
 }
+
+const ONE_ORDER = 'one order: pages that come from two servers repeat rows, or leave some out';
+const SAME_LETTERS = 'the same letters alike: a search finds more on one server than on the other';
 
 /** One side may not have been asked for what its encoding does not have. */
 const differs = (one: string | null, other: string | null) => one !== null && other !== null && one !== other;

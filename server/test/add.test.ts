@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -291,6 +292,29 @@ test('a table that must be written by hand is refused, with all that stands agai
   expect(await refusal('posts')).toEqual([
     'schema/tables/posts.ts is there already: remove it to have it written again.',
   ]);
+});
+
+test('a mistake in a declaration is told in one line at the start, without a stack', { timeout: 120_000 }, async () => {
+  const root = await projectCopy();
+  const built = join(root, 'dist/schema/tables/posts.js');
+  const mistaken = readFileSync(built, 'utf8').replace('write: OWN', 'write: { title: { eq: 5 } }');
+  writeFileSync(built, mistaken);
+  expect(run(root, 'node', 'infra/launch/program.mjs')).toBe('ok');
+  const line = "Post (table posts), rights.write: expected title.eq to be a text or claim('sub'), got: 5\n";
+  for (const command of [
+    ['main.js', 'migrate'],
+    ['main.js', 'serve'],
+    ['schema.js', '--check'],
+  ]) {
+    const [file = '', ...args] = command;
+    const options = { cwd: root, encoding: 'utf8' } as const;
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [join(root, 'dist/readback', file), ...args],
+      options,
+    );
+    expect([command, status, stdout, stderr]).toEqual([command, 1, '', line]);
+  }
 });
 
 test('a line is added to the list of tables in whatever form it stands', () => {

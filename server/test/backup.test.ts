@@ -3,7 +3,7 @@ import { chownSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CreatePostDocument, CreateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
-import { withServers } from '../operate/servers.ts';
+import { withServers } from '../setup/servers.ts';
 import { verify } from '../operate/verify/verify.ts';
 import { setUp } from '../setup/setup.ts';
 import { testConfig, type TestDatabases } from './support/databases.ts';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { readConfig } from '../boot/config.ts';
 import { connect } from '../database/connect.ts';
 import { sessionSettings } from '../database/settings.ts';
@@ -119,3 +119,24 @@ test('docs/connection-strings.md has every parameter', () => {
   const page = readFileSync(join(projectRoot, 'docs/connection-strings.md'), 'utf8');
   expect(known.filter((parameter) => !new RegExp(`^\\|.*\`${parameter}[\`=]`, 'm').test(page))).toEqual([]);
 });
+
+test('what the environment has for other programs changes no connection', () => {
+  const optionsOf = (url: string) => {
+    const sql = connect(url, { max: 1, connectTimeoutMs: 100, applicationName: 'test' });
+    return sql.options as unknown as Record<string, unknown>;
+  };
+  const urls = ['postgres://h/d', 'postgres://me@h:1234,g/d?sslmode=require', 'postgres://me:secret@h/d'];
+  const asIs = urls.map(optionsOf);
+  // What libpq reads, and what the driver would: an option of its own by that name.
+  const libpq = 'HOST PORT DATABASE USER USERNAME PASSWORD APPNAME SSLMODE TARGETSESSIONATTRS OPTIONS'.split(' ');
+  const own = Object.keys(asIs[0]!).map((name) => name.toUpperCase());
+  try {
+    for (const name of [...libpq, ...own]) vi.stubEnv(`PG${name}`, 'any');
+    expect(urls.map(optionsOf).map(comparable)).toEqual(asIs.map(comparable));
+  } finally {
+    vi.unstubAllEnvs();
+  }
+});
+
+/** Functions are made for each connection. */
+const comparable = (options: object) => JSON.parse(JSON.stringify(options)) as object;

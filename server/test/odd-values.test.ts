@@ -8,7 +8,12 @@ import {
   type ChangesSubscription,
 } from '../../schema/generated/operations.ts';
 import { isMoment } from '../declare/rules.ts';
+import { ID } from 'type-graphql';
 import { connect, type Sql } from '../database/connect.ts';
+import { Table } from '../database/sql/table.ts';
+import type { Declaration } from '../declare/declaration.ts';
+import { Double } from '../declare/scalars.ts';
+import { listing } from '../reads/listing.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
 import { startServer, type TestServer } from './support/server.ts';
@@ -212,5 +217,25 @@ test('moments that are taken as input are those that PostgreSQL has, in the form
   for (const text of [...ODD, ...others]) {
     const found = await sql<{ moment: string }[]>`select ${text}::text::timestamptz as moment`.catch(() => []);
     expect([text, isMoment(text)]).toEqual([text, found[0]?.moment === text]);
+  }
+});
+
+test('filters by numbers that JSON has no form for are told from each other, and find their rows', async () => {
+  await sql`create table gauges (id uuid primary key default gen_random_uuid(), weight double precision)`;
+  const columns = [
+    { field: 'id', name: 'id', type: () => ID },
+    { field: 'weight', name: 'weight', type: () => Double },
+  ];
+  const declaration = { name: 'gauges', one: 'gauge', columns, orderBy: [] } as unknown as Declaration;
+  const { counts } = listing(new Table<{ id: string }>(declaration));
+  const weights = [NaN, Infinity, Infinity, -Infinity, -Infinity, -Infinity, 0.1];
+  try {
+    await sql`insert into gauges (weight) select unnest(${weights.map(String)}::text[]::double precision[])`;
+    const asked = [NaN, Infinity, -Infinity, 0.1, 1];
+    const keys = asked.map((weight) => counts.keyOf({ scope: { equal: { weight } } }));
+    const { values } = await counts.batcherOn(sql).load(keys);
+    expect(values).toEqual([1, 2, 3, 1, 0]);
+  } finally {
+    await sql`drop table gauges`;
   }
 });

@@ -1,10 +1,11 @@
 import postgres from 'postgres';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { subscribedTables, subscriptionOf } from '../database/sql/subscriptions.ts';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { addReplica, planDrop } from '../operate/replicas.ts';
 import { reset } from '../operate/reset.ts';
-import { withServers } from '../operate/servers.ts';
-import { statusOf } from '../operate/status/status.ts';
+import { withServers } from '../setup/servers.ts';
+import { statusOf } from '../operate/status.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
 import { faults } from './support/doctor.ts';
 import { disableSubscription } from './support/faults.ts';
@@ -182,6 +183,20 @@ describe('replica', () => {
           `reassign owned by ${operator} to current_user; drop owned by ${operator}; drop role ${operator}`,
         );
       }
+    });
+
+    test('what is told of a subscription is told to anybody', async () => {
+      await withServers(asOperator(), config, 'test', async ({ replicas: [, second] }) => {
+        const told = await subscriptionOf(second!.admin);
+        expect(told).toMatchObject({
+          isEnabled: true,
+          streaming: 'on',
+          origin: 'any',
+          failover: true,
+          publications: ['readback'],
+        });
+        expect((await subscribedTables(second!.admin)).map(({ isReady }) => isReady)).toEqual([true, true, true]);
+      });
     });
 
     test('what may not be done in full is not begun', { timeout: 30_000 }, async () => {

@@ -6,7 +6,7 @@ import { tellFailure } from '../cli/failure.ts';
 import { readConfig } from '../boot/config.ts';
 import { parseDatabaseUrl, formatDatabaseUrl } from '../lib/database-url.ts';
 import { projectRoot } from '../lib/root.ts';
-import { openServer } from '../setup/open.ts';
+import { openServer } from '../setup/servers.ts';
 import { freshDatabases, type TestDatabases } from './support/databases.ts';
 
 /** What commands say where a server refuses what they ask of it. */

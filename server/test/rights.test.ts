@@ -16,7 +16,9 @@ import {
   type Declaration,
   type DeclaredColumn,
 } from '../declare/declaration.ts';
-import { clauseOf, meets, type Clause } from '../declare/rule.ts';
+import { assertMayWrite } from '../auth/rights.ts';
+import { readRule } from '../declare/read-rule.ts';
+import { meets, type Clause } from '../declare/rule.ts';
 import { DateTime } from '../declare/scalars.ts';
 import { projectRoot } from '../lib/root.ts';
 import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
@@ -416,7 +418,7 @@ describe('what is not the viewer’s to see', () => {
   test('is no order of pages', () => {
     class Wage {
       @Key(() => ID) id!: string;
-      @Column(() => String, { read: { id: { eq: 'x' } } }) amount!: string | null;
+      @Column(() => String, { read: { id: { eq: { claim: 'sub' } } } }) amount!: string | null;
     }
     expect(() => Table('wages', { orderBy: ['amount'] })(Wage)).toThrow(
       'Wage: pages cannot be ordered by amount, which not everybody sees',
@@ -493,17 +495,32 @@ describe('a row that becomes another’s between the look and the write', () => 
   }
 });
 
+test('a moment is the same to a rule, with zeros at its end and without', () => {
+  const columns = [{ field: 'dueAt', name: 'due_at', type: () => DateTime, kind: 'value' as const, isTime: true }];
+  const write = readRule({ not: { dueAt: { eq: '2026-01-31T12:00:00.5Z' } } }, { rule: 'doors', columns });
+  const mayWrite = (dueAt: string) => () =>
+    assertMayWrite(
+      { isOpen: false, user: null },
+      { columns, write } as unknown as Declaration,
+      { dueAt: 'infinity' },
+      { dueAt },
+    );
+  expect(mayWrite('2026-01-31T12:00:00.500Z')).toThrow('Only the owner');
+  expect(mayWrite('2026-01-31T12:00:00.505Z')).not.toThrow();
+});
+
 test('what a rule asks of a row holds for it as the write finds it, and as the write makes it', async () => {
   const { primary, config } = server.databases;
   await primary`create table doors (id uuid primary key default gen_random_uuid(), state text, level int)`;
   await primary`grant select, update, delete on doors to readback_writer`;
   const columns = [
-    { field: 'id', name: 'id', type: () => ID, kind: 'key' },
-    { field: 'state', name: 'state', type: () => String, kind: 'value' },
-    { field: 'level', name: 'level', type: () => Int, kind: 'value' },
+    { field: 'id', name: 'id', type: () => ID, kind: 'key' as const },
+    { field: 'state', name: 'state', type: () => String, kind: 'value' as const },
+    { field: 'level', name: 'level', type: () => Int, kind: 'value' as const },
   ];
-  const write = clauseOf({ or: [{ state: { eq: 'open' } }, { not: { level: { in: [1, 2] } } }] });
-  const declaration = { name: 'doors', one: 'door', columns, orderBy: [], read: clauseOf({}), write };
+  const place = { rule: 'doors', columns };
+  const write = readRule({ or: [{ state: { eq: 'open' } }, { not: { level: { in: [1, 2] } } }] }, place);
+  const declaration = { name: 'doors', one: 'door', columns, orderBy: [], read: readRule({}, place), write };
   const doors = new Rows<{ id: string }>(declaration as unknown as Declaration);
   const sql = connect(config.primary.url, { max: 1, connectTimeoutMs: 5000, applicationName: 'doors' });
   const claims = { sub: owner.id, roles: [] };

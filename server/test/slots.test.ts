@@ -1,7 +1,7 @@
 import type postgres from 'postgres';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { CreateUserDocument, ReplicationDocument, UserDocument } from '../../schema/generated/operations.ts';
-import { withServers } from '../operate/servers.ts';
+import { withServers } from '../setup/servers.ts';
 import { verify } from '../operate/verify/verify.ts';
 import { startCluster, type OwnCluster } from './support/cluster.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';

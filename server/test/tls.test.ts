@@ -6,7 +6,7 @@ import postgres from 'postgres';
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
 import { connect } from '../database/connect.ts';
 import { describeRefusal } from '../database/refusal.ts';
-import { openServer } from '../setup/open.ts';
+import { openServer } from '../setup/servers.ts';
 import { setUp } from '../setup/setup.ts';
 import { startCluster, type OwnCluster } from './support/cluster.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';

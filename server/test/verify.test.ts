@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type postgres from 'postgres';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { withServers } from '../operate/servers.ts';
-import type { TableReport } from '../operate/verify/chunks.ts';
+import { withServers } from '../setup/servers.ts';
+import type { TableComparison } from '../operate/verify/compare.ts';
 import { verify, type VerifyReport } from '../operate/verify/verify.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
 import { disableSubscription } from './support/faults.ts';
@@ -28,7 +28,7 @@ const compare = (names: string[] = [], options: Partial<typeof OPTIONS> = {}): P
     verify(servers, names, { ...OPTIONS, ...options }, () => {}),
   );
 
-const tableOf = (report: VerifyReport, table: string): TableReport =>
+const tableOf = (report: VerifyReport, table: string): TableComparison =>
   report.replicas[0]!.tables.find((one) => one.table === table)!;
 
 /** In parts: whoever makes a slot on this server meanwhile waits for the transactions that are open. */

@@ -35,6 +35,9 @@ export interface LogState {
   seen: Lsn;
 }
 
+/** The default of complete_since: set-up has not ended. */
+export const NOT_COMPLETE = 0xffff_ffff_ffff_ffffn;
+
 export async function logState(sql: Sql): Promise<LogState> {
   const [state] = await sql<[LogState]>`
     select log_id::text, pruned_to, complete_since, readback.seen() as seen from readback.log_state`;

@@ -1,3 +1,4 @@
+import { parse, type OperationDefinitionNode } from 'graphql';
 import { describe, expect, test } from 'vitest';
 import { Budget } from '../../lib/budget.ts';
 import type { Feed } from '../feed.ts';
@@ -7,6 +8,7 @@ import { FeedStream, type FeedEvent, type FeedRequest } from '../stream.ts';
 import { Wake } from '../wake.ts';
 import { FanOut } from './fan-out.ts';
 import type { Render } from './group.ts';
+import { groupKey } from './key.ts';
 
 /** A feed that is live, and has what is written. */
 function smallFeed() {
@@ -89,6 +91,14 @@ const faults: [string, (change: FeedChange) => FeedChange, Render][] = [
     },
   ],
 ];
+
+test('subscriptions whose variables differ are no group, also by numbers that JSON has no form for', () => {
+  const document = parse('subscription ($x: Double) { itemChanged(weight: $x) { key } }');
+  const [operation] = document.definitions as [OperationDefinitionNode];
+  const values = [null, NaN, Infinity, -Infinity, 0];
+  const keys = values.map((x) => groupKey(operation, document, { x }, ''));
+  expect(new Set(keys).size).toBe(values.length);
+});
 
 describe('an event that cannot be told ends its subscribers, each with an error; who subscribes then goes on', () => {
   test.for(faults)('as it cannot be %s', async ([, see, render]) => {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { exactJson } from '../../declare/scalars.ts';
 import { print, separateOperations, visit, type DocumentNode, type OperationDefinitionNode } from 'graphql';
 
 /** Arguments of a feed subscription that say where it starts: they make no difference to any event. */
@@ -26,7 +27,7 @@ export function groupKey(
 ): string {
   const { text, start } = shapeOf(operation, document);
   const rest = Object.entries(variables).filter(([name]) => !start.has(name));
-  const all = JSON.stringify([text, rest.toSorted(([a], [b]) => (a < b ? -1 : 1)), rights]);
+  const all = exactJson([text, rest.toSorted(([a], [b]) => (a < b ? -1 : 1)), rights]);
   return createHash('sha256').update(all).digest('base64url');
 }
 

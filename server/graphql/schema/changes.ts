@@ -1,17 +1,96 @@
-import type { SubscribeResolverData } from 'type-graphql';
-import type { Change, RowChangedArgs } from '../types/change.type.ts';
-import { CaughtUp, SnapshotRow } from '../types/feed.type.ts';
+import {
+  Args,
+  ArgsType,
+  createUnionType,
+  Field,
+  Resolver,
+  Root,
+  Subscription,
+  type ClassType,
+  type SubscribeResolverData,
+} from 'type-graphql';
+import { CaughtUp, SnapshotRow, type Change, type RowChangedArgs } from '../types/change.type.ts';
+import { Allowed } from '../../auth/rights.ts';
 import { sightOf } from '../../auth/visibility.ts';
-import type { Declaration } from '../../declare/declaration.ts';
+import { mayAll, type Viewer } from '../../auth/viewer.ts';
+import { allTables, tableNamed, type Declaration } from '../../declare/declaration.ts';
+import { Cursor } from '../../declare/scalars.ts';
 import { changedFields, lagMs } from '../../feed/change.ts';
 import type { FeedChange } from '../../feed/recent.ts';
 import { FeedStream, type FeedEvent } from '../../feed/stream.ts';
 import type { SnapshotTable } from '../../feed/view.ts';
+import { badInput } from '../../lib/errors.ts';
 import { isoTimestamp } from '../../lib/time.ts';
 import type { Image } from '../../database/sql/change-log.ts';
 import type { Context } from './context.ts';
-import { parseId } from './ids.ts';
-import { typesOf } from './types.ts';
+import { parseId, typesOf } from './types.ts';
+
+let made: object | undefined;
+
+/** What the feed tells: the changes of all tables that are declared, their rows in a snapshot, and marks. */
+export function feedEvent(): object {
+  made ??= makeFeedEvent();
+  return made;
+}
+
+function makeFeedEvent(): object {
+  const tables = allTables();
+  for (const { one, type } of tables) Field(() => type, { nullable: true })(SnapshotRow.prototype, one);
+  const types: ClassType[] = [...tables.map((table) => typesOf(table).change), SnapshotRow, CaughtUp];
+  return createUnionType({ name: 'FeedEvent', types: () => types });
+}
+
+@ArgsType()
+class ChangesArgs {
+  @Field(() => [String], {
+    nullable: true,
+    description: 'Only changes of these tables; all of them where it is left out',
+  })
+  tables?: string[] | null;
+
+  @Field(() => Cursor, { nullable: true, description: 'Go on after this event; a snapshot is then not sent' })
+  after?: string | null;
+
+  @Field(() => Boolean, { defaultValue: false, description: 'Send every row first, then what came after it' })
+  snapshot!: boolean;
+}
+
+@Resolver()
+export class ChangeResolver {
+  @Allowed('signedIn')
+  @Subscription(() => feedEvent(), {
+    subscribe: subscribeToAll,
+    description: 'For clients that keep a copy: every change, each once, in the order of the commits on the primary',
+  })
+  changes(@Args(() => ChangesArgs, { validate: false }) _args: ChangesArgs, @Root() event: object): object {
+    return event;
+  }
+}
+
+async function subscribeToAll({
+  args,
+  context,
+}: SubscribeResolverData<unknown, ChangesArgs, Context>): Promise<FeedStream> {
+  const tables = args.tables == null ? allTables() : tablesNamed(args.tables, context.viewer);
+  const start = args.snapshot ? ('snapshot' as const) : ('now' as const);
+  const from = args.after == null ? start : await context.positions.readCursor(args.after);
+  const sight = sightOf(context.viewer);
+  const request = { tables: tables.map(toWatch), key: null, operations: null, from, wantsMarks: true, sight };
+  return new FeedStream(request, toRoot(tables, context));
+}
+
+/** Tables that are administrators' alone are told to nobody else. */
+function tablesNamed(names: readonly string[], viewer: Viewer): Declaration[] {
+  const mayAsk = ({ read }: Declaration) => read !== undefined || mayAll(viewer);
+  return [...new Set(names)].map((name) => {
+    const found = tableNamed(name);
+    if (found && mayAsk(found)) return found;
+    const known = allTables()
+      .filter(mayAsk)
+      .map((table) => table.name);
+    throw badInput(`tables must be among ${known.join(', ')}, got: ${name.slice(0, 50)}`, 'tables');
+  });
+}
 
 /** Makes the source of a subscription to the changes of one table. */
 export function changesOf(table: Declaration) {
@@ -20,7 +99,7 @@ export function changesOf(table: Declaration) {
       tables: [toWatch(table)],
       key: args.id == null ? null : parseId(args.id),
       operations: args.operations == null ? null : new Set<string>(args.operations),
-      from: args.after == null ? ('now' as const) : await context.readCursor(args.after),
+      from: args.after == null ? ('now' as const) : await context.positions.readCursor(args.after),
       wantsMarks: false,
       sight: sightOf(context.viewer),
     };
@@ -29,10 +108,10 @@ export function changesOf(table: Declaration) {
 }
 
 /** What the feed needs to know of it. */
-export const toWatch = ({ name, key }: Declaration): SnapshotTable => ({ table: name, keyColumn: key.name });
+const toWatch = ({ name, key }: Declaration): SnapshotTable => ({ table: name, keyColumn: key.name });
 
 /** An event as the object that its subscription is executed on. */
-export function toRoot(tables: readonly Declaration[], context: Context): (event: FeedEvent) => unknown {
+function toRoot(tables: readonly Declaration[], context: Context): (event: FeedEvent) => unknown {
   const byName = new Map(tables.map((table) => [table.name, table]));
   return (event) => {
     switch (event.kind) {
@@ -41,19 +120,19 @@ export function toRoot(tables: readonly Declaration[], context: Context): (event
       case 'row': {
         const { table, key, image, place } = event.row;
         const declaration = byName.get(table)!;
-        const cursor = context.cursor(place, true);
+        const cursor = context.positions.cursor(place, true);
         const row = toRow(image, declaration);
         return Object.assign(new SnapshotRow(), { cursor, table, key, [declaration.one]: row });
       }
       case 'caughtUp':
-        return Object.assign(new CaughtUp(), { cursor: context.cursor(event.place), at: event.at });
+        return Object.assign(new CaughtUp(), { cursor: context.positions.cursor(event.place), at: event.at });
     }
   };
 }
 
 function toChange(table: Declaration, change: FeedChange, context: Context): Change {
   return Object.assign(new (typesOf(table).change)(), {
-    cursor: context.cursor({ ...change.position, logId: change.logId }),
+    cursor: context.positions.cursor({ ...change.position, logId: change.logId }),
     operation: change.operation,
     table: change.tableName,
     key: change.key,
@@ -61,7 +140,7 @@ function toChange(table: Declaration, change: FeedChange, context: Context): Cha
     committedAt: change.committedAt ?? change.appliedAt,
     appliedAt: change.appliedAt,
     lagMs: lagMs(change),
-    bookmark: context.bookmark(change.seen),
+    bookmark: context.positions.bookmark(change.seen),
     [table.one]: toRow(change.after, table),
     before: toRow(change.before, table),
   });

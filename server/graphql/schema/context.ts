@@ -1,7 +1,6 @@
 import type { Access } from '../../auth/access.ts';
 import type { LiveSubscriptions } from '../../auth/live.ts';
 import type { Viewer } from '../../auth/viewer.ts';
-import type { FeedCursor, FeedPlace } from '../../feed/cursor.ts';
 import type { Feed } from '../../feed/feed.ts';
 import type { Hasher } from '../../lib/password.ts';
 import type { Loaders } from '../../reads/loaders.ts';
@@ -10,6 +9,7 @@ import type { Confirmer } from '../../reads/confirm.ts';
 import type { Primary } from '../../replication/primary.ts';
 import type { Reads } from '../../reads/reads.ts';
 import type { ReplicationStatus } from '../../replication/status.ts';
+import type { Positions } from '../positions.ts';
 
 /** What lives as long as the process. */
 export interface Services {
@@ -39,12 +39,6 @@ export interface Context {
   reads: Reads;
   loaders: Loaders;
   services: Services;
-  /** The token of a position, for this primary's history. */
-  bookmark: (lsn: bigint) => string;
-  /** @throws ClientError BAD_BOOKMARK. */
-  readBookmark: (text: string) => Promise<bigint>;
-  /** The token of a place in the feed; `isPartial`: with a snapshot's row, before its end. */
-  cursor: (place: FeedPlace, isPartial?: boolean) => string;
-  /** @throws ClientError BAD_CURSOR or CURSOR_EXPIRED. */
-  readCursor: (text: string) => Promise<FeedCursor>;
+  /** Bookmarks and cursors. */
+  positions: Positions;
 }

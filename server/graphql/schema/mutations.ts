@@ -8,7 +8,7 @@ import { rowsOf, type Rows } from '../../reads/rows.ts';
 import type { Confirmed } from '../../reads/confirm.ts';
 import type { Declaration } from '../../declare/declaration.ts';
 import type { Context } from './context.ts';
-import { parseId } from './ids.ts';
+import { parseId } from './types.ts';
 
 export interface Written<Row> {
   /** The written row, as the statement returned it; undefined where there was none to write. */
@@ -30,7 +30,7 @@ export async function write<Row extends object>(
   context.reads.wrote(lsn);
   context.loaders.forget();
   const confirmation = await context.services.confirmer.confirm(lsn, confirm);
-  return { row: rows[0], lsn, bookmark: context.bookmark(lsn), confirmation };
+  return { row: rows[0], lsn, bookmark: context.positions.bookmark(lsn), confirmation };
 }
 
 /**

@@ -22,11 +22,9 @@ import type { Filter } from '../../database/sql/table.ts';
 import { changesOf } from './changes.ts';
 import type { Context } from './context.ts';
 import type { Order } from './cursor.ts';
-import { parseId } from './ids.ts';
-import { createInput, updateInput } from './inputs.ts';
 import { assertSeesReferences, defined, given, write, writeOne, type Written } from './mutations.ts';
 import { connect } from './page.ts';
-import { typesOf } from './types.ts';
+import { createInput, parseId, typesOf, updateInput } from './types.ts';
 
 export interface Row {
   id: string;

@@ -3,11 +3,9 @@ import type { GraphQLSchema } from 'graphql';
 import { buildSchemaSync, getMetadataStorage, type ClassType } from 'type-graphql';
 import { project } from '../../../schema/project.ts';
 import { allTables } from '../../declare/declaration.ts';
-import { ChangeResolver } from './change.resolver.ts';
-import { feedEvent } from './feed-types.ts';
+import { LiveResolver, ReplicationResolver } from './administrators.ts';
+import { ChangeResolver, feedEvent } from './changes.ts';
 import { guard } from './guard.ts';
-import { LiveResolver } from './live.resolver.ts';
-import { ReplicationResolver } from './replication.resolver.ts';
 import { resolversOf } from './rows.ts';
 import { validateArgument } from './validate.ts';
 

@@ -1,10 +1,12 @@
-import { Field, InputType, ObjectType, registerEnumType, type ClassType } from 'type-graphql';
-import { Change } from '../types/change.type.ts';
+import { IsBoolean, IsInt, IsNumber } from 'class-validator';
+import { Field, ID, InputType, Int, ObjectType, registerEnumType, type ClassType } from 'type-graphql';
+import { Change, changeOf } from '../types/change.type.ts';
+import { payloadWith } from '../types/confirmation.type.ts';
 import { connectionOf, edgeOf, OrderDirection } from '../types/page.type.ts';
-import { changeOf, payloadWith } from '../types/rows.type.ts';
-import { declarationOf, type Declaration } from '../../declare/declaration.ts';
-import { named } from './named.ts';
-import { filterInput } from './inputs.ts';
+import { declarationOf, type Declaration, type DeclaredColumn } from '../../declare/declaration.ts';
+import { IsId, IsLine, IsMoment, IsText, UUID, WhereGiven, WhereNotNull } from '../../declare/rules.ts';
+import { DateTime, Double } from '../../declare/scalars.ts';
+import { badInput } from '../../lib/errors.ts';
 import type { Order } from './cursor.ts';
 
 /** The types of GraphQL that come of a declaration. */
@@ -56,3 +58,90 @@ function orderInput({ type, orderBy }: Declaration): ClassType<Order> {
 
 /** What mutations of the table answer. */
 export const payloadOf = (type: ClassType): ClassType => typesOf(declarationOf(type)).payload;
+
+/** What clients give: the rest is the primary's. */
+const givenBy = ({ columns }: Declaration) => columns.filter(({ kind }) => kind === 'value' || kind === 'reference');
+
+export function createInput(table: Declaration): ClassType {
+  const input = named(`Create${table.type.name}Input`, Object);
+  for (const column of givenBy(table)) {
+    const isRequired = column.nullable !== true && column.hasDefault !== true;
+    add(input, column, isRequired ? undefined : whenGiven(column));
+  }
+  InputType({ description: table.descriptions.create })(input);
+  return input;
+}
+
+/** Rows keep their owners. */
+export function updateInput(table: Declaration): ClassType {
+  const input = named(`Update${table.type.name}Input`, Object);
+  for (const column of givenBy(table)) if (!table.owners.includes(column.field)) add(input, column, whenGiven(column));
+  InputType({ description: table.descriptions.update ?? 'What is left out stays' })(input);
+  return input;
+}
+
+/** One that may be left out may not therefore be null: that is refused where the column takes none. */
+const whenGiven = ({ nullable }: DeclaredColumn) => (nullable ? WhereNotNull() : WhereGiven());
+
+/** `when`: it may be left out, and is checked then. */
+function add(input: ClassType, column: DeclaredColumn, when: PropertyDecorator | undefined): void {
+  const { prototype } = input;
+  const type = column.kind === 'reference' ? ID : column.type();
+  Field(() => type, { nullable: when !== undefined })(prototype, column.field);
+  for (const rule of [...(when ? [when] : []), ...rulesOf(column)]) rule(prototype, column.field);
+}
+
+const MOST_TEXT = 1_000_000;
+
+function rulesOf({ kind, type, length: [least, most] = [0, MOST_TEXT], line, rules = [] }: DeclaredColumn) {
+  if (kind === 'reference') return [IsId(), ...rules];
+  switch (type()) {
+    case String:
+      return [line === true ? IsLine(least, most) : IsText(least, most), ...rules];
+    case Boolean:
+      return [IsBoolean(), ...rules];
+    case Int:
+      return [IsInt(), ...rules];
+    case Double:
+      return [IsNumber({ allowNaN: true, allowInfinity: true }), ...rules];
+    case ID:
+      return [IsId(), ...rules];
+    case DateTime:
+      return [IsMoment(), ...rules];
+    default:
+      return rules;
+  }
+}
+
+/** By what pages of the table can be filtered; undefined: by nothing. */
+function filterInput({ type, filter }: Declaration): ClassType | undefined {
+  if (!filter) return undefined;
+  const input = named(`${type.name}Filter`, Object);
+  const prototype = input.prototype as object;
+  if (filter.search) {
+    const { columns, description } = filter.search;
+    const most = Math.max(...columns.map(({ length }) => length?.[1] ?? MOST_TEXT));
+    Field(() => String, { nullable: true, description })(prototype, 'search');
+    for (const rule of [IsText(0, most), WhereNotNull()]) rule(prototype, 'search');
+  }
+  for (const { name, column, isGiven, description } of filter.by) {
+    const of = isGiven ? Boolean : column.kind === 'reference' ? ID : column.type();
+    Field(() => of, { nullable: true, description })(prototype, name);
+    if (of !== Boolean) for (const rule of [...rulesOf(column), WhereNotNull()]) rule(prototype, name);
+  }
+  InputType()(input);
+  return input;
+}
+
+/** A class of that name, as that is what type-graphql calls its type. */
+function named<Base extends abstract new () => object>(name: string, base: Base): ClassType<InstanceType<Base>> {
+  const made = class extends (base as unknown as new () => object) {};
+  Object.defineProperty(made, 'name', { value: name });
+  return made as ClassType<InstanceType<Base>>;
+}
+
+/** A UUID in PostgreSQL's own form: lower case. */
+export function parseId(text: string): string {
+  if (UUID.test(text)) return text.toLowerCase();
+  throw badInput(`id must be a UUID such as 3fa85f64-5717-4562-b3fc-2c963f66afa6, got: ${text.slice(0, 50)}`, 'id');
+}

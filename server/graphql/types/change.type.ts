@@ -1,4 +1,4 @@
-import { ArgsType, Field, Float, ID, InterfaceType, registerEnumType } from 'type-graphql';
+import { ArgsType, Field, Float, ID, InterfaceType, ObjectType, registerEnumType, type ClassType } from 'type-graphql';
 import { Bookmark, Cursor, DateTime } from '../../declare/scalars.ts';
 
 export enum Operation {
@@ -40,6 +40,39 @@ export abstract class Change {
 
   @Field(() => Bookmark, { description: 'A read that carries it sees this change' })
   bookmark!: string;
+}
+
+/** Changes of a table: `@ObjectType({ implements: Change }) class PostChange extends changeOf(Post, 'post') {}`. */
+export function changeOf<Node extends object>(node: ClassType<Node>, field: string) {
+  @ObjectType()
+  abstract class RowChange extends Change {}
+  const add = (name: string, description: string) =>
+    Field(() => node, { nullable: true, description })(RowChange.prototype, name);
+  add(field, 'As of this very change; null after a delete');
+  add('before', 'As it was before; null before an insert');
+  return RowChange;
+}
+
+/** And the row, in a field of its table's. */
+@ObjectType({ description: 'A row as it was when the snapshot was taken' })
+export class SnapshotRow {
+  @Field(() => Cursor, { description: 'Of no use before CaughtUp: a snapshot that breaks off is taken again' })
+  cursor!: string;
+
+  @Field(() => String)
+  table!: string;
+
+  @Field(() => ID)
+  key!: string;
+}
+
+@ObjectType({ description: 'Nothing is owed up to here: sent once ready, and again after every gap was closed' })
+export class CaughtUp {
+  @Field(() => Cursor)
+  cursor!: string;
+
+  @Field(() => DateTime)
+  at!: string;
 }
 
 /** What a subscription to one table's changes takes. */

@@ -1,4 +1,4 @@
-import { Arg, Field, Float, ObjectType, registerEnumType } from 'type-graphql';
+import { Arg, Field, Float, ObjectType, registerEnumType, type ClassType } from 'type-graphql';
 import { Bookmark } from '../../declare/scalars.ts';
 
 export enum Confirm {
@@ -37,4 +37,12 @@ export abstract class Payload {
 
   @Field(() => Confirmation)
   confirmation!: Confirmation;
+}
+
+/** What mutations of a table answer, the row in a field of its name: `class PostPayload extends payloadWith(Post, 'post') {}`. */
+export function payloadWith<Node extends object>(node: ClassType<Node>, field: string) {
+  @ObjectType()
+  abstract class RowPayload extends Payload {}
+  Field(() => node)(RowPayload.prototype, field);
+  return RowPayload;
 }

@@ -1,4 +1,4 @@
-import type { FormattedExecutionResult, GraphQLError, GraphQLFormattedError } from 'graphql';
+import type { FormattedExecutionResult, GraphQLFormattedError } from 'graphql';
 import {
   CloseCode,
   MessageType,
@@ -27,7 +27,7 @@ export interface Handlers {
   /** False: the socket is refused, and closes. */
   connect: (connection: Connection, parameters: Record<string, unknown>) => Promise<boolean>;
   /** `underWay`: operations of the socket that have not ended, with this one. */
-  begin: (channel: Channel, payload: SubscribePayload, underWay: number) => Promise<Begun | readonly GraphQLError[]>;
+  begin: (channel: Channel, payload: SubscribePayload, underWay: number) => Promise<Begun | readonly unknown[]>;
   /** The errors that an operation ends with, as its client gets them; `sent` is its document, '' where that is gone. */
   told: (errors: readonly unknown[], sent: string) => GraphQLFormattedError[];
 }

@@ -1,33 +1,19 @@
 import { randomUUID } from 'node:crypto';
-import {
-  GraphQLError,
-  getOperationAST,
-  Kind,
-  type DocumentNode,
-  type FormattedExecutionResult,
-  type OperationDefinitionNode,
-} from 'graphql';
 import type { SubscribePayload } from 'graphql-ws';
 import { bearerOf, type Access } from '../../auth/access.ts';
 import { asClientError, ClientError } from '../../lib/errors.ts';
-import type { Logger } from '../../lib/logger.ts';
-import { listOf } from '../../graphql/bookmark-headers.ts';
-import type { Documents } from '../../graphql/documents.ts';
-import type { TrustedDocuments } from '../../graphql/limits/trusted.ts';
+import { operationNamed, unresolved, type PreparedOperation } from '../../graphql/documents.ts';
 import { codeOf } from '../../graphql/masking.ts';
 import type { Operation } from '../../graphql/operation.ts';
 import type { Pipeline } from '../../graphql/pipeline.ts';
+import { listOf } from '../exchange.ts';
 import type { Connection } from './connection.ts';
 import type { Begun, Channel, Handlers } from './conversation.ts';
 import { SocketSession, UNAUTHORIZED } from './session.ts';
-import { maskLogged, subscribe, type Args, type SubscriptionOptions } from './subscriptions.ts';
+import { subscribe, type Subscription, type SubscriptionOptions } from './subscriptions.ts';
 
 export interface SocketOptions extends SubscriptionOptions {
-  pipeline: Pipeline;
-  documents: Documents;
-  trusted: TrustedDocuments | undefined;
   access: Access;
-  log: Logger;
 }
 
 const TRY_AGAIN_LATER = 1013;
@@ -35,42 +21,16 @@ const TRY_AGAIN_LATER = 1013;
 /** The server's part of graphql-transport-ws, for conversations to call. */
 export function handlers(options: SocketOptions): Handlers {
   return {
-    connect: (connection, parameters) => connect(options, connection, parameters),
-    begin: async (channel, payload, underWay) => {
-      const args = await prepare(options, payload, channel, underWay);
-      return 'contextValue' in args ? begun(options, args) : args;
-    },
-    told: (errors, sent) => errors.map((error) => maskLogged(asGraphqlError(error), options, sent, randomUUID())),
+    connect: (connection, parameters) => connect(options.access, connection, parameters),
+    begin: (channel, payload, underWay) => begin(options, channel, payload, underWay),
+    told: (errors, text) =>
+      options.pipeline.masking.mask(errors, { of: 'subscription', requestId: randomUUID(), via: 'websocket', text }),
   };
 }
-
-function begun(options: SocketOptions, args: Args): Begun {
-  let isRunning = false;
-  return {
-    run: () => {
-      isRunning = true;
-      const work = args.operation?.operation === 'subscription' ? subscribe : execute;
-      return within(args, () => work(options, args));
-    },
-    abandon: () => {
-      args.contextValue.abandon();
-      if (!isRunning) args.contextValue.observer?.ended('TIMEOUT');
-    },
-  };
-}
-
-function asGraphqlError(error: unknown): GraphQLError {
-  if (error instanceof GraphQLError) return error;
-  const originalError = error instanceof Error ? error : new Error(String(error));
-  return new GraphQLError(originalError.message, { originalError });
-}
-
-const within = <T>({ contextValue: { observer } }: Args, work: () => T): T =>
-  observer ? observer.within(work) : work();
 
 /** False: the socket is refused. Without a token it is nobody's: who is not signed in may sign in or up on it. */
 async function connect(
-  { access }: SocketOptions,
+  access: Access,
   connection: Connection,
   { authorization, token }: Record<string, unknown>,
 ): Promise<boolean> {
@@ -89,84 +49,42 @@ async function connect(
   }
 }
 
-/** The operation's arguments, or what is wrong with it. A subscription is validated here, all else in the pipeline. */
-async function prepare(
+/** The operation, ready to run, or what is wrong with it: of a subscription all that is, of all else what the pipeline does not say. */
+async function begin(
   options: SocketOptions,
-  payload: SubscribePayload,
   channel: Channel,
+  payload: SubscribePayload,
   underWay: number,
-): Promise<Args | readonly GraphQLError[]> {
-  const { schema, operations, documents, limits, trusted } = options;
-  const { session, address } = channel.connection;
-  let begun: Operation | undefined;
+): Promise<Begun | readonly unknown[]> {
+  const { pipeline, operations } = options;
+  const { limits } = pipeline;
+  const { connection } = channel;
+  const session = connection.session!;
+  let operation: Operation | undefined;
   try {
-    checkSession(session!);
-    if (underWay > limits.options.socketOperations) channel.connection.rest();
+    checkSession(session);
+    if (underWay > limits.options.socketOperations) connection.rest();
     limits.checkSocket(underWay);
-    const contextValue = await operations.begin({ ...wishes(payload), address, socket: session! });
-    begun = contextValue;
-    checkSession(session!); // it may have ended, or the server may have begun to stop, meanwhile
-    const query = trusted ? trusted.admit(payload.query, hashOf(payload)) : payload.query;
-    contextValue.read = limits.read(documents, query, contextValue);
-    const { document, errors } = contextValue.read;
-    const operation = getOperationAST(document, payload.operationName);
-    const isPipelines = operation && operation.operation !== 'subscription';
-    if (!isPipelines && errors.length > 0) return ended(contextValue, errors);
-    if (!operation) return ended(contextValue, [unresolved(document, payload.operationName)]);
-    if (isPipelines) payload = { ...payload, query };
-    else {
-      contextValue.observer?.known('subscription', operation.name?.value);
-      payload = kept(payload, document, operation);
-      contextValue.cost = limits.check(document, operation, payload.variables ?? {});
-      limits.checkKept(payload, operation);
-      limits.budget.spend(contextValue.spender, contextValue.cost);
-    }
-    const { operationName, variables: variableValues } = payload;
-    return { schema, document, operation, operationName, variableValues, contextValue, payload, channel };
+    operation = await operations.begin({ ...optionsOf(payload), address: connection.address, socket: session });
+    checkSession(session); // it may have ended, or the server may have begun to stop, meanwhile
+    const document = pipeline.prepare(operation, payload.query, hashOf(payload));
+    const prepared = operationNamed(document, payload.operationName);
+    if (prepared && prepared.node.operation !== 'subscription')
+      return begun(operation, answering(pipeline, connection, operation, payload));
+    if (document.errors.length > 0) return ended(operation, document.errors);
+    if (!prepared) return ended(operation, [unresolved(document, payload.operationName)]);
+    const subscription = admitted(pipeline, operation, prepared, payload, channel);
+    return begun(operation, () => subscribe(options, subscription));
   } catch (error) {
-    begun?.observer?.ended(codeOf(error));
-    return [error instanceof GraphQLError ? error : new GraphQLError('', { originalError: error as Error })];
+    return ended(operation, [error]);
   }
-}
-
-/** Of a subscription's message what is needed as long as it lasts: the text, once for all that sent it, and no more variables than it declares. */
-function kept(
-  { query, operationName, variables }: SubscribePayload,
-  document: DocumentNode,
-  { variableDefinitions = [] }: OperationDefinitionNode,
-): SubscribePayload {
-  const declared = variableDefinitions
-    .map(({ variable }) => variable.name.value)
-    .filter((name) => Object.hasOwn(variables ?? {}, name));
-  return {
-    query: document.loc?.source.body ?? query,
-    operationName,
-    variables: Object.fromEntries(declared.map((name) => [name, variables![name]])),
-  };
-}
-
-function ended({ observer }: Operation, errors: readonly GraphQLError[]): GraphQLError[] {
-  observer?.ended(codeOf(errors[0]));
-  return [...errors];
-}
-
-/** As graphql says it where it executes. */
-function unresolved({ definitions }: DocumentNode, name: string | null | undefined): GraphQLError {
-  const isAny = definitions.some(({ kind }) => kind === Kind.OPERATION_DEFINITION);
-  const message =
-    name == null
-      ? isAny
-        ? 'Must provide operation name if query contains multiple operations.'
-        : 'Must provide an operation.'
-      : `Unknown operation named "${name.slice(0, 100)}".`;
-  return new GraphQLError(message, { extensions: { code: 'OPERATION_RESOLUTION_FAILURE' } });
 }
 
 function checkSession({ isOver }: SocketSession): void {
   if (isOver) throw new ClientError('UNAUTHENTICATED', 'The token of this websocket is over.');
 }
 
-const wishes = ({ extensions }: SubscribePayload) => ({
+const optionsOf = ({ extensions }: SubscribePayload) => ({
   requestId: randomUUID(),
   via: 'websocket' as const,
   traceparent: textOf(extensions?.['traceparent']),
@@ -179,18 +97,62 @@ const hashOf = ({ extensions }: SubscribePayload) =>
 
 const textOf = (value: unknown) => (typeof value === 'string' ? value : undefined);
 
-async function execute(
-  { pipeline }: SocketOptions,
-  { payload, contextValue, channel: { connection } }: Args,
-): Promise<FormattedExecutionResult> {
-  const request = {
-    query: payload.query,
-    variables: payload.variables ?? undefined,
-    operationName: payload.operationName ?? undefined,
+function ended(operation: Operation | undefined, errors: readonly unknown[]): readonly unknown[] {
+  operation?.observer?.ended(codeOf(errors[0]));
+  return errors;
+}
+
+function begun(operation: Operation, work: Begun['run']): Begun {
+  const { observer } = operation;
+  let isRunning = false;
+  return {
+    run: () => {
+      isRunning = true;
+      return observer ? observer.within(work) : work();
+    },
+    abandon: () => {
+      operation.abandon();
+      if (!isRunning) observer?.ended('TIMEOUT');
+    },
   };
-  const running = (connection.running ??= new Map());
-  const answer = pipeline.run(request, contextValue);
-  running.set(contextValue, answer);
-  const { result } = await answer.finally(() => running.delete(contextValue));
-  return result;
+}
+
+/** Stopping waits for what runs to be answered. */
+const answering =
+  (
+    pipeline: Pipeline,
+    connection: Connection,
+    operation: Operation,
+    { query, operationName, variables }: SubscribePayload,
+  ) =>
+  async () => {
+    const running = (connection.running ??= new Map());
+    const answer = pipeline.run(operation, { query, operationName, variables });
+    running.set(operation, answer);
+    const { result } = await answer.finally(() => running.delete(operation));
+    return result;
+  };
+
+/**
+ * It is paid for, and holds what is needed as long as it lasts: no more variables than it declares.
+ * @throws ClientError QUERY_TOO_COMPLEX, RATE_LIMITED
+ */
+function admitted(
+  { limits }: Pipeline,
+  operation: Operation,
+  prepared: PreparedOperation,
+  { variables }: SubscribePayload,
+  channel: Channel,
+): Subscription {
+  const { node } = prepared;
+  operation.observer?.known('subscription', node.name?.value);
+  const declared = (node.variableDefinitions ?? [])
+    .map(({ variable }) => variable.name.value)
+    .filter((name) => Object.hasOwn(variables ?? {}, name));
+  const sent = Object.fromEntries(declared.map((name) => [name, variables![name]]));
+  const { coerced, fault } = prepared.variables.coerce(sent);
+  const cost = limits.costOf(prepared, coerced);
+  limits.checkKept(operation.prepared!.text, coerced ?? {});
+  limits.budget.spend(operation.spender, cost);
+  return { operation, prepared, sent, coerced, fault, cost, channel };
 }

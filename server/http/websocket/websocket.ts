@@ -1,12 +1,14 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { IncomingMessage, Server } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { handleProtocols } from 'graphql-ws';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { asClientError } from '../../lib/errors.ts';
 import { withinMs } from '../../lib/within.ts';
 import type { Connections } from '../edge/connections.ts';
 import { ignoreErrors, refuse, type Refusal } from '../edge/refusal.ts';
-import { SocketRoom } from '../../graphql/limits/socket-room.ts';
+import { networkOf } from '../../lib/network.ts';
+import type { Logger } from '../../lib/logger.ts';
 import { Connection } from './connection.ts';
 import { Conversation, type Handlers } from './conversation.ts';
 import { Heartbeat } from './heartbeat.ts';
@@ -20,6 +22,7 @@ interface WebsocketOptions extends SocketOptions {
   check: (request: IncomingMessage) => void;
   connections: Connections;
   maxPayloadBytes: number;
+  log: Logger;
   stopping: Stopping;
 }
 
@@ -52,9 +55,9 @@ export function attachWebsockets(http: Server, options: WebsocketOptions): () =>
   const served = handlers(options);
   const heartbeat = new Heartbeat();
   let isClosing = false;
-  const { socketsPerAddress, socketUnsentBytes: unsentMost } = options.limits.options;
+  const { budget, options: limits } = options.pipeline.limits;
+  const { socketsPerAddress, socketUnsentBytes: unsentMost } = limits;
   const room = new SocketRoom(socketsPerAddress);
-  const { budget } = options.limits;
   const heard = (spender: string, bytes: number) => budget.heard(spender, bytes);
   const whyNot = (request: IncomingMessage, address: string): Refusal | undefined => {
     if (isClosing) return STOPPING;
@@ -140,4 +143,30 @@ function goAway(connection: Connection): Promise<void> {
   if (session && !session.isOver) session.close(SERVICE_RESTART, reason);
   else connection.end(SERVICE_RESTART, reason);
   return connection.closed();
+}
+
+/** Counts the open sockets of each network. */
+class SocketRoom {
+  readonly #most: number;
+  readonly #counts = new Map<string, number>();
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** False: it has as many as it may have. The place is given back when the socket closes. */
+  take(address: string, socket: Duplex): boolean {
+    const network = networkOf(address);
+    const count = this.#counts.get(network) ?? 0;
+    if (count >= this.#most) return false;
+    this.#counts.set(network, count + 1);
+    socket.once('close', () => this.#giveBack(network));
+    return true;
+  }
+
+  #giveBack(network: string): void {
+    const count = this.#counts.get(network)! - 1;
+    if (count === 0) this.#counts.delete(network);
+    else this.#counts.set(network, count);
+  }
 }

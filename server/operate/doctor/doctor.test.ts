@@ -1,7 +1,17 @@
 import { describe, expect, test } from 'vitest';
-import { findingsOf } from './doctor.ts';
-import type { Basics, HostFacts, PrimaryDetails, PrimaryFacts, ReplicaDetails, ReplicaFacts, Slot } from './facts.ts';
-import { planFixes } from './fixes.ts';
+import type { Slot } from '../../database/sql/slots.ts';
+import {
+  findingsOf,
+  planFixes,
+  type PrimaryDetails,
+  type PrimaryFacts,
+  type ReplicaDetails,
+  type ReplicaFacts,
+} from './doctor.ts';
+import type { HostFacts } from './failover.ts';
+import type { ServerFacts } from './servers.ts';
+
+type Basics = NonNullable<ServerFacts['basics']>;
 
 const basics = (changes: Partial<Basics> = {}): Basics => ({
   version: 180_004,
@@ -100,7 +110,10 @@ const slot = (changes: Partial<Slot> = {}): Slot => ({
   isActive: true,
   walStatus: 'reserved',
   heldBytes: 0,
+  owedBytes: 0,
   safeBytes: null,
+  limitBytes: null,
+  inactiveSince: null,
   invalidationReason: null,
   isFailover: true,
   ...changes,
@@ -118,19 +131,24 @@ const probe = {
 const replicaDetails = (changes: Partial<ReplicaDetails> = {}): ReplicaDetails => ({
   subscription: {
     isEnabled: true,
-    streaming: 't',
+    streaming: 'on',
     commit: 'local',
     twoPhase: false,
     binary: false,
     origin: 'any',
+    failover: true,
     slot: 'readback_1',
     publications: ['readback'],
     connectsAs: null,
     refused: null,
+    worker: 1,
+    receivedAt: null,
+    applyErrors: 0,
+    syncErrors: 0,
     conflicts: {},
   },
   others: [],
-  subscribed: [{ table: 'readback.heartbeat', isReady: true, rows: null }],
+  subscribed: [{ table: 'readback.heartbeat', isReady: true, rows: null, copiedTo: null }],
   watched: [],
   shapes: [{ table: 'readback.heartbeat', file: '1', columns: [column] }],
   triggers: [{ table: 'readback.heartbeat', name: 'ring', enabled: 'A' }],
@@ -240,7 +258,7 @@ describe('of a primary with several hosts', () => {
 });
 
 test('a table that is being copied, and a replica that is behind', () => {
-  const copying = [{ table: 'readback.heartbeat', isReady: false, rows: 7 }];
+  const copying = [{ table: 'readback.heartbeat', isReady: false, rows: 7, copiedTo: null }];
   expect(both({}, { subscribed: copying })).toEqual([
     'warning replica-1 copying: readback.heartbeat is being copied, 7 rows so far',
   ]);
@@ -255,6 +273,9 @@ test('other publications, and a fault of the feed that no other check knows', ()
     'error replica-1 subscription-publication: it takes the publications readback, more',
   ]);
   expect(both({}, { feedFaults: ['something new'] })).toEqual(['error replica-1 log-not-ready: something new']);
+  expect(both({}, { feedFaults: ['another subscription'], others: ['x'] })).toEqual([
+    'error replica-1 other-subscription: another subscription, x, writes into this database',
+  ]);
 });
 
 test('two replicas that read from one slot; slots of replicas that are away are not taken for orphans', () => {

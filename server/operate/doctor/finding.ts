@@ -1,111 +1,61 @@
+import type { Attaching } from '../attach.ts';
+import type { OperatedServer } from '../../setup/servers.ts';
+
 /**
  * error: replication or the server does not work, or data is lost. warning: it will come to that, or works by chance.
  * advice: all is well, and could be safer.
  */
 export type Severity = 'error' | 'warning' | 'advice';
 
-/** What is wrong, by a name that stays. */
-export type Check =
-  | 'unreachable'
-  | 'version'
-  | 'wal-level'
-  | 'commit-timestamps'
-  | 'admin-rights'
-  | 'standby'
-  | 'same-database'
-  | 'clock-skew'
-  | 'encoding'
-  | 'collation'
-  | 'ctype'
-  | 'timelines'
-  | 'not-set-up'
-  | 'role-missing'
-  | 'login'
-  | 'pooler'
-  | 'pooled-sessions'
-  | 'privilege'
-  | 'limit'
-  | 'wal-limit'
-  | 'idle-slot-limit'
-  | 'long-transaction'
-  | 'publication-missing'
-  | 'publication-operations'
-  | 'table-not-published'
-  | 'column-not-published'
-  | 'replica-identity'
-  | 'columns-differ'
-  | 'row-security'
-  | 'subscription-missing'
-  | 'subscription-disabled'
-  | 'subscription-publication'
-  | 'other-subscription'
-  | 'streaming-parallel'
-  | 'two-phase'
-  | 'binary'
-  | 'origin'
-  | 'read-only'
-  | 'asynchronous-commit'
-  | 'transactions-lost'
-  | 'table-not-subscribed'
-  | 'copying'
-  | 'copy-stuck'
-  | 'slot-missing'
-  | 'slot-lost'
-  | 'slot-losing'
-  | 'slot-wal'
-  | 'slot-shared'
-  | 'slot-orphaned'
-  | 'slot-not-kept'
-  | 'standby-slots'
-  | 'standby-settings'
-  | 'standby-away'
-  | 'two-primaries'
-  | 'replica-ahead'
-  | 'cannot-connect'
-  | 'apply-failing'
-  | 'apply-blocked'
-  | 'behind'
-  | 'rows-missed'
-  | 'trigger'
-  | 'log-writers'
-  | 'log-not-ready'
-  | 'table-writers'
-  | 'login-superuser';
-
-/** A repair that loses nothing which is not lost already; `subject` is the table, slot or role that it is about. */
-export interface Fix {
-  name:
-    | 'enable-subscription'
-    | 'stop-parallel'
-    | 'one-phase'
-    | 'send-text'
-    | 'any-origin'
-    | 'let-write'
-    | 'known-by-key'
-    | 'commit-locally'
-    | 'watch-table'
-    | 'ring-always'
-    | 'grant'
-    | 'refresh-publication'
-    | 'drop-slot'
-    | 'keep-slot'
-    | 'copy-again'
-    | 'renew-login'
-    | 'complete-log';
-  /** The server that it is done on. */
-  server: string;
-  subject?: string;
-}
-
 export interface Finding {
-  check: Check;
+  /** What is wrong, by a name that stays. */
+  check: string;
   severity: Severity;
   server: string;
+  /** What it was judged by: its words are made of that. */
+  values: readonly unknown[];
   found: string;
   expected: string;
   remedy: string;
   fix?: Fix;
 }
+
+/** A repair of a server that a finding asks for; `subject` is the table or slot that it is about. */
+export interface Fix {
+  name: string;
+  server: string;
+  subject?: string;
+}
+
+/** A repair that loses nothing which is not lost already. */
+export interface Repair {
+  /** It stays. */
+  name: string;
+  /** In words, for the question before it. */
+  does: (subject: string) => string;
+  run: (server: OperatedServer, context: Attaching, subject: string) => Promise<unknown>;
+  /** It is of the subscription: nothing is left to do where that is made again. */
+  isOfSubscription?: boolean;
+}
+
+interface Words {
+  /** Left out: error. */
+  severity?: Severity;
+  found: string;
+  expected: string;
+  remedy: string;
+  fix?: Repair;
+  subject?: string;
+}
+
+/** A kind of finding: what it is called, and how its words and its repair are made of what was judged. */
+export const kind =
+  <Values extends unknown[]>(check: string, tell: (...values: Values) => Words) =>
+  (server: string, ...values: Values): Finding => {
+    const { severity = 'error', found, expected, remedy, fix, subject } = tell(...values);
+    const asked = fix && { fix: { name: fix.name, server, ...(subject !== undefined && { subject }) } };
+    return { check, severity, server, values, found, expected, remedy, ...asked };
+  };
 
 const ORDER: Severity[] = ['error', 'warning', 'advice'];
 
@@ -115,3 +65,5 @@ export const bySeverity = (findings: Finding[]): Finding[] =>
 
 /** Advice is no fault. */
 export const isFault = ({ severity }: Finding): boolean => severity !== 'advice';
+
+export const megabytes = (bytes: number | null) => `${((bytes ?? 0) / 1_048_576).toFixed(1)} MB`;

@@ -6,7 +6,7 @@ import { startEmbeddedServers, type EmbeddedServers, type ServerUrls } from '../
 import { connect } from '../../database/connect.ts';
 import { allowLogin } from '../../setup/logins.ts';
 import { migrate } from '../../setup/migrate.ts';
-import type { Server } from '../../setup/requirements.ts';
+import type { Server } from '../../setup/servers.ts';
 import { folderOnDisk, quickFolder, removeLeftOver } from './folder.ts';
 
 declare module 'vitest' {

@@ -1,9 +1,8 @@
 import type { Config } from '../../boot/config.ts';
-import { diagnose } from '../../operate/doctor/doctor.ts';
+import { applyFix, diagnose, planFixes } from '../../operate/doctor/doctor.ts';
 import { isFault, type Finding } from '../../operate/doctor/finding.ts';
-import { applyFix, planFixes } from '../../operate/doctor/fixes.ts';
 import { lockSetup } from '../../operate/attach.ts';
-import { withServers } from '../../operate/servers.ts';
+import { withServers } from '../../setup/servers.ts';
 import { testConfig, type TestDatabases } from './databases.ts';
 
 type Given = TestDatabases['config'];

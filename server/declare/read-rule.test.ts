@@ -1,0 +1,99 @@
+import { Float, ID, Int } from 'type-graphql';
+import { expect, test } from 'vitest';
+import { SetupError } from '../lib/errors.ts';
+import { BelongsTo, Column, Key, Table } from './declaration.ts';
+import { claim, type Rule } from './rule.ts';
+import { readRule } from './read-rule.ts';
+import { DateTime, Double } from './scalars.ts';
+
+const ID_OF_ONE = '3fa85f64-5717-4562-b3fc-2c963f66afa6';
+
+/** A table with a column of each type, and the rule. */
+function declareWith(rule: unknown, where: 'write' | 'column' = 'write'): void {
+  class Item {
+    @Key(() => ID) id!: string;
+    @BelongsTo(() => Item, { as: 'owner' }) ownerId!: string;
+    @Column(() => String) big!: string;
+    @Column(() => Boolean) isOpen!: boolean;
+    @Column(() => Int) level!: number;
+    @Column(() => Double) weight!: number;
+    @Column(() => DateTime) dueAt!: string;
+    @Column(() => String, where === 'column' ? { read: rule as Rule } : {}) secret!: string;
+  }
+  Table('items', { orderBy: ['dueAt'], rights: where === 'write' ? { write: rule as Rule } : {} })(Item);
+}
+
+const WRITE = 'Item (table items), rights.write: expected';
+
+test.for<[unknown, string]>([
+  [{ big: { eq: 5 } }, "big.eq to be a text or claim('sub'), got: 5"],
+  [{ big: { in: ['5', 6] } }, "big.in to be a list of which each is a text or claim('roles'), got: [ '5', 6 ]"],
+  [{ big: { eq: 'a\0b' } }, "big.eq to be a text or claim('sub'), got: 'a\\x00b'"],
+  [{ isOpen: { eq: 'true' } }, "isOpen.eq to be true or false, got: 'true'"],
+  [{ isOpen: { isNull: 'no' } }, "isOpen.isNull to be true or false, got: 'no'"],
+  [{ level: { eq: 1.5 } }, 'level.eq to be a whole number of 32 bits, got: 1.5'],
+  [{ level: { eq: 2 ** 31 } }, 'level.eq to be a whole number of 32 bits, got: 2147483648'],
+  [{ level: { eq: claim('sub') } }, "level.eq to be a whole number of 32 bits, got: { claim: 'sub' }"],
+  [{ weight: { eq: '1' } }, "weight.eq to be a number, got: '1'"],
+  [{ weight: { eq: NaN } }, 'weight.eq to be a number, got: NaN'],
+  [
+    { dueAt: { eq: 'tomorrow' } },
+    "dueAt.eq to be a moment in UTC as it is answered, such as 2026-01-31T12:00:00Z, got: 'tomorrow'",
+  ],
+  [
+    { dueAt: { in: ['2026-01-31T12:00:00.500Z'] } },
+    "dueAt.in to be a list of which each is a moment in UTC as it is answered, such as 2026-01-31T12:00:00Z, got: [ '2026-01-31T12:00:00.500Z' ]",
+  ],
+  [{ id: { eq: 'x' } }, "id.eq to be a UUID in lower case or claim('sub'), got: 'x'"],
+  [
+    { ownerId: { eq: ID_OF_ONE.toUpperCase() } },
+    `ownerId.eq to be a UUID in lower case or claim('sub'), got: '${ID_OF_ONE.toUpperCase()}'`,
+  ],
+  [
+    { ownerId: { eq: claim('roles') } },
+    "ownerId.eq to be a UUID in lower case or claim('sub'), got: { claim: 'roles' }",
+  ],
+  [
+    { ownerId: { in: claim('sub') } },
+    "ownerId.in to be a list of which each is a UUID in lower case, got: { claim: 'sub' }",
+  ],
+  [{ big: { like: 'a%' } }, "eq, in or isNull for big, got: 'like'"],
+  [{ big: { eq: undefined } }, "big.eq to be a text or claim('sub'), got: undefined"],
+  [{ big: {} }, 'eq, in or isNull for big, got: {}'],
+  [{ big: 'x' }, "an object for big, with eq, in or isNull, got: 'x'"],
+  [{ or: { big: { eq: 'x' } } }, "a list of rules for or, got: { big: { eq: 'x' } }"],
+  [{ or: undefined }, 'a list of rules for or, got: undefined'],
+  [{ not: null }, "an object, as in { authorId: { eq: claim('sub') } }, got: null"],
+  [
+    { and: [{ not: { colour: { eq: 'red' } } }] },
+    "and, or, not or a column of it (id, ownerId, big, isOpen, level, weight, dueAt, secret), got: 'colour'",
+  ],
+])('of a rule %j it says what was expected, and what came', ([rule, message]) => {
+  expect(() => declareWith(rule)).toThrow(new SetupError(`${WRITE} ${message}`));
+});
+
+test('a column’s own rule is read as well, also where it names a column after it', () => {
+  expect(() => declareWith({ level: { eq: 'high' } }, 'column')).toThrow(
+    "Item (table items), read of secret: expected level.eq to be a whole number of 32 bits, got: 'high'",
+  );
+});
+
+test('what each type has is taken', () => {
+  const kinds = { ID, String, Boolean, Int, Float, Double, DateTime };
+  const columns = Object.entries(kinds).map(([field, type]) => ({ field, type: () => type, kind: 'value' as const }));
+  const values: Record<keyof typeof kinds, (string | number | boolean)[]> = {
+    ID: [ID_OF_ONE],
+    String: ['', '9007199254740993'],
+    Boolean: [true, false],
+    Int: [0, -(2 ** 31)],
+    Float: [0.5, -Infinity],
+    Double: [1e300, Infinity],
+    DateTime: ['2026-01-31T12:00:00.1Z', '2026-01-31T12:00:00Z', 'infinity', '0044-03-15 00:00:00+00 BC'],
+  };
+  for (const [field, list] of Object.entries(values)) {
+    for (const value of list)
+      expect(readRule({ [field]: { eq: value } }, { rule: 'x', columns })).toEqual({ kind: 'eq', field, value });
+    expect(readRule({ [field]: { in: list } }, { rule: 'x', columns })).toEqual({ kind: 'in', field, value: list });
+  }
+  expect(readRule({ String: { in: claim('roles') } }, { rule: 'x', columns })).toMatchObject({ kind: 'in' });
+});

@@ -1,0 +1,139 @@
+import { inspect } from 'node:util';
+import { Float, ID, Int } from 'type-graphql';
+import { GraphQLScalarType } from 'graphql';
+import { SetupError } from '../lib/errors.ts';
+import { isClaim, type Claims, type Clause, type Rule } from './rule.ts';
+import { isMoment, isStorable, UUID, withoutZeros } from './rules.ts';
+import { DateTime, Double, type Scalar } from './scalars.ts';
+
+interface Column {
+  field: string;
+  type: Scalar;
+  /** A `reference` is the key of another table's row. */
+  kind: string;
+}
+
+/** Where a rule stands, and the columns that it may name. */
+interface Place {
+  rule: string;
+  columns: readonly Column[];
+}
+
+/** What a column's values are, as rows have them and as PostgreSQL takes them. */
+interface Values {
+  are: string;
+  has: (value: unknown) => boolean;
+  /** Which of the viewer's claims it can be compared with. */
+  claims?: Partial<Record<string, keyof Claims>>;
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string';
+const isNumber = (value: unknown) => typeof value === 'number' && !Number.isNaN(value);
+
+const texts: Values = {
+  are: 'a text',
+  has: (value) => isText(value) && isStorable(value),
+  claims: { eq: 'sub', in: 'roles' },
+};
+const booleans: Values = { are: 'true or false', has: (value) => typeof value === 'boolean' };
+const numbers: Values = { are: 'a number', has: isNumber };
+/** In the form in which rows have them: rules compare texts. */
+const ids: Values = {
+  are: 'a UUID in lower case',
+  has: (value) => isText(value) && UUID.test(value) && value === value.toLowerCase(),
+  claims: { eq: 'sub' },
+};
+const wholeNumbers: Values = {
+  are: 'a whole number of 32 bits',
+  has: (value) => isNumber(value) && value === (Number(value) | 0),
+};
+const moments: Values = {
+  are: 'a moment in UTC as it is answered, such as 2026-01-31T12:00:00Z',
+  has: (value) => isText(value) && isMoment(value) && value === withoutZeros(value),
+};
+
+const BY_TYPE = new Map<unknown, Values>([
+  [String, texts],
+  [Boolean, booleans],
+  [Number, numbers],
+  [Float, numbers],
+  [Double, numbers],
+  [Int, wholeNumbers],
+  [ID, ids],
+  [DateTime, moments],
+]);
+
+/** Of a type that is the project's own, its scalar knows. */
+function valuesOf({ kind, type }: Column): Values {
+  if (kind === 'reference') return ids;
+  const scalar = type();
+  return BY_TYPE.get(scalar) ?? { are: `a ${scalar.name}`, has: (value) => isParsed(scalar, value) };
+}
+
+function isParsed(scalar: unknown, value: unknown): boolean {
+  try {
+    if (scalar instanceof GraphQLScalarType) scalar.parseValue(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @throws SetupError for what PostgreSQL would take otherwise than it was meant, or not at all. */
+export function readRule(rule: Rule, place: Place): Clause {
+  if (!isObject(rule)) throw expected(place, "an object, as in { authorId: { eq: claim('sub') } }", rule);
+  return allOf(Object.entries(rule).flatMap(([name, part]) => readPart(name, part, place)));
+}
+
+function readPart(name: string, part: unknown, place: Place): Clause[] {
+  switch (name) {
+    case 'and':
+      return [allOf(readRules(name, part, place))];
+    case 'or':
+      return [{ kind: 'or', of: readRules(name, part, place) }];
+    case 'not':
+      return [{ kind: 'not', of: readRule(part as Rule, place) }];
+    default:
+      return readConditions(name, part, place);
+  }
+}
+
+function readRules(name: string, part: unknown, place: Place): Clause[] {
+  if (!Array.isArray(part)) throw expected(place, `a list of rules for ${name}`, part);
+  return part.map((rule: Rule) => readRule(rule, place));
+}
+
+/** None at all would be met by every row. */
+function readConditions(field: string, part: unknown, place: Place): Clause[] {
+  const column = place.columns.find((one) => one.field === field);
+  const fields = place.columns.map((one) => one.field).join(', ');
+  if (!column) throw expected(place, `and, or, not or a column of it (${fields})`, field);
+  if (!isObject(part)) throw expected(place, `an object for ${field}, with eq, in or isNull`, part);
+  const conditions = Object.entries(part);
+  if (conditions.length === 0) throw expected(place, `eq, in or isNull for ${field}`, {});
+  return conditions.map(([operator, value]) => readCondition(column, operator, value, place));
+}
+
+function readCondition(column: Column, operator: string, value: unknown, place: Place): Clause {
+  const { field } = column;
+  if (operator !== 'eq' && operator !== 'in' && operator !== 'isNull')
+    throw expected(place, `eq, in or isNull for ${field}`, operator);
+  const { are, has, claims } = operator === 'isNull' ? booleans : valuesOf(column);
+  const claimed = claims?.[operator];
+  const isOne = operator === 'in' ? Array.isArray(value) && value.every(has) : has(value);
+  if (!isOne && !(claimed !== undefined && isClaim(value) && value.claim === claimed)) {
+    const each = operator === 'in' ? 'a list of which each is ' : '';
+    const orClaim = claimed === undefined ? '' : ` or claim('${claimed}')`;
+    throw expected(place, `${field}.${operator} to be ${each}${are}${orClaim}`, value);
+  }
+  return { kind: operator, field, value } as Clause;
+}
+
+const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const allOf = (clauses: readonly Clause[]): Clause =>
+  clauses.length === 1 ? clauses[0]! : { kind: 'and', of: clauses };
+
+const expected = ({ rule }: Place, what: string, came: unknown) =>
+  new SetupError(`${rule}: expected ${what}, got: ${inspect(came, { breakLength: Infinity })}`);

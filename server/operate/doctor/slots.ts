@@ -1,0 +1,177 @@
+import type { Sql } from '../../database/connect.ts';
+import { slotsOf, type Slot } from '../../database/sql/slots.ts';
+import { dropSlot } from '../attach.ts';
+import { kind, megabytes, type Finding, type Repair } from './finding.ts';
+import type { Looked } from './servers.ts';
+import { copyAgain } from './subscription.ts';
+
+/** What the primary keeps for its replicas, and for how long. */
+export interface SlotFacts {
+  slots: Slot[];
+  /** In MB; -1: no limit. */
+  maxSlotWalKeepSize: number;
+  /** In seconds; 0: no limit; null: before PostgreSQL 18, which has none. */
+  idleSlotTimeoutS: number | null;
+  transactions: LongTransaction[];
+}
+
+interface LongTransaction {
+  /** null: prepared, of no process. */
+  pid: number | null;
+  what: string;
+  ms: number;
+}
+
+/** The slot that a replica reads from. */
+type Reader = Looked<{ subscription: { slot: string | null } | null }>;
+
+export async function lookAtSlots(sql: Sql, longTransactionMs: number): Promise<SlotFacts> {
+  const [limits] = await sql<[Pick<SlotFacts, 'maxSlotWalKeepSize' | 'idleSlotTimeoutS'>]>`
+    select (select setting::int from pg_settings where name = 'max_slot_wal_keep_size') as max_slot_wal_keep_size,
+           extract(epoch from nullif(current_setting('idle_replication_slot_timeout', true), '')::interval)::float as idle_slot_timeout_s`;
+  return { slots: await slotsOf(sql), ...limits, transactions: await longTransactions(sql, longTransactionMs) };
+}
+
+/** They keep WAL from being let go, and a table's copy from beginning. Other databases' do, too. */
+function longTransactions(sql: Sql, longerThanMs: number): Promise<LongTransaction[]> {
+  return sql<LongTransaction[]>`
+    select * from (
+      select pid, format('%s of %s, %s', nullif(application_name, ''), usename, state) as what,
+             extract(epoch from clock_timestamp() - xact_start)::float * 1000 as ms
+      from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()
+        and (backend_xid is not null or backend_xmin is not null)
+      union all
+      select null, format('prepared as %s by %s', gid, owner), extract(epoch from clock_timestamp() - prepared)::float * 1000
+      from pg_prepared_xacts
+    ) open where ms > ${longerThanMs} order by ms desc limit 10`;
+}
+
+export function checkSlots({ name, details }: Looked<SlotFacts>, replicas: Reader[], maxWalBytes: number): Finding[] {
+  if (!details) return [];
+  const { slots, transactions, idleSlotTimeoutS } = details;
+  return [
+    ...replicas.flatMap((replica) => checkSlotOf(replica, slots, maxWalBytes)),
+    ...shared(replicas),
+    ...orphaned(slots, replicas).map((slot) => orphan(name, slot)),
+    ...transactions.map((transaction) => longTransaction(name, transaction)),
+    ...checkLimit(name, details, maxWalBytes),
+    ...(idleSlotTimeoutS === 0 ? [idleFor(name)] : []),
+  ];
+}
+
+const slotOf = ({ details }: Reader) => details?.subscription?.slot ?? undefined;
+
+function checkSlotOf(replica: Reader, slots: Slot[], maxWalBytes: number): Finding[] {
+  if (!replica.details?.subscription) return [];
+  const wanted = slotOf(replica);
+  const slot = slots.find(({ name }) => name === wanted);
+  if (!slot) return [noSlot(replica.name, wanted)];
+  if (slot.walStatus === 'lost') return [lost(replica.name, slot)];
+  if (slot.walStatus === 'unreserved') return [losing(replica.name, slot)];
+  return (slot.heldBytes ?? 0) > maxWalBytes ? [holding(replica.name, slot, maxWalBytes)] : [];
+}
+
+function shared(replicas: Reader[]): Finding[] {
+  const groups = [...Map.groupBy(replicas.filter(slotOf), slotOf)];
+  return groups.flatMap(([slot, [one, other]]) => (other ? [sharing(other.name, slot!, one!.name)] : []));
+}
+
+/** Only where every replica was asked: the slot may be of the one that does not answer. */
+function orphaned(slots: Slot[], replicas: Reader[]): Slot[] {
+  if (replicas.some(({ basics, details }) => details === undefined && basics?.isSetUp !== false)) return [];
+  const used = new Set(replicas.map(slotOf));
+  return slots.filter(({ name, isActive }) => !isActive && !used.has(name));
+}
+
+/** What the primary does by itself, with nobody there to warn it. */
+function checkLimit(server: string, { maxSlotWalKeepSize: most }: SlotFacts, maxWalBytes: number): Finding[] {
+  if (most < 0) return [unlimited(server)];
+  return most * 1_048_576 <= maxWalBytes ? [tooSmall(server, most, maxWalBytes)] : [];
+}
+
+const lastOfSlot = {
+  expected: "the subscription's slot, which keeps what the replica has yet to apply",
+  remedy: 'What it kept is lost: all tables must be copied again. readback doctor --fix does it.',
+  fix: copyAgain,
+};
+
+const noSlot = kind('slot-missing', (name: string | undefined) => ({
+  found: `the primary has no slot ${name ?? '(none is named)'}`,
+  ...lastOfSlot,
+}));
+
+const lost = kind('slot-lost', ({ name, invalidationReason: reason }: Slot) => ({
+  found: `the primary has given up the slot ${name}${reason === null ? '' : ` (${reason})`}`,
+  ...lastOfSlot,
+}));
+
+const losing = kind('slot-losing', ({ name }: Slot) => ({
+  found: `the slot ${name} holds more WAL than max_slot_wal_keep_size, and the primary is about to give it up`,
+  expected: 'a replica that keeps up',
+  remedy:
+    'Get the replica to apply now, or run on the primary: alter system set max_slot_wal_keep_size = …; select pg_reload_conf();',
+}));
+
+const holding = kind('slot-wal', ({ name, heldBytes, isActive }: Slot, maxWalBytes: number) => ({
+  severity: 'warning',
+  found: `the slot ${name} holds ${megabytes(heldBytes)} of the primary's WAL${isActive ? '' : ', and nobody reads it'}`,
+  expected: `at most ${megabytes(maxWalBytes)}`,
+  remedy: 'Find out why the replica does not apply. A replica that will not come back: readback replica drop',
+}));
+
+const sharing = kind('slot-shared', (slot: string, other: string) => ({
+  found: `it reads from the slot ${slot}, as ${other} does`,
+  expected: 'a slot for each replica: each change goes to one of the two only',
+  remedy:
+    'One is named twice, or is a copy of the other: correct REPLICA_URLS, or make the copy with initdb and readback replica add.',
+}));
+
+export const dropOrphan: Repair = {
+  name: 'drop-slot',
+  does: (slot) =>
+    `drop the slot ${slot} and the login of that name: a replica that still needs it must be copied again`,
+  run: (primary, _, slot) => dropSlot(primary, slot),
+};
+
+const orphan = kind('slot-orphaned', ({ name, heldBytes }: Slot) => ({
+  severity: 'warning',
+  found: `nobody reads the slot ${name}, which holds ${megabytes(heldBytes)} of WAL`,
+  expected: 'a slot for each replica that is configured, and no other',
+  remedy: `If its replica will not come back: readback replica drop ${name}`,
+  fix: dropOrphan,
+  subject: name,
+}));
+
+const longTransaction = kind('long-transaction', ({ pid, what, ms }: LongTransaction) => ({
+  severity: 'warning',
+  found: `a transaction is open for ${Math.round(ms / 1000)} s: ${pid === null ? what : `process ${pid}, ${what}`}`,
+  expected: 'short ones: until it ends, slots keep the WAL from its beginning on, and no copy of a table begins',
+  remedy:
+    pid === null
+      ? 'Run there: commit prepared or rollback prepared.'
+      : `End it where it was begun, or run there: select pg_terminate_backend(${pid});`,
+}));
+
+const unlimited = kind('wal-limit', () => ({
+  severity: 'advice',
+  found: 'max_slot_wal_keep_size = -1: a replica that stays away fills the disk of the primary',
+  expected: 'what the disk has room for; a replica that stays away for longer is then copied again',
+  remedy: setting("max_slot_wal_keep_size = '10GB'"),
+}));
+
+const tooSmall = kind('wal-limit', (megabytesKept: number, maxWalBytes: number) => ({
+  severity: 'advice',
+  found: `max_slot_wal_keep_size = ${megabytesKept} MB: a slot is given up before anybody is warned of it`,
+  expected: `more than SLOT_WAL_WARN_BYTES, which is ${megabytes(maxWalBytes)}`,
+  remedy: setting("max_slot_wal_keep_size = '10GB'"),
+}));
+
+const idleFor = kind('idle-slot-limit', () => ({
+  severity: 'advice',
+  found:
+    'idle_replication_slot_timeout = 0: a slot that nobody reads is kept for ever, with its WAL, and keeps vacuum from the catalogs',
+  expected: 'the longest time that a replica may be away before it is copied again',
+  remedy: setting("idle_replication_slot_timeout = '1d'"),
+}));
+
+const setting = (wanted: string) => `Run there: alter system set ${wanted}; select pg_reload_conf();`;
