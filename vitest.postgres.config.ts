@@ -1,10 +1,10 @@
 import { configDefaults, defineConfig } from 'vitest/config';
 import config, { APART, UNIT } from './vitest.config.ts';
 
-/** They have a process of their own, as they mock modules or measure it, or kill servers of their own. */
+/** They have a process of their own, as they mock modules, measure it or give it less priority, or kill servers of their own. */
 const ALONE = [
   'server/test/{feed-history,history,durability,slots,outage,failover,backup,acceptance}.test.ts',
-  'server/test/{budget,compiled,level,slow-clients,traces}.test.ts',
+  'server/test/{budget,compiled,fuzz,fuzz-wire,level,slow-clients,traces}.test.ts',
 ];
 
 /** Two projects that share their servers. */

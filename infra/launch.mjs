@@ -25,6 +25,8 @@ async function run(args) {
 }
 
 async function runBin([name = '', ...args]) {
+  // Programs are compiled once, and so is what vitest's processes import of packages: a second of each of them.
+  process.env.NODE_COMPILE_CACHE ??= join(modules, '.cache/compiled');
   if (name === 'node') return start(node24, args).exit;
   const file = join(modules, '.bin', name);
   if (name === '' || !existsSync(file))

@@ -9,8 +9,12 @@ const refusal = signal<string | null>(null);
 export const authorization = (): Record<string, string> =>
   token.value === null ? {} : { authorization: `Bearer ${token.value}` };
 
-/** An operation was refused: the form is shown where signing in may help. */
-export function noteRefusal(code: string, message: string): void {
+/**
+ * An operation was refused: the form is shown where signing in may help. `asked`: the token that it was sent with; an
+ * answer to one before that is late.
+ */
+export function noteRefusal(code: string, message: string, asked = token.value): void {
+  if (asked !== token.value) return;
   if (code === 'UNAUTHENTICATED' || code === 'FORBIDDEN') refusal.value = message;
 }
 

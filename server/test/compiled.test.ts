@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
 import { ChangesDocument } from '../../schema/generated/operations.ts';
+import { FUZZ_MS, yieldToOthers } from './support/fuzzing.ts';
 import { person, startProtected, type Person } from './support/people.ts';
 import { numbersOf, RandomDocuments } from './support/random-documents.ts';
 import type { TestServer } from './support/server.ts';
@@ -10,7 +11,6 @@ import { subscribeTo } from './support/subscribe.ts';
  * Documents that come again are compiled, and what is compiled must answer as graphql's interpreter, which has the first
  * times. FUZZ_MS=120000 COMPILED_SEED=1 npm test -- server/test/compiled.test.ts plays for longer, or the same again.
  */
-const FUZZ_MS = Number(process.env['FUZZ_MS'] ?? 10_000);
 const SEED = Number(process.env['COMPILED_SEED'] ?? Math.floor(Math.random() * 2 ** 32));
 /** Interpreted at first, then compiled. */
 const TIMES = 5;
@@ -26,6 +26,7 @@ let reader: Person;
 let ids: string[];
 
 beforeAll(async () => {
+  yieldToOthers();
   server = await startProtected({ REQUESTS_PER_SECOND_MAX: 0, SUBSCRIPTIONS_PER_USER_MAX: 0 });
   reader = await person(server);
   const other = await person(server);

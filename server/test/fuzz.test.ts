@@ -3,18 +3,19 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import * as operations from '../../schema/generated/operations.ts';
 import { print, type DocumentNode } from 'graphql';
+import { FUZZ_MS, yieldToOthers } from './support/fuzzing.ts';
 import { leaksIn } from './support/leaks.ts';
 import { PASSWORD, person, startProtected, type Person } from './support/people.ts';
 import type { TestServer } from './support/server.ts';
 
-/** In milliseconds, shared by the tests: FUZZ_MS=120000 npm test -- server/test/fuzz.test.ts */
-const FUZZ_MS = Number(process.env['FUZZ_MS'] ?? 4000);
+/** The tests share the time: FUZZ_MS=120000 npm test -- server/test/fuzz.test.ts */
 
 let server: TestServer;
 let someone: Person;
 let secret: Person;
 const SECRET_TITLE = 'title-of-a-secret-draft';
 beforeAll(async () => {
+  yieldToOthers();
   server = await startProtected({
     REQUESTS_PER_SECOND_MAX: 0,
     SIGN_IN_FAILURES_MAX: 1_000_000,

@@ -1,6 +1,6 @@
 import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
 import { print } from 'graphql';
-import { authorization, noteRefusal } from '../sign-in.tsx';
+import { authorization, noteRefusal, token } from '../sign-in.tsx';
 
 /** The server's answer was an error: what it says is for people to read. */
 export class Refusal extends Error {
@@ -24,11 +24,12 @@ export async function ask<Data, Variables>(
   document: TypedDocumentNode<Data, Variables>,
   variables: Variables,
 ): Promise<Data> {
+  const asked = token.value;
   const { data, errors } = await post<Data>({ query: print(document), variables });
   const error = errors?.[0];
   if (!error) return data!;
   const { code = 'INTERNAL_SERVER_ERROR', field } = error.extensions ?? {};
-  noteRefusal(code, error.message);
+  noteRefusal(code, error.message, asked);
   throw new Refusal(error.message, code, field);
 }
 

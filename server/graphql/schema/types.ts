@@ -8,7 +8,7 @@ import { IsKeyOf, IsLine, IsMoment, IsText, WhereGiven, WhereNotNull } from '../
 import { DateTime, Double } from '../../declare/scalars.ts';
 import { badInput } from '../../lib/errors.ts';
 import { orderName } from '../../database/sql/table.ts';
-import type { Asked as Order } from './cursor.ts';
+import type { Asked as Order } from './page.ts';
 
 /** The types of GraphQL that come of a declaration. */
 export interface RowTypes {
