@@ -27,14 +27,15 @@ export interface Kind {
   /** A row's value of what is selected, or of what an image has; left out: it is that. */
   fromText?: (text: string) => unknown;
   fromImage?: (value: unknown) => unknown;
-  /** Parameters are sent as text: the driver would make something else of them. */
-  sentAsText?: true;
+  /** A value as the text of a parameter; left out: the driver makes it. */
+  toText?: (value: unknown) => string;
   /** The client's text of a key or in a cursor as PostgreSQL takes it; undefined: there is no such value. */
   parse: (text: string) => string | undefined;
   /** What such a text looks like. */
   form: string;
   /** A row's value is text, and that of the clients. */
   isText?: true;
+  isList?: true;
   /** Two of these texts are equal just where PostgreSQL takes their values for equal. */
   isOneText?: true;
   /** JSON may have a form of its own for it, so the change log may have made it text. */
@@ -86,7 +87,7 @@ const KINDS = new Map<unknown, Kind>([
   [Number, int],
   [BigIntType, bigint],
   [String, string],
-  [Boolean, { sql: 'boolean', ...text('true or false', like(/^(?:true|false)$/)), sentAsText: true }],
+  [Boolean, { sql: 'boolean', ...text('true or false', like(/^(?:true|false)$/)), toText: String }],
   [
     Decimal,
     {
@@ -124,6 +125,7 @@ const KINDS = new Map<unknown, Kind>([
       sql: 'jsonb',
       select: (column) => `${column}::text`,
       fromText: parseExactly,
+      toText: (value) => JSON.stringify(value),
       ...text('JSON'),
       isLong: true,
     },
@@ -133,7 +135,7 @@ const KINDS = new Map<unknown, Kind>([
     {
       sql: 'bytea',
       select: (column) => `${column}::text`,
-      sentAsText: true,
+      toText: String,
       ...text('bytes in base64', (given) => Bytes.parseValue(given)),
     },
   ],
@@ -167,19 +169,17 @@ function listOf(element: Kind): Kind {
     select: (column) => `to_jsonb(${column})::text`,
     fromText: (given) => each(parseExactly(given)),
     fromImage: each,
-    sentAsText: true,
+    toText: (list) => arrayText(list as unknown[], element),
+    isList: true,
     ...text('a list'),
     isLong: element.isLong,
   };
 }
 
 /** A list as the text of PostgreSQL's array. */
-export function arrayText(list: readonly unknown[]): string {
-  const item = (value: unknown): string => {
-    if (value === null) return 'NULL';
-    return Array.isArray(value) ? arrayText(value) : `"${digitsOf(value).replace(/["\\]/g, '\\$&')}"`;
-  };
-  return `{${list.map(item).join(',')}}`;
+export function arrayText(list: readonly unknown[], { toText = digitsOf, isList }: Partial<Kind> = {}): string {
+  const item = (value: unknown) => (isList ? toText(value) : `"${toText(value).replace(/["\\]/g, '\\$&')}"`);
+  return `{${list.map((value) => (value === null ? 'NULL' : item(value))).join(',')}}`;
 }
 
 /** A row's value as clients have it, as one text. */

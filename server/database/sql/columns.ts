@@ -1,5 +1,4 @@
 import type { DeclaredColumn } from '../../declare/declaration.ts';
-import { arrayText } from '../../declare/kinds.ts';
 import { fieldName, type Fragment, type Sql } from '../connect.ts';
 
 export const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
@@ -25,9 +24,8 @@ export function selected(column: DeclaredColumn): string {
 
 /** A value or, of a key or a position, its text, as a parameter that PostgreSQL gives the type of the column beside it. */
 export function parameter(sql: Sql, { form }: Pick<DeclaredColumn, 'form'>, value: unknown): Fragment {
-  if (!form.sentAsText || value === null || typeof value === 'boolean') return sql`${value as string}`;
-  const text = Array.isArray(value) ? arrayText(value) : String(value);
-  return sql`${text}::text::${sql.unsafe(form.sql)}`;
+  if (!form.toText || value === null || typeof value === 'boolean') return sql`${value as string}`;
+  return sql`${form.toText(value)}::text::${sql.unsafe(form.sql)}`;
 }
 
 export const joined = (sql: Sql, parts: readonly Fragment[]): Fragment =>
