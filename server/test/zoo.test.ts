@@ -238,7 +238,7 @@ async function expectWritten(zoo: Zoo, table: Declaration, rows: Row[]): Promise
     expect([table.name, updated[`update${type.name}`][one]]).toEqual([table.name, row]);
   }
   const last = rows.at(-1)!;
-  if (table.columns.some(isReference)) return;
+  if (table.name.startsWith('sales.')) return; // They refer to each other.
   await zoo.ask(`mutation ($id: ID!) { delete${type.name}(id: $id) { bookmark } }`, { id: last.id });
   const create = `mutation ($input: Create${type.name}Input!) { create${type.name}(input: $input) { ${one} ${fields} } }`;
   const input = inputOf(table, last, true);
