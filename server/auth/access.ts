@@ -125,7 +125,7 @@ export class Access {
     if (!isOpen && user) await this.sessions.confirm(user);
   }
 
-  /** A row was written: those of users say which tokens are good. */
+  /** A row was written: those of accounts say which tokens are good. */
   wrote(table: string, id: string, lsn: Lsn): void {
     if (table === this.#accounts.table) this.sessions.changed(id, lsn);
   }

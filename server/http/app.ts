@@ -22,7 +22,7 @@ import { addPages } from './pages.ts';
 import type { Pipeline } from '../graphql/pipeline.ts';
 import { addRest, restErrorBody } from './rest.ts';
 import { DATA_HEADERS, strictTransport } from './security-headers.ts';
-import { attachWebsockets, isWebsocket } from './websocket/websocket.ts';
+import { isWebsocket, Websockets } from './websocket/websocket.ts';
 
 const GRAPHQL_PATH = '/graphql';
 
@@ -79,10 +79,10 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   addPages(app, options.pages);
   const addressOf = (request: IncomingMessage) => proxies.addressOf(request);
   const maxPayloadBytes = options.bodyLimitBytes;
-  const closeWebsockets = attachWebsockets(app.server, { ...options, addressOf, check, connections, maxPayloadBytes });
+  const websockets = new Websockets(app.server, { ...options, addressOf, check, connections, maxPayloadBytes });
   // The HTTP server waits for the sockets to end, and they for nothing else: both close at the same time.
   let closed: Promise<void> | undefined;
-  app.addHook('preClose', async () => void (closed = closeWebsockets()));
+  app.addHook('preClose', async () => void (closed = websockets.close()));
   app.addHook('onClose', async () => closed);
   return app;
 }

@@ -66,55 +66,38 @@ interface Verdict {
   message: string;
 }
 
+/** `isInFull`: for whoever may know the inside. */
 function judge(now: Status, isInFull: boolean): Verdict {
+  const inFull = (details: string) => (isInFull ? ` (${details})` : '');
   const ill = now.replicas.filter((replica) => !isWell(replica));
-  if (!now.primary.reachable) {
+  const { reachable, reason, refusal } = now.primary;
+  if (!reachable) {
     const reads = canRead(now) ? 'reads go on from the replicas' : 'no replica answers either';
-    const why = isInFull && now.primary.reason !== null ? ` (${now.primary.reason})` : '';
+    const why = reason === null ? '' : inFull(reason);
     return { status: 'unhealthy', message: `The primary cannot be reached${why}: nothing can be written, ${reads}` };
   }
-  if (now.primary.refusal !== null) {
-    const why = isInFull ? ` (${now.primary.refusal})` : '';
-    return { status: 'unhealthy', message: `The primary refuses writes${why}: reads go on` };
-  }
+  if (refusal !== null)
+    return { status: 'unhealthy', message: `The primary refuses writes${inFull(refusal)}: reads go on` };
   if (ill.length === now.replicas.length) {
-    const states = isInFull ? ` (${statesOf(ill)})` : '';
-    return {
-      status: 'unhealthy',
-      message: `No replica is well${states}: writes go on, and reads fall back to the primary`,
-    };
+    const goesOn = 'writes go on, and reads fall back to the primary';
+    return { status: 'unhealthy', message: `No replica is well${inFull(statesOf(ill))}: ${goesOn}` };
   }
-  const [fault] = faultsOf(now, ill);
+  const fault = faultsOf(now, ill).find(({ is }) => is);
   if (!fault) return { status: 'healthy', message: 'Both read and write databases are connected' };
   return { status: 'degraded', message: `Reads and writes work, but ${isInFull ? fault.inFull : fault.brief}` };
 }
 
 /** In words for whoever may know the inside, and for anybody. */
-function faultsOf(now: Status, ill: Status['replicas']): { inFull: string; brief: string }[] {
+function faultsOf({ primary: { reason }, feed, replicas }: Status, ill: Status['replicas']) {
   const stands = 'the change feed stands still';
-  const { reason } = now.primary;
-  const advice = now.replicas.flatMap(({ slot }) => slot?.advice ?? []);
+  const untold = 'the primary does not tell all that is needed';
+  const heldUp = 'a replica holds up what the primary would let go';
+  const advice = replicas.flatMap(({ slot }) => slot?.advice ?? []);
   return [
-    ...(ill.length > 0 ? [{ inFull: statesOf(ill), brief: 'a replica is not well' }] : []),
-    ...(now.feed.phase === 'DEGRADED'
-      ? [{ inFull: `${stands} (feed.reason says why): run readback doctor`, brief: stands }]
-      : []),
-    ...(reason !== null
-      ? [
-          {
-            inFull: `of the primary ${reason}: run readback doctor`,
-            brief: 'the primary does not tell all that is needed',
-          },
-        ]
-      : []),
-    ...(advice.length > 0
-      ? [
-          {
-            inFull: `slots want attention: ${advice.join(' ')}`,
-            brief: 'a replica holds up what the primary would let go',
-          },
-        ]
-      : []),
+    { is: ill.length > 0, inFull: statesOf(ill), brief: 'a replica is not well' },
+    { is: feed.phase === 'DEGRADED', inFull: `${stands} (feed.reason says why): run readback doctor`, brief: stands },
+    { is: reason !== null, inFull: `of the primary ${reason}: run readback doctor`, brief: untold },
+    { is: advice.length > 0, inFull: `slots want attention: ${advice.join(' ')}`, brief: heldUp },
   ];
 }
 

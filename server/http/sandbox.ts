@@ -47,9 +47,8 @@ export function sandbox(): ApolloServerPlugin {
   return { serverWillStart: async () => ({ renderLandingPage: async () => ({ html: async () => page() }) }) };
 }
 
-function page(): string {
-  const nonce = randomBytes(16).toString('base64url');
-  const policy = [
+const policyOf = (nonce: string) =>
+  [
     "default-src 'none'",
     `script-src 'nonce-${nonce}' ${CDN}`,
     `style-src 'nonce-${nonce}'`,
@@ -58,11 +57,14 @@ function page(): string {
     'img-src data:',
     "base-uri 'none'",
   ].join('; ');
+
+function page(): string {
+  const nonce = randomBytes(16).toString('base64url');
   return `<!doctype html>
 <html lang="en">
   <head>
     <meta charset="utf-8" />
-    <meta http-equiv="Content-Security-Policy" content="${policy}" />
+    <meta http-equiv="Content-Security-Policy" content="${policyOf(nonce)}" />
     <meta name="viewport" content="width=device-width, initial-scale=1" />
     <link rel="icon" href="data:," />
     <title>Sandbox · Readback</title>

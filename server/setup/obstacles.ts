@@ -14,28 +14,15 @@ export const obstacleInWords = ({ found, remedy }: Obstacle): string => `${found
 /** What a replica with the tables `taking` would stumble over in what `sent` describes. Pure. */
 export function obstacles(sent: TableShape[], taking: TableShape[]): Obstacle[] {
   return sent.flatMap(({ table, columns }) => {
-    const own = taking.find((other) => other.table === table);
-    return own
-      ? tableObstacles(table, columns, own.columns)
-      : [{ table, found: `${table} is missing`, remedy: 'create it.' }];
+    const own = taking.find((other) => other.table === table)?.columns;
+    if (!own) return [{ table, found: `${table} is missing`, remedy: 'create it.' }];
+    const named = (name: string) => (column: ColumnShape) => column.name === name;
+    return [
+      ...keyObstacle(table, keyOf(columns), keyOf(own)),
+      ...columns.flatMap((column) => columnObstacle(table, column, own.find(named(column.name)))),
+      ...own.filter(({ name }) => !columns.some(named(name))).flatMap((column) => unsentObstacle(table, column)),
+    ];
   });
-}
-
-function tableObstacles(table: string, sent: ColumnShape[], taking: ColumnShape[]): Obstacle[] {
-  const byName = new Map(taking.map((column) => [column.name, column]));
-  const names = new Set(sent.map(({ name }) => name));
-  const ofColumns = [
-    ...sent.map((column) => ({ name: column.name, problem: columnObstacle(column, byName.get(column.name)) })),
-    ...taking
-      .filter((column) => !names.has(column.name) && !isFilledByItself(column))
-      .map(({ name }) => ({ name, problem: UNFILLED })),
-  ];
-  return [
-    ...keyObstacle(table, keyOf(sent), keyOf(taking)),
-    ...ofColumns.flatMap(({ name, problem }) =>
-      problem ? [{ table, found: `${table}.${name} ${problem[0]}`, remedy: problem[1] }] : [],
-    ),
-  ];
 }
 
 const keyOf = (columns: ColumnShape[]) =>
@@ -47,40 +34,30 @@ const keyOf = (columns: ColumnShape[]) =>
 
 /** By its key the apply worker finds the row that an update or a delete is of. */
 function keyObstacle(table: string, sent: string, taking: string): Obstacle[] {
-  if (sent === '')
-    return [
-      {
-        table,
-        found: `${table} needs a primary key, and all of it published`,
-        remedy: 'updates and deletes need it.',
-        isKeyless: true,
-      },
-    ];
+  const found = `${table} needs a primary key, and all of it published`;
+  if (sent === '') return [{ table, found, remedy: 'updates and deletes need it.', isKeyless: true }];
   if (sent === taking) return [];
   return [
     { table, found: `${table} has the primary key (${taking})`, remedy: `make it (${sent}), as on the primary.` },
   ];
 }
 
-/** What is found, and the remedy. */
-type Problem = [found: string, remedy: string];
-
-function columnObstacle(sent: ColumnShape, taking: ColumnShape | undefined): Problem | undefined {
-  if (!taking) return [`(${sent.type}) is missing`, 'add it.'];
-  if (taking.isGenerated) return ['is generated, so nothing can be written there', 'make it an ordinary column.'];
+function columnObstacle(table: string, sent: ColumnShape, taking: ColumnShape | undefined): Obstacle[] {
+  const it = (found: string, remedy: string) => [{ table, found: `${table}.${sent.name} ${found}`, remedy }];
+  if (!taking) return it(`(${sent.type}) is missing`, 'add it.');
+  if (taking.isGenerated) return it('is generated, so nothing can be written there', 'make it an ordinary column.');
   if (!fits(sent, taking))
-    return [`is ${describe(taking)}, which does not take every ${describe(sent)}`, 'make it that type.'];
-  if (sent.isNullable && !taking.isNullable) return ['is not null, and the primary may send null', 'drop not null.'];
-  return undefined;
+    return it(`is ${describe(taking)}, which does not take every ${describe(sent)}`, 'make it that type.');
+  if (sent.isNullable && !taking.isNullable) return it('is not null, and the primary may send null', 'drop not null.');
+  return [];
 }
 
-const UNFILLED: Problem = [
-  'is not null without a default, and the primary does not send it',
-  'give it a default, or drop not null.',
-];
-
-const isFilledByItself = ({ isNullable, isGenerated, default: value }: ColumnShape) =>
-  isNullable || isGenerated || value !== null;
+/** Of a column that the replica has besides: it must be filled by itself. */
+function unsentObstacle(table: string, { name, isNullable, isGenerated, default: value }: ColumnShape): Obstacle[] {
+  if (isNullable || isGenerated || value !== null) return [];
+  const found = `${table}.${name} is not null without a default, and the primary does not send it`;
+  return [{ table, found, remedy: 'give it a default, or drop not null.' }];
+}
 
 const describe = ({ type, labels }: ColumnShape) => (labels ? `${type} (${labels.join(', ')})` : type);
 

@@ -1,14 +1,20 @@
+import { z } from 'zod';
 import type { PageArgs } from '../types/page.type.ts';
 import { visibleTo } from '../../auth/rights.ts';
-import { badInput } from '../../lib/errors.ts';
+import { isMoment, isStorable, UUID } from '../../declare/rules.ts';
+import { badInput, ClientError } from '../../lib/errors.ts';
 import type { Listing } from '../../reads/listing.ts';
 import type { Rows } from '../../reads/rows.ts';
 import type { OrderColumn, PageRequest, Position } from '../../database/sql/keyset.ts';
 import type { Context } from './context.ts';
-import { decodeCursor, encodeCursor, type Order } from './cursor.ts';
 
 const DEFAULT_SIZE = 20;
 const MOST = 100;
+
+export interface Order {
+  field: string;
+  direction: 'ASC' | 'DESC';
+}
 
 /** A page as Relay has it. What is a getter is worked out only where it is selected. */
 export class Connection<Node> {
@@ -99,4 +105,43 @@ function neighbours({ backward, after, before }: PageRequest, more: boolean) {
     hasNextPage: backward ? before !== null : more,
     hasPreviousPage: backward ? more : after !== null,
   };
+}
+
+const form = z.tuple([z.string(), z.enum(['ASC', 'DESC']), z.string(), z.string().regex(UUID)]);
+
+/** A position in an order, as the text that clients hand back. */
+function encodeCursor({ field, direction }: Order, { value, id }: Position): string {
+  return Buffer.from(JSON.stringify([field, direction, value, id])).toString('base64url');
+}
+
+/** The position that a client handed in as `argument`. @throws ClientError BAD_CURSOR */
+function decodeCursor(text: string, order: Order, { type }: OrderColumn, argument: string): Position {
+  const parsed = form.safeParse(readJson(text));
+  if (!parsed.success) throw badCursor(argument, 'is not one that this server gave out');
+  const [field, direction, value, id] = parsed.data;
+  if (field !== order.field || direction !== order.direction) throw badCursor(argument, 'belongs to another order');
+  if (!fits[type](value)) throw badCursor(argument, 'is not one that this server gave out');
+  return { value, id };
+}
+
+/** What PostgreSQL would refuse is refused here: a forged cursor is the client's fault, not the server's. */
+const fits: Record<OrderColumn['type'], (value: string) => boolean> = {
+  timestamptz: isMoment,
+  text: isStorable,
+};
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(text, 'base64url').toString());
+  } catch {
+    return undefined; // whoever sent it is told so
+  }
+}
+
+function badCursor(argument: string, what: string): ClientError {
+  return new ClientError(
+    'BAD_CURSOR',
+    `The cursor ${what}: take it from a page with the same orderBy, or leave it out.`,
+    { field: argument },
+  );
 }

@@ -21,9 +21,8 @@ import { rowsOf, type Rows } from '../../reads/rows.ts';
 import type { Filter } from '../../database/sql/table.ts';
 import { changesOf } from './changes.ts';
 import type { Context } from './context.ts';
-import type { Order } from './cursor.ts';
 import { assertSeesReferences, defined, given, write, writeOne, type Written } from './mutations.ts';
-import { connect } from './page.ts';
+import { connect, type Order } from './page.ts';
 import { createInput, parseId, typesOf, updateInput } from './types.ts';
 
 export interface Row {

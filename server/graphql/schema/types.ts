@@ -7,7 +7,7 @@ import { declarationOf, type Declaration, type DeclaredColumn } from '../../decl
 import { IsId, IsLine, IsMoment, IsText, UUID, WhereGiven, WhereNotNull } from '../../declare/rules.ts';
 import { DateTime, Double } from '../../declare/scalars.ts';
 import { badInput } from '../../lib/errors.ts';
-import type { Order } from './cursor.ts';
+import type { Order } from './page.ts';
 
 /** The types of GraphQL that come of a declaration. */
 export interface RowTypes {

@@ -4,8 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { Connection } from './connection.ts';
-import { Heartbeat } from './heartbeat.ts';
+import { Connection, Heartbeat } from './connection.ts';
 
 test('a client that answers pings stays, one that does not is cut off', async () => {
   const heartbeat = new Heartbeat(20);

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { SubscribePayload } from 'graphql-ws';
 import { bearerOf, type Access } from '../../auth/access.ts';
 import { asClientError, ClientError } from '../../lib/errors.ts';
-import { operationNamed, unresolved, type PreparedOperation } from '../../graphql/documents.ts';
+import { operationNamed, unresolved } from '../../graphql/documents.ts';
 import { codeOf } from '../../graphql/masking.ts';
 import type { Operation } from '../../graphql/operation.ts';
 import type { Pipeline } from '../../graphql/pipeline.ts';
@@ -10,7 +10,7 @@ import { listOf } from '../exchange.ts';
 import type { Connection } from './connection.ts';
 import type { Begun, Channel, Handlers } from './conversation.ts';
 import { SocketSession, UNAUTHORIZED } from './session.ts';
-import { subscribe, type Subscription, type SubscriptionOptions } from './subscriptions.ts';
+import { admit, subscribe, type SubscriptionOptions } from './subscriptions.ts';
 
 export interface SocketOptions extends SubscriptionOptions {
   access: Access;
@@ -73,7 +73,7 @@ async function begin(
       return begun(operation, answering(pipeline, connection, operation, payload));
     if (document.errors.length > 0) return ended(operation, document.errors);
     if (!prepared) return ended(operation, [unresolved(document, payload.operationName)]);
-    const subscription = admitted(pipeline, operation, prepared, payload, channel);
+    const subscription = admit(pipeline, operation, prepared, payload.variables ?? {}, channel);
     return begun(operation, () => subscribe(options, subscription));
   } catch (error) {
     return ended(operation, [error]);
@@ -132,27 +132,3 @@ const answering =
     const { result } = await answer.finally(() => running.delete(operation));
     return result;
   };
-
-/**
- * It is paid for, and holds what is needed as long as it lasts: no more variables than it declares.
- * @throws ClientError QUERY_TOO_COMPLEX, RATE_LIMITED
- */
-function admitted(
-  { limits }: Pipeline,
-  operation: Operation,
-  prepared: PreparedOperation,
-  { variables }: SubscribePayload,
-  channel: Channel,
-): Subscription {
-  const { node } = prepared;
-  operation.observer?.known('subscription', node.name?.value);
-  const declared = (node.variableDefinitions ?? [])
-    .map(({ variable }) => variable.name.value)
-    .filter((name) => Object.hasOwn(variables ?? {}, name));
-  const sent = Object.fromEntries(declared.map((name) => [name, variables![name]]));
-  const { coerced, fault } = prepared.variables.coerce(sent);
-  const cost = limits.costOf(prepared, coerced);
-  limits.checkKept(operation.prepared!.text, coerced ?? {});
-  limits.budget.spend(operation.spender, cost);
-  return { operation, prepared, sent, coerced, fault, cost, channel };
-}

@@ -42,6 +42,30 @@ export interface Subscription {
 
 type Events = AsyncGenerator<FormattedExecutionResult, void>;
 
+/**
+ * It is paid for, and holds what is needed as long as it lasts: no more variables than it declares.
+ * @throws ClientError QUERY_TOO_COMPLEX, RATE_LIMITED
+ */
+export function admit(
+  { limits }: Pipeline,
+  operation: Operation,
+  prepared: PreparedOperation,
+  variables: Readonly<Values>,
+  channel: Channel,
+): Subscription {
+  const { node } = prepared;
+  operation.observer?.known('subscription', node.name?.value);
+  const declared = (node.variableDefinitions ?? [])
+    .map(({ variable }) => variable.name.value)
+    .filter((name) => Object.hasOwn(variables, name));
+  const sent = Object.fromEntries(declared.map((name) => [name, variables[name]]));
+  const { coerced, fault } = prepared.variables.coerce(sent);
+  const cost = limits.costOf(prepared, coerced);
+  limits.checkKept(operation.prepared!.text, coerced ?? {});
+  limits.budget.spend(operation.spender, cost);
+  return { operation, prepared, sent, coerced, fault, cost, channel };
+}
+
 /** The feed's events are sent by the fan-out, once executed for all who want the same: of those, only the end comes out. */
 export async function subscribe(
   options: SubscriptionOptions,

@@ -9,9 +9,8 @@ import type { Connections } from '../edge/connections.ts';
 import { ignoreErrors, refuse, type Refusal } from '../edge/refusal.ts';
 import { networkOf } from '../../lib/network.ts';
 import type { Logger } from '../../lib/logger.ts';
-import { Connection } from './connection.ts';
+import { Connection, Heartbeat } from './connection.ts';
 import { Conversation, type Handlers } from './conversation.ts';
-import { Heartbeat } from './heartbeat.ts';
 import { handlers, type SocketOptions } from './operations.ts';
 import type { Stopping } from '../../lib/stopping.ts';
 
@@ -39,52 +38,80 @@ export const isWebsocket = ({ method, headers, url, httpVersion }: IncomingMessa
   headers.upgrade?.toLowerCase() === 'websocket' &&
   url?.split('?')[0] === path;
 
-/**
- * graphql-transport-ws on the HTTP server's port. Returns how to close it: queries and mutations that run are answered
- * first, as long as there is time, then the socket is told that the server goes. What was sent before arrives before.
- */
-export function attachWebsockets(http: Server, options: WebsocketOptions): () => Promise<void> {
-  const maxPayload = options.maxPayloadBytes;
-  const sockets = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    maxPayload,
-    handleProtocols,
-    ...CLOSING,
-  });
-  const served = handlers(options);
-  const heartbeat = new Heartbeat();
-  let isClosing = false;
-  const { budget, options: limits } = options.pipeline.limits;
-  const { socketsPerAddress, socketUnsentBytes: unsentMost } = limits;
-  const room = new SocketRoom(socketsPerAddress);
-  const heard = (spender: string, bytes: number) => budget.heard(spender, bytes);
-  const whyNot = (request: IncomingMessage, address: string): Refusal | undefined => {
-    if (isClosing) return STOPPING;
-    const foreign = forbidden(() => options.check(request));
-    if (foreign) return foreign;
-    const full = options.connections.becomesWebsocket(request.socket);
-    if (full !== undefined) return { status: 429, code: 'RATE_LIMITED', message: full };
-    return room.take(address, request.socket) ? undefined : tooMany(socketsPerAddress);
-  };
-  http.on('upgrade', (request, stream, head) => {
+/** graphql-transport-ws on the HTTP server's port. */
+export class Websockets {
+  readonly #options: WebsocketOptions;
+  readonly #sockets: WebSocketServer;
+  readonly #served: Handlers;
+  readonly #heartbeat = new Heartbeat();
+  readonly #room: SocketRoom;
+  readonly #heard: (spender: string, bytes: number) => number;
+  #isClosing = false;
+
+  constructor(http: Server, options: WebsocketOptions) {
+    const { limits } = options.pipeline;
+    const { maxPayloadBytes: maxPayload } = options;
+    this.#options = options;
+    this.#served = handlers(options);
+    this.#room = new SocketRoom(limits.options.socketsPerAddress);
+    this.#heard = (spender, bytes) => limits.budget.heard(spender, bytes);
+    this.#sockets = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      maxPayload,
+      handleProtocols,
+      ...CLOSING,
+    });
+    http.on('upgrade', (request, stream, head) => this.#upgrade(request, stream, head));
+  }
+
+  #upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
     ignoreErrors(stream);
-    const address = options.addressOf(request);
-    const refusal = whyNot(request, address);
+    const { addressOf, pipeline, log } = this.#options;
+    const address = addressOf(request);
+    const refusal = this.#whyNot(request, address);
     if (refusal) return refuse(stream, refusal);
     const { authorization } = request.headers;
-    const origin = { address, authorization, unsentMost, heard, log: options.log };
-    sockets.handleUpgrade(request, stream, head, (socket) =>
-      accept(served, heartbeat, socket, new Connection(socket, stream, origin)),
+    const unsentMost = pipeline.limits.options.socketUnsentBytes;
+    const origin = { address, authorization, unsentMost, heard: this.#heard, log };
+    return this.#sockets.handleUpgrade(request, stream, head, (socket) =>
+      this.#accept(socket, new Connection(socket, stream, origin)),
     );
-  });
-  return async () => {
-    isClosing = true;
-    const answered = heartbeat.all.map(closeWhenAnswered);
-    await withinMs(Promise.all(answered), options.stopping.finishMs).catch(() => undefined); // the rest is cut off
-    await Promise.all(heartbeat.all.map(goAway));
-    heartbeat.stop();
-  };
+  }
+
+  #whyNot(request: IncomingMessage, address: string): Refusal | undefined {
+    if (this.#isClosing) return STOPPING;
+    const foreign = forbidden(() => this.#options.check(request));
+    if (foreign) return foreign;
+    const full = this.#options.connections.becomesWebsocket(request.socket);
+    if (full !== undefined) return { status: 429, code: 'RATE_LIMITED', message: full };
+    return this.#room.take(address, request.socket) ? undefined : tooMany(this.#room.most);
+  }
+
+  #accept(socket: WebSocket, connection: Connection): void {
+    this.#heartbeat.add(connection);
+    socket.on('error', terminate);
+    socket.on('pong', (data) => connection.ponged(data));
+    const conversation = new Conversation(connection, this.#served);
+    socket.on('close', () => {
+      this.#heartbeat.delete(connection);
+      connection.session?.release();
+      conversation.closed();
+      connection.gone();
+    });
+  }
+
+  /**
+   * Queries and mutations that run are answered first, as long as there is time, then the socket is told that the server
+   * goes. What was sent before arrives before.
+   */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    const answered = this.#heartbeat.all.map(closeWhenAnswered);
+    await withinMs(Promise.all(answered), this.#options.stopping.finishMs).catch(() => undefined); // the rest is cut off
+    await Promise.all(this.#heartbeat.all.map(goAway));
+    this.#heartbeat.stop();
+  }
 }
 
 const STOPPING: Refusal = {
@@ -108,19 +135,6 @@ function forbidden(check: () => void): Refusal | undefined {
     if (!client) throw error;
     return { status: 403, code: client.code, message: client.message };
   }
-}
-
-function accept(served: Handlers, heartbeat: Heartbeat, socket: WebSocket, connection: Connection): void {
-  heartbeat.add(connection);
-  socket.on('error', terminate);
-  socket.on('pong', (data) => connection.ponged(data));
-  const conversation = new Conversation(connection, served);
-  socket.on('close', () => {
-    heartbeat.delete(connection);
-    connection.session?.release();
-    conversation.closed();
-    connection.gone();
-  });
 }
 
 /** A frame that is none, or too large: the socket's own fault, and its end. */
@@ -147,18 +161,18 @@ function goAway(connection: Connection): Promise<void> {
 
 /** Counts the open sockets of each network. */
 class SocketRoom {
-  readonly #most: number;
+  readonly most: number;
   readonly #counts = new Map<string, number>();
 
   constructor(most: number) {
-    this.#most = most;
+    this.most = most;
   }
 
   /** False: it has as many as it may have. The place is given back when the socket closes. */
   take(address: string, socket: Duplex): boolean {
     const network = networkOf(address);
     const count = this.#counts.get(network) ?? 0;
-    if (count >= this.#most) return false;
+    if (count >= this.most) return false;
     this.#counts.set(network, count + 1);
     socket.once('close', () => this.#giveBack(network));
     return true;
