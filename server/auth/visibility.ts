@@ -1,10 +1,10 @@
 import { tableNamed, type Declaration } from '../declare/declaration.ts';
-import { toFieldName } from '../feed/change.ts';
+import { toRow } from '../feed/change.ts';
 import type { FeedChange } from '../feed/recent.ts';
 import type { SnapshotRow } from '../feed/snapshot.ts';
 import type { Sight } from '../feed/stream.ts';
 import type { Image } from '../database/sql/change-log.ts';
-import { seesColumn, visible, type Row } from './rights.ts';
+import { seesColumn, visible } from './rights.ts';
 import { mayAll, type Viewer } from './viewer.ts';
 
 /**
@@ -39,13 +39,10 @@ const nobody = () => [];
 function ownersIn(event: SeenEvent): string[] {
   const table = event.kind === 'change' ? event.change.tableName : event.row.table;
   const images = event.kind === 'change' ? [event.change.before, event.change.after] : [event.row.image];
-  const owners = tableNamed(table)?.owners ?? [];
-  const rows = images.flatMap((image) => (image ? [toRow(image)] : []));
-  return [...new Set(rows.flatMap((row) => owners.map((owner) => String(row[owner]))))];
-}
-
-function toRow(image: Image): Row {
-  return Object.fromEntries(Object.entries(image).map(([column, value]) => [toFieldName(column), value]));
+  const declaration = tableNamed(table);
+  if (!declaration) return [];
+  const rows = images.flatMap((image) => (image ? [toRow(image, declaration)] : []));
+  return [...new Set(rows.flatMap((row) => declaration.owners.map((owner) => String(row[owner]))))];
 }
 
 /** Without the columns that are nobody's: those that say which tokens are good. */
@@ -68,12 +65,13 @@ function seen(change: FeedChange, viewer: Viewer): FeedChange | null {
 function seenImage(viewer: Viewer, name: string, image: Image | null): Image | null {
   const table = tableNamed(name);
   if (image === null || !table) return null;
-  const row = toRow(image);
+  const row = toRow(image, table);
   return visible(viewer, table, row) && only(image, table, (column) => seesColumn(viewer, column, row));
 }
 
 function seenRow(row: SnapshotRow, viewer: Viewer): SnapshotRow | null {
-  return visible(viewer, tableNamed(row.table), toRow(row.image)) && row;
+  const table = tableNamed(row.table);
+  return table && visible(viewer, table, toRow(row.image, table)) ? row : null;
 }
 
 /** The declared columns that are wanted. */

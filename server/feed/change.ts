@@ -1,4 +1,6 @@
-import { toMicroseconds } from '../lib/time.ts';
+import type { Declaration, DeclaredColumn } from '../declare/declaration.ts';
+import { Double } from '../declare/scalars.ts';
+import { isoTimestamp, toMicroseconds } from '../lib/time.ts';
 import type { ChangeRow, Image } from '../database/sql/change-log.ts';
 
 const fieldNames = new Map<string, string>();
@@ -10,6 +12,24 @@ export function toFieldName(column: string): string {
   const name = column.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
   fieldNames.set(column, name);
   return name;
+}
+
+/** The image by field names, its values as the table's own rows have them: rules compare them with the same constants. */
+export function toRow(image: Image, { columns }: Pick<Declaration, 'columns'>): Record<string, unknown> {
+  const row: Record<string, unknown> = {};
+  for (const column of columns) {
+    const value = image[column.name];
+    if (value !== undefined) row[column.field] = asInRows(column, value);
+  }
+  return row;
+}
+
+/** JSON has numbers for a bigint, whose field is a text, and texts for those of a double precision that it has no form for. */
+function asInRows({ isTime, type }: DeclaredColumn, value: unknown): unknown {
+  if (typeof value === 'number') return type() === String ? String(value) : value;
+  if (typeof value !== 'string') return value;
+  if (isTime) return isoTimestamp(value);
+  return type() === Double ? Number(value) : value;
 }
 
 /** Fields whose values differ between the images; all of them for an insert or a delete. */

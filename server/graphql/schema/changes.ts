@@ -15,13 +15,11 @@ import { sightOf } from '../../auth/visibility.ts';
 import { mayAll, type Viewer } from '../../auth/viewer.ts';
 import { allTables, tableNamed, type Declaration } from '../../declare/declaration.ts';
 import { Cursor } from '../../declare/scalars.ts';
-import { changedFields, lagMs } from '../../feed/change.ts';
+import { changedFields, lagMs, toRow } from '../../feed/change.ts';
 import type { FeedChange } from '../../feed/recent.ts';
 import { FeedStream, type FeedEvent } from '../../feed/stream.ts';
 import type { SnapshotTable } from '../../feed/view.ts';
 import { badInput } from '../../lib/errors.ts';
-import { isoTimestamp } from '../../lib/time.ts';
-import type { Image } from '../../database/sql/change-log.ts';
 import type { Context } from './context.ts';
 import { parseId, typesOf } from './types.ts';
 
@@ -141,18 +139,7 @@ function toChange(table: Declaration, change: FeedChange, context: Context): Cha
     appliedAt: change.appliedAt,
     lagMs: lagMs(change),
     bookmark: context.positions.bookmark(change.seen),
-    [table.one]: toRow(change.after, table),
-    before: toRow(change.before, table),
+    [table.one]: change.after && toRow(change.after, table),
+    before: change.before && toRow(change.before, table),
   });
-}
-
-/** The image by field names, as the table's own rows are. */
-function toRow(image: Image | null, { columns }: Declaration): object | null {
-  if (image === null) return null;
-  const row: Record<string, unknown> = {};
-  for (const { field, name, isTime } of columns) {
-    const value = image[name];
-    if (value !== undefined) row[field] = isTime && typeof value === 'string' ? isoTimestamp(value) : value;
-  }
-  return row;
 }
