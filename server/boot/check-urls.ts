@@ -1,5 +1,5 @@
 import type { Config, DatabaseConfig, DatabaseUrls } from './config.ts';
-import { leadsToPooler, pooledFaults, POOLED_ROLES, unfit, type PooledRole } from '../database/pooled.ts';
+import { leadsToPooler, pooledFaults, pooledWays, unfit, type PooledWay } from '../database/pooled.ts';
 import { describeUrl } from '../lib/database-url.ts';
 import type { Complain } from '../lib/complaints.ts';
 import { SetupError } from '../lib/errors.ts';
@@ -24,11 +24,7 @@ export async function checkUrls(
 }
 
 async function faultsOf(urls: DatabaseUrls, config: CheckConfig, complain: Complain): Promise<string[]> {
-  const pooled = Object.entries(urls.pooled ?? {}) as [keyof typeof POOLED_ROLES, string][];
-  const asked = [
-    directFault(urls.url, config),
-    ...pooled.map(([what, url]) => pooledFault(urls.url, url, POOLED_ROLES[what], config)),
-  ];
+  const asked = [directFault(urls.url, config), ...pooledWays(urls, config).map(pooledFault)];
   const unchecked = (error: unknown) => complain(error, NOT_CHECKED);
   const answers = await Promise.all(asked.map((one) => one.catch(unchecked)));
   return answers.filter((fault) => typeof fault === 'string');
@@ -38,20 +34,9 @@ async function directFault(url: string, config: CheckConfig): Promise<string | u
   return (await leadsToPooler(url, config.DB_CONNECT_TIMEOUT_MS)) ? notDirect(url) : undefined;
 }
 
-async function pooledFault(
-  directUrl: string,
-  url: string,
-  role: PooledRole,
-  config: CheckConfig,
-): Promise<string | undefined> {
-  const faults = await pooledFaults({
-    url,
-    directUrl,
-    role,
-    connectTimeoutMs: config.DB_CONNECT_TIMEOUT_MS,
-    statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
-  });
-  return faults.length > 0 ? unfit(url, faults) : undefined;
+async function pooledFault(way: PooledWay): Promise<string | undefined> {
+  const faults = await pooledFaults(way);
+  return faults.length > 0 ? unfit(way.url, faults) : undefined;
 }
 
 const NOT_CHECKED = 'A server did not answer at start, so it was not checked whether its URL leads where it must.';

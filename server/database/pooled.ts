@@ -1,3 +1,4 @@
+import type { Config, DatabaseUrls } from '../boot/config.ts';
 import { withinMs } from '../lib/within.ts';
 import { describeUrl } from '../lib/database-url.ts';
 import { connect, type Sql } from './connect.ts';
@@ -17,6 +18,19 @@ export interface PooledWay {
   role: PooledRole;
   connectTimeoutMs: number;
   statementTimeoutMs: number;
+}
+
+/** What of a server goes through a pooler. */
+export function pooledWays(
+  { url: directUrl, pooled = {} }: DatabaseUrls,
+  config: Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'STATEMENT_TIMEOUT_MS'>,
+): PooledWay[] {
+  const { DB_CONNECT_TIMEOUT_MS: connectTimeoutMs, STATEMENT_TIMEOUT_MS: statementTimeoutMs } = config;
+  return (['writes', 'reads'] as const).flatMap((what) => {
+    const url = pooled[what];
+    const role = POOLED_ROLES[what];
+    return url === undefined ? [] : [{ url, directUrl, role, connectTimeoutMs, statementTimeoutMs }];
+  });
 }
 
 /** What the login of a pooled session has, as PgBouncer takes on no settings of clients. */

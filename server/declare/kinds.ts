@@ -1,6 +1,6 @@
 import { GraphQLScalarType } from 'graphql';
 import { ID, Int } from 'type-graphql';
-import { digitsOf, isRawNumber, parseExactly } from '../lib/exact-json.ts';
+import { digitsOf, parseExactly } from '../lib/exact-json.ts';
 import { isMoment, isStorable, UUID as UUID_FORM } from './rules.ts';
 import {
   BigInt as BigIntType,
@@ -74,7 +74,7 @@ const bigint: Kind = {
   isOneText: true,
   isLong: true,
 };
-const string: Kind = { sql: 'text', ...text('text without null characters'), isText: true };
+const string: Kind = { sql: 'text', ...text('text without null characters'), fromImage: digitsOf, isText: true };
 const moment = (sql: string, form: string): Kind => ({
   sql,
   ...text(form, (given) => (isStorable(given) ? given : undefined)),
@@ -102,8 +102,8 @@ const KINDS = new Map<unknown, Kind>([
     {
       sql: 'double precision',
       ...text('a number', (given) => (Number.isNaN(Number(given)) && given !== 'NaN' ? undefined : given)),
-      // JSON has 1e300 with all of its zeros.
-      fromImage: (value) => (isRawNumber(value) ? Number(value.rawJSON) : value),
+      // JSON has 1e300 with all of its zeros, and NaN as a text.
+      fromImage: (value) => (typeof value === 'number' ? value : Number(digitsOf(value))),
     },
   ],
   [

@@ -1,7 +1,7 @@
 import { createHash, createHmac, pbkdf2 as derive, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { Sql } from '../database/connect.ts';
-import { pooledSettings, type PooledRole } from '../database/pooled.ts';
+import { pooledSettings, type PooledWay } from '../database/pooled.ts';
 import { parseDatabaseUrl } from '../lib/database-url.ts';
 import type { Server, Side } from './servers.ts';
 import { sentColumns } from './shapes.ts';
@@ -48,12 +48,7 @@ async function inTurn(admin: Sql, work: (sql: Sql) => Promise<void>): Promise<vo
 const TURN_TIMEOUT = '30s';
 
 /** A login for sessions behind a pooler: it has the rights of one role, and that role's settings, from the start. */
-export async function allowPooled(
-  server: Server,
-  url: string,
-  role: PooledRole,
-  statementTimeoutMs: number,
-): Promise<void> {
+export async function allowPooled(server: Server, { url, role, statementTimeoutMs }: PooledWay): Promise<void> {
   await allowLogin(server, url, [role]);
   const login = parseDatabaseUrl(url).user ?? '';
   for (const [name, value] of Object.entries(pooledSettings(role, statementTimeoutMs)))

@@ -1,5 +1,5 @@
 import type { Config, DatabaseConfig } from '../boot/config.ts';
-import { POOLED_ROLES } from '../database/pooled.ts';
+import { pooledWays } from '../database/pooled.ts';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import type { Say } from '../lib/logger.ts';
 import { completeLogs, NothingArrives } from './log-state.ts';
@@ -7,7 +7,7 @@ import { allowLogin, allowPooled, makeRoles, ROLES } from './logins.ts';
 import { migrate } from './migrate.ts';
 import { awaitSubscription, subscribeReplica } from './replicate.ts';
 import { checkRequirements } from './requirements.ts';
-import { withServers, type OperatedServer, type Servers } from './servers.ts';
+import { withServers, type Servers } from './servers.ts';
 import { refuseHidden, sayWhatStops } from './stops.ts';
 import { publishedTables } from './shapes.ts';
 import { compareTexts } from './texts.ts';
@@ -46,7 +46,8 @@ export async function setUp(
     for (const replica of replicas) await makeRoles(replica, ROLES.replica);
     await migrate(primary, replicas, say, sqlFolder);
     await replicate(servers, replicationUrl(databases), config, say);
-    for (const server of [primary, ...replicas]) await allowPoolers(server, config.STATEMENT_TIMEOUT_MS);
+    for (const server of [primary, ...replicas])
+      for (const way of pooledWays(server.urls, config)) await allowPooled(server, way);
     if (config.REPLICA_SYNCHRONOUS_COMMIT === 'off') say(MAY_LOSE);
     await completeLogs(primary, replicas, config.INITIAL_COPY_TIMEOUT_MS, say, beatTimeoutMs);
   });
@@ -88,13 +89,6 @@ async function replicate(
     const pair = { primary, replica, commit };
     if (SUBSCRIPTIONS === 'awaited') await awaitSubscription(pair, url, say);
     else await subscribeReplica(pair, url);
-  }
-}
-
-async function allowPoolers(server: OperatedServer, timeoutMs: number): Promise<void> {
-  for (const what of ['writes', 'reads'] as const) {
-    const url = server.urls.pooled?.[what];
-    if (url !== undefined) await allowPooled(server, url, POOLED_ROLES[what], timeoutMs);
   }
 }
 

@@ -8,11 +8,13 @@ import {
   type ChangesSubscription,
 } from '../../schema/generated/operations.ts';
 import { isMoment } from '../declare/rules.ts';
-import { ID } from 'type-graphql';
-import { connect, type Sql } from '../database/connect.ts';
+import { ID, Int } from 'type-graphql';
+import { columnName, connect, type Sql } from '../database/connect.ts';
 import { Table } from '../database/sql/table.ts';
 import type { Declaration } from '../declare/declaration.ts';
-import { Double } from '../declare/scalars.ts';
+import { DateTime, Double } from '../declare/scalars.ts';
+import { kindOf } from '../declare/kinds.ts';
+import { rowOf } from '../declare/images.ts';
 import { listing } from '../reads/listing.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
@@ -223,10 +225,16 @@ test('moments that are taken as input are those that PostgreSQL has, in the form
 test('filters by numbers that JSON has no form for are told from each other, and find their rows', async () => {
   await sql`create table gauges (id uuid primary key default gen_random_uuid(), weight double precision)`;
   const columns = [
-    { field: 'id', name: 'id', type: () => ID },
-    { field: 'weight', name: 'weight', type: () => Double },
+    { field: 'id', name: 'id', type: () => ID, form: kindOf(ID) },
+    { field: 'weight', name: 'weight', type: () => Double, form: kindOf(Double) },
   ];
-  const declaration = { name: 'gauges', one: 'gauge', columns, orderBy: [] } as unknown as Declaration;
+  const declaration = {
+    name: 'gauges',
+    one: 'gauge',
+    columns,
+    key: columns.slice(0, 1),
+    orderBy: [],
+  } as unknown as Declaration;
   const { counts } = listing(new Table<{ id: string }>(declaration));
   const weights = [NaN, Infinity, Infinity, -Infinity, -Infinity, -Infinity, 0.1];
   try {
@@ -237,5 +245,36 @@ test('filters by numbers that JSON has no form for are told from each other, and
     expect(values).toEqual([1, 2, 3, 1, 0]);
   } finally {
     await sql`drop table gauges`;
+  }
+});
+
+test('an image has the values that its row has, so that a rule says the same of both', async () => {
+  await sql`create table readings (id uuid primary key default gen_random_uuid(), big bigint, title text, level int,
+    is_open boolean, weight double precision, due_at timestamptz)`;
+  const types = { id: ID, big: String, title: String, level: Int, isOpen: Boolean, weight: Double, dueAt: DateTime };
+  const columns = Object.entries(types).map(([field, type]) => ({
+    field,
+    name: columnName(field),
+    type: () => type,
+    form: kindOf(type),
+  }));
+  const declaration = {
+    name: 'readings',
+    one: 'reading',
+    columns,
+    key: columns.slice(0, 1),
+    orderBy: [],
+  } as unknown as Declaration;
+  const table = new Table<{ id: string }>(declaration);
+  try {
+    await sql`insert into readings (big, title, level, is_open, weight, due_at) values
+      (9007199254740991, '5', -5, true, 'NaN', 'infinity'), (-1, 'NaN', 0, false, '-Infinity', '2026-01-31T12:00:00.500+02'),
+      (0, 'infinity', 1, null, 0.1, '0044-03-15 BC'), (null, null, null, null, null, null)`;
+    const found = await sql<object[]>`select ${table.columns(sql)} from readings t order by id`;
+    const images = await sql<{ image: Record<string, unknown> }[]>`
+      select to_jsonb(t) as image from readings t order by id`;
+    expect(images.map(({ image }) => rowOf(declaration, image))).toEqual([...found]);
+  } finally {
+    await sql`drop table readings`;
   }
 });

@@ -1,5 +1,5 @@
 import type { DatabaseUrls } from '../../boot/config.ts';
-import { leadsToPooler, pooledFaults, POOLED_ROLES } from '../../database/pooled.ts';
+import { leadsToPooler, pooledFaults, pooledWays } from '../../database/pooled.ts';
 import { describeUrl, parseDatabaseUrl } from '../../lib/database-url.ts';
 import type { SetupConfig } from '../../setup/setup.ts';
 import { kind, type Finding } from './finding.ts';
@@ -24,33 +24,17 @@ interface Pooler {
 
 export async function lookAtPoolers(urls: DatabaseUrls, config: SetupConfig): Promise<PoolerFacts> {
   const poolers: Pooler[] = [];
-  for (const what of ['writes', 'reads'] as const) {
-    const url = urls.pooled?.[what];
-    if (url !== undefined) poolers.push(await lookAtOne(url, what, urls.url, config));
+  for (const way of pooledWays(urls, config)) {
+    const found = { at: describeUrl(way.url), login: parseDatabaseUrl(way.url).user ?? '', faults: [] };
+    const asked = pooledFaults(way).then(
+      (faults) => ({ ...found, faults }),
+      (error: Error) => ({ ...found, unreachable: error.message }),
+    );
+    poolers.push(await asked);
   }
   // A URL that cannot be used at all is told of its login.
   const isPooled = await leadsToPooler(urls.url, config.DB_CONNECT_TIMEOUT_MS).catch(() => false);
   return { isPooled, poolers };
-}
-
-async function lookAtOne(
-  url: string,
-  what: keyof typeof POOLED_ROLES,
-  directUrl: string,
-  config: SetupConfig,
-): Promise<Pooler> {
-  const found = { at: describeUrl(url), login: parseDatabaseUrl(url).user ?? '', faults: [] };
-  const way = {
-    url,
-    directUrl,
-    role: POOLED_ROLES[what],
-    connectTimeoutMs: config.DB_CONNECT_TIMEOUT_MS,
-    statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
-  };
-  return pooledFaults(way).then(
-    (faults) => ({ ...found, faults }),
-    (error: Error) => ({ ...found, unreachable: error.message }),
-  );
 }
 
 export const checkPoolers = ({ name, isPooled, poolers = [] }: ServerFacts & PoolerFacts): Finding[] => [
