@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { GraphQLScalarType } from 'graphql';
 import { ID, Int } from 'type-graphql';
 import { digitsOf, parseExactly } from '../lib/exact-json.ts';
@@ -151,7 +152,7 @@ export function kindOf(type: DeclaredType): Kind {
   if (known) return known;
   const labels = Object.values(type);
   if (labels.length > 0 && labels.every((label) => typeof label === 'string')) return enumOf(labels);
-  throw new Error(`expected a scalar, an enum or a list of one of them, got: ${String(type)}`);
+  throw new Error(`expected a scalar, an enum or a list of one of them, got: ${inspect(type)}`);
 }
 
 const enumOf = (labels: readonly string[]): Kind => ({

@@ -148,15 +148,9 @@ export const Json = new GraphQLScalarType<unknown, unknown>({
 });
 
 function jsonOf(node: ValueNode, variables?: Record<string, unknown> | null): unknown {
-  switch (node.kind) {
-    case Kind.INT:
-    case Kind.FLOAT:
-      return rawNumber(node.value);
-    case Kind.LIST:
-      return node.values.map((one) => jsonOf(one, variables));
-    case Kind.OBJECT:
-      return Object.fromEntries(node.fields.map(({ name, value }) => [name.value, jsonOf(value, variables)]));
-    default:
-      return valueFromASTUntyped(node, variables);
-  }
+  if (node.kind === Kind.INT || node.kind === Kind.FLOAT) return rawNumber(node.value);
+  if (node.kind === Kind.LIST) return node.values.map((one) => jsonOf(one, variables));
+  if (node.kind === Kind.OBJECT)
+    return Object.fromEntries(node.fields.map(({ name, value }) => [name.value, jsonOf(value, variables)]));
+  return valueFromASTUntyped(node, variables);
 }

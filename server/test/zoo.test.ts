@@ -6,7 +6,7 @@ import { WebSocket } from 'ws';
 import { addCommand } from '../cli/add.ts';
 import { keyIn, type Declaration, type DeclaredColumn } from '../declare/declaration.ts';
 import { identifier, quoted } from '../database/sql/columns.ts';
-import { parseExactly } from '../lib/exact-json.ts';
+import { digitsOf, parseExactly } from '../lib/exact-json.ts';
 import { projectRoot } from '../lib/root.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
@@ -68,7 +68,7 @@ function toText(column: DeclaredColumn, value: unknown): string | null {
     if (labels) return labels[item as string];
     if (name === 'Bytes') return `\\x${Buffer.from(item as string, 'base64').toString('hex')}`;
     if (name === 'JSON') return JSON.stringify(item);
-    return typeof item === 'object' ? (item as { rawJSON: string }).rawJSON : String(item);
+    return digitsOf(item);
   };
   const each = (item: unknown): unknown => (Array.isArray(item) ? item.map(each) : one(item));
   // The elements of a list of JSON may be lists themselves.

@@ -223,7 +223,7 @@ function columnOf(
   const isMade = found.isIdentity || (found.default !== null && !found.isConstant);
   const usual = USUAL[declared.replace(/[[\]]/g, '')];
   const bare = found.dimensions > 0 ? found.type.replace(/\[\]$/, '') : found.type;
-  const isUsual = usual !== undefined && (usual === bare || (usual === 'text' && /^character varying/.test(bare)));
+  const isUsual = usual !== undefined && (usual === bare || (usual === 'text' && bare.startsWith('character varying')));
   const length = /^character varying\((\d+)\)$/.exec(found.type)?.[1];
   const options = [
     ...(withUnderscores(field) === found.name ? [] : [`name: ${literal(found.name)}`]),

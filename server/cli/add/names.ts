@@ -8,6 +8,8 @@ const wordsOf = (name: string) =>
     .split(/[^A-Za-z0-9]+/)
     .filter((word) => word !== '');
 
+const wordsIn = (list: string) => list.split(' ');
+
 const capital = (word: string) => word.charAt(0).toUpperCase() + word.slice(1);
 
 /** `order_items` as `OrderItems`; GraphQL takes names that begin with a letter. */
@@ -50,16 +52,15 @@ function singular(name: string): string {
 }
 
 /** What a file of a declaration has besides its class. */
-const IN_FILES = [
-  ...['Table', 'Key', 'Column', 'Generated', 'BelongsTo', 'ID', 'Int', 'BigInt', 'Bytes', 'DateTime', 'Day', 'Decimal'],
-  ...['Double', 'Interval', 'Json', 'LocalDateTime', 'Time', 'TimeTz', 'Uuid', 'Number', 'String', 'Boolean', 'Object'],
-  ...['Array', 'Symbol', 'Function', 'Promise', 'Error', 'Date', 'Map', 'Set'],
-];
+const IN_FILES = wordsIn(
+  'Table Key Column Generated BelongsTo ID Int BigInt Bytes DateTime Day Decimal Double Interval Json ' +
+    'LocalDateTime Time TimeTz Uuid Number String Boolean Object Array Symbol Function Promise Error Date ' +
+    'Map Set',
+);
 /** Fields that stand beside a row's own in payloads, changes and snapshots. */
-const BESIDE_ROWS = [
-  ...['bookmark', 'confirmation', 'cursor', 'operation', 'table', 'key', 'changedFields', 'committedAt', 'appliedAt'],
-  ...['lagMs', 'before', 'id'],
-];
+const BESIDE_ROWS = wordsIn(
+  'bookmark confirmation cursor operation table key changedFields committedAt appliedAt lagMs before id',
+);
 
 /** The names that are given already, so that none is given twice. */
 export class Taken {

@@ -39,7 +39,7 @@ function needs(columns: readonly { needs: Needed[] }[]): string {
 }
 
 function primarySql(definition: Definition): string {
-  const { found, columns, withheld, key } = definition;
+  const { found, columns, withheld } = definition;
   const { table, schema, inherits } = found;
   const sent = withheld.length > 0 ? ` (${list(columns)})` : '';
   const own = found.constraints.filter(({ kind }) => kind !== 'f');
@@ -71,8 +71,7 @@ ${foreignKeys(definition)}
 ${usage}grant select${sent} on ${table} to readback_writer, readback_reader;
 grant insert, update, delete on ${table} to readback_writer;
 ${made.join('')}
-alter publication readback add table ${inherits ? 'only ' : ''}${table}${sent};
-${key.length === 0 ? '' : ''}`;
+alter publication readback add table ${inherits ? 'only ' : ''}${table}${sent};`;
 }
 
 /** A default that needs nothing of the database's own. */
@@ -138,20 +137,18 @@ const IMPORTS = {
   'type-graphql': ['ID', 'Int', 'registerEnumType'],
   '../../server/declare/declaration.ts': ['BelongsTo', 'Column', 'Generated', 'Key', 'Table'],
   '../../server/declare/scalars.ts': [
-    ...[
-      'BigInt',
-      'Bytes',
-      'DateTime',
-      'Day',
-      'Decimal',
-      'Double',
-      'Interval',
-      'Json',
-      'LocalDateTime',
-      'Time',
-      'TimeTz',
-      'Uuid',
-    ],
+    'BigInt',
+    'Bytes',
+    'DateTime',
+    'Day',
+    'Decimal',
+    'Double',
+    'Interval',
+    'Json',
+    'LocalDateTime',
+    'Time',
+    'TimeTz',
+    'Uuid',
   ],
 };
 

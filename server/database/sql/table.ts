@@ -316,7 +316,7 @@ export class Table<Row extends { id: string }> {
 
   /** A row that a statement of a project's own returned, as all others are. */
   finish(row: Row | undefined): Row | undefined {
-    if (row) for (const finish of this.#finish) finish(row as Record<string, unknown>);
+    if (row) for (const finish of this.#finish) finish(row);
     return row;
   }
 }
