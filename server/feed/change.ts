@@ -6,7 +6,7 @@ import type { ChangeRow, Image } from '../database/sql/change-log.ts';
 const fieldNames = new Map<string, string>();
 
 /** `is_active` as `isActive`: asked for every column of every event, and worked out once. */
-export function toFieldName(column: string): string {
+function toFieldName(column: string): string {
   const known = fieldNames.get(column);
   if (known !== undefined) return known;
   const name = column.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
