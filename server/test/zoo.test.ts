@@ -168,6 +168,45 @@ test(
     }
     for (const table of tables) await expectSameEverywhere(zoo, client, primary, table, rows.get(table.name)!);
     for (const table of tables) await expectWritten(zoo, table, rows.get(table.name)!);
+    const moves = [
+      ['by_number', 'amount = amount + 1'],
+      ['by_moment', "at = at + interval '1 day' where isfinite(at)"],
+      ['by_pair', "right_code = right_code || 'x'"],
+      ['by_text', "code = code || 'x'"],
+    ] as const;
+    for (const [name, move] of moves) {
+      const table = tables.find((one) => one.name === name)!;
+      const before = await zoo.rows(table);
+      const events = client.iterate<any>({
+        query:
+          'subscription ($tables: [String!]) { changes(tables: $tables, snapshot: true) { __typename ... on Change { operation key } } }',
+        variables: { tables: [name] },
+      });
+      while ((await events.next()).value!.data!.changes.__typename !== 'CaughtUp');
+      const { count } = await primary.unsafe(`update ${name} set ${move}`);
+      const told: any[] = [];
+      while (told.length < 2 * count) {
+        const { changes } = (await events.next()).value!.data!;
+        if (changes.__typename !== 'CaughtUp') told.push(changes);
+      }
+      await events.return!();
+      expect([name, told.map(({ operation }) => operation)]).toEqual([
+        name,
+        Array.from({ length: count }, () => ['DELETE', 'INSERT']).flat(),
+      ]);
+      const after = await zoo.rows(table);
+      const moved = (from: Row[], to: Row[]) =>
+        from
+          .map(({ id }) => id)
+          .filter((id) => !to.some((row) => row.id === id))
+          .toSorted();
+      const keys = (operation: string) =>
+        told
+          .filter((change) => change.operation === operation)
+          .map(({ key }) => key)
+          .toSorted();
+      expect([name, keys('DELETE'), keys('INSERT')]).toEqual([name, moved(before, after), moved(after, before)]);
+    }
   },
 );
 
