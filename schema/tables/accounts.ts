@@ -1,6 +1,7 @@
-import { uuidArray, type Sql, type Statement } from '../../server/database/connect.ts';
+import type { Sql, Statement } from '../../server/database/connect.ts';
 import type { Accounts, Credentials, Found, NewAccount, Standing } from '../../server/database/sql/accounts.ts';
 import { split, type Seen, type WithSeen } from '../../server/database/sql/seen.ts';
+import { arrayText } from '../../server/declare/kinds.ts';
 import { faultsIn } from '../../server/graphql/schema/validate.ts';
 import { CreateUserInput } from './users.ts';
 
@@ -8,7 +9,7 @@ import { CreateUserInput } from './users.ts';
 async function standings(sql: Sql, ids: readonly string[]): Promise<Seen<Standing>> {
   const result = await sql<WithSeen<Standing>[]>`
     select s.seen, t.id, t.is_active, t.is_admin, t.token_version from readback.seen() s(seen)
-    left join users t on t.id = any(${uuidArray(ids)}::uuid[])`;
+    left join users t on t.id = any(${arrayText(ids)}::uuid[])`;
   return split(result, 'id');
 }
 

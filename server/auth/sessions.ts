@@ -6,7 +6,7 @@ import type { Complain } from '../lib/complaints.ts';
 import { asClientError, ClientError } from '../lib/errors.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
 import { withinMs } from '../lib/within.ts';
-import type { Source } from '../reads/source.ts';
+import type { Source } from '../reads/batcher.ts';
 import { standingsOf } from '../reads/standings.ts';
 import type { Primary } from '../replication/primary.ts';
 import { Reads } from '../reads/reads.ts';

@@ -19,7 +19,7 @@ import { Primary } from '../replication/primary.ts';
 import { Replica } from '../replication/replica.ts';
 import { SlotWatch } from '../replication/slots.ts';
 import type { ReplicaState, ReplicaView } from '../replication/state.ts';
-import { WRITES_PIPELINE } from '../replication/writes.ts';
+import { WRITES_PIPELINE } from '../database/writes.ts';
 import { flush } from '../database/sql/positions.ts';
 import { giveUpSlot } from '../database/sql/slots.ts';
 

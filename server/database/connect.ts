@@ -95,9 +95,6 @@ function hostsOf({ hosts, database }: DatabaseUrl, connections?: Connections): {
   return { ...lists, database, ...(admission && { admission }) };
 }
 
-/** A uuid[] parameter in PostgreSQL's own form: `sql.array` sends a malformed one before its connection knows the type. */
-export const uuidArray = (ids: readonly string[]): string => `{${ids.join(',')}}`;
-
 /** `createdAt` as `created_at`. */
 export const columnName = postgres.fromCamel;
 

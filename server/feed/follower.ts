@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { asClientError } from '../lib/errors.ts';
 import { comparePositions } from '../lib/position.ts';
 import type { FeedPlace } from './cursor.ts';
-import type { LogReading } from './log-reading.ts';
+
 import type { FeedChange, RecentChanges } from './recent.ts';
-import type { OpenSource } from './source.ts';
+import type { LogReading, OpenSource } from './source.ts';
 
 /** The feed, as whoever follows it sees it. */
 export interface Followed {

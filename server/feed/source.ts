@@ -1,12 +1,24 @@
 import type { Sql } from '../database/connect.ts';
+import {
+  changesAfter,
+  feedFaults,
+  lastPosition,
+  logState,
+  NOT_COMPLETE,
+  rowEndAt,
+  settledPosition,
+  type ChangeRow,
+  type LogState,
+  type RowEnd,
+} from '../database/sql/change-log.ts';
+import type { Declaration } from '../declare/declaration.ts';
 import type { Lsn } from '../lib/lsn.ts';
-import type { Position } from '../lib/position.ts';
-import { feedFaults, lastPosition, logState, NOT_COMPLETE, type LogState } from '../database/sql/change-log.ts';
+import { comparePositions, type Position } from '../lib/position.ts';
+import { withinMs } from '../lib/within.ts';
 import { cursorExpired, type FeedPlace } from './cursor.ts';
-import { LogReading } from './log-reading.ts';
+import type { FeedChange } from './recent.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { Snapshots } from './snapshots.ts';
-import type { Declaration } from '../declare/declaration.ts';
 
 /** A replica, as the feed sees it. */
 export interface FeedSource {
@@ -81,4 +93,86 @@ export async function openSource(source: FeedSource): Promise<OpenSource> {
 async function checkFaults(source: FeedSource): Promise<void> {
   const faults = await feedFaults(source.reader);
   if (faults.length > 0) throw new FeedFault(`${source.name}: ${faults.join('; ')}`);
+}
+
+/** A half-open connection answers nothing: then the read is given up, and tried on a new one. */
+const READ_TIMEOUT_MS = 10_000;
+
+/** Reads one replica's log from a position on, while its connections last: after a crash seq numbers may differ. */
+export class LogReading {
+  readonly #sql: Sql;
+  readonly #logId: bigint;
+  #position: Position;
+  /** The row before those that come next; undefined until the replica has the change at the position. */
+  #last: RowEnd | undefined;
+
+  constructor(sql: Sql, logId: bigint, position: Position) {
+    this.#sql = sql;
+    this.#logId = logId;
+    this.#position = position;
+  }
+
+  get position(): Position {
+    return this.#position;
+  }
+
+  /**
+   * The next changes, of `limit` rows at most; empty where there are none yet.
+   * @throws ClientError CURSOR_EXPIRED where the log does not hold what follows.
+   */
+  next(limit: number): Promise<FeedChange[]> {
+    return withinMs(this.#next(limit), READ_TIMEOUT_MS);
+  }
+
+  async #next(limit: number): Promise<FeedChange[]> {
+    this.#last ??= await this.#anchor();
+    if (this.#last === undefined) return [];
+    const { rows, seen, logId, prunedTo } = await changesAfter(this.#sql, this.#position.lsn, this.#last.seq, limit);
+    // Its replica is copied again: what follows here does not follow what was read.
+    if (BigInt(logId) !== this.#logId) throw cursorExpired('is of a change log that has ended');
+    if (this.#position.lsn < prunedTo) throw cursorExpired('is older than what the change log keeps');
+    const from = this.#position;
+    const changes = rows.flatMap((row) => this.#placed(row, seen));
+    // Of a row that counts as two changes, the first may lie at the position.
+    return changes.filter(({ position }) => comparePositions(position, from) > 0);
+  }
+
+  /**
+   * A replica that has applied the transaction at the position, and has no such change, has another history: nothing can
+   * follow for certain. Only the end of a transaction past the position says that it has; a keepalive may lie right
+   * before that transaction, on a replica that lags by it. It is read before the row, so that it cannot be the newer one.
+   */
+  async #anchor(): Promise<RowEnd | undefined> {
+    if (this.#position.place === 0) return { seq: '0', place: 0 };
+    const settled = await settledPosition(this.#sql);
+    const end = await rowEndAt(this.#sql, this.#position);
+    if (end === undefined && settled !== null && settled > this.#position.lsn) {
+      throw cursorExpired('names a change that the change log does not hold');
+    }
+    return end;
+  }
+
+  #placed(row: ChangeRow, seen: Lsn): FeedChange[] {
+    const { afterLsn: lsn, seq } = row;
+    const before = lsn === this.#position.lsn ? this.#last!.place : 0;
+    const changes = changesOf(row).map((change, index): FeedChange => {
+      return { ...change, position: { lsn, place: before + index + 1 }, logId: this.#logId, seen };
+    });
+    this.#position = changes.at(-1)!.position;
+    this.#last = { seq, place: this.#position.place };
+    return changes;
+  }
+}
+
+/**
+ * An update of a key is told as what it is to whoever keeps rows by key: a DELETE of the old one, then an INSERT of the
+ * new one. The log has it as one row, which counts two places wherever places are counted: so a place names the same
+ * change on every replica, whatever wrote its log.
+ */
+function changesOf({ formerKey, ...row }: ChangeRow): Omit<ChangeRow, 'formerKey'>[] {
+  if (formerKey === null) return [row];
+  return [
+    { ...row, operation: 'DELETE', key: formerKey, after: null },
+    { ...row, operation: 'INSERT', before: null },
+  ];
 }

@@ -1,9 +1,8 @@
 import type { Sql } from '../database/connect.ts';
 import type { PageRequest, Position } from '../database/sql/keyset.ts';
 import type { Table, VisibleTo } from '../database/sql/table.ts';
-import type { Batch } from './batcher.ts';
 import type { Listing, PageOf, Scoped } from './listing.ts';
-import { latest, Source, type Send } from './source.ts';
+import { latest, Source, type Batch, type Send } from './batcher.ts';
 
 /** The rows of a table that have a parent; its scopes are the parents' ids, and all that ask at once share a statement. */
 export function listingUnder<Row extends { id: string }>(table: Table<Row>, parent: string): Listing<string, Row> {

@@ -3,7 +3,7 @@ import type { Sql } from '../database/connect.ts';
 import type { PageRequest } from '../database/sql/keyset.ts';
 import type { Seen } from '../database/sql/seen.ts';
 import type { Filter, Table, VisibleTo } from '../database/sql/table.ts';
-import { latest, Source, type Sort } from './source.ts';
+import { latest, Source, type Sort } from './batcher.ts';
 
 /** What a connection is read from: the pages and the number of the rows in a scope. */
 export interface Listing<Scope, Row> {

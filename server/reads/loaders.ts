@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import DataLoader from 'dataloader';
 import type { OperationObserver } from '../lib/observer.ts';
 import type { Reads } from './reads.ts';
-import type { Source } from './source.ts';
+import type { Source } from './batcher.ts';
 
 /** More rows than the first come in slices of the second, which take a few milliseconds to be made the fields that were asked for. */
 const [MANY_ROWS, SLICE_ROWS] = [1000, 100];

@@ -1,10 +1,9 @@
 import type { ClassType } from 'type-graphql';
 import { declarationOf, type Declaration } from '../declare/declaration.ts';
 import { Table, type Filter } from '../database/sql/table.ts';
-import { byId } from './by-id.ts';
 import { listing, type Listing } from './listing.ts';
 import { listingUnder } from './listing-under.ts';
-import type { Source } from './source.ts';
+import { Source } from './batcher.ts';
 
 /** How the rows of a declared table are read and written. */
 export interface Rows<Row extends { id: string }> {
@@ -39,4 +38,17 @@ function makeRows<Row extends { id: string }>(declaration: Declaration<Row>): Ro
       return made;
     },
   };
+}
+
+/** Rows by their id, null where there is none: one statement for all. */
+function byId<Row extends { id: string }>(table: Table<Row>): Source<string, Row | null> {
+  return new Source(
+    `${table.name} by id`,
+    (id) => id,
+    async (sql, ids) => {
+      const { rows, seen } = await table.byIds(sql, ids);
+      return { values: rows, seen };
+    },
+    'keys',
+  );
 }

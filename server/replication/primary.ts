@@ -13,7 +13,7 @@ import { endedTokens, type EndedToken } from '../database/sql/renewals.ts';
 import { estimatedRows } from '../database/sql/sizes.ts';
 import { slotsSeen } from '../database/sql/slots.ts';
 import { LagClock } from './lag.ts';
-import { write } from './writes.ts';
+import { write } from '../database/writes.ts';
 
 export interface PrimaryConnections {
   /** As readback_writer. */

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { ChangesDocument, type ChangesSubscription } from '../../schema/generated/operations.ts';
 import { startEmbeddedServers } from '../../infra/cluster/embedded.ts';
 import { connect } from '../database/connect.ts';
-import { LogReading } from '../feed/log-reading.ts';
+import { LogReading } from '../feed/source.ts';
 import { parseLsn } from '../lib/lsn.ts';
 import { startCluster, type OwnCluster } from './support/cluster.ts';
 import { setUp } from '../setup/setup.ts';

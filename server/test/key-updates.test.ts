@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ChangesDocument, UserChangedDocument, type ChangesSubscription } from '../../schema/generated/operations.ts';
 import { connect, type Sql } from '../database/connect.ts';
-import { LogReading } from '../feed/log-reading.ts';
+import { LogReading } from '../feed/source.ts';
 import type { FeedChange } from '../feed/recent.ts';
 import type { Position } from '../lib/position.ts';
 import { lastPosition, logState } from '../database/sql/change-log.ts';

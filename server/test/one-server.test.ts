@@ -35,7 +35,7 @@ test('databases of fresh servers: two replicas on one of them, then three set-up
     for (const name of ['b', 'c', 'd'])
       others.push([await make('primary', name), await make('replica', name)] as const);
     await Promise.all(others.map(([primary, replica]) => setUpOn(primary, [replica])));
-    expect(said.filter((line) => line.includes('applied 0001'))).toHaveLength(3 + 3 * 2);
+    expect(said.filter((line) => line.includes('applied engine 0001'))).toHaveLength(3 + 3 * 2);
   } finally {
     await control.stop();
     rmSync(dir, { recursive: true, force: true });

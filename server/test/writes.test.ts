@@ -4,7 +4,7 @@ import '../../schema/project.ts';
 import { connect, type Sql } from '../database/connect.ts';
 import { tableNamed } from '../declare/declaration.ts';
 import { rowsOf } from '../reads/rows.ts';
-import { write, WRITES_PIPELINE, WRITES_TOGETHER } from '../replication/writes.ts';
+import { write, WRITES_PIPELINE, WRITES_TOGETHER } from '../database/writes.ts';
 import { freshDatabases, type TestDatabases } from './support/databases.ts';
 import { holdRows } from './support/faults.ts';
 

@@ -201,10 +201,7 @@ test(
           .filter((id) => !to.some((row) => row.id === id))
           .toSorted();
       const keys = (operation: string) =>
-        told
-          .filter((change) => change.operation === operation)
-          .map(({ key }) => key)
-          .toSorted();
+        told.flatMap((change): string[] => (change.operation === operation ? [change.key] : [])).toSorted();
       expect([name, keys('DELETE'), keys('INSERT')]).toEqual([name, moved(before, after), moved(after, before)]);
     }
   },

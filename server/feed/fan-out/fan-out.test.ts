@@ -1,5 +1,4 @@
-import { declarationOf } from '../../declare/declaration.ts';
-import { User } from '../../../schema/tables/users.ts';
+import type { Declaration } from '../../declare/declaration.ts';
 import { parse, type OperationDefinitionNode } from 'graphql';
 import { describe, expect, test } from 'vitest';
 import { Budget } from '../../lib/budget.ts';
@@ -61,7 +60,7 @@ const sight = (see: (change: FeedChange) => FeedChange) => ({
 });
 
 const request = {
-  tables: [declarationOf(User)],
+  tables: [{ name: 'users' } as Declaration],
   key: null,
   operations: null,
   from: 'now' as const,
