@@ -9,7 +9,7 @@ const checks = [
   ['types', 'tsc --noEmit -p tsconfig.json && tsc --noEmit -p server/console/tsconfig.json'],
   ['dead code', 'knip --no-progress'],
   [
-    'schema/schema.graphql',
+    'schema and settings',
     'tsc -p tsconfig.build.json >/dev/null; node infra/launch/program.mjs && node dist/readback/schema.js --check',
     'npm run codegen',
   ],

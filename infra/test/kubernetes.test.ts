@@ -1,10 +1,8 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readConfig } from '../../server/boot/config.ts';
+import { variables } from '../../server/boot/settings.ts';
 import '../../schema/project.ts';
 import { allTables } from '../../server/declare/declaration.ts';
-import { projectRoot } from '../../server/lib/root.ts';
 import { setUp } from '../../server/setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from '../../server/test/support/databases.ts';
 import { faults } from '../../server/test/support/doctor.ts';
@@ -69,11 +67,6 @@ describe('the schemas of CloudNativePG and Kubernetes', () => {
     ]);
   });
 });
-
-/** server/test/docs.test.ts sees to it that these are the variables of server/boot/config.ts. */
-const documented = new Set(
-  [...readFileSync(join(projectRoot, '.env.example'), 'utf8').matchAll(/^#([A-Z_]+)=/gm)].map(([, name]) => name!),
-);
 
 const SECRETS = ['readback-server', 'readback-replicator'];
 const clusters = of('Cluster').map(({ metadata }) => metadata.name);
@@ -146,7 +139,7 @@ describe('the server and the migration', () => {
     const environment = environmentOf(pod);
     const passwords = Object.keys(environment).filter((name) => environment[name] === 'secret');
     const names = Object.keys(environment).filter((name) => !passwords.includes(name));
-    expect(names.filter((name) => !documented.has(name))).toEqual([]);
+    expect(names.filter((name) => !(name in variables.shape))).toEqual([]);
     const config = readConfig(environment);
     expect(config.databases?.replicas).toHaveLength(of('Subscription').length);
     for (const { url, adminUrl } of [config.databases!.primary, ...config.databases!.replicas])

@@ -111,7 +111,7 @@ test('a project of one table and no accounts is checked, migrated and served', a
   expect(fieldsOf(schema, 'Query')).toEqual(['note', 'notes', 'replication', 'subscriptions']);
   expect(fieldsOf(schema, 'Mutation')).toEqual(['createNote', 'deleteNote', 'endSubscription', 'updateNote']);
   expect(fieldsOf(schema, 'Subscription')).toEqual(['arrivals', 'changes', 'noteChanged', 'replication']);
-  const checks = ['types', 'dead code', 'schema/schema.graphql', 'schema/generated'];
+  const checks = ['types', 'dead code', 'schema and settings', 'schema/generated'];
   expect(run(root, 'node', 'infra/check.mjs', ...checks)).toBe('ok');
 
   await setUp(databases.config, testConfig(), () => {}, join(root, 'sql'));

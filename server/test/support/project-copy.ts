@@ -10,6 +10,7 @@ import { projectRoot } from '../../lib/root.ts';
 import type { TestDatabases } from './databases.ts';
 
 const SETTINGS = [
+  '.env.example',
   'package.json',
   'tsconfig.json',
   'tsconfig.build.json',
