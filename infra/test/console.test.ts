@@ -62,9 +62,12 @@ describe('what the server sends', () => {
   });
 
   test('there is nothing else under the pages', async () => {
-    const paths = ['/console/none.js', '/console/..%2f..%2fpackage.json', '/explore/index.html.gz', '/console/'];
-    const statuses = await Promise.all(paths.map(async (path) => (await fetch(server.url + path)).status));
-    expect(statuses).toEqual([404, 404, 404, 404]);
+    const paths = ['none.js', '..%2f..%2fpackage.json', 'index.html.gz', 'index.html', ''].flatMap((file) => [
+      `/console/${file}`,
+      `/explore/${file}`,
+    ]);
+    const statuses = await Promise.all(paths.map(async (path) => [path, (await fetch(server.url + path)).status]));
+    expect(statuses).toEqual(paths.map((path) => [path, 404]));
   });
 
   test('Sandbox has a first operation, headers and both addresses, and the way to the explorer without internet', async () => {

@@ -50,6 +50,8 @@ const TYPES: Record<string, string> = {
   '.ttf': 'font/ttf',
 };
 
+const PAGE_FILE = 'index.html';
+
 /** The one that is smaller comes first. */
 const ENCODINGS = { br: '.br', gzip: '.gz' };
 
@@ -63,12 +65,14 @@ function addPage(app: FastifyInstance, { path, files, policy }: Page, folder: st
   const security = Object.entries(policy).map(([name, value]) => `${name} ${value}`);
   app.get(path, async (request, reply) => {
     void reply.headers({ ...PAGE_HEADERS, 'content-security-policy': security.join('; ') });
-    return send(request, reply, shelf, 'index.html', 'no-cache');
+    return send(request, reply, shelf, PAGE_FILE, 'no-cache');
   });
-  app.get<{ Params: { file: string } }>(`${files}:file`, async (request, reply) =>
-    // Named by what is in it, a file never changes.
-    send(request, reply, shelf, request.params.file, 'public, max-age=31536000, immutable'),
-  );
+  app.get<{ Params: { file: string } }>(`${files}:file`, async (request, reply) => {
+    const { file } = request.params;
+    if (file === PAGE_FILE) return reply.callNotFound();
+    // Named by what is in it, a file never changes. The page does, and has its policy at its own path only.
+    return send(request, reply, shelf, file, 'public, max-age=31536000, immutable');
+  });
 }
 
 /** A page's files, each read when it is first asked for, and kept. */
@@ -120,7 +124,7 @@ function encodingFor(accepted = '', shelf: Shelf, name: string): keyof typeof EN
 
 function notThere(reply: FastifyReply, name: string): unknown {
   void reply.removeHeader('content-security-policy');
-  if (name !== 'index.html') return reply.callNotFound();
+  if (name !== PAGE_FILE) return reply.callNotFound();
   const message = 'This page is not built: npm run build makes it, npm start does so by itself.';
   return reply.code(404).send({ success: false, message, error: 'NOT_FOUND' });
 }
