@@ -238,13 +238,19 @@ async function appliedNumbers(sql: Sql): Promise<Set<number>> {
   return new Set(rows.map(({ version }) => version));
 }
 
-/** Of a table that is sent already: it is sent no more, and the replicas drop their copy. */
+/**
+ * Of a table that is sent already: it is sent no more, and then the replicas drop their copy. The replicas' part of a
+ * number is applied before the primary's, which sends changes of the table until then: so theirs is the next one.
+ */
 function writeLeaving(table: string, root: string, say: Say): void {
-  const name = `${String(nextNumber(root)).padStart(4, '0')}.do.without-${fileOf(table)}.sql`;
+  const number = nextNumber(root);
+  const path = (side: string, of: number) =>
+    `sql/${side}/${String(of).padStart(4, '0')}.do.without-${fileOf(table)}.sql`;
   const files = {
-    [`sql/primary/${name}`]: `alter publication readback drop table ${table};\nrevoke all on ${table} from readback_writer, readback_reader;\n`,
-    [`sql/replica/${name}`]: `drop table ${table};\n`,
+    [path('primary', number)]:
+      `alter publication readback drop table ${table};\nrevoke all on ${table} from readback_writer, readback_reader;\n`,
+    [path('replica', number + 1)]: `drop table ${table};\n`,
   };
   write(files, root);
-  for (const path of Object.keys(files)) say(`wrote    ${path}`);
+  for (const file of Object.keys(files)) say(`wrote    ${file}`);
 }

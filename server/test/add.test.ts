@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { PROJECT, registered } from '../cli/add/register.ts';
-import { addCommand } from '../cli/add.ts';
+import { addCommand, undoCommand } from '../cli/add.ts';
 import { projectRoot } from '../lib/root.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
@@ -293,6 +293,45 @@ test('a table that cannot be served is refused, with all that stands against it'
     'schema/tables/posts.ts is there already: remove it to have it written again.',
   ]);
 });
+
+/** The project's own files, by their paths. */
+const filesOf = (root: string): Record<string, string> =>
+  Object.fromEntries(
+    ['schema/project.ts', 'schema/tables', 'sql/primary', 'sql/replica'].flatMap((path) => {
+      const names = path.endsWith('.ts') ? [''] : readdirSync(join(root, path));
+      return names.map((name) => [join(path, name), readFileSync(join(root, path, name), 'utf8')] as const);
+    }),
+  );
+
+test(
+  'what was written for a table is taken back whole, before it is applied and after',
+  { timeout: 240_000 },
+  async () => {
+    const { primary, replicas } = databases;
+    await primary`create table notes (id int primary key, note text)`;
+    const root = await projectCopy();
+    const config = { ...testConfig(), databases: databases.config };
+    const before = filesOf(root);
+    await add(root, 'notes');
+    expect(Object.keys(filesOf(root))).toHaveLength(Object.keys(before).length + 3);
+    await undoCommand('notes', config, quiet, root);
+    expect(filesOf(root)).toEqual(before);
+
+    await add(root, 'notes');
+    await setUp(databases.config, testConfig(), quiet, join(root, 'sql'));
+    const published = () =>
+      primary`select from pg_publication_tables where pubname = 'readback' and tablename = 'notes'`;
+    expect(await published()).toHaveLength(1);
+    await undoCommand('notes', config, quiet, root);
+    expect(filesOf(root)).toMatchObject({ 'schema/project.ts': before['schema/project.ts'] });
+    expect(Object.keys(filesOf(root))).not.toContain('schema/tables/notes.ts');
+    await setUp(databases.config, testConfig(), quiet, join(root, 'sql'));
+    expect(await published()).toHaveLength(0);
+    for (const replica of replicas)
+      expect(await replica`select to_regclass('notes') as notes`).toEqual([{ notes: null }]);
+    expect(await primary`select count(*)::int from notes`).toEqual([{ count: 0 }]);
+  },
+);
 
 test('a mistake in a declaration is told in one line at the start, without a stack', { timeout: 240_000 }, async () => {
   const root = await projectCopy();
