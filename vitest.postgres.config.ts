@@ -4,6 +4,7 @@ import config, { APART, UNIT } from './vitest.config.ts';
 /** They have a process of their own, as they mock modules, measure it or give it less priority, or kill servers of their own. */
 const ALONE = [
   'server/test/{feed-history,history,durability,slots,outage,failover,backup,acceptance}.test.ts',
+  'infra/test/schemas.test.ts',
   'server/test/{budget,compiled,fuzz,fuzz-wire,level,slow-clients,traces}.test.ts',
 ];
 

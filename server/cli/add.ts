@@ -43,7 +43,7 @@ export async function addCommand(
     : names.map((name) => named(name, found, served));
   const [taken, refused] = judged(wanted, options);
   if (refused.length > 0 && (!options.all || taken.length === 0)) throw new SetupError(linesOf(refused).join('\n'));
-  const definitions = defined(taken, served, options);
+  const definitions = defined(taken, served, root, options);
   writeAll(definitions, root, say);
   report(definitions, refused, say);
 }
@@ -96,11 +96,18 @@ function servedTables(root: string): Map<string, string> {
   );
 }
 
-function defined(tables: readonly Found[], served: ReadonlyMap<string, string>, choices: AddOptions): Definition[] {
+function defined(
+  tables: readonly Found[],
+  served: ReadonlyMap<string, string>,
+  root: string,
+  choices: AddOptions,
+): Definition[] {
   const schema = buildGraphQLSchema();
   const roots = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()];
   const fields = roots.flatMap((type) => Object.keys(type?.getFields() ?? {}));
-  const taken = new Taken([...Object.keys(schema.getTypeMap()), ...served.values()], fields);
+  // The list of tables imports their types beside what it names already, such as Project.
+  const listed = readFileSync(join(root, PROJECT), 'utf8').match(/\b[A-Z]\w*/g) ?? [];
+  const taken = new Taken([...Object.keys(schema.getTypeMap()), ...served.values(), ...listed], fields);
   const names = nameTables(tables, taken, choices.one);
   const types = new Map([...served, ...tables.map(({ table }, index) => [table, names[index]!.type] as const)]);
   const all = tables.map((table, index) => define(table, names[index]!, types, taken, choices));

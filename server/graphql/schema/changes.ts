@@ -145,5 +145,5 @@ function toChange(table: Declaration, change: FeedChange, context: Context): Cha
 function toRow(image: Image | null, table: Declaration): object | null {
   if (image === null) return null;
   const row = rowOf(table, image);
-  return table.isIdApart ? Object.assign(row, { id: idOf(table, row) }) : row;
+  return table.isIdApart || !table.isKeyText ? Object.assign(row, { id: idOf(table, row) }) : row;
 }

@@ -23,7 +23,7 @@ import { changesOf } from './changes.ts';
 import type { Context } from './context.ts';
 import { assertSeesReferences, defined, given, write, writeOne, type Written } from './mutations.ts';
 import { connect, type Asked as Order } from './page.ts';
-import { createInput, parseId, typesOf, updateInput } from './types.ts';
+import { changeable, createInput, givenBy, parseId, typesOf, updateInput } from './types.ts';
 
 export interface Row {
   id: string;
@@ -37,7 +37,7 @@ export function resolversOf(type: ClassType<Row>): ClassType[] {
     reader(rows),
     watcher(rows.declaration),
     ...(own.has('create') ? [] : [creator(rows)]),
-    ...(own.has('update') ? [] : [updater(rows)]),
+    ...(own.has('update') || changeable(rows.declaration).length === 0 ? [] : [updater(rows)]),
     ...(own.has('delete') ? [] : [deleter(rows)]),
     ...columns.flatMap((column) => relations(rows, column)),
   ];
@@ -65,7 +65,7 @@ function reader(rows: Rows<Row>): ClassType {
       @Arg('orderBy', () => types.order, { nullable: true, description }) order: Order | null | undefined,
       @Args(() => PageArgs) page: PageArgs,
       @Ctx() context: Context,
-      @filterArg(types.filter) asked?: Asked | null,
+      @inputArg('filter', types.filter) asked?: Asked | null,
     ) {
       return connect(context, rows, rows.all, toFilter(context.viewer, filter, asked ?? {}), page, order);
     }
@@ -73,9 +73,9 @@ function reader(rows: Rows<Row>): ClassType {
   return Reader;
 }
 
-/** The last argument: there is none where nothing can be filtered by. */
-const filterArg = (filter: ClassType | undefined): ReturnType<typeof Arg> =>
-  filter ? Arg('filter', () => filter, { nullable: true }) : () => {};
+/** The last argument: there is none where its type would have no fields. */
+const inputArg = (name: 'filter' | 'input', type: ClassType | undefined): ReturnType<typeof Arg> =>
+  type ? Arg(name, () => type, { nullable: name === 'filter' }) : () => {};
 
 type Asked = Readonly<Record<string, unknown>>;
 
@@ -113,13 +113,13 @@ function watcher(table: Declaration): ClassType {
 function creator(rows: Rows<Row>): ClassType {
   const { declaration, table } = rows;
   const { payload } = typesOf(declaration);
-  const input = createInput(declaration);
+  const input = givenBy(declaration).length === 0 ? undefined : createInput(declaration);
   @Resolver(() => declaration.type)
   class Creator {
     @writers(declaration)
     @Mutation(() => payload, { name: `create${declaration.type.name}` })
-    async create(@Arg('input', () => input) asked: object, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
-      const values = defined(asked);
+    async create(@ConfirmArg() confirm: Confirm, @Ctx() context: Context, @inputArg('input', input) asked?: object) {
+      const values = defined(asked ?? {});
       assertMayCreate(context.viewer, declaration, values);
       await assertSeesReferences(context, declaration, values);
       return toPayload(rows, await write(context, confirm, (sql) => table.insert(sql, values)));

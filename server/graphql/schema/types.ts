@@ -61,7 +61,10 @@ function orderInput({ type, orderBy }: Declaration): ClassType<Order> {
 export const payloadOf = (type: ClassType): ClassType => typesOf(declarationOf(type)).payload;
 
 /** What clients give: the rest is the primary's. */
-const givenBy = ({ columns }: Declaration) => columns.filter(({ kind }) => kind === 'value' || kind === 'reference');
+export const givenBy = ({ columns }: Declaration) => columns.filter(({ kind }) => kind !== 'generated');
+/** Rows keep their owners and keys. */
+export const changeable = (table: Declaration) =>
+  givenBy(table).filter(({ field, isKey }) => !table.owners.includes(field) && !isKey);
 
 export function createInput(table: Declaration): ClassType {
   const input = named(`Create${table.type.name}Input`, Object);
@@ -73,11 +76,9 @@ export function createInput(table: Declaration): ClassType {
   return input;
 }
 
-/** Rows keep their owners and keys. */
 export function updateInput(table: Declaration): ClassType {
   const input = named(`Update${table.type.name}Input`, Object);
-  for (const column of givenBy(table))
-    if (!table.owners.includes(column.field) && !column.isKey) add(input, column, whenGiven(column));
+  for (const column of changeable(table)) add(input, column, whenGiven(column));
   InputType({ description: table.descriptions.update ?? 'What is left out stays' })(input);
   return input;
 }

@@ -77,6 +77,7 @@ export async function serve(
     await ended;
   });
   let output = '';
+  server.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
   for await (const chunk of server.stdout) {
     output += String(chunk);
     const url = /GraphQL +(\S+)/.exec(output)?.[1];
