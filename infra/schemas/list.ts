@@ -31,6 +31,7 @@ const SUPABASE = `
   do $$ begin create role authenticated; exception when duplicate_object then null; end $$;
   do $$ begin create role service_role; exception when duplicate_object then null; end $$;
   create extension if not exists "uuid-ossp" with schema extensions;
+  create extension if not exists pgcrypto with schema extensions;
   create publication supabase_realtime;
   set search_path = public, extensions;
 `;
@@ -68,6 +69,9 @@ export const PUBLIC_SCHEMAS: readonly PublicSchema[] = [
     paths: ['supabase/migrations'],
     before: SUPABASE,
     schemas: ['basejump', 'public'],
+    // Its triggers and defaults call functions that it takes away from everybody.
+    rights: `grant usage on schema auth, extensions to readback_writer;
+      grant execute on all functions in schema basejump, auth, extensions to readback_writer`,
   },
   { repository: 'mckaywrigley/chatbot-ui', paths: ['supabase/migrations'], before: SUPABASE, schemas: ['public'] },
   { repository: 'vercel/nextjs-subscription-payments', paths: ['schema.sql'], before: SUPABASE, schemas: ['public'] },
