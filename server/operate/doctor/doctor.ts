@@ -96,7 +96,6 @@ async function look({ primary, replicas }: Servers, options: DoctorOptions): Pro
 /** Who reads on the primary: the server, and each replica's login as it copies. */
 const readersOf = (replicas: ReplicaFacts[]) => [
   'readback_reader',
-  'readback_writer',
   ...replicas.flatMap(({ details }) => details?.subscription?.connectsAs?.user ?? []),
 ];
 
