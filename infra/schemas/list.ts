@@ -80,8 +80,8 @@ export const PUBLIC_SCHEMAS: readonly PublicSchema[] = [
     paths: ['supabase/migrations'],
     before: SUPABASE,
     schemas: ['basejump', 'public'],
-    // Its triggers and defaults call functions that it takes away from everybody.
-    rights: `grant usage on schema auth, extensions to readback_writer;
+    // Its triggers, defaults and policies call functions that it takes away from everybody, and that read its settings.
+    rights: `grant select on basejump.config to readback_writer; grant usage on schema auth, extensions to readback_writer;
       grant execute on all functions in schema basejump, auth, extensions to readback_writer`,
   },
   { repository: 'mckaywrigley/chatbot-ui', paths: ['supabase/migrations'], before: SUPABASE, schemas: ['public'] },

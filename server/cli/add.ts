@@ -1,6 +1,5 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Config } from '../boot/config.ts';
 import type { Sql } from '../database/connect.ts';
 import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
@@ -14,6 +13,7 @@ import { Taken } from './add/names.ts';
 import { foreignWrites } from './add/triggers.ts';
 import { PROJECT, registered, unregistered } from './add/register.ts';
 import { declarationFile, fileOf, filesFor } from './add/templates.ts';
+import { write } from './add/write.ts';
 import { withDatabases } from './databases.ts';
 
 /** Which tables: those that are named, or all that are not served yet. */
@@ -89,7 +89,7 @@ const linesOf = (refused: readonly Refused[]) =>
   refused.flatMap(([{ table }, reasons]) => reasons.map((reason) => `${table}: ${reason}`));
 
 /** The tables that have a declaration in the project, with the names of their types. */
-function servedTables(root: string): Map<string, string> {
+export function servedTables(root: string): Map<string, string> {
   const folder = join(root, 'schema/tables');
   const files = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.ts')) : [];
   return new Map(
@@ -197,17 +197,6 @@ function nextNumber(root: string): number {
     return existsSync(folder) ? readdirSync(folder) : [];
   });
   return 1 + Math.max(0, ...names.map((name) => parseInt(name, 10) || 0));
-}
-
-function write(files: Record<string, string>, root: string): void {
-  for (const [path, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(root, path)), { recursive: true });
-    writeFileSync(join(root, path), text);
-  }
-  const code = Object.keys(files).filter((path) => path.endsWith('.ts'));
-  spawnSync(join(projectRoot, 'node_modules/.bin/prettier'), ['--write', '--log-level', 'warn', ...code], {
-    cwd: root,
-  });
 }
 
 /** Takes back what `add` wrote: the declaration and its line and, where it was not applied yet, its SQL. */

@@ -28,12 +28,15 @@ export async function allowLogin({ admin }: Server, url: string, roles: Role[]):
  * of the same set-up even, would wait for the end of that.
  */
 export async function makeRoles({ admin }: Server, roles: Role[]): Promise<void> {
-  await inTurn(admin, async (sql) => {
-    for (const role of roles) {
-      const [existing] = await sql`select from pg_roles where rolname = ${role}`;
-      if (!existing) await runFormatted(sql, 'create role %I nologin', role);
-    }
-  });
+  await inTurn(admin, (sql) => makeRolesIn(sql, roles));
+}
+
+/** In a transaction of the caller's. */
+export async function makeRolesIn(sql: Sql, roles: Role[]): Promise<void> {
+  for (const role of roles) {
+    const [existing] = await sql`select from pg_roles where rolname = ${role}`;
+    if (!existing) await runFormatted(sql, 'create role %I nologin', role);
+  }
 }
 
 /** Roles are the whole server's, and advisory locks a database's: who makes some takes the table's lock, for a moment. */

@@ -218,7 +218,7 @@ function columnOf(making: Making, found: FoundColumn): Column {
     ({ columns, isToKey, table: to }) => columns.length === 1 && columns[0] === found.name && isToKey && types.has(to),
   );
   const isNullable = found.isNullable && !isKey;
-  const column = { found, field, isKey, code: isNullable ? `${code} | null` : code, type };
+  const column = { found, field, isKey, code: isNullable ? orNull(code) : code, type };
   const named = withUnderscores(field) === found.name ? [] : [`name: ${literal(found.name)}`];
   const nullable = isNullable ? ['nullable: true'] : [];
   if (reference) {
@@ -247,11 +247,15 @@ function bounds({ type }: FoundColumn): string[] {
 }
 
 function formOf(making: Making, { base, labels, dimensions, name }: FoundColumn): Form {
-  const element = dimensions > 0 ? base.replace(/\[\]$/, '') : base;
-  const [type, code] = labels ? enumOf(making, name, labels) : (FORMS[element] ?? TEXT);
-  const [open, close] = ['['.repeat(dimensions), ']'.repeat(dimensions)];
-  return dimensions > 0 ? [`${open}${type}${close}`, `(${code} | null)${'[]'.repeat(dimensions)}`] : [type, code];
+  const bare = dimensions > 0 ? base.replace(/\[\]$/, '') : base;
+  const [type, code] = labels ? enumOf(making, name, labels) : (FORMS[bare] ?? TEXT);
+  if (dimensions === 0) return [type, code];
+  const element = code === 'unknown' ? code : `(${orNull(code)})`;
+  return [`${'['.repeat(dimensions)}${type}${']'.repeat(dimensions)}`, `${element}${'[]'.repeat(dimensions)}`];
 }
+
+/** What is not known may be null already. */
+const orNull = (code: string) => (code === 'unknown' ? code : `${code} | null`);
 
 /** Labels that are no names of GraphQL are told by names of their own. */
 function enumOf({ names: { type }, taken, enums }: Making, column: string, labels: readonly string[]): Form {
