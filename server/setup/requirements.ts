@@ -1,8 +1,11 @@
+import type { Config } from '../boot/config.ts';
 import { refusalOf } from '../database/refusal.ts';
-import { isPooled } from '../database/session.ts';
+import { leadsToPooler } from '../database/pooled.ts';
 import { isSubscribed } from '../database/sql/subscriptions.ts';
 import { SetupError } from '../lib/errors.ts';
-import { basicsOf, describeVersion, type Basics, type Server, type Side } from './servers.ts';
+import { basicsOf, describeVersion, type Basics, type OperatedServer, type Side } from './servers.ts';
+
+type CheckConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'POOLER_CHECK'>;
 
 interface Facts extends Basics {
   /** It has Readback's subscription: it is a replica. */
@@ -65,9 +68,13 @@ const REQUIREMENTS: Requirement[] = [
 ];
 
 /** Asks both sides for everything that replication needs; throws one SetupError that lists all that is missing. */
-export async function checkRequirements(primary: Server, replicas: Server[]): Promise<void> {
+export async function checkRequirements(
+  primary: OperatedServer,
+  replicas: OperatedServer[],
+  config: CheckConfig,
+): Promise<void> {
   const servers = [primary, ...replicas];
-  const facts = await Promise.all(servers.map(readFacts));
+  const facts = await Promise.all(servers.map((server) => readFacts(server, config)));
   const problems = servers.flatMap(({ name, at }, index) => {
     const own = facts[index]!;
     const side = index === 0 ? 'primary' : 'replica';
@@ -78,9 +85,13 @@ export async function checkRequirements(primary: Server, replicas: Server[]): Pr
   if (problems.length > 0) throw new SetupError(problems.join('\n'));
 }
 
-async function readFacts({ name, at, admin }: Server): Promise<Facts> {
+async function readFacts({ name, at, admin, urls }: OperatedServer, config: CheckConfig): Promise<Facts> {
   try {
-    return { ...(await basicsOf(admin)), subscribes: await isSubscribed(admin), pooled: await isPooled(admin) };
+    return {
+      ...(await basicsOf(admin)),
+      subscribes: await isSubscribed(admin),
+      pooled: await leadsToPooler(urls.adminUrl, config),
+    };
   } catch (error) {
     if (/unsupported startup parameter/.test((error as Error).message))
       throw new SetupError(`${name} (${at}): ${IS_POOLER}`);
