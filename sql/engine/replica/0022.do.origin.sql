@@ -17,7 +17,7 @@ end $$;
 
 -- Whether the apply worker may be inside a transaction. PostgreSQL shows that of sessions of one's own, and of others to
 -- members of pg_read_all_stats: where it is not shown, the worker may be.
-create function readback.is_applying(worker int) returns boolean language sql volatile as $$
+create or replace function readback.is_applying(worker int) returns boolean language sql volatile as $$
   select worker is not null and exists (
     select from pg_stat_get_activity(worker) where backend_xid is not null
       or not (coalesce(pg_has_role(usesysid, 'usage'), false) or pg_has_role('pg_read_all_stats', 'usage')))
@@ -55,7 +55,7 @@ begin
 end $$;
 
 -- In the apply worker: where the transaction before this one ended on the primary.
-create function readback.applied_before() returns pg_lsn language plpgsql as $$
+create or replace function readback.applied_before() returns pg_lsn language plpgsql as $$
 declare reached pg_lsn;
 begin
   if has_function_privilege('pg_replication_origin_session_progress(boolean)'::regprocedure, 'execute') then
@@ -89,7 +89,7 @@ begin
 end $$;
 
 -- What logs_changes has noted. A transaction that began before this function was there has not.
-create function readback.after_lsn() returns pg_lsn language plpgsql as $$
+create or replace function readback.after_lsn() returns pg_lsn language plpgsql as $$
 declare noted text := current_setting('readback.after', true);
 begin
   if coalesce(noted, '') = '' then return readback.applied_before(); end if;
@@ -169,7 +169,7 @@ end $$;
 
 -- What the subscription was made to connect with, in the form in which PostgreSQL keeps passwords: the connection itself
 -- superusers alone may read, and who is none finds by this whether another one is configured by now. Nobody is granted it.
-create table readback.connection (
+create table if not exists readback.connection (
   id       int primary key default 1 check (id = 1),
   verifier text not null
 );
