@@ -1,12 +1,14 @@
 import type { Config } from '../boot/config.ts';
 import { refusalOf } from '../database/refusal.ts';
-import { isPooled } from '../database/session.ts';
+import { leadsToPooler } from '../database/pooled.ts';
 import { isSubscribed } from '../database/sql/subscriptions.ts';
 import { parseDatabaseUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
 import { toSet } from './providers.ts';
 import { planOf, RIGHTS, rightsOf, type Plan, type Rights } from './rights.ts';
 import { basicsOf, describeVersion, type Basics, type OperatedServer, type Side } from './servers.ts';
+
+type CheckConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'POOLER_CHECK' | 'SUBSCRIPTIONS'>;
 
 interface Facts extends Basics, Rights {
   /** It has Readback's subscription: it is a replica. */
@@ -73,14 +75,14 @@ const REQUIREMENTS: Requirement[] = [
 export async function checkRequirements(
   primary: OperatedServer,
   replicas: OperatedServer[],
-  config: Pick<Config, 'SUBSCRIPTIONS'>,
+  config: CheckConfig,
 ): Promise<void> {
-  const servers = [primary, ...replicas];
-  const facts = await Promise.all(
-    servers.map((server) => readFacts(server, server === primary ? 'primary' : 'replica')),
-  );
+  const facts = [
+    await readFacts(primary, 'primary', config),
+    ...(await Promise.all(replicas.map((replica) => readFacts(replica, 'replica', config)))),
+  ];
   const plan = await planOf(primary, config);
-  const problems = servers.flatMap(({ name, at }, index) => {
+  const problems = [primary, ...replicas].flatMap(({ name, at }, index) => {
     const own = facts[index]!;
     const side = index === 0 ? 'primary' : 'replica';
     return REQUIREMENTS.filter(({ of = side, lacks }) => of === side && lacks(own, facts[0]!, plan)).map(
@@ -90,13 +92,14 @@ export async function checkRequirements(
   if (problems.length > 0) throw new SetupError(problems.join('\n'));
 }
 
-async function readFacts({ name, at, admin, urls }: OperatedServer, side: Side): Promise<Facts> {
+async function readFacts(server: OperatedServer, side: Side, config: CheckConfig): Promise<Facts> {
+  const { name, at, admin, urls } = server;
   try {
     return {
       ...(await basicsOf(admin)),
       ...(await rightsOf(admin, side, parseDatabaseUrl(urls.url).user ?? '')),
       subscribes: await isSubscribed(admin),
-      pooled: await isPooled(admin),
+      pooled: await leadsToPooler(urls.adminUrl, config),
     };
   } catch (error) {
     if (/unsupported startup parameter/.test((error as Error).message))

@@ -18,6 +18,7 @@ export type SetupConfig = Pick<
   | 'STATEMENT_TIMEOUT_MS'
   | 'INITIAL_COPY_TIMEOUT_MS'
   | 'SUBSCRIPTIONS'
+  | 'POOLER_CHECK'
   | 'REPLICA_SYNCHRONOUS_COMMIT'
 >;
 
