@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXAMPLE, isExample } from '../../infra/example.ts';
-import type { Beginning, DatabaseConfig } from '../boot/config.ts';
+import type { Beginning, Config, DatabaseConfig } from '../boot/config.ts';
 import { databaseUrlFault, describeUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
@@ -46,7 +46,7 @@ export async function initCommand(flags: InitFlags, given: Beginning, say: Say, 
   const left = fit.filter(({ table }) => !served.has(table)).length;
   const question = `Write the declarations of ${amount(left, 'table')} (readback add --all)?`;
   if (left > 0 && (await confirmed(question, flags.yes))) addAll(databases, given, root);
-  await withServers(databases, config, 'init', (servers) => foretell(servers, found, root, say));
+  await withServers(databases, config, 'init', (servers) => foretell(servers, config, found, root, say));
 }
 
 const amount = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`;
@@ -122,9 +122,15 @@ function addAll({ primary, replicas: [replica] }: DatabaseConfig, { environment 
 }
 
 /** What `migrate` will do, tried on the primary in a transaction that is taken back. */
-async function foretell({ primary, replicas }: Servers, found: Found[], root: string, say: Say): Promise<void> {
+async function foretell(
+  { primary, replicas }: Servers,
+  config: Config,
+  found: Found[],
+  root: string,
+  say: Say,
+): Promise<void> {
   try {
-    await checkRequirements(primary, replicas);
+    await checkRequirements(primary, replicas, config);
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     return say(`\nBefore \`npx readback migrate\` there is something to repair:\n${error.message}`);

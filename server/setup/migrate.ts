@@ -9,7 +9,7 @@ import { refuseMisfits } from './misfits.ts';
 import { divideVersions } from './divide.ts';
 import { apply, isRehearsed, latestIn, pendingOn, seriesIn, type AllSeries, type Target } from './migrations.ts';
 import type { Server, Side } from './servers.ts';
-import { makeRolesIn, ROLES } from './logins.ts';
+import { makeRole, ROLES } from './logins.ts';
 import { shapesOf, publishedBy, publishedTables, subscribedOn } from './shapes.ts';
 
 type Files = Record<Side, AllSeries>;
@@ -110,7 +110,7 @@ export async function tryOn(primary: Server, folder: string): Promise<Foretold> 
   let foretold: Foretold | undefined;
   const rehearsal = () =>
     inTransactions([primary], async ([sql]) => {
-      await makeRolesIn(sql!, ROLES.primary);
+      for (const role of ROLES.primary) await makeRole(sql!, role);
       const pending = await applyOn(primary, sql!, files, target);
       const tables = (await publishedTables(sql!)).filter((table) => !table.startsWith('readback.'));
       foretold = { pending, tables, size: await sizeOf(sql!, tables) };

@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Iterates } from '../api/follow.ts';
 import { FakeServer } from '../test/fake-server.ts';
+import { introspected, schemaOf } from '../test/introspected.ts';
 import { Feed } from './feed.ts';
+import { tablesIn } from './tables.ts';
 
 let server: FakeServer;
 let feed: Feed;
@@ -21,7 +23,8 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-const change = (cursor: string) => server.send({ changes: { __typename: 'UserChange', cursor } });
+const [notes] = tablesIn(introspected(schemaOf()));
+const change = (cursor: string, part = {}) => server.send({ changes: { __typename: 'NoteChange', cursor, ...part } });
 const caughtUp = (cursor: string) => server.send({ changes: { __typename: 'CaughtUp', cursor } });
 const after = () => server.asked.at(-1)!['after'];
 const cursors = () => feed.rows.value.map((row) => row.change.cursor);
@@ -81,6 +84,23 @@ test('an expired cursor is said, and the feed starts again', async () => {
   await passTime();
   expect(feed.hasGap.value).toBe(true);
   expect(after()).toBe(null);
+});
+
+test('so is one that is of another database', async () => {
+  await change('1');
+  await server.refuse('BAD_CURSOR', '');
+  await passTime();
+  expect(after()).toBe(null);
+});
+
+test('rows of a table are told from where they are asked for on, and nothing is missed', async () => {
+  await change('1');
+  feed.tell([notes!]);
+  await server.settle();
+  expect(after()).toBe('1');
+  await change('2', { note: { id: '7', title: 'new' }, beforeNote: null });
+  await passTime();
+  expect(feed.rows.value.map(({ change: { after: row } }) => row)).toEqual([{ id: '7', title: 'new' }, undefined]);
 });
 
 test('any other refusal is told', async () => {
