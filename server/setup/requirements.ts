@@ -2,12 +2,15 @@ import type { Config } from '../boot/config.ts';
 import { refusalOf } from '../database/refusal.ts';
 import { leadsToPooler } from '../database/pooled.ts';
 import { isSubscribed } from '../database/sql/subscriptions.ts';
+import { parseDatabaseUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
+import { toSet } from './providers.ts';
+import { planOf, RIGHTS, rightsOf, type Plan, type Rights } from './rights.ts';
 import { basicsOf, describeVersion, type Basics, type OperatedServer, type Side } from './servers.ts';
 
-type CheckConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'POOLER_CHECK'>;
+type CheckConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'POOLER_CHECK' | 'SUBSCRIPTIONS'>;
 
-interface Facts extends Basics {
+interface Facts extends Basics, Rights {
   /** It has Readback's subscription: it is a replica. */
   subscribes: boolean;
   /** Set-up's lock is a session's. */
@@ -18,8 +21,8 @@ interface Facts extends Basics {
 interface Requirement {
   /** Left out: both sides. */
   of?: Side;
-  lacks: (own: Facts, primary: Facts) => boolean;
-  told: (own: Facts) => string;
+  lacks: (own: Facts, primary: Facts, plan: Plan) => boolean;
+  told: (own: Facts, plan: Plan) => string;
 }
 
 const IS_POOLER =
@@ -32,11 +35,6 @@ const REQUIREMENTS: Requirement[] = [
     told: ({ version }) =>
       `PostgreSQL 15 or later is needed (column lists, prompt notifications), this is ${describeVersion(version)}. Upgrade it.`,
   },
-  {
-    lacks: ({ isSuperuser }) => !isSuperuser,
-    told: () =>
-      'the setting-up login must be a superuser. Set PRIMARY_ADMIN_URL or REPLICA_ADMIN_URLS to one; the server itself needs no such login.',
-  },
   { lacks: ({ pooled }) => pooled, told: () => IS_POOLER },
   {
     lacks: ({ isStandby }) => isStandby,
@@ -45,8 +43,8 @@ const REQUIREMENTS: Requirement[] = [
   {
     of: 'primary',
     lacks: ({ walLevel }) => walLevel !== 'logical',
-    told: ({ walLevel }) =>
-      `wal_level must be logical, it is ${walLevel}. Run: alter system set wal_level = logical; and restart PostgreSQL.`,
+    told: ({ walLevel, provider }) =>
+      `wal_level must be logical, it is ${walLevel}. ${toSet(provider, 'wal_level', 'logical', 'restart')}`,
   },
   {
     of: 'primary',
@@ -57,14 +55,20 @@ const REQUIREMENTS: Requirement[] = [
   {
     of: 'replica',
     lacks: ({ trackCommitTimestamp }) => trackCommitTimestamp !== 'on',
-    told: () =>
-      'track_commit_timestamp must be on: it tells when a change was committed on the primary. Run: alter system set track_commit_timestamp = on; and restart PostgreSQL.',
+    told: ({ provider }) =>
+      `track_commit_timestamp must be on: it tells when a change was committed on the primary. ${toSet(provider, 'track_commit_timestamp', 'on', 'restart')}`,
   },
   {
     of: 'replica',
     lacks: ({ identity }, primary) => identity === primary.identity,
     told: () => 'this is the same database as the primary. Name another server.',
   },
+  // Of what cannot be used anyway, rights are not asked for.
+  ...RIGHTS.map(({ of, lacks, found, remedy }): Requirement => ({
+    ...(of && { of }),
+    lacks: (own, _, plan) => own.version >= 150_000 && !own.pooled && !own.isStandby && lacks(own, plan),
+    told: (own, plan) => `${found(own, plan)}. ${remedy(own, plan)}`,
+  })),
 ];
 
 /** Asks both sides for everything that replication needs; throws one SetupError that lists all that is missing. */
@@ -73,22 +77,27 @@ export async function checkRequirements(
   replicas: OperatedServer[],
   config: CheckConfig,
 ): Promise<void> {
-  const servers = [primary, ...replicas];
-  const facts = await Promise.all(servers.map((server) => readFacts(server, config)));
-  const problems = servers.flatMap(({ name, at }, index) => {
+  const facts = [
+    await readFacts(primary, 'primary', config),
+    ...(await Promise.all(replicas.map((replica) => readFacts(replica, 'replica', config)))),
+  ];
+  const plan = await planOf(primary, config);
+  const problems = [primary, ...replicas].flatMap(({ name, at }, index) => {
     const own = facts[index]!;
     const side = index === 0 ? 'primary' : 'replica';
-    return REQUIREMENTS.filter(({ of = side, lacks }) => of === side && lacks(own, facts[0]!)).map(
-      ({ told }) => `${name} (${at}): ${told(own)}`,
+    return REQUIREMENTS.filter(({ of = side, lacks }) => of === side && lacks(own, facts[0]!, plan)).map(
+      ({ told }) => `${name} (${at}): ${told(own, plan)}`,
     );
   });
   if (problems.length > 0) throw new SetupError(problems.join('\n'));
 }
 
-async function readFacts({ name, at, admin, urls }: OperatedServer, config: CheckConfig): Promise<Facts> {
+async function readFacts(server: OperatedServer, side: Side, config: CheckConfig): Promise<Facts> {
+  const { name, at, admin, urls } = server;
   try {
     return {
       ...(await basicsOf(admin)),
+      ...(await rightsOf(admin, side, parseDatabaseUrl(urls.url).user ?? '')),
       subscribes: await isSubscribed(admin),
       pooled: await leadsToPooler(urls.adminUrl, config),
     };

@@ -20,15 +20,31 @@ const basics = (changes: Partial<Basics> = {}): Basics => ({
   isSuperuser: true,
   isStandby: false,
   identity: '1/a',
+  provider: null,
+  login: 'postgres',
+  database: 'a',
+  mayMakeRoles: true,
+  mayCreate: true,
+  notPassedOn: [],
+  schemaOwner: null,
+  mayReplicate: true,
+  maySubscribe: true,
+  subscriptionOwner: null,
+  seesSessions: true,
+  asksOrigin: true,
+  asksOwnOrigin: true,
   isSetUp: true,
   ...changes,
 });
+
+const PLAN = { isAwaited: false, hasPassword: false, streamsAs: null };
 
 const named = (primary: Partial<PrimaryFacts>, replica: Partial<ReplicaFacts>) =>
   findingsOf(
     {
       primary: { name: 'primary', at: 'p:1/a', basics: basics(), ...primary },
       replicas: [{ name: 'replica-1', at: 'r:1/a', basics: basics({ identity: '2/a' }), ...replica }],
+      plan: PLAN,
     },
     { maxWalBytes: 1 },
   ).map(({ severity, server, check, found }) => `${severity} ${server} ${check}: ${found}`);
@@ -88,7 +104,7 @@ const primaryDetails = (changes: Partial<PrimaryDetails> = {}): PrimaryDetails =
   maxSlotWalKeepSize: 1000,
   idleSlotTimeoutS: null,
   transactions: [],
-  timelines: null,
+  timelinesUnread: null,
   hidden: [],
   identities: [],
   ...changes,
@@ -292,6 +308,7 @@ test('two replicas that read from one slot; slots of replicas that are away are 
       replica('replica-2', { basics: basics({ identity: '3/a' }), details: replicaDetails() }),
       replica('replica-3', { unreachable: 'gone' }),
     ],
+    plan: PLAN,
   };
   const checks = () => findingsOf(facts, { maxWalBytes: 1 }).map(({ server, check }) => `${server} ${check}`);
   expect(checks()).toEqual(['replica-3 unreachable', 'replica-2 slot-shared']);
