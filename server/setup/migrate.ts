@@ -9,7 +9,8 @@ import { refuseMisfits } from './misfits.ts';
 import { divideVersions } from './divide.ts';
 import { apply, isRehearsed, latestIn, pendingOn, seriesIn, type AllSeries, type Target } from './migrations.ts';
 import type { Server, Side } from './servers.ts';
-import { shapesOf, publishedBy, subscribedOn } from './shapes.ts';
+import { makeRolesIn, ROLES } from './logins.ts';
+import { shapesOf, publishedBy, publishedTables, subscribedOn } from './shapes.ts';
 
 type Files = Record<Side, AllSeries>;
 
@@ -90,6 +91,43 @@ async function rehearse(primary: Server, files: AllSeries): Promise<void> {
   await retryLocked(rehearsal).catch((error: unknown) => {
     if (error !== undone) throw error;
   });
+}
+
+/** What all that is new would make of the primary. */
+export interface Foretold {
+  /** Files that are not applied yet. */
+  pending: string[];
+  /** Those that would be published, and about how much their rows take. */
+  tables: string[];
+  size: string;
+}
+
+/** Before anything is set up, on the primary alone: done in a transaction, and taken back. @throws SetupError as migrate does. */
+export async function tryOn(primary: Server, folder: string): Promise<Foretold> {
+  const files = seriesIn(folder, 'primary');
+  const target = { engine: latestIn([files.engine]), project: latestIn([files.project]) };
+  const undone = new Error('a rehearsal');
+  let foretold: Foretold | undefined;
+  const rehearsal = () =>
+    inTransactions([primary], async ([sql]) => {
+      await makeRolesIn(sql!, ROLES.primary);
+      const pending = await applyOn(primary, sql!, files, target);
+      const tables = (await publishedTables(sql!)).filter((table) => !table.startsWith('readback.'));
+      foretold = { pending, tables, size: await sizeOf(sql!, tables) };
+      throw undone;
+    });
+  await retryLocked(rehearsal).catch((error: unknown) => {
+    if (error !== undone) throw error;
+  });
+  return foretold!;
+}
+
+async function sizeOf(sql: Sql, tables: string[]): Promise<string> {
+  const [row] = await sql<[{ size: string }]>`
+    select pg_size_pretty(coalesce(sum(coalesce(
+      (select sum(pg_table_size(p.relid)) from pg_partition_tree(t.name::regclass) p), pg_table_size(t.name::regclass))), 0)) as size
+    from jsonb_array_elements_text(${sql.json(tables)}) as t(name)`;
+  return row.size;
 }
 
 interface Step {

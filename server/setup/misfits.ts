@@ -1,5 +1,6 @@
 import { quoted, type Sql } from '../database/connect.ts';
 import { SetupError } from '../lib/errors.ts';
+import { breaking } from './breaking.ts';
 import { obstacleInWords, obstacles } from './obstacles.ts';
 import { publishedBy, shapesOf, tablesOf, type ColumnShape, type TableShape } from './shapes.ts';
 
@@ -27,18 +28,22 @@ interface ReplicaState {
 export async function refuseMisfits(version: string, primary: PrimaryState, replicas: ReplicaState[]): Promise<void> {
   const after = await publishedBy(primary.sql);
   const added = newColumns(primary.existing, primary.before, after);
-  const lines: string[] = [];
+  const lines = (await breaking(primary.sql, primary.before, after)).map(
+    (fault) => `  primary: ${withoutPublic(fault)}`,
+  );
   for (const replica of replicas) {
     const { sql, subscribed } = replica;
     const taking = await shapesOf(sql, [...new Set(tablesOf([...primary.before, ...after, ...replica.earlier]))]);
     const problems = shapeProblems(primary.before, after, taking, replica);
     const held = added.filter(({ table }) => subscribed.includes(table));
     problems.push(...(await fillObstacles(primary.sql, sql, held, taking)));
-    lines.push(...problems.map((problem) => `  ${replica.name}: ${problem.replaceAll(/\bpublic\./g, '')}`));
+    lines.push(...problems.map((problem) => `  ${replica.name}: ${withoutPublic(problem)}`));
   }
   if (lines.length === 0) return;
   throw new SetupError(`Migration ${version} would break replication; nothing of it was changed.\n${lines.join('\n')}`);
 }
+
+const withoutPublic = (text: string) => text.replaceAll(/\bpublic\./g, '');
 
 /**
  * The replica commits first: until the primary has committed, what it sent before keeps coming. And what it sent before

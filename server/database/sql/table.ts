@@ -296,6 +296,11 @@ export class Table<Row extends { id: string }> {
     return sql<Row[]>`delete from ${this.#from(sql)} where ${only} returning ${this.columns(sql)}`;
   }
 
+  /** Whether policies of the table hold for who asks. */
+  isUnderPolicies(sql: Sql): Statement<{ is: boolean }> {
+    return sql<{ is: boolean }[]>`select row_security_active(${this.#table}::text::regclass) as is`;
+  }
+
   #hasId(sql: Sql, id: string): Fragment {
     const texts = keyIn(this.#declaration, id)!;
     const { key } = this.#declaration;

@@ -1,8 +1,9 @@
 import type { ClassType } from 'type-graphql';
 import type { Fragment, Sql, Statement } from '../../database/connect.ts';
-import { assertMayWrite, visible, writableBy } from '../../auth/rights.ts';
+import { POLICIES_REFUSE } from '../../database/errors.ts';
+import { assertMayWrite, forbidden, visible, writableBy } from '../../auth/rights.ts';
 import { mayAll } from '../../auth/viewer.ts';
-import { badInput, notFound, nothingHas } from '../../lib/errors.ts';
+import { badInput, notFound, nothingHas, type ClientError } from '../../lib/errors.ts';
 import type { Lsn } from '../../lib/lsn.ts';
 import { rowsOf, type Rows } from '../../reads/rows.ts';
 import type { Confirmed } from '../../reads/confirm.ts';
@@ -57,8 +58,20 @@ export async function writeOne<Row extends { id: string }>(
   // Another write came between the look and this one: what is so now is looked at, and once more where it is as it was.
   if (!written.row && by) written = await attempt();
   context.services.access.wrote(table.name, key, written.lsn);
-  if (!written.row) throw notFound(table.one, key);
+  if (!written.row) throw await whyNot(context, rows, key);
   return written;
+}
+
+/** Row level security hides from who writes what it does not hide from who reads. */
+async function whyNot<Row extends { id: string }>(
+  { viewer, services: { primary } }: Context,
+  { declaration, table }: Rows<Row>,
+  id: string,
+): Promise<ClientError> {
+  const [policies] = await primary.answer(table.isUnderPolicies(primary.writer));
+  if (!policies!.is) return notFound(table.one, id);
+  const { rows } = await primary.answer(table.byIds(primary.reader, [id]));
+  return visible(viewer, declaration, rows[0] ?? null) ? forbidden(POLICIES_REFUSE, 'id') : notFound(table.one, id);
 }
 
 /** Says why, where the viewer may not write it. What holds is what the write itself finds. */

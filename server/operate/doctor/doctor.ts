@@ -102,7 +102,6 @@ const UNKNOWN_PLAN: Plan = { isAwaited: false, hasPassword: false, streamsAs: nu
 /** Who reads on the primary: the server, and each replica's login as it copies. */
 const readersOf = (replicas: ReplicaFacts[]) => [
   'readback_reader',
-  'readback_writer',
   ...replicas.flatMap(({ details }) => details?.subscription?.connectsAs?.user ?? []),
 ];
 
