@@ -11,7 +11,7 @@ import { Renewals } from '../auth/renewals.ts';
 import { Sessions } from '../auth/sessions.ts';
 import { Throttle } from '../auth/throttle.ts';
 import { Tokens } from '../auth/tokens.ts';
-import { allTables } from '../declare/declaration.ts';
+import { allTables, declarationOf } from '../declare/declaration.ts';
 import { Feed } from '../feed/feed.ts';
 import { Pruner } from '../feed/pruner.ts';
 import { describeFeed } from '../feed/state.ts';
@@ -30,6 +30,7 @@ import { Router } from '../reads/router.ts';
 import type { SlotWatch } from '../replication/slots.ts';
 import { TableSizes } from '../replication/sizes.ts';
 import { ReplicationStatus } from '../replication/status.ts';
+import { TableWatch } from '../replication/tables.ts';
 import { describeError, operationLog } from '../observe/log.ts';
 import { Observation } from '../observe/observer.ts';
 
@@ -134,6 +135,11 @@ async function build(
     'table sizes',
     monitor.watch(() => sizes.round()),
   );
+  const tables = new TableWatch(primary, project.tables.map(declarationOf), log);
+  releasers.add(
+    'tables',
+    monitor.watch(() => tables.round()),
+  );
   const hasher = new Hasher(
     config.HASH_CONCURRENCY,
     config.HASH_QUEUE,
@@ -156,7 +162,14 @@ async function build(
     arrivals: new Arrivals(router, replicas, monitor, config.BOOKMARK_WAIT_MS),
     feed,
     hasher,
-    status: new ReplicationStatus(primary, replicas, monitor, slots, () => describeFeed(feed.state)),
+    status: new ReplicationStatus(
+      primary,
+      replicas,
+      monitor,
+      slots,
+      () => describeFeed(feed.state),
+      () => tables.drifts,
+    ),
   };
   const fanOut = new FanOut({
     feed,

@@ -91,6 +91,7 @@ const primaryDetails = (changes: Partial<PrimaryDetails> = {}): PrimaryDetails =
   timelines: null,
   hidden: [],
   identities: [],
+  drifts: [],
   ...changes,
 });
 
@@ -101,6 +102,7 @@ const column = {
   isNullable: false,
   isKey: true,
   isGenerated: false,
+  number: 1,
   default: null,
   fill: null,
 };
