@@ -5,7 +5,7 @@ import { LongestFirst } from './infra/test/support/longest-first.ts';
 /** Tests beside the code that they test, and these two, need no server. */
 export const UNIT = ['server/!(test)/**/*.test.ts', 'server/test/docs.test.ts', 'infra/test/bench-options.test.ts'];
 /** What needs Docker, or earlier versions of PostgreSQL, has commands of its own. */
-export const APART = ['infra/test/containers.test.ts', 'infra/test/versions.test.ts'];
+export const APART = ['containers', 'upgrade', 'versions'].map((name) => `infra/test/${name}.test.ts`);
 
 export default defineConfig({
   // Some packages load graphql as CommonJS, some as a module: one copy for all, or its types are "from another realm".

@@ -12,7 +12,7 @@ import {
 import { settlePorts } from './ports.ts';
 
 const run = promisify(execFile);
-const infra = fileURLToPath(new URL('..', import.meta.url));
+export const infra = fileURLToPath(new URL('..', import.meta.url));
 const IMAGE = 'readback:test';
 
 export type Service = 'primary' | 'replica-1' | 'replica-2' | 'server-1' | 'server-2' | 'set-up' | 'certificates';
@@ -32,6 +32,12 @@ export async function whyNoContainers(): Promise<string | undefined> {
   } catch (error) {
     return (error as Error).message.trim().split('\n').at(-1);
   }
+}
+
+/** Of these sources; what was built before is kept. Returns its name. */
+export async function buildImage(): Promise<string> {
+  await docker('build', '--file', join(infra, 'Dockerfile'), '--tag', IMAGE, join(infra, '..'));
+  return IMAGE;
 }
 
 /** infra/compose.yml with the image of these sources, and with a name, ports, secrets and volumes of its own. */
@@ -61,8 +67,7 @@ export class Composition {
 
   /** Builds the image. Nothing is started before up(). */
   static async create(): Promise<Composition> {
-    const file = join(infra, 'Dockerfile');
-    await docker('build', '--file', file, '--tag', IMAGE, join(infra, '..'));
+    await buildImage();
     const secrets = mkdtempSync(join(tmpdir(), 'readback-secrets-'));
     await run('sh', [join(infra, 'compose/secrets.sh'), secrets]);
     const [first, second] = await settlePorts(['server-1', 'server-2'].map((name) => ({ name, port: 0 })));

@@ -4,7 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CreateUserDocument, SignInDocument, UserDocument } from '../../schema/generated/operations.ts';
 import { acceptance, type System } from '../../server/test/support/acceptance.ts';
 import { connectTo } from '../../server/test/support/server.ts';
-import { Composition, docker, whyNoContainers, type Service } from '../cluster/containers.ts';
+import { DockerComposeEnvironment } from 'testcontainers';
+import { buildImage, Composition, docker, infra, whyNoContainers, type Service } from '../cluster/containers.ts';
+import { settlePorts } from '../cluster/ports.ts';
 
 /** infra/compose.yml, brought up as users do it. */
 const DATABASES = ['primary', 'replica-1', 'replica-2'] as const;
@@ -138,5 +140,34 @@ describe('on containers', { timeout: 60_000 }, () => {
     expect(await composition.remains()).toEqual([]);
   }, 180_000);
 });
+
+test('infra/replica.yml: a replica and a server beside a primary that is somebody else’s', async () => {
+  const image = await buildImage();
+  const [server] = await settlePorts([{ name: 'server', port: 0 }]);
+  const { port } = server!;
+  const password = 'p%40ss%2Fword';
+  const environment = new DockerComposeEnvironment(infra, ['replica.yml', 'test/support/primary.yml'])
+    .withProjectName(`readback-replica-${process.pid}`)
+    .withEnvironment({
+      READBACK_IMAGE: image,
+      SERVER_PORT: String(port),
+      PRIMARY_PASSWORD: decodeURIComponent(password),
+      PRIMARY_ADMIN_URL: `postgres://postgres:${password}@primary:5432/app`,
+    });
+  const started = await environment.up();
+  try {
+    const client = connectTo(`http://127.0.0.1:${port}`);
+    const input = { username: 'beside', email: 'beside@example.com', password: 'correct horse' };
+    const { user, bookmark } = (await client.query(CreateUserDocument, { input })).data.createUser;
+    const { data } = await client.query(SignInDocument, { login: 'beside', password: input.password });
+    const headers = { authorization: `Bearer ${data.signIn.token}`, 'readback-bookmark': bookmark };
+    expect(await client.query(UserDocument, { id: user.id }, headers)).toMatchObject({
+      data: { user: { username: 'beside' } },
+      readback: { source: 'replica-1' },
+    });
+  } finally {
+    await started.down({ removeVolumes: true });
+  }
+}, 300_000);
 
 const VERIFIED = 'sslmode=verify-full&sslrootcert=/etc/readback/ca.crt';

@@ -5,7 +5,7 @@ import { listen, modules, root, start } from '../launch/child.mjs';
 import { buildChanged, isInstalled } from '../launch/prepare.mjs';
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
-const suite = ['run', '--project', 'apart', 'infra/test/versions.test.ts'];
+const suite = ['run', '--project', 'apart', 'infra/test/versions.test.ts', 'infra/test/upgrade.test.ts'];
 
 function install() {
   if (isInstalled(folder)) return 0;

@@ -4,7 +4,7 @@ import { describeUrl } from '../lib/database-url.ts';
 import type { Complain } from '../lib/complaints.ts';
 import { SetupError } from '../lib/errors.ts';
 
-type CheckConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'STATEMENT_TIMEOUT_MS'>;
+type CheckConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'STATEMENT_TIMEOUT_MS' | 'POOLER_CHECK'>;
 
 /**
  * Asks each server whether a pooler stands where none may, and whether one that may keeps what is asked of sessions.
@@ -31,7 +31,7 @@ async function faultsOf(urls: DatabaseUrls, config: CheckConfig, complain: Compl
 }
 
 async function directFault(url: string, config: CheckConfig): Promise<string | undefined> {
-  return (await leadsToPooler(url, config.DB_CONNECT_TIMEOUT_MS)) ? notDirect(url) : undefined;
+  return (await leadsToPooler(url, config)) ? notDirect(url) : undefined;
 }
 
 async function pooledFault(way: PooledWay): Promise<string | undefined> {

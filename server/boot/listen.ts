@@ -9,7 +9,7 @@ import { hidingNames, Masking } from '../graphql/masking.ts';
 import { createMetricsApp, type Scrape } from '../http/metrics.ts';
 import { Operations } from '../graphql/operation.ts';
 import { Pipeline } from '../graphql/pipeline.ts';
-import { readTrustedDocuments } from '../graphql/trusted.ts';
+import { readTrustedDocuments, type TrustedDocuments } from '../graphql/trusted.ts';
 import type { FanOut } from '../feed/fan-out/fan-out.ts';
 import { Budget } from '../lib/budget.ts';
 import { SetupError } from '../lib/errors.ts';
@@ -41,22 +41,13 @@ export async function listenHttp(
   { config, services, router, sizes, fanOut, observer, scrape, log }: HttpParts,
   releasers: Releasers,
 ): Promise<{ host: string; port: number }> {
-  const schema = buildGraphQLSchema();
-  const limits = new Limits(schema, limitsOf(config), budgetOf(config), sizes);
   const trusted = config.TRUSTED_DOCUMENTS === undefined ? undefined : readTrustedDocuments(config.TRUSTED_DOCUMENTS);
-  const introspection = config.INTROSPECTION === 'on';
-  const pipeline = new Pipeline({
-    schema,
-    documents: new Documents(schema, documentsOf(config)),
-    limits,
-    masking: new Masking(log, introspection ? undefined : hidingNames(schema)),
-    trusted,
-  });
+  const { pipeline, limits } = createPipeline(config, sizes, trusted, log);
   const stopping = new Stopping(config.SHUTDOWN_GRACE_MS, config.SHUTDOWN_DRAIN_MS);
   const app = await createApp({
     pipeline,
     operations: new Operations(services, router, limits, observer),
-    introspection,
+    introspection: config.INTROSPECTION === 'on',
     trusted,
     fanOut,
     access: services.access,
@@ -70,7 +61,7 @@ export async function listenHttp(
     trustProxy: config.TRUST_PROXY ?? [],
     hstsSubdomains: config.HSTS_INCLUDE_SUBDOMAINS === 'on',
     observer,
-    scrape,
+    scrape: config.METRICS_PORT === undefined ? scrape : undefined,
     log,
     bodyLimitBytes: config.BODY_LIMIT_BYTES,
   });
@@ -78,6 +69,20 @@ export async function listenHttp(
   const port = await bind(app, { host: config.HOST, port: config.PORT }, ['HOST', 'PORT']);
   releasers.add('drain', () => stopping.begin());
   return { host: config.HOST, port };
+}
+
+/** The one way that operations go, and the limits that they and connections share. */
+function createPipeline(config: Config, sizes: TableSizes, trusted: TrustedDocuments | undefined, log: Logger) {
+  const schema = buildGraphQLSchema();
+  const limits = new Limits(schema, limitsOf(config), budgetOf(config), sizes);
+  const pipeline = new Pipeline({
+    schema,
+    documents: new Documents(schema, documentsOf(config)),
+    limits,
+    masking: new Masking(log, config.INTROSPECTION === 'on' ? undefined : hidingNames(schema)),
+    trusted,
+  });
+  return { pipeline, limits };
 }
 
 /** Undefined: they are on the main port, or nowhere. */

@@ -130,6 +130,9 @@ const urls = z
       When a replica's commits reach its disk: local, before they are confirmed to the primary, or off, some time later. With
       off a replica applies more transactions a second, and one that crashes may lose what it has confirmed, which the
       primary does not send again: docs/durability.md. readback migrate sets it. Left out: local.`),
+    POOLER_CHECK: z.enum(['on', 'off']).default('on').describe(`
+      Whether addresses that must lead to PostgreSQL itself are refused where they lead to a pooler that hands sessions out
+      anew for each transaction. Off is for a proxy that is taken for one, and is none. Left out: on.`),
     PRIMARY_POOLED_URL: postgresUrl.optional().describe(`
       The pooler's address for writes on the primary, with a login of its own, which set-up makes. docs/pgbouncer.md tells
       what may be pooled. Left out: writes connect to PRIMARY_URL.`),
@@ -168,7 +171,7 @@ const parts = z
       .enum(['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'])
       .optional()
       .describe(
-        "TLS to both, as libpq's sslmode: disable, allow, prefer, require, verify-ca or verify-full. Left out: no TLS.",
+        "TLS to both, as libpq's sslmode: disable, allow, prefer, require, verify-ca or verify-full. Left out: prefer.",
       ),
     DB_SSLROOTCERT: z.string().min(1).optional().describe(`
       File of the authority whose certificates both must have, with verify-ca, verify-full or require; system: of one that
@@ -300,8 +303,8 @@ const access = z
       open: everybody may read and write everything; only while HOST is this machine's own. protected: people sign in, and
       SECURITY.md says who may do what. Left out: open with the embedded pair, protected where databases are set.`),
     INTROSPECTION: z.enum(['on', 'off']).optional().describe(`
-      Whether clients may ask for the schema, and browsers see Apollo Sandbox: on or off. Off: messages have no name of the
-      schema that the client has not sent. Left out: on in open mode, off in protected mode.`),
+      Whether clients may ask for the schema, and browsers see Apollo Sandbox: on or off. Off: administrators alone may ask,
+      and messages have no name of the schema that the client has not sent. Left out: on in open mode, off in protected mode.`),
     TRUSTED_DOCUMENTS: z.string().min(1).optional().describe(`
       A JSON file of the documents that alone are run, by their hashes, as GraphQL Code Generator's persisted documents have
       them. Left out: clients send what they like, within the limits below.`),

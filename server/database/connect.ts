@@ -52,13 +52,12 @@ export interface PooledOptions {
 /** A lazily connecting pool: nothing is sent before the first statement. */
 export function connect(text: string, options: ConnectOptions): Sql {
   const url = parseDatabaseUrl(text);
-  const ssl = readTls(url.parameters);
   const own = url.parameters.get('options');
   return postgres({
     ...hostsOf(url, options.connections),
     ...(url.user !== undefined && { username: url.user }),
     password: url.password,
-    ...(ssl !== undefined && { ssl }),
+    ssl: readTls(url.parameters),
     ...(url.parameters.get('sslnegotiation') === 'direct' && { sslnegotiation: 'direct' }),
     max: options.max,
     ...(options.pipeline !== undefined && { max_pipeline: options.pipeline }),

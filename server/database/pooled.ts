@@ -66,12 +66,19 @@ async function serverOf(sql: Sql): Promise<string> {
   return row.server;
 }
 
-/** Whether the URL leads to a pooler instead of to PostgreSQL; rejects where nobody answers. */
-export async function leadsToPooler(url: string, connectTimeoutMs: number): Promise<boolean> {
-  const options = { max: 1, connectTimeoutMs, readOnly: true, applicationName: 'readback check' };
-  const sql = connect(url, options);
+/**
+ * Whether the URL leads to a pooler that hands sessions out anew for each transaction; never, where POOLER_CHECK is off.
+ * Rejects where nobody answers.
+ */
+export async function leadsToPooler(
+  url: string,
+  { DB_CONNECT_TIMEOUT_MS: connectTimeoutMs, POOLER_CHECK }: Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'POOLER_CHECK'>,
+): Promise<boolean> {
+  if (POOLER_CHECK === 'off') return false;
+  const open = () => connect(url, { max: 1, connectTimeoutMs, readOnly: true, applicationName: 'readback check' });
+  const sql = open();
   try {
-    return await withinMs(isPooled(sql), 2 * connectTimeoutMs);
+    return await withinMs(isPooled(sql, open), 2 * connectTimeoutMs);
   } catch (error) {
     if (/unsupported startup parameter/.test((error as Error).message)) return true;
     throw error;

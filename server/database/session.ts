@@ -26,9 +26,34 @@ export async function wrongRights(sql: Sql, role: string): Promise<string[]> {
   ];
 }
 
-/** True where something between here and PostgreSQL hands sessions out: the session's process is not the one greeted by. */
-export async function isPooled(sql: Sql): Promise<boolean> {
+/** Sessions that are held open, one beside the other, to find whether the first one's process is handed to them. */
+const HELD = 3;
+
+/**
+ * Whether something between here and PostgreSQL hands a session's process to others between its transactions. A proxy
+ * that gives each session a process of its own is none, though it greets with another process id than PostgreSQL's.
+ * @param sql One connection, and `open` gives further ones to the same address.
+ */
+export async function isPooled(sql: Sql, open: () => Sql): Promise<boolean> {
   const asked = sql<[{ pid: number }]>`select pg_backend_pid() as pid`;
-  const [{ pid }] = await asked;
-  return (asked as unknown as { state: { pid: number } }).state.pid !== pid;
+  const [{ pid: first }] = await asked;
+  if ((asked as unknown as { state: { pid: number } }).state.pid === first) return false;
+  const others: Sql[] = [];
+  try {
+    for (let count = 0; count < HELD; count++) {
+      const other = open();
+      others.push(other);
+      const held = await other.reserve();
+      await held`begin`;
+      if ((await processOf(held)) === first || (await processOf(sql)) !== first) return true;
+    }
+    return false;
+  } finally {
+    await Promise.all(others.map((other) => other.end({ timeout: 0 })));
+  }
+}
+
+async function processOf(sql: Sql | Awaited<ReturnType<Sql['reserve']>>): Promise<number> {
+  const [{ pid }] = await sql<[{ pid: number }]>`select pg_backend_pid() as pid`;
+  return pid;
 }

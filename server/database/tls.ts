@@ -10,15 +10,13 @@ const FILES = { sslrootcert: 'ca', sslcert: 'cert', sslkey: 'key', sslcrl: 'crl'
 /**
  * What a URL says of TLS as the driver takes it, with libpq's meanings: `require` encrypts, `verify-ca` wants a
  * certificate of `sslrootcert`, as does `require` where that is given; `verify-full` wants one for this very host besides.
- * `allow` is taken as `prefer`, which encrypts where it can: libpq would do so only where nothing else works.
+ * Nothing said is `prefer`, which encrypts where it can; so is `allow`: libpq would do so only where nothing else works.
  * @throws SetupError for a file that cannot be used.
  */
-export function readTls(parameters: ReadonlyMap<string, string>): Ssl | undefined {
+export function readTls(parameters: ReadonlyMap<string, string>): Ssl {
   const given: Parameters = Object.fromEntries(parameters);
   const mode = modeOf(given);
   switch (mode) {
-    case undefined:
-      return undefined;
     case 'disable':
       return false;
     case 'require':
@@ -32,12 +30,8 @@ export function readTls(parameters: ReadonlyMap<string, string>): Ssl | undefine
   }
 }
 
-/** Who names files has TLS in mind, and gets libpq's default then. */
-function modeOf({ sslmode, sslrootcert, sslcert }: Parameters): string | undefined {
-  if (sslmode !== undefined) return sslmode;
-  if (sslrootcert === 'system') return 'verify-full';
-  return sslrootcert === undefined && sslcert === undefined ? undefined : 'prefer';
-}
+const modeOf = ({ sslmode, sslrootcert }: Parameters): string =>
+  sslmode ?? (sslrootcert === 'system' ? 'verify-full' : 'prefer');
 
 const unverified = (given: Parameters): ConnectionOptions => ({ ...verified(given), rejectUnauthorized: false });
 

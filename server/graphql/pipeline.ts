@@ -112,8 +112,8 @@ export class Pipeline {
     try {
       // REST's documents are the server's own.
       const text = this.#trusted && via !== 'rest' ? this.#trusted.admit(query, hash) : query;
-      const known = this.#documents.known(text);
-      return known ? this.#documents.check(known, viewer) : this.#read(text, viewer, spender);
+      const document = this.#documents.known(text) ?? this.#read(text, viewer, spender);
+      return this.#documents.check(document, viewer);
     } catch (error) {
       return unreadable(query, asGraphqlError(error));
     }

@@ -6,7 +6,7 @@ import { isSubscribed, ours, subscriptionOf } from '../database/sql/subscription
 import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
 import { completeLogs } from '../setup/log-state.ts';
-import { runFormatted } from '../setup/logins.ts';
+import { asReplicator, becomeMember, mayStream, runFormatted } from '../setup/logins.ts';
 import { subscribeReplica } from '../setup/replicate.ts';
 import { reachableOf, type OperatedServer, type Server, type Servers } from '../setup/servers.ts';
 import { replicationUrl, type SetupConfig } from '../setup/setup.ts';
@@ -63,7 +63,7 @@ export async function dropSubscription({ admin }: Server): Promise<string | unde
 
 /** Drops a slot, whoever reads from it, and the login that set-up named like it. False: there was no such slot. */
 export async function dropSlot(primary: Server, name: string): Promise<boolean> {
-  const existed = await releaseSlot(primary, name);
+  const existed = await asReplicator(primary, (sql) => releaseSlot(sql, name));
   await primary.admin.begin((sql) => dropReplicator(sql as unknown as Sql, name));
   return existed;
 }
@@ -91,13 +91,13 @@ export async function leftOf({ admin }: Server, name: string): Promise<string | 
   return there.length === 0 ? undefined : `${there.join(' and ')} ${name}`;
 }
 
-async function releaseSlot({ admin }: Server, name: string): Promise<boolean> {
+async function releaseSlot(primary: Sql, name: string): Promise<boolean> {
   for (const deadline = Date.now() + RELEASE_TIMEOUT_MS; ; await sleep(50)) {
-    const [slot] = await admin<[{ reader: number | null }?]>`
+    const [slot] = await primary<[{ reader: number | null }?]>`
       select active_pid as reader from pg_replication_slots
       where slot_name = ${name} and database = current_database()`;
     if (!slot) return false;
-    if (await tryDrop(admin, name, slot.reader)) return true;
+    if (await tryDrop(primary, name, slot.reader)) return true;
     if (Date.now() > deadline) throw new SetupError(`The slot ${name} is still read from, by process ${slot.reader}.`);
   }
 }
@@ -126,13 +126,10 @@ const SLOT_NAME = /^readback_[0-9a-f]{12}$/;
 
 export const isSlotName = (name: string): boolean => SLOT_NAME.test(name);
 
-/** From PostgreSQL 16 on, who made a login is no member of it, as `drop owned` wants, but may become one. */
 async function dropReplicator(primary: Sql, name: string): Promise<void> {
-  const [role] = await primary<[{ isMember: boolean; login: string }?]>`
-    select pg_has_role(current_user, oid, 'usage') as is_member, current_user::text as login
-    from pg_roles where rolname = ${name}`;
+  const [role] = await primary`select from pg_roles where rolname = ${name}`;
   if (!role || !isSlotName(name)) return;
-  if (!role.isMember) await runFormatted(primary, 'grant %I to %I', name, role.login);
+  await becomeMember(primary, name);
   await runFormatted(primary, 'drop owned by %I', name);
   await runFormatted(primary, 'drop role %I', name);
 }
@@ -174,8 +171,8 @@ async function slotFaults(primary: Server, names: string[]): Promise<string[]> {
   const [{ count, may }] = await primary.admin<[{ count: number; may: boolean }]>`
     select (select count(*)::int from pg_replication_slots
             where slot_name = any(array(select jsonb_array_elements_text(${primary.admin.json(names)})))) as count,
-           rolsuper or rolreplication as may from pg_roles where rolname = current_user`;
-  if (count === 0 || may) return [];
+           ${mayStream(primary.admin)} as may from pg_roles u where rolname = current_user`;
+  if (count === 0 || may || primary.replicator !== undefined) return [];
   return [await mayNot(primary, 'drop replication slots, which wants a superuser or the attribute replication')];
 }
 

@@ -45,7 +45,7 @@ const NO_SIZES = 'The primary does not tell how large tables are: counts are tak
 const NO_TABLES = 'The tables of the primary cannot be compared with what they were when they were migrated.';
 const NO_ENDS =
   'The primary does not tell its earlier timelines, so bookmarks and cursors from before a failover are refused. ' +
-  'Run there as a superuser: grant execute on function pg_read_file(text, bigint, bigint, boolean) to the owner of readback.timelines(); readback doctor says more.';
+  'The error says why; readback doctor says more.';
 
 /** The primary: writes, what is known of its position, and the heartbeat that moves the replicas along. */
 export class Primary {

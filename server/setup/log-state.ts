@@ -6,6 +6,7 @@ import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
 import type { Server } from './servers.ts';
+import { publishedRelations } from './shapes.ts';
 
 const FIRST_BEAT_TIMEOUT_MS = 30_000;
 
@@ -122,9 +123,8 @@ async function awaitCopy(replica: Server, totals: Totals, timeoutMs: number, say
 /** As the primary's last vacuum or analyze counted them: a table that had neither has no estimate. */
 async function estimatedRows(primary: Sql): Promise<Totals> {
   const rows = await primary<{ table: string; total: number }[]>`
-    select format('%I.%I', schemaname, tablename) as table, reltuples::float as total from pg_publication_tables
-    join pg_class c on c.oid = format('%I.%I', schemaname, tablename)::regclass
-    where pubname = 'readback' and reltuples >= 0`;
+    select format('%I.%I', p.schemaname, p.tablename) as table, c.reltuples::float as total
+    from ${publishedRelations(primary)} where p.pubname = 'readback' and c.reltuples >= 0`;
   return new Map(rows.map(({ table, total }) => [table, total]));
 }
 

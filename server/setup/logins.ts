@@ -1,6 +1,6 @@
 import { createHash, createHmac, pbkdf2 as derive, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
-import type { Sql } from '../database/connect.ts';
+import { connect, type Sql } from '../database/connect.ts';
 import { pooledSettings, type PooledWay } from '../database/pooled.ts';
 import { parseDatabaseUrl } from '../lib/database-url.ts';
 import type { Server, Side } from './servers.ts';
@@ -17,42 +17,68 @@ export const ROLES = {
 /** Lets the server's login take on the roles. Makes the login, with the URL's password, where it is missing. */
 export async function allowLogin({ admin }: Server, url: string, roles: Role[]): Promise<void> {
   const { user: login = '', password } = parseDatabaseUrl(url);
-  await inTurn(admin, async (sql) => {
-    await ensureLogin(sql, login, password);
-    for (const role of roles) await runFormatted(sql, 'grant %I to %I', role, login);
+  await again(async () => {
+    await ensureLogin(admin, login, password);
+    for (const role of await toBeGranted(admin, roles, login)) await runFormatted(admin, 'grant %I to %I', role, login);
   });
 }
+
+/** Who may not pass a role on leaves it where it is. */
+async function toBeGranted(admin: Sql, roles: Role[], login: string): Promise<string[]> {
+  const rows = await admin<{ name: string }[]>`
+    select r.rolname::text as name from pg_roles r where r.rolname in ${admin(roles)}
+      and (pg_has_role(current_user, r.oid, 'member with admin option') or not ${takesOn(admin, login)})`;
+  return rows.map(({ name }) => name);
+}
+
+/** Of a role r: from PostgreSQL 16 on, who made one is a member of it, and may not take it on. */
+export const takesOn = (sql: Sql, login: string) => sql`
+  exists (select from pg_roles l where l.rolname = ${login} and pg_has_role(l.oid, r.oid,
+    case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end))`;
+
+/** Of a role u. On Amazon RDS members of a role may, without the attribute. */
+export const mayStream = (sql: Sql) => sql`(
+  u.rolsuper or u.rolreplication
+  or exists (select from pg_roles g where g.rolname = 'rds_replication' and pg_has_role(u.oid, g.oid, 'usage')))`;
 
 /**
  * Before the migrations, which would make them in long transactions: another one on the same server, of another database
  * of the same set-up even, would wait for the end of that.
  */
 export async function makeRoles({ admin }: Server, roles: Role[]): Promise<void> {
-  await inTurn(admin, async (sql) => {
-    for (const role of roles) {
-      const [existing] = await sql`select from pg_roles where rolname = ${role}`;
-      if (!existing) await runFormatted(sql, 'create role %I nologin', role);
+  for (const role of roles)
+    await again(async () => {
+      const [existing] = await admin`select from pg_roles where rolname = ${role}`;
+      if (!existing) await runFormatted(admin, 'create role %I nologin', role);
+    });
+}
+
+/**
+ * Roles are the whole server's, and who is no superuser may lock nothing of it: another set-up, of another database, may
+ * make or grant the same at this moment. It is waited for, and what it did is looked at.
+ */
+async function again(work: () => Promise<void>): Promise<void> {
+  for (let left = MOST_CLASHES; ; left--) {
+    try {
+      return await work();
+    } catch (error) {
+      if (left === 0 || !isClash(error as { code?: string; message: string })) throw error;
     }
-  });
+  }
 }
 
-/** Roles are the whole server's, and advisory locks a database's: who makes some takes the table's lock, for a moment. */
-async function inTurn(admin: Sql, work: (sql: Sql) => Promise<void>): Promise<void> {
-  await admin.begin(async (transaction) => {
-    const sql = transaction as unknown as Sql; // all that is asked of it are statements
-    await sql.unsafe(`set local lock_timeout = '${TURN_TIMEOUT}'; lock table pg_authid in share row exclusive mode`);
-    await work(sql);
-  });
-}
+const MOST_CLASHES = 20;
 
-const TURN_TIMEOUT = '30s';
+/** It is there already, or another transaction has changed its row meanwhile, for which PostgreSQL has no code. */
+const isClash = ({ code, message }: { code?: string; message: string }): boolean =>
+  code === '42710' || code === '23505' || (code === 'XX000' && message.includes('concurrently'));
 
 /** A login for sessions behind a pooler: it has the rights of one role, and that role's settings, from the start. */
 export async function allowPooled(server: Server, { url, role, statementTimeoutMs }: PooledWay): Promise<void> {
   await allowLogin(server, url, [role]);
   const login = parseDatabaseUrl(url).user ?? '';
   for (const [name, value] of Object.entries(pooledSettings(role, statementTimeoutMs)))
-    await setInDatabase(server.admin, login, name, value);
+    await again(() => setInDatabase(server.admin, login, name, value));
 }
 
 /** What the role's sessions in this database begin with. */
@@ -75,14 +101,26 @@ export async function makeReplicator(admin: Sql, name: string): Promise<{ user: 
   const [existing] = await admin`select from pg_roles where rolname = ${name}`;
   const verb = existing ? 'alter' : 'create';
   await runFormatted(admin, `${verb} role %I login replication password %L`, name, await scramVerifier(password));
+  await becomeMember(admin, name);
   return { user: name, password };
+}
+
+/**
+ * From PostgreSQL 16 on, who made a login may not do what its members may: end its sessions, as giving up its slot wants,
+ * and drop what it owns. But it may become one.
+ */
+export async function becomeMember(sql: Sql, role: string): Promise<void> {
+  const [row] = await sql<[{ isMember: boolean; login: string }]>`
+    select pg_has_role(current_user, ${role}, 'usage') as is_member, current_user::text as login`;
+  if (!row.isMember) await runFormatted(sql, 'grant %I to %I', role, row.login);
 }
 
 /**
  * The published columns and no others: not the password hash. A copy of which row level security would leave rows out
  * fails instead: the changes that follow it come without any such bound.
  */
-export async function allowCopy(admin: Sql, login: string): Promise<void> {
+export async function allowCopy(server: Server, login: string): Promise<void> {
+  const { admin } = server;
   const tables = await admin<{ schema: string; name: string; columns: string[] }[]>`
     select p.schemaname as schema, p.tablename as name, ${sentColumns(admin)} as columns
     from pg_publication_tables p where p.pubname = 'readback'`;
@@ -91,8 +129,46 @@ export async function allowCopy(admin: Sql, login: string): Promise<void> {
     await runFormatted(admin, 'grant usage on schema %I to %I', schema, login);
     await runFormatted(admin, `grant select (${list}) on %I.%I to %I`, ...columns, schema, name, login);
   }
-  await setInDatabase(admin, login, 'row_security', 'off');
+  await keepRows(server, login);
 }
+
+/** Somebody else's login is not the administrator's to set, but each may set its own. */
+async function keepRows({ admin, replicator }: Server, login: string): Promise<void> {
+  const [state] = await admin<[{ isSet: boolean; may: boolean }?]>`
+    select ${keepsRows(admin)} as is_set, ${maySet(admin)} as may from pg_roles u where rolname = ${login}`;
+  if (state?.isSet) return;
+  const set = (sql: Sql) => setInDatabase(sql, login, 'row_security', 'off');
+  await (state?.may || replicator === undefined ? set(admin) : asLogin(replicator, set));
+}
+
+/** Of a role u: sessions in this database begin so. */
+export const keepsRows = (sql: Sql) => sql`
+  exists (select from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase
+    where s.setrole = u.oid and d.datname = current_database() and 'row_security=off' = any(s.setconfig))`;
+
+/** Of a role u: its settings are the present login's to change. */
+export const maySet = (sql: Sql) => sql`(
+  u.rolname = current_user or pg_has_role(current_user, u.oid, 'member with admin option')
+  or exists (select from pg_roles own where own.rolname = current_user
+    and (own.rolsuper or own.rolcreaterole and current_setting('server_version_num')::int < 160000)))`;
+
+/** What wants the right to replicate, by who has it: the administrator, or else the login that the replicas stream as. */
+export async function asReplicator<T>({ admin, replicator }: Server, work: (sql: Sql) => Promise<T>): Promise<T> {
+  const [{ may }] = await admin<[{ may: boolean }]>`
+    select ${mayStream(admin)} as may from pg_roles u where rolname = current_user`;
+  return may || replicator === undefined ? work(admin) : asLogin(replicator, work);
+}
+
+async function asLogin<T>(url: string, work: (sql: Sql) => Promise<T>): Promise<T> {
+  const sql = connect(url, { max: 1, connectTimeoutMs: LOGIN_TIMEOUT_MS, applicationName: 'readback setup' });
+  try {
+    return await work(sql);
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
+
+const LOGIN_TIMEOUT_MS = 10_000;
 
 /** Each of them could put a statement, or its parameters, into PostgreSQL's log. */
 const SILENT: Record<string, string> = {
@@ -138,11 +214,18 @@ const HASH = 'sha256';
  * What PostgreSQL keeps of a password, as RFC 5802 and 7677 have it: a role is made with that, as statements, those that
  * fail above all, may stand in its log. Passwords beyond ASCII are normalised, as by PostgreSQL and libpq.
  */
-async function scramVerifier(password: string): Promise<string> {
-  const salt = randomBytes(SALT_BYTES);
+async function scramVerifier(password: string, salt = randomBytes(SALT_BYTES)): Promise<string> {
   const salted = await pbkdf2(password.normalize('NFKC'), salt, ITERATIONS, 32, HASH);
   const hmac = (text: string) => createHmac(HASH, salted).update(text).digest();
   const storedKey = createHash(HASH).update(hmac('Client Key')).digest('base64');
   const serverKey = hmac('Server Key').toString('base64');
   return `SCRAM-SHA-256$${ITERATIONS}:${salt.toString('base64')}$${storedKey}:${serverKey}`;
+}
+
+/** What may be kept of a secret, to find whether another one is the same. */
+export const verifierOf = (secret: string): Promise<string> => scramVerifier(secret);
+
+export async function isVerified(secret: string, verifier: string): Promise<boolean> {
+  const salt = Buffer.from(verifier.split(/[:$]/)[2] ?? '', 'base64');
+  return verifier === (await scramVerifier(secret, salt));
 }

@@ -6,7 +6,7 @@ import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
 import { format, fromUrl, parse, type Conninfo } from './conninfo.ts';
 import { startLogAnew } from './log-state.ts';
-import { allowCopy, makeReplicator, runSecretly } from './logins.ts';
+import { allowCopy, asReplicator, isVerified, makeReplicator, runSecretly, verifierOf } from './logins.ts';
 import { basicsOf, type Server } from './servers.ts';
 import { refuseHidden } from './stops.ts';
 import { publishedTables, subscribedOn } from './shapes.ts';
@@ -47,19 +47,22 @@ export async function slotName(replica: Sql): Promise<string> {
 }
 
 /** A login named like the slot, unless the replication URL names one. */
-async function withLogin(primary: Sql, slot: string, wanted: Conninfo): Promise<Conninfo> {
-  const login = wanted.user === undefined ? await makeReplicator(primary, slot) : { user: wanted.user };
+async function withLogin(primary: Server, slot: string, wanted: Conninfo): Promise<Conninfo> {
+  const login = wanted.user === undefined ? await makeReplicator(primary.admin, slot) : { user: wanted.user };
   await allowCopy(primary, login.user);
   return { ...wanted, ...login };
 }
 
 async function create({ primary, replica, commit }: Subscribing, slot: string, wanted: Conninfo): Promise<void> {
-  const conninfo = await withLogin(primary.admin, slot, wanted);
+  const conninfo = await withLogin(primary, slot, wanted);
   const tables = await publishedTables(primary.admin);
   await refuseHidden(primary, tables, [conninfo.user!]);
   // A slot of this replica's name without a subscription: an earlier start ended between making the two.
-  await primary.admin`
-    select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = ${slot} and not active`;
+  await asReplicator(
+    primary,
+    (sql) => sql`
+      select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = ${slot} and not active`,
+  );
   // What the replica's tables hold is of an earlier subscription, and in the way of a fresh copy.
   await emptyTables(replica.admin, tables);
   await startLogAnew(replica.admin);
@@ -82,6 +85,7 @@ async function create({ primary, replica, commit }: Subscribing, slot: string, w
         'If the replica reaches the primary by another address, set PRIMARY_REPLICATION_URL to it.',
     );
   }
+  await noteConnection(replica.admin, wanted);
 }
 
 /**
@@ -154,15 +158,48 @@ async function repair(pair: Subscribing, current: Subscription, wanted: Conninfo
   const { primary, replica, commit } = pair;
   const { admin } = replica;
   const conninfo = await connectionOf(admin);
-  if (Object.entries(wanted).some(([key, value]) => conninfo[key] !== value)) {
-    await runSecretly(admin, 'alter subscription readback connection %L', format({ ...conninfo, ...wanted }));
-  }
+  if (await isOtherwise(admin, conninfo, wanted)) await reconnect(pair, current, conninfo, wanted);
   if (current.failover === false && current.isEnabled && (await keepsSlots(primary.admin, admin)))
     await keepSlot(replica);
   // Parallel streaming applies in several workers, out of commit order.
   if (current.streaming === 'parallel') await admin`alter subscription readback set (streaming = on)`;
   await mendCommit(admin, current, commit);
-  await followTables(pair, current, conninfo['user']);
+  await followTables(pair, current, conninfo?.['user'] ?? wanted.user ?? current.slot ?? undefined);
+}
+
+/** What it connects with superusers alone see; anybody else goes by what was noted when it was set. */
+async function isOtherwise(replica: Sql, known: Conninfo | undefined, wanted: Conninfo): Promise<boolean> {
+  if (known) return Object.entries(wanted).some(([key, value]) => known[key] !== value);
+  const [noted] = await replica<[{ verifier: string }?]>`select verifier from readback.connection`;
+  return noted === undefined || !(await isVerified(format(wanted), noted.verifier));
+}
+
+/** A password that nobody knows any more is replaced by another one, and so it is where `isRenewed`. */
+async function reconnect(
+  { primary, replica }: Subscribing,
+  { slot }: Subscription,
+  known: Conninfo | undefined,
+  wanted: Conninfo,
+  isRenewed = known === undefined,
+): Promise<void> {
+  const name = slot ?? (await slotName(replica.admin));
+  const changes = isRenewed ? await withLogin(primary, name, wanted) : wanted;
+  const conninfo = { ...(known ?? { application_name: name }), ...changes };
+  await runSecretly(replica.admin, 'alter subscription readback connection %L', format(conninfo));
+  await noteConnection(replica.admin, wanted);
+}
+
+async function noteConnection(replica: Sql, wanted: Conninfo): Promise<void> {
+  await replica`
+    insert into readback.connection (verifier) values (${await verifierOf(format(wanted))})
+    on conflict (id) do update set verifier = excluded.verifier`;
+}
+
+/** A new password, and the address that is configured. */
+export async function renewConnection(pair: Subscribing, primaryUrl: string): Promise<void> {
+  const { admin } = pair.replica;
+  const current = await subscriptionOf(admin);
+  if (current) await reconnect(pair, current, await connectionOf(admin), fromUrl(primaryUrl), true);
 }
 
 /**
@@ -175,7 +212,7 @@ export async function awaitSubscription(pair: Subscribing, primaryUrl: string, s
   const { primary, replica } = pair;
   const { user } = fromUrl(primaryUrl);
   if (user === undefined) throw new SetupError(NO_LOGIN);
-  await allowCopy(primary.admin, user);
+  await allowCopy(primary, user);
   let made = await subscriptionOf(replica.admin);
   if (!made) say(`${replica.name}: waiting for the subscription readback to the publication readback`);
   for (const deadline = Date.now() + MOST_WAIT_MS; !made; made = await subscriptionOf(replica.admin)) {
@@ -185,7 +222,7 @@ export async function awaitSubscription(pair: Subscribing, primaryUrl: string, s
   if (!made.publications.includes('readback')) throw new SetupError(toOthers(replica, made.publications));
   await noteCommit(replica.admin, pair.commit);
   await mendCommit(replica.admin, made, pair.commit);
-  await followTables(pair, made, (await connectionOf(replica.admin))['user']);
+  await followTables(pair, made, (await connectionOf(replica.admin))?.['user'] ?? user);
 }
 
 const toOthers = ({ name, at }: Server, publications: string[]) =>
@@ -199,7 +236,11 @@ const unmade = ({ name, at }: Server) =>
   `${name} (${at}): SUBSCRIPTIONS is awaited, and no subscription named readback was made there within ${MOST_WAIT_MS} ms. ` +
   'Look at what makes it, or set SUBSCRIPTIONS=made to have set-up make it.';
 
-const connectionOf = async (replica: Sql): Promise<Conninfo> => parse((await conninfoOf(replica)) ?? '');
+/** Undefined: it may not be read. */
+async function connectionOf(replica: Sql): Promise<Conninfo | undefined> {
+  const conninfo = await conninfoOf(replica);
+  return conninfo === undefined ? undefined : parse(conninfo);
+}
 
 /** Begins to copy tables that are published since, and lets go of those that no longer are. */
 async function followTables(
@@ -214,7 +255,7 @@ async function followTables(
   if (!isEnabled) throw new SetupError(disabled(replica));
   if (login !== undefined) {
     await refuseHidden(primary, added, [login]);
-    await allowCopy(primary.admin, login);
+    await allowCopy(primary, login);
   }
   if (subscribed.length === 0) await skipToNow(primary, replica, slot);
   await emptyTables(replica.admin, added);
@@ -228,9 +269,8 @@ async function followTables(
 async function skipToNow(primary: Server, replica: Server, slot: string | null): Promise<void> {
   const [found] = await primary.admin`select from pg_replication_slots where slot_name = ${slot}`;
   if (!found) throw new SetupError(slotless(replica, slot));
-  await atRest(
-    replica.admin,
-    () => primary.admin`select pg_replication_slot_advance(${slot}, pg_current_wal_flush_lsn())`,
+  await asReplicator(primary, (sql) =>
+    atRest(replica.admin, () => sql`select pg_replication_slot_advance(${slot}, pg_current_wal_flush_lsn())`),
   );
 }
 

@@ -1,10 +1,16 @@
+import type { Config } from '../boot/config.ts';
 import { refusalOf } from '../database/refusal.ts';
-import { isPooled } from '../database/session.ts';
+import { leadsToPooler } from '../database/pooled.ts';
 import { isSubscribed } from '../database/sql/subscriptions.ts';
+import { parseDatabaseUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
-import { basicsOf, describeVersion, type Basics, type Server, type Side } from './servers.ts';
+import { toSet } from './providers.ts';
+import { planOf, RIGHTS, rightsOf, type Plan, type Rights } from './rights.ts';
+import { basicsOf, describeVersion, type Basics, type OperatedServer, type Side } from './servers.ts';
 
-interface Facts extends Basics {
+type CheckConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'POOLER_CHECK' | 'SUBSCRIPTIONS'>;
+
+export interface Facts extends Basics, Rights {
   /** It has Readback's subscription: it is a replica. */
   subscribes: boolean;
   /** Set-up's lock is a session's. */
@@ -15,8 +21,8 @@ interface Facts extends Basics {
 interface Requirement {
   /** Left out: both sides. */
   of?: Side;
-  lacks: (own: Facts, primary: Facts) => boolean;
-  told: (own: Facts) => string;
+  lacks: (own: Facts, primary: Facts | undefined, plan: Plan) => boolean;
+  told: (own: Facts, plan: Plan) => string;
 }
 
 const IS_POOLER =
@@ -29,11 +35,6 @@ const REQUIREMENTS: Requirement[] = [
     told: ({ version }) =>
       `PostgreSQL 15 or later is needed (column lists, prompt notifications), this is ${describeVersion(version)}. Upgrade it.`,
   },
-  {
-    lacks: ({ isSuperuser }) => !isSuperuser,
-    told: () =>
-      'the setting-up login must be a superuser. Set PRIMARY_ADMIN_URL or REPLICA_ADMIN_URLS to one; the server itself needs no such login.',
-  },
   { lacks: ({ pooled }) => pooled, told: () => IS_POOLER },
   {
     lacks: ({ isStandby }) => isStandby,
@@ -42,8 +43,8 @@ const REQUIREMENTS: Requirement[] = [
   {
     of: 'primary',
     lacks: ({ walLevel }) => walLevel !== 'logical',
-    told: ({ walLevel }) =>
-      `wal_level must be logical, it is ${walLevel}. Run: alter system set wal_level = logical; and restart PostgreSQL.`,
+    told: ({ walLevel, provider }) =>
+      `wal_level must be logical, it is ${walLevel}. ${toSet(provider, 'wal_level', 'logical', 'restart')}`,
   },
   {
     of: 'primary',
@@ -54,38 +55,83 @@ const REQUIREMENTS: Requirement[] = [
   {
     of: 'replica',
     lacks: ({ trackCommitTimestamp }) => trackCommitTimestamp !== 'on',
-    told: () =>
-      'track_commit_timestamp must be on: it tells when a change was committed on the primary. Run: alter system set track_commit_timestamp = on; and restart PostgreSQL.',
+    told: ({ provider }) =>
+      `track_commit_timestamp must be on: it tells when a change was committed on the primary. ${toSet(provider, 'track_commit_timestamp', 'on', 'restart')}`,
   },
   {
     of: 'replica',
-    lacks: ({ identity }, primary) => identity === primary.identity,
+    lacks: ({ identity }, primary) => identity === primary?.identity,
     told: () => 'this is the same database as the primary. Name another server.',
   },
+  // Of what cannot be used anyway, rights are not asked for.
+  ...RIGHTS.map(({ of, lacks, found, remedy }): Requirement => ({
+    ...(of && { of }),
+    lacks: (own, _, plan) => own.version >= 150_000 && !own.pooled && !own.isStandby && lacks(own, plan),
+    told: (own, plan) => `${found(own, plan)}. ${remedy(own, plan)}`,
+  })),
 ];
 
-/** Asks both sides for everything that replication needs; throws one SetupError that lists all that is missing. */
-export async function checkRequirements(primary: Server, replicas: Server[]): Promise<void> {
-  const servers = [primary, ...replicas];
-  const facts = await Promise.all(servers.map(readFacts));
-  const problems = servers.flatMap(({ name, at }, index) => {
-    const own = facts[index]!;
+/** A server, what it is, where it answers, and what it lacks, each with the remedy. */
+export interface Examined {
+  server: OperatedServer;
+  facts: Facts | undefined;
+  lacks: string[];
+}
+
+/** Asks both sides for everything that replication needs. Changes nothing. */
+export async function examine(
+  primary: OperatedServer,
+  replicas: OperatedServer[],
+  config: CheckConfig,
+): Promise<Examined[]> {
+  const found = await Promise.all([
+    readFacts(primary, 'primary', config),
+    ...replicas.map((replica) => readFacts(replica, 'replica', config)),
+  ]);
+  const [ofPrimary] = found;
+  const plan = 'lack' in ofPrimary ? undefined : await planOf(primary, config);
+  return [primary, ...replicas].map((server, index) => {
+    const own = found[index]!;
+    if ('lack' in own) return { server, facts: undefined, lacks: [own.lack] };
     const side = index === 0 ? 'primary' : 'replica';
-    return REQUIREMENTS.filter(({ of = side, lacks }) => of === side && lacks(own, facts[0]!)).map(
-      ({ told }) => `${name} (${at}): ${told(own)}`,
-    );
+    const those = plan && !('lack' in ofPrimary) ? { primary: ofPrimary, plan } : UNKNOWN;
+    const missing = REQUIREMENTS.filter(({ of = side, lacks }) => of === side && lacks(own, those.primary, those.plan));
+    return { server, facts: own, lacks: missing.map(({ told }) => told(own, those.plan)) };
   });
+}
+
+/** Where the primary does not answer, of the replicas is told what they lack by themselves. */
+const UNKNOWN = { primary: undefined, plan: { isAwaited: false, streamsAs: null, hasPassword: false } };
+
+/** @throws SetupError that lists all that is missing. */
+export async function checkRequirements(
+  primary: OperatedServer,
+  replicas: OperatedServer[],
+  config: CheckConfig,
+): Promise<void> {
+  const examined = await examine(primary, replicas, config);
+  const problems = examined.flatMap(({ server: { name, at }, lacks }) =>
+    lacks.map((lack) => `${name} (${at}): ${lack}`),
+  );
   if (problems.length > 0) throw new SetupError(problems.join('\n'));
 }
 
-async function readFacts({ name, at, admin }: Server): Promise<Facts> {
+async function readFacts(
+  { admin, urls }: OperatedServer,
+  side: Side,
+  config: CheckConfig,
+): Promise<Facts | { lack: string }> {
   try {
-    return { ...(await basicsOf(admin)), subscribes: await isSubscribed(admin), pooled: await isPooled(admin) };
+    return {
+      ...(await basicsOf(admin)),
+      ...(await rightsOf(admin, side, parseDatabaseUrl(urls.url).user ?? '')),
+      subscribes: await isSubscribed(admin),
+      pooled: await leadsToPooler(urls.adminUrl, config),
+    };
   } catch (error) {
-    if (/unsupported startup parameter/.test((error as Error).message))
-      throw new SetupError(`${name} (${at}): ${IS_POOLER}`);
+    if (/unsupported startup parameter/.test((error as Error).message)) return { lack: IS_POOLER };
     const refusal = refusalOf(error);
     if (!refusal) throw error;
-    throw new SetupError(`${name} (${at}): cannot be used: ${refusal.reason}. ${refusal.remedy}`);
+    return { lack: `cannot be used: ${refusal.reason}. ${refusal.remedy}` };
   }
 }

@@ -2,8 +2,9 @@ import type { Config, DatabaseConfig, DatabaseUrls } from '../boot/config.ts';
 import { connect, type Sql } from '../database/connect.ts';
 import { named } from '../database/named.ts';
 import { refusalOf } from '../database/refusal.ts';
-import { describeUrl } from '../lib/database-url.ts';
+import { describeUrl, formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { withinMs } from '../lib/within.ts';
+import { providerOf, type Provider } from './providers.ts';
 
 /** A server as its administrator sees it: a name for people, and a connection that may set it up. */
 export interface Server {
@@ -11,6 +12,10 @@ export interface Server {
   /** Host, port and database. */
   at: string;
   admin: Sql;
+  /** Of the primary: how replicas reach it, as it is configured. */
+  replicationUrl?: string;
+  /** Of the primary: how it is reached as the login of that, where it names one with its password. */
+  replicator?: string;
 }
 
 /** A server as its operator sees it: a connection that may look at everything, and the URLs that are configured. */
@@ -52,13 +57,21 @@ export async function withServers<T>(
     ...openServer(name, urls.adminUrl, config, purpose),
     urls,
   });
-  const primary = open('primary', databases.primary);
+  const primary = { ...open('primary', databases.primary), ...replicationOf(databases) };
   const replicas = databases.replicas.map((urls, index) => open(`replica-${index + 1}`, urls));
   try {
     return await work({ primary, replicas });
   } finally {
     await Promise.all([primary, ...replicas].map(({ admin }) => admin.end({ timeout: 1 })));
   }
+}
+
+/** Replicas may know the primary by another address than this machine does. */
+function replicationOf({ primary, replicationUrl }: DatabaseConfig): Pick<Server, 'replicationUrl' | 'replicator'> {
+  if (replicationUrl === undefined) return {};
+  const { user, password } = parseDatabaseUrl(replicationUrl);
+  if (user === undefined || password === '') return { replicationUrl };
+  return { replicationUrl, replicator: formatDatabaseUrl({ ...parseDatabaseUrl(primary.adminUrl), user, password }) };
 }
 
 /** Why a server cannot be used; undefined where it answers. One that accepts connections and then hangs is found, too. */
@@ -90,16 +103,18 @@ export interface Basics {
   isStandby: boolean;
   /** Cluster and database. */
   identity: string;
+  /** Null: somebody's own server. */
+  provider: Provider | null;
 }
 
 export async function basicsOf(sql: Sql): Promise<Basics> {
-  const [basics] = await sql<[Basics]>`
+  const [basics] = await sql<[Omit<Basics, 'provider'>]>`
     select current_setting('server_version_num')::int as version, current_setting('wal_level') as wal_level,
            current_setting('track_commit_timestamp') as track_commit_timestamp,
            (select rolsuper from pg_roles where rolname = current_user) as is_superuser,
            pg_is_in_recovery() as is_standby,
            (select system_identifier from pg_control_system()) || '/' || current_database() as identity`;
-  return basics;
+  return { ...basics, provider: await providerOf(sql) };
 }
 
 export const describeVersion = (version: number) => `${Math.floor(version / 10_000)}.${version % 10_000}`;

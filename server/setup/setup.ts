@@ -18,6 +18,7 @@ export type SetupConfig = Pick<
   | 'STATEMENT_TIMEOUT_MS'
   | 'INITIAL_COPY_TIMEOUT_MS'
   | 'SUBSCRIPTIONS'
+  | 'POOLER_CHECK'
   | 'REPLICA_SYNCHRONOUS_COMMIT'
 >;
 
@@ -38,7 +39,7 @@ export async function setUp(
 ): Promise<void> {
   await withServers(databases, config, 'setup', async (servers) => {
     const { primary, replicas } = servers;
-    await checkRequirements(primary, replicas);
+    await checkRequirements(primary, replicas, config);
     // Two that set up at once take turns: the lock is the session's, and goes with it.
     await primary.admin`select pg_advisory_lock(hashtextextended('readback.setup', 0))`;
     for (const replica of replicas) await compareTexts(primary, replica, say);

@@ -51,6 +51,14 @@ function publishedColumns(primary: Sql): Statement<{ table: string; columns: str
 }
 
 /**
+ * Rows p of pg_publication_tables, of all publications, and c of pg_class. They are joined by names: a cast to regclass is
+ * refused for tables of schemas that the login may not use, and others' publications may have some.
+ */
+export const publishedRelations = (primary: Sql) => primary`
+  pg_publication_tables p join pg_namespace n on n.nspname = p.schemaname
+  join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename`;
+
+/**
  * For a row p of pg_publication_tables, as JSON. PostgreSQL 15 lists generated columns of a table that is published whole,
  * though no version before 18 sends any.
  */

@@ -83,8 +83,7 @@ export async function readOnlyOn(replica: Sql): Promise<ReadOnly | null> {
       from pg_db_role_setting, unnest(setconfig) as line
       where setrole in (0, o.oid) and setdatabase in (0, d.oid) and line like 'default\\_transaction\\_read\\_only=%'
       union all
-      select setting, 'system', 5 from (
-        select setting from pg_file_settings where name = 'default_transaction_read_only' and error is null order by seqno desc limit 1) file
+      select setting, 'system', 5 from pg_settings where name = 'default_transaction_read_only' and source in ('configuration file', 'command line')
       order by rank limit 1) f
     where ${ours(replica)}`;
   return row?.isOn ? { owner: row.owner, where: row.where } : null;

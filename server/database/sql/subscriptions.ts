@@ -69,8 +69,11 @@ export async function isSubscribed(sql: Sql): Promise<boolean> {
   return rows.length > 0;
 }
 
-/** How it connects, in libpq's form. It holds a password, so superusers alone may read it. */
+/** How it connects, in libpq's form. It holds a password: undefined where the login may not read it. */
 export async function conninfoOf(sql: Sql): Promise<string | undefined> {
+  const [{ may }] = await sql<[{ may: boolean }]>`
+    select has_column_privilege('pg_subscription', 'subconninfo', 'select') as may`;
+  if (!may) return undefined;
   const [row] = await sql<[{ conninfo: string }?]>`
     select subconninfo as conninfo from pg_subscription s where ${ours(sql)}`;
   return row?.conninfo;

@@ -2,7 +2,7 @@ import { columnIn, idOf, keyIn, type Declaration, type DeclaredColumn } from '..
 import { arrayText } from '../../declare/kinds.ts';
 import { fieldsIn, isAlways, truth, type Claims, type Clause } from '../../declare/rule.ts';
 import { columnName, type Fragment, type Sql, type Statement } from '../connect.ts';
-import { all, identifier, isPlain, joined, nameOf, parameter, quoted, selected } from './columns.ts';
+import { all, identifier, isPlain, joined, nameOf, parameter, quoted, selected, constant } from './columns.ts';
 import { keyset, type Bound, type Order, type PageRequest, type Position } from './keyset.ts';
 import { ruleSql } from './rule.ts';
 import type { Seen } from './seen.ts';
@@ -84,7 +84,7 @@ export class Table<Row extends { id: string }> {
 
   /** Of the table, as alias t. */
   columns(sql: Sql): Fragment {
-    return sql.unsafe(this.#selected);
+    return constant(sql, this.#selected);
   }
 
   /** Of a part of the statement, alias t, that has the table's columns as they are. */
@@ -93,7 +93,7 @@ export class Table<Row extends { id: string }> {
   }
 
   #from(sql: Sql): Fragment {
-    return sql.unsafe(`${this.#table} t`);
+    return constant(sql, `${this.#table} t`);
   }
 
   /** Splits the position off the rows, and off the row of nulls that says that there is none. */
@@ -134,11 +134,11 @@ export class Table<Row extends { id: string }> {
     const lists = key.map((_, part) => sql`${arrayText(keys.map((texts) => texts[part]))}::text[]`);
     const names = key.map((_, part) => `k${part}`).join(', ');
     const equal = key.map(
-      (column, part) => sql`${nameOf(sql, column)} = q.${sql.unsafe(`k${part}`)}::${typeOf(sql, column)}`,
+      (column, part) => sql`${nameOf(sql, column)} = q.${constant(sql, `k${part}`)}::${typeOf(sql, column)}`,
     );
     const result = await sql<(Row & Told & Placed)[]>`
       select s.seen as "$seen", q.place::int as "$place", ${this.columns(sql)} from readback.seen() s(seen)
-      left join (unnest(${joined(sql, lists)}) with ordinality q(${sql.unsafe(names)}, place)
+      left join (unnest(${joined(sql, lists)}) with ordinality q(${constant(sql, names)}, place)
         join ${this.#from(sql)} on ${all(sql, equal)}) on true`;
     const { rows, seen } = this.#split(result);
     const found = new Map(rows.map((row) => [row.$place, row]));
@@ -152,7 +152,7 @@ export class Table<Row extends { id: string }> {
     const { within, order: by } = keyset(sql, order, page, { after: bound(page.after), before: bound(page.before) });
     const result = await sql<(Row & Told)[]>`
       select s.seen as "$seen", ${this.#shown(sql)} from readback.seen() s(seen) left join (
-        select ${sql.unsafe(this.#columns)} from ${this.#from(sql)}
+        select ${constant(sql, this.#columns)} from ${this.#from(sql)}
         where ${all(sql, [...this.#matches(sql, filter), this.#visible(sql, to), ...within])} order by ${by} limit ${page.limit + 1}
       ) t on true order by ${by}`;
     return this.#split(result);
@@ -194,7 +194,7 @@ export class Table<Row extends { id: string }> {
     const bound = (end: 'after' | 'before'): Bound | null =>
       page[end] && {
         isNull: page[end].value === null,
-        values: columns.map((_, part) => sql.unsafe(`q.${end}_${part}`)),
+        values: columns.map((_, part) => constant(sql, `q.${end}_${part}`)),
       };
     const { within, order: by } = keyset(sql, order, page, { after: bound('after'), before: bound('before') });
     const types = [
@@ -211,9 +211,9 @@ export class Table<Row extends { id: string }> {
     }));
     const result = await sql<(Row & Told & Placed)[]>`
       select s.seen as "$seen", t."$place", ${this.#shown(sql)} from readback.seen() s(seen) left join (
-        select q.place as "$place", t.* from jsonb_to_recordset(${sql.json(questions)}) q(${sql.unsafe(types.join(', '))})
+        select q.place as "$place", t.* from jsonb_to_recordset(${sql.json(questions)}) q(${constant(sql, types.join(', '))})
         cross join lateral (
-          select ${sql.unsafe(this.#columns)} from ${this.#from(sql)}
+          select ${constant(sql, this.#columns)} from ${this.#from(sql)}
           where ${all(sql, [isUnder(sql, parents), this.#visible(sql, visibleTo, sql`q.viewer`), ...within])} order by ${by} limit q.rows
         ) t
       ) t on true order by t."$place", ${by}`;
@@ -228,7 +228,7 @@ export class Table<Row extends { id: string }> {
   ): Promise<Seen<Placed & { count: number }>> {
     const { visibleTo } = questions[0]!;
     const asked = questions.map((one, place) => toQuestion(one, place, parents));
-    const types = sql.unsafe(`place int, ${parentTypes(parents)}, viewer uuid`);
+    const types = constant(sql, `place int, ${parentTypes(parents)}, viewer uuid`);
     const result = await sql<(Told & Placed & { count: number | null })[]>`
       select s.seen as "$seen", c.place as "$place", c.count from readback.seen() s(seen) left join (
         select q.place, c.count from jsonb_to_recordset(${sql.json(asked)}) q(${types})
@@ -272,7 +272,7 @@ export class Table<Row extends { id: string }> {
             sql,
             parts.map(({ value }) => value),
           )})`;
-    return sql<Row[]>`insert into ${sql.unsafe(`${this.#table} as t`)} ${row} returning ${this.columns(sql)}`;
+    return sql<Row[]>`insert into ${constant(sql, `${this.#table} as t`)} ${row} returning ${this.columns(sql)}`;
   }
 
   /**
@@ -300,7 +300,7 @@ export class Table<Row extends { id: string }> {
 
   /** Only what is set is written. */
   update(sql: Sql, only: Fragment, patch: object): Statement<Row> {
-    const set = this.#written(sql, patch).map(({ name, value }) => sql`${sql.unsafe(quoted(name))} = ${value}`);
+    const set = this.#written(sql, patch).map(({ name, value }) => sql`${constant(sql, quoted(name))} = ${value}`);
     return sql<Row[]>`update ${this.#from(sql)} set ${joined(sql, set)} where ${only} returning ${this.columns(sql)}`;
   }
 
@@ -362,7 +362,7 @@ const parentTypes = (parents: readonly DeclaredColumn[]) =>
 const isUnder = (sql: Sql, parents: readonly DeclaredColumn[]): Fragment =>
   all(
     sql,
-    parents.map((column, part) => sql`${nameOf(sql, column)} = q.${sql.unsafe(parentName(part, parents))}`),
+    parents.map((column, part) => sql`${nameOf(sql, column)} = q.${constant(sql, parentName(part, parents))}`),
   );
 
 function partsOf(scope: string | null, parents: readonly unknown[]): Record<string, string | null> {
@@ -376,7 +376,7 @@ const toQuestion = ({ scope, visibleTo }: Under, place: number, parents: readonl
   ...(visibleTo !== undefined && { viewer: typeof visibleTo === 'object' ? visibleTo.sub : null }),
 });
 
-const typeOf = (sql: Sql, { form }: DeclaredColumn): Fragment => sql.unsafe(form.sql);
+const typeOf = (sql: Sql, { form }: DeclaredColumn): Fragment => constant(sql, form.sql);
 
 /** What clients call the order by a column. */
 export const orderName = ({ field }: Pick<DeclaredColumn, 'field'>) => field.replace(/[A-Z]/g, '_$&').toUpperCase();

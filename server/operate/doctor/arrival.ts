@@ -7,9 +7,10 @@ import {
 } from '../../database/sql/subscriptions.ts';
 import { wordsOf } from '../../lib/complaints.ts';
 import type { Lsn } from '../../lib/lsn.ts';
-import { format, fromUrl, parse, toUrl, type Conninfo } from '../../setup/conninfo.ts';
+import { parse, toUrl, type Conninfo } from '../../setup/conninfo.ts';
 import { arrival, beat } from '../../setup/log-state.ts';
-import { allowCopy, makeReplicator, runSecretly } from '../../setup/logins.ts';
+import { mayStream } from '../../setup/logins.ts';
+import { renewConnection } from '../../setup/replicate.ts';
 import type { Server } from '../../setup/servers.ts';
 import { replicationUrl } from '../../setup/setup.ts';
 import { kind, type Finding, type Repair } from './finding.ts';
@@ -35,17 +36,12 @@ export interface ConnectionFacts {
 }
 
 export async function lookAtConnection(replica: Sql, timeoutMs: number): Promise<ConnectionFacts> {
-  const conninfo = await conninfoOf(replica).catch((error: { code?: string }) => {
-    if (error.code !== INSUFFICIENT_PRIVILEGE) throw error;
-    return undefined;
-  });
+  const conninfo = await conninfoOf(replica);
   if (conninfo === undefined) return { connectsAs: null, refused: null };
   const parsed = parse(conninfo);
   const { user = '', host = '', port = '5432' } = parsed;
   return { connectsAs: { user, address: `${host}:${port}` }, refused: await refusal(parsed, timeoutMs) };
 }
-
-const INSUFFICIENT_PRIVILEGE = '42501';
 
 /**
  * The same connection, made from here: an address may lead elsewhere from the replica, but a password that is wrong or a
@@ -55,7 +51,7 @@ async function refusal(conninfo: Conninfo, timeoutMs: number): Promise<string | 
   const sql = connect(toUrl(conninfo), { max: 1, connectTimeoutMs: timeoutMs, applicationName: 'readback doctor' });
   try {
     const [row] = await sql<[{ may: boolean }]>`
-      select rolreplication or rolsuper as may from pg_roles where rolname = session_user`;
+      select ${mayStream(sql)} as may from pg_roles u where rolname = session_user`;
     return row.may ? null : 'the login may connect, and not replicate';
   } catch (error) {
     return wordsOf(error);
@@ -127,14 +123,8 @@ const counted = ({ conflicts }: Subscription, names: string[]) =>
 export const renewLogin: Repair = {
   name: 'renew-login',
   does: () => 'give its subscription a login with a new password, and the address of the primary that is configured',
-  run: async ({ admin }, { servers, databases }) => {
-    const current = await conninfoOf(admin);
-    const subscription = await subscriptionOf(admin);
-    const login = await makeReplicator(servers.primary.admin, subscription!.slot!);
-    await allowCopy(servers.primary.admin, login.user);
-    const conninfo = { ...parse(current!), ...fromUrl(replicationUrl(databases)), ...login };
-    await runSecretly(admin, 'alter subscription readback connection %L', format(conninfo));
-  },
+  run: (replica, { servers: { primary }, databases, config }) =>
+    renewConnection({ primary, replica, commit: config.REPLICA_SYNCHRONOUS_COMMIT }, replicationUrl(databases)),
   isOfSubscription: true,
 };
 

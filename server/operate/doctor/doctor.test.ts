@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Slot } from '../../database/sql/slots.ts';
+import { PROVIDERS } from '../../setup/providers.ts';
 import {
   findingsOf,
   planFixes,
@@ -20,15 +21,31 @@ const basics = (changes: Partial<Basics> = {}): Basics => ({
   isSuperuser: true,
   isStandby: false,
   identity: '1/a',
+  provider: null,
+  login: 'postgres',
+  database: 'a',
+  mayMakeRoles: true,
+  mayCreate: true,
+  notPassedOn: [],
+  schemaOwner: null,
+  mayReplicate: true,
+  maySubscribe: true,
+  subscriptionOwner: null,
+  seesSessions: true,
+  asksOrigin: true,
+  asksOwnOrigin: true,
   isSetUp: true,
   ...changes,
 });
+
+const PLAN = { isAwaited: false, hasPassword: false, streamsAs: null };
 
 const named = (primary: Partial<PrimaryFacts>, replica: Partial<ReplicaFacts>) =>
   findingsOf(
     {
       primary: { name: 'primary', at: 'p:1/a', basics: basics(), ...primary },
       replicas: [{ name: 'replica-1', at: 'r:1/a', basics: basics({ identity: '2/a' }), ...replica }],
+      plan: PLAN,
     },
     { maxWalBytes: 1 },
   ).map(({ severity, server, check, found }) => `${severity} ${server} ${check}: ${found}`);
@@ -88,7 +105,7 @@ const primaryDetails = (changes: Partial<PrimaryDetails> = {}): PrimaryDetails =
   maxSlotWalKeepSize: 1000,
   idleSlotTimeoutS: null,
   transactions: [],
-  timelines: null,
+  timelinesUnread: null,
   hidden: [],
   identities: [],
   drifts: [],
@@ -294,6 +311,7 @@ test('two replicas that read from one slot; slots of replicas that are away are 
       replica('replica-2', { basics: basics({ identity: '3/a' }), details: replicaDetails() }),
       replica('replica-3', { unreachable: 'gone' }),
     ],
+    plan: PLAN,
   };
   const checks = () => findingsOf(facts, { maxWalBytes: 1 }).map(({ server, check }) => `${server} ${check}`);
   expect(checks()).toEqual(['replica-3 unreachable', 'replica-2 slot-shared']);
@@ -315,4 +333,31 @@ test('fixes: each once, copying again makes others idle, grants come first', () 
     { name: 'copy-again', server: 'replica-1' },
     { name: 'enable-subscription', server: 'replica-2' },
   ]);
+});
+
+test.each(PROVIDERS)('no remedy says alter system to customers of $name', (provider) => {
+  const own = { provider, walLevel: 'replica', trackCommitTimestamp: 'off' };
+  const limits = [{ setting: 'max_wal_senders', most: 10, used: 10 }];
+  const sides = {
+    primary: {
+      name: 'primary',
+      at: 'p',
+      basics: basics(own),
+      limits,
+      details: primaryDetails({
+        maxSlotWalKeepSize: -1,
+        idleSlotTimeoutS: 0,
+        slots: [slot({ walStatus: 'unreserved' })],
+      }),
+      hosts: [
+        { at: 'p', isStandby: false },
+        { at: 's', isStandby: true, keeps: ['readback_1'] },
+      ],
+    },
+    replicas: [{ name: 'replica-1', at: 'r', basics: basics({ ...own, identity: '2/a' }), details: replicaDetails() }],
+    plan: PLAN,
+  };
+  const remedies = findingsOf(sides, { maxWalBytes: 1 }).map(({ remedy }) => remedy);
+  expect(remedies.length).toBeGreaterThan(6);
+  expect(remedies.join()).not.toContain('alter system');
 });

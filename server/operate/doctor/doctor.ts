@@ -1,5 +1,6 @@
 import type { Declaration } from '../../declare/declaration.ts';
 import { driftsOf, tablesNow, type Drift } from '../../setup/drift.ts';
+import { planOf, type Plan } from '../../setup/rights.ts';
 import { hiddenFrom, identitiesOf, type ReplicaIdentity } from '../../setup/stops.ts';
 import { tablesOf } from '../../setup/shapes.ts';
 import type { OperatedServer, Servers } from '../../setup/servers.ts';
@@ -40,6 +41,8 @@ import { checkTables, completeLog, lookAtTables, ringAgain, watchAgain, type Tab
 export interface Facts {
   primary: PrimaryFacts;
   replicas: ReplicaFacts[];
+  /** How the replicas are to be subscribed. */
+  plan: Plan;
 }
 
 export interface PrimaryFacts extends Looked<PrimaryDetails>, LoginFacts, PoolerFacts {
@@ -75,9 +78,9 @@ export async function diagnose(servers: Servers, options: DoctorOptions): Promis
 
 /** From cause to consequence. Pure. */
 export function findingsOf(facts: Facts, { maxWalBytes }: Pick<DoctorOptions, 'maxWalBytes'>): Finding[] {
-  const { primary, replicas } = facts;
+  const { primary, replicas, plan } = facts;
   return bySeverity([
-    ...checkServers(primary, replicas),
+    ...checkServers(primary, replicas, plan),
     ...[primary, ...replicas].flatMap(checkLogins),
     ...[primary, ...replicas].flatMap(checkPoolers),
     ...checkPublication(primary, replicas),
@@ -99,13 +102,16 @@ const changed = kind('tables-changed', ({ found, command }: Drift) => ({
 /** Asks all servers everything that the checks need. Writes nothing but one heartbeat for each replica. */
 async function look({ primary, replicas }: Servers, options: DoctorOptions): Promise<Facts> {
   const one = await lookAtPrimary(primary, options);
+  const plan = one.basics ? await planOf(primary, options) : UNKNOWN_PLAN;
   const published = one.details?.published ?? [];
   const others = await Promise.all(replicas.map((replica) => lookAtReplica(replica, tablesOf(published), options)));
   if (one.details) one.details.hidden = await hiddenFrom(primary.admin, tablesOf(published), readersOf(others));
   if (one.basics?.isSetUp)
-    await Promise.all(others.map((facts, index) => follow(primary, replicas[index]!, one, facts, options.waitMs)));
-  return { primary: one, replicas: others };
+    await Promise.all(others.map((facts, index) => follow(primary, replicas[index]!, facts, options.waitMs)));
+  return { primary: one, replicas: others, plan };
 }
+
+const UNKNOWN_PLAN: Plan = { isAwaited: false, hasPassword: false, streamsAs: null };
 
 /** Who reads on the primary: the server, and each replica's login as it copies. */
 const readersOf = (replicas: ReplicaFacts[]) => [
@@ -114,9 +120,9 @@ const readersOf = (replicas: ReplicaFacts[]) => [
   ...replicas.flatMap(({ details }) => details?.subscription?.connectsAs?.user ?? []),
 ];
 
-/** The oldest version that can be asked what the checks want to know. */
+/** The oldest version that can be asked what the checks want to know, and by whom. */
 const canLook = ({ basics }: ServerFacts) =>
-  basics !== undefined && basics.version >= 150_000 && basics.isSuperuser && !basics.isStandby;
+  basics !== undefined && basics.version >= 150_000 && basics.schemaOwner === null && !basics.isStandby;
 
 async function lookAtPrimary(primary: OperatedServer, options: DoctorOptions): Promise<PrimaryFacts> {
   const { admin, urls } = primary;
@@ -165,12 +171,11 @@ async function lookAtReplica(
 async function follow(
   primary: OperatedServer,
   replica: OperatedServer,
-  { details: history }: PrimaryFacts,
   { details }: ReplicaFacts,
   waitMs: number,
 ): Promise<void> {
   if (!details) return;
-  await noteAhead(primary.admin, replica.admin, details, history);
+  await noteAhead(primary.admin, replica.admin, details);
   await noteMissing(primary.admin, replica.admin, details);
   if (details.subscription?.isEnabled) details.probe = await probe(primary, replica, waitMs);
 }

@@ -3,6 +3,7 @@ import { notedOf, proofOf } from '../../database/sql/positions.ts';
 import { wordsOf } from '../../lib/complaints.ts';
 import { describeUrl, formatDatabaseUrl, parseDatabaseUrl } from '../../lib/database-url.ts';
 import type { Lsn } from '../../lib/lsn.ts';
+import { toSet, type Provider } from '../../setup/providers.ts';
 import { keepSlot } from '../../setup/replicate.ts';
 import { kind, type Finding, type Repair } from './finding.ts';
 import type { Looked } from './servers.ts';
@@ -12,8 +13,8 @@ import { copyAgain } from './subscription.ts';
 export interface HistoryFacts {
   /** The physical slots that logical ones wait for; null: this version knows no such setting. */
   standbySlots: string | null;
-  /** Why it does not tell its earlier timelines, and the role that it would read them as; null: it does. */
-  timelines: { refused: string; owner: string } | null;
+  /** The role that may not read where its earlier timelines ended; null: it may, or there are none. */
+  timelinesUnread: string | null;
 }
 
 /** One of several hosts, of which one is the primary and the others are its standbys. */
@@ -43,20 +44,16 @@ interface Kept extends HistoryFacts {
 export async function lookAtHistory(sql: Sql): Promise<HistoryFacts> {
   const [{ standbySlots }] = await sql<[Pick<HistoryFacts, 'standbySlots'>]>`
     select current_setting('synchronized_standby_slots', true) as standby_slots`;
-  return { standbySlots, timelines: await timelinesRefused(sql) };
+  return { standbySlots, timelinesUnread: await timelinesUnread(sql) };
 }
 
-/** They stand in a file of the server's, which it reads as the owner of the function. */
-async function timelinesRefused(sql: Sql): Promise<HistoryFacts['timelines']> {
-  const [row] = await sql<{ owner: string }[]>`
-    select proowner::regrole::text as owner from pg_proc where oid = to_regprocedure('readback.timelines()')`;
-  if (!row) return null;
-  try {
-    await sql`select from readback.timelines()`;
-    return null;
-  } catch (error) {
-    return { refused: wordsOf(error), owner: row.owner };
-  }
+/** They stand in a file of the server's, which it reads as the owner of the function. The first has none. */
+async function timelinesUnread(sql: Sql): Promise<string | null> {
+  const [row] = await sql<[{ owner: string }?]>`
+    select proowner::regrole::text as owner from pg_proc
+    where oid = to_regprocedure('readback.timelines()') and left(pg_walfile_name(pg_current_wal_flush_lsn()), 8) <> '00000001'
+      and not has_function_privilege(proowner, 'pg_catalog.pg_read_file(text, bigint, bigint, boolean)', 'execute')`;
+  return row?.owner ?? null;
 }
 
 /** Each host of a URL with several; undefined where it names one. */
@@ -98,15 +95,14 @@ export async function noteMissing(primary: Sql, replica: Sql, details: Following
  * The replica's position is read first: nothing that is on its way makes it look ahead. Without its slot, it has nothing of
  * the latest timeline for certain: then it is compared with where that one began, which the primary has soon written past.
  */
-export async function noteAhead(primary: Sql, replica: Sql, details: Following, history: HistoryFacts | undefined) {
+export async function noteAhead(primary: Sql, replica: Sql, details: Following): Promise<void> {
   if (!details.subscription) return;
   const [{ seen }] = await replica<[{ seen: Lsn | null }]>`select readback.seen() as seen`;
   if (seen === null) return;
-  const began = history?.timelines ? primary`null::pg_lsn` : primary`(select max(ended) from readback.timelines())`;
   const [ahead] = await primary<[{ bytes: number }]>`
     select greatest(0, pg_wal_lsn_diff(${primary.typed.lsn(seen)}, case
       when exists (select from pg_replication_slots where slot_name = ${details.subscription.slot}) then pg_current_wal_insert_lsn()
-      else coalesce(${began}, pg_current_wal_insert_lsn()) end))::float as bytes`;
+      else coalesce((select max(ended) from readback.timelines()), pg_current_wal_insert_lsn()) end))::float as bytes`;
   if (ahead.bytes > 0) details.aheadBytes = ahead.bytes;
 }
 
@@ -117,7 +113,7 @@ export function checkFailover(
   const { name, hosts, details } = primary;
   const ahead = replicas.filter(({ details: own }) => own?.aheadBytes);
   return [
-    ...(details?.timelines ? [noTimelines(name, details.timelines)] : []),
+    ...(details?.timelinesUnread ? [noTimelines(name, details.timelinesUnread)] : []),
     ...ahead.map((replica) => tooFar(replica.name, replica.details!.aheadBytes!)),
     ...(hosts ? [...checkHosts(name, hosts), ...checkSlotsKept(primary, hosts, replicas)] : []),
   ];
@@ -148,15 +144,17 @@ function checkSlotsKept(primary: Looked<Kept>, hosts: HostFacts[], replicas: Loo
       .filter(({ keeps = [] }) => !keeps.includes(slot.name))
       .map(({ at }) => notYetKept(replica.name, slot.name, at));
   });
-  return [...notKept, ...(details.standbySlots === '' && standbys.length > 0 ? [notWaiting(name)] : [])];
+  return [
+    ...notKept,
+    ...(details.standbySlots === '' && standbys.length > 0 ? [notWaiting(name, basics!.provider)] : []),
+  ];
 }
 
-const noTimelines = kind('timelines', ({ refused, owner }: NonNullable<HistoryFacts['timelines']>) => ({
-  severity: 'warning',
-  found: `readback.timelines() does not tell where earlier timelines ended: ${refused}`,
-  expected:
-    'its owner may read the history of timelines: else bookmarks and cursors from before a failover are refused',
-  remedy: `Run there as a superuser: grant execute on function pg_read_file(text, bigint, bigint, boolean) to ${owner};`,
+const noTimelines = kind('timelines', (owner: string) => ({
+  severity: 'advice',
+  found: `${owner} may not read where earlier timelines ended, so bookmarks and cursors from before the last failover are refused once`,
+  expected: 'the owner of readback.timelines() may read the history of timelines',
+  remedy: `Run there as a superuser, where there is one: grant execute on function pg_read_file(text, bigint, bigint, boolean) to ${owner};`,
 }));
 
 const tooFar = kind('replica-ahead', (bytes: number) => ({
@@ -217,10 +215,10 @@ const notYetKept = kind('slot-not-kept', (slot: string, at: string) => ({
   remedy: 'See the log of the standby. Where nothing is written, the slot is kept some time after the next write.',
 }));
 
-const notWaiting = kind('standby-slots', () => ({
+const notWaiting = kind('standby-slots', (provider: Provider | null) => ({
   severity: 'warning',
   found: 'synchronized_standby_slots is empty: replicas may get changes that no standby has yet',
   expected:
     "the standbys' physical slots: a replica that is ahead of a promoted standby holds what is lost, and is copied again",
-  remedy: "Run there: alter system set synchronized_standby_slots = '…'; select pg_reload_conf();",
+  remedy: toSet(provider, 'synchronized_standby_slots', "'…'", 'reload'),
 }));

@@ -33,7 +33,7 @@ export async function lookAtPoolers(urls: DatabaseUrls, config: SetupConfig): Pr
     poolers.push(await asked);
   }
   // A URL that cannot be used at all is told of its login.
-  const isPooled = await leadsToPooler(urls.url, config.DB_CONNECT_TIMEOUT_MS).catch(() => false);
+  const isPooled = await leadsToPooler(urls.url, config).catch(() => false);
   return { isPooled, poolers };
 }
 

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Sql } from '../../database/connect.ts';
 import { toShow, whatIsHidden, type Hidden } from '../../setup/stops.ts';
-import { publishedBy, shapesOf, tablesOf, type TableShape } from '../../setup/shapes.ts';
+import { publishedBy, publishedRelations, shapesOf, tablesOf, type TableShape } from '../../setup/shapes.ts';
 import { kind, type Finding } from './finding.ts';
 import type { Looked } from './servers.ts';
 
@@ -44,8 +44,7 @@ export async function lookAtPublication(sql: Sql): Promise<PublicationFacts> {
 /** Neither a key, nor an index in its place, nor the whole row: an update or a delete there is an error. */
 async function withoutIdentity(sql: Sql): Promise<string[]> {
   const rows = await sql<{ table: string }[]>`
-    select format('%I.%I', p.schemaname, p.tablename) as table from pg_publication_tables p
-    join pg_class c on c.oid = format('%I.%I', p.schemaname, p.tablename)::regclass
+    select format('%I.%I', p.schemaname, p.tablename) as table from ${publishedRelations(sql)}
     where p.pubname = 'readback' and case c.relreplident
       when 'f' then false
       when 'd' then not exists (select from pg_index where indrelid = c.oid and indisprimary)

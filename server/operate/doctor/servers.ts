@@ -1,4 +1,5 @@
 import type { Sql } from '../../database/connect.ts';
+import { parseDatabaseUrl } from '../../lib/database-url.ts';
 import {
   basicsOf,
   describeVersion,
@@ -7,6 +8,8 @@ import {
   type Side,
   type OperatedServer,
 } from '../../setup/servers.ts';
+import { toSet, type Provider } from '../../setup/providers.ts';
+import { RIGHTS, rightsOf, type Plan, type Right, type Rights } from '../../setup/rights.ts';
 import { textsOf, unlikeTexts, type Texts } from '../../setup/texts.ts';
 import { kind, type Finding } from './finding.ts';
 
@@ -16,7 +19,7 @@ export interface ServerFacts {
   at: string;
   /** Why it cannot be used; then nothing else is known. */
   unreachable?: string;
-  basics?: Basics & SetUp;
+  basics?: Basics & Rights & SetUp;
   clock?: Clock;
   texts?: Texts;
   limits?: Limit[];
@@ -49,7 +52,8 @@ export async function lookAtServer(server: OperatedServer, side: Side, timeoutMs
   const reason = await unreachable(server, timeoutMs);
   if (reason !== undefined) return { name, at, unreachable: reason };
   const [setUp] = await admin<[SetUp]>`select to_regproc(${MARKS[side]}) is not null as is_set_up`;
-  const basics = { ...(await basicsOf(admin)), ...setUp };
+  const rights = await rightsOf(admin, side, parseDatabaseUrl(server.urls.url).user ?? '');
+  const basics = { ...(await basicsOf(admin)), ...rights, ...setUp };
   return { name, at, basics, clock: await clockOf(admin), texts: await textsOf(admin) };
 }
 
@@ -77,20 +81,20 @@ export function limitsOf(sql: Sql, side: Side): Promise<Limit[]> {
   const counts = {
     primary: () => sql`
       values ('max_replication_slots', (select count(*) from pg_replication_slots)),
-             ('max_wal_senders', (select count(*) from pg_stat_activity where backend_type = 'walsender'))`,
+             ('max_wal_senders', (select count(*) from pg_stat_replication))`,
     replica: () => sql`
       values ('max_logical_replication_workers', (select count(*) from pg_stat_subscription where pid is not null)),
              ((select name from pg_settings where name in ('max_active_replication_origins', 'max_replication_slots') order by 1 limit 1),
-              (select count(*) from pg_replication_origin_status))`,
+              (select count(*) from pg_replication_origin))`,
   };
   return sql<Limit[]>`
     select setting, current_setting(setting)::int as most, used::int from (${counts[side]()}) as counts(setting, used)`;
 }
 
-export function checkServers(primary: Looked<object>, replicas: ServerFacts[]): Finding[] {
+export function checkServers(primary: Looked<object>, replicas: ServerFacts[], plan: Plan): Finding[] {
   return [
-    ...checkOne(primary, 'primary'),
-    ...replicas.flatMap((replica) => checkOne(replica, 'replica')),
+    ...checkOne(primary, 'primary', plan),
+    ...replicas.flatMap((replica) => checkOne(replica, 'replica', plan)),
     ...replicas.flatMap((replica) => comparedWith(primary, replica)),
     ...[...(primary.details ? [primary] : []), ...replicas]
       .filter(({ basics }) => basics?.isSetUp === false)
@@ -98,17 +102,23 @@ export function checkServers(primary: Looked<object>, replicas: ServerFacts[]): 
   ];
 }
 
-function checkOne({ name, at, unreachable: reason, basics, limits = [] }: ServerFacts, side: Side): Finding[] {
+function checkOne(
+  { name, at, unreachable: reason, basics, limits = [] }: ServerFacts,
+  side: Side,
+  plan: Plan,
+): Finding[] {
   if (reason !== undefined) return [noAnswer(name, at, reason, side)];
-  const { version, walLevel, trackCommitTimestamp, isStandby, isSuperuser } = basics!;
+  const { version, walLevel, trackCommitTimestamp, isStandby, provider } = basics!;
   if (version < 150_000) return [tooOld(name, version)];
   return [
-    ...(side === 'primary' && walLevel !== 'logical' ? [notLogical(name, walLevel)] : []),
-    ...(side === 'replica' && trackCommitTimestamp !== 'on' ? [noTimestamps(name)] : []),
+    ...(side === 'primary' && walLevel !== 'logical' ? [notLogical(name, walLevel, provider)] : []),
+    ...(side === 'replica' && trackCommitTimestamp !== 'on' ? [noTimestamps(name, provider)] : []),
     ...(isStandby ? [standby(name)] : []),
-    ...(isSuperuser ? [] : [noSuperuser(name, side)]),
+    ...RIGHTS.filter(({ of = side, lacks }) => of === side && lacks(basics!, plan)).map((right) =>
+      lacking(name, right, basics!, plan),
+    ),
     // A table's copy takes one more for its time.
-    ...limits.filter(({ most, used }) => used >= most - 1).map((limit) => taken(name, limit)),
+    ...limits.filter(({ most, used }) => used >= most - 1).map((limit) => taken(name, limit, provider)),
   ];
 }
 
@@ -124,16 +134,16 @@ const tooOld = kind('version', (version: number) => ({
   remedy: 'Upgrade it.',
 }));
 
-const notLogical = kind('wal-level', (walLevel: string) => ({
+const notLogical = kind('wal-level', (walLevel: string, provider: Provider | null) => ({
   found: `wal_level = ${walLevel}`,
   expected: 'wal_level = logical',
-  remedy: 'Run there: alter system set wal_level = logical; and restart PostgreSQL.',
+  remedy: toSet(provider, 'wal_level', 'logical', 'restart'),
 }));
 
-const noTimestamps = kind('commit-timestamps', () => ({
+const noTimestamps = kind('commit-timestamps', (provider: Provider | null) => ({
   found: 'track_commit_timestamp = off',
   expected: 'track_commit_timestamp = on: it tells when a change was committed on the primary',
-  remedy: 'Run there: alter system set track_commit_timestamp = on; and restart PostgreSQL.',
+  remedy: toSet(provider, 'track_commit_timestamp', 'on', 'restart'),
 }));
 
 const standby = kind('standby', () => ({
@@ -142,18 +152,18 @@ const standby = kind('standby', () => ({
   remedy: 'Name its primary instead.',
 }));
 
-const noSuperuser = kind('admin-rights', (side: Side) => ({
+const lacking = kind('admin-rights', (right: Right, own: Basics & Rights, plan: Plan) => ({
   severity: 'warning',
-  found: 'the login that was given is no superuser, so most could not be looked at',
-  expected: 'a superuser for setting up and for this command; the server itself needs none',
-  remedy: `Set ${side === 'primary' ? 'PRIMARY_ADMIN_URL' : 'REPLICA_ADMIN_URLS'} to one.`,
+  found: right.found(own, plan),
+  expected: 'the rights that set-up and this command need (docs/setup.md); the server itself needs none of them',
+  remedy: right.remedy(own, plan),
 }));
 
-const taken = kind('limit', ({ setting, most, used }: Limit) => ({
+const taken = kind('limit', ({ setting, most, used }: Limit, provider: Provider | null) => ({
   severity: used >= most ? 'error' : 'warning',
   found: `${used} of ${most} that ${setting} allows are taken`,
   expected: 'two left: one for a subscription, one for the copy of a table',
-  remedy: `Run there: alter system set ${setting} = ${Math.max(20, most * 2)}; and restart PostgreSQL.`,
+  remedy: toSet(provider, setting, String(Math.max(20, most * 2)), 'restart'),
 }));
 
 const notSetUp = kind('not-set-up', () => ({

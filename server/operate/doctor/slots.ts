@@ -1,5 +1,6 @@
 import type { Sql } from '../../database/connect.ts';
 import { slotsOf, type Slot } from '../../database/sql/slots.ts';
+import { toSet, type Provider } from '../../setup/providers.ts';
 import { dropSlot } from '../attach.ts';
 import { kind, megabytes, type Finding, type Repair } from './finding.ts';
 import type { Looked } from './servers.ts';
@@ -46,28 +47,30 @@ function longTransactions(sql: Sql, longerThanMs: number): Promise<LongTransacti
     ) open where ms > ${longerThanMs} order by ms desc limit 10`;
 }
 
-export function checkSlots({ name, details }: Looked<SlotFacts>, replicas: Reader[], maxWalBytes: number): Finding[] {
+export function checkSlots(primary: Looked<SlotFacts>, replicas: Reader[], maxWalBytes: number): Finding[] {
+  const { name, details, basics } = primary;
   if (!details) return [];
+  const provider = basics?.provider ?? null;
   const { slots, transactions, idleSlotTimeoutS } = details;
   return [
-    ...replicas.flatMap((replica) => checkSlotOf(replica, slots, maxWalBytes)),
+    ...replicas.flatMap((replica) => checkSlotOf(replica, slots, maxWalBytes, provider)),
     ...shared(replicas),
     ...orphaned(slots, replicas).map((slot) => orphan(name, slot)),
     ...transactions.map((transaction) => longTransaction(name, transaction)),
-    ...checkLimit(name, details, maxWalBytes),
-    ...(idleSlotTimeoutS === 0 ? [idleFor(name)] : []),
+    ...checkLimit(name, details, maxWalBytes, provider),
+    ...(idleSlotTimeoutS === 0 ? [idleFor(name, provider)] : []),
   ];
 }
 
 const slotOf = ({ details }: Reader) => details?.subscription?.slot ?? undefined;
 
-function checkSlotOf(replica: Reader, slots: Slot[], maxWalBytes: number): Finding[] {
+function checkSlotOf(replica: Reader, slots: Slot[], maxWalBytes: number, provider: Provider | null): Finding[] {
   if (!replica.details?.subscription) return [];
   const wanted = slotOf(replica);
   const slot = slots.find(({ name }) => name === wanted);
   if (!slot) return [noSlot(replica.name, wanted)];
   if (slot.walStatus === 'lost') return [lost(replica.name, slot)];
-  if (slot.walStatus === 'unreserved') return [losing(replica.name, slot)];
+  if (slot.walStatus === 'unreserved') return [losing(replica.name, slot, provider)];
   return (slot.heldBytes ?? 0) > maxWalBytes ? [holding(replica.name, slot, maxWalBytes)] : [];
 }
 
@@ -84,9 +87,14 @@ function orphaned(slots: Slot[], replicas: Reader[]): Slot[] {
 }
 
 /** What the primary does by itself, with nobody there to warn it. */
-function checkLimit(server: string, { maxSlotWalKeepSize: most }: SlotFacts, maxWalBytes: number): Finding[] {
-  if (most < 0) return [unlimited(server)];
-  return most * 1_048_576 <= maxWalBytes ? [tooSmall(server, most, maxWalBytes)] : [];
+function checkLimit(
+  server: string,
+  { maxSlotWalKeepSize: most }: SlotFacts,
+  maxWalBytes: number,
+  provider: Provider | null,
+): Finding[] {
+  if (most < 0) return [unlimited(server, provider)];
+  return most * 1_048_576 <= maxWalBytes ? [tooSmall(server, provider, most, maxWalBytes)] : [];
 }
 
 const lastOfSlot = {
@@ -105,11 +113,10 @@ const lost = kind('slot-lost', ({ name, invalidationReason: reason }: Slot) => (
   ...lastOfSlot,
 }));
 
-const losing = kind('slot-losing', ({ name }: Slot) => ({
+const losing = kind('slot-losing', ({ name }: Slot, provider: Provider | null) => ({
   found: `the slot ${name} holds more WAL than max_slot_wal_keep_size, and the primary is about to give it up`,
   expected: 'a replica that keeps up',
-  remedy:
-    'Get the replica to apply now, or run on the primary: alter system set max_slot_wal_keep_size = …; select pg_reload_conf();',
+  remedy: `Get the replica to apply now. Or on the primary: ${toSet(provider, 'max_slot_wal_keep_size', '…', 'reload')}`,
 }));
 
 const holding = kind('slot-wal', ({ name, heldBytes, isActive }: Slot, maxWalBytes: number) => ({
@@ -152,26 +159,24 @@ const longTransaction = kind('long-transaction', ({ pid, what, ms }: LongTransac
       : `End it where it was begun, or run there: select pg_terminate_backend(${pid});`,
 }));
 
-const unlimited = kind('wal-limit', () => ({
+const unlimited = kind('wal-limit', (provider: Provider | null) => ({
   severity: 'advice',
   found: 'max_slot_wal_keep_size = -1: a replica that stays away fills the disk of the primary',
   expected: 'what the disk has room for; a replica that stays away for longer is then copied again',
-  remedy: setting("max_slot_wal_keep_size = '10GB'"),
+  remedy: toSet(provider, 'max_slot_wal_keep_size', "'10GB'", 'reload'),
 }));
 
-const tooSmall = kind('wal-limit', (megabytesKept: number, maxWalBytes: number) => ({
+const tooSmall = kind('wal-limit', (provider: Provider | null, megabytesKept: number, maxWalBytes: number) => ({
   severity: 'advice',
   found: `max_slot_wal_keep_size = ${megabytesKept} MB: a slot is given up before anybody is warned of it`,
   expected: `more than SLOT_WAL_WARN_BYTES, which is ${megabytes(maxWalBytes)}`,
-  remedy: setting("max_slot_wal_keep_size = '10GB'"),
+  remedy: toSet(provider, 'max_slot_wal_keep_size', "'10GB'", 'reload'),
 }));
 
-const idleFor = kind('idle-slot-limit', () => ({
+const idleFor = kind('idle-slot-limit', (provider: Provider | null) => ({
   severity: 'advice',
   found:
     'idle_replication_slot_timeout = 0: a slot that nobody reads is kept for ever, with its WAL, and keeps vacuum from the catalogs',
   expected: 'the longest time that a replica may be away before it is copied again',
-  remedy: setting("idle_replication_slot_timeout = '1d'"),
+  remedy: toSet(provider, 'idle_replication_slot_timeout', "'1d'", 'reload'),
 }));
-
-const setting = (wanted: string) => `Run there: alter system set ${wanted}; select pg_reload_conf();`;

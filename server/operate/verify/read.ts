@@ -1,5 +1,5 @@
 import { quoted, type Sql } from '../../database/connect.ts';
-import { sentColumns } from '../../setup/shapes.ts';
+import { publishedRelations, sentColumns } from '../../setup/shapes.ts';
 
 /** A published table, as both sides are read. */
 export interface VerifiedTable {
@@ -35,8 +35,7 @@ export async function tablesToVerify(primary: Sql): Promise<VerifiedTable[]> {
              from pg_index i cross join unnest(i.indkey) with ordinality as k(attnum, place)
              join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
              where i.indrelid = c.oid and i.indisprimary), '[]') as key
-    from pg_publication_tables p join pg_class c on c.oid = format('%I.%I', p.schemaname, p.tablename)::regclass
-    where p.pubname = 'readback' order by 1`;
+    from ${publishedRelations(primary)} where p.pubname = 'readback' order by 1`;
 }
 
 /** The table as one side has it. The filter is for the primary alone: a replica has what met it. */

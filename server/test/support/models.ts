@@ -1,0 +1,115 @@
+import postgres from 'postgres';
+import type { DatabaseConfig, DatabaseUrls } from '../../boot/config.ts';
+import type { OwnServers } from './standby.ts';
+
+/** What a provider gives the login of its customer, who is no superuser. docs/managed.md says which stands for whom. */
+export interface Model {
+  name: string;
+  primary: Grants;
+  replica: Grants;
+  /** A login that replicates is made by somebody else, and configured. */
+  streamsAs?: true;
+}
+
+/** 'superuser': a server of one's own. */
+export type Grants = 'superuser' | { attributes: string; roles: string[]; functions: string[] };
+
+const PROGRESS = 'pg_replication_origin_progress(text, boolean)';
+const OWN_PROGRESS = 'pg_replication_origin_session_progress(boolean)';
+const SHOW = 'pg_show_replication_origin_status()';
+const MONITORING = ['pg_monitor', 'pg_read_all_data', 'pg_signal_backend'];
+
+const bare = { attributes: 'createdb createrole replication', roles: ['pg_create_subscription'], functions: [] };
+const all = { ...bare, roles: [...bare.roles, ...MONITORING], functions: [PROGRESS, OWN_PROGRESS, SHOW] };
+
+const both = (grants: Grants) => ({ primary: grants, replica: grants });
+
+export const MODELS = {
+  /** Cloud SQL, Azure, AlloyDB. */
+  M1: { name: 'm1', ...both(all) },
+  /** One that grants less. */
+  M1_LESS: { name: 'm1_less', ...both({ ...all, roles: bare.roles }) },
+  /** RDS, Aurora, Neon: of the functions of origins the slow one only. */
+  M3: { name: 'm3', ...both({ ...all, functions: [SHOW] }) },
+  /** RDS, where replicating is another login's. */
+  NR: { name: 'nr', ...both({ ...all, attributes: 'createdb createrole noreplication' }), streamsAs: true },
+  /** Aiven, DigitalOcean, Supabase as the primary of replicas of one's own. */
+  M0_PRIMARY: { name: 'm0_primary', primary: { ...bare, roles: [] }, replica: 'superuser' },
+  /** The same as a replica. */
+  M0_REPLICA: { name: 'm0_replica', primary: 'superuser', replica: bare },
+} satisfies Record<string, Model>;
+
+/** Of its databases. */
+export const OWNER = 'owner';
+const STREAMER = 'streamer';
+const PASSWORD = 'secret';
+
+export interface Managed {
+  config: DatabaseConfig;
+  database: string;
+  /** As superuser, in that database. */
+  primary: postgres.Sql;
+  replica: postgres.Sql;
+  end: () => Promise<void>;
+}
+
+/** Databases of a customer on `primary` and `replica`, as the model has them. One model at a time: it is one login. */
+export async function manage(servers: OwnServers, model: Model, database = `of_${model.name}`): Promise<Managed> {
+  const primary = await databaseOf(servers, 'primary', model.primary, database);
+  const replica = await databaseOf(servers, 'replica', model.replica, database);
+  if (model.streamsAs) await makeStreamer(servers.admin('primary'));
+  const streamer = Object.assign(new URL(primary.urls.adminUrl), { username: STREAMER, password: PASSWORD }).href;
+  return {
+    config: {
+      primary: primary.urls,
+      replicas: [replica.urls],
+      replicationUrl: model.streamsAs ? streamer : undefined,
+    },
+    database,
+    primary: primary.sql,
+    replica: replica.sql,
+    end: async () => void (await Promise.all([primary.sql.end(), replica.sql.end()])),
+  };
+}
+
+async function databaseOf(
+  servers: OwnServers,
+  name: string,
+  grants: Grants,
+  database: string,
+): Promise<{ urls: DatabaseUrls; sql: postgres.Sql }> {
+  const { adminUrl } = servers.servers[name]!;
+  const admin = servers.admin(name);
+  await makeOwner(admin);
+  await admin.unsafe(`create database ${database} owner ${OWNER}`);
+  const sql = postgres(inDatabase(adminUrl, database), { max: 2, onnotice: () => {} });
+  if (grants !== 'superuser') await grant(sql, grants);
+  const owner = grants === 'superuser' ? {} : { username: OWNER, password: PASSWORD };
+  const urls = {
+    url: inDatabase(adminUrl, database, { username: 'app', password: PASSWORD }),
+    adminUrl: inDatabase(adminUrl, database, owner),
+  };
+  return { urls, sql };
+}
+
+const inDatabase = (url: string, database: string, login: { username?: string; password?: string } = {}) =>
+  Object.assign(new URL(url), { pathname: `/${database}`, ...login }).href;
+
+async function makeOwner(admin: postgres.Sql): Promise<void> {
+  const made = await admin`select from pg_roles where rolname = ${OWNER}`;
+  if (made.length === 0) await admin.unsafe(`create role ${OWNER} login password '${PASSWORD}'`);
+}
+
+/** Takes away what an earlier model has given. */
+async function grant(sql: postgres.Sql, { attributes, roles, functions }: Exclude<Grants, string>): Promise<void> {
+  const others = [...MONITORING, 'pg_create_subscription'].filter((role) => !roles.includes(role));
+  await sql.unsafe(`alter role ${OWNER} nosuperuser ${attributes}`);
+  if (others.length > 0) await sql.unsafe(`revoke ${others.join(', ')} from ${OWNER}`);
+  if (roles.length > 0) await sql.unsafe(`grant ${roles.join(', ')} to ${OWNER}`);
+  for (const one of functions) await sql.unsafe(`grant execute on function ${one} to ${OWNER}`);
+}
+
+async function makeStreamer(admin: postgres.Sql): Promise<void> {
+  const made = await admin`select from pg_roles where rolname = ${STREAMER}`;
+  if (made.length === 0) await admin.unsafe(`create role ${STREAMER} login replication password '${PASSWORD}'`);
+}
