@@ -2,15 +2,17 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import axe from 'axe-core';
 import { chromium, type Browser, type Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { CreateUserDocument } from '../../schema/generated/operations.ts';
 import { projectRoot } from '../../server/lib/root.ts';
 import { freshDatabases, type TestDatabases } from '../../server/test/support/databases.ts';
 import { disableSubscription, holdApply } from '../../server/test/support/faults.ts';
 import { addUser, PASSWORD, startProtected } from '../../server/test/support/people.ts';
+import { serve } from '../../server/test/support/project-copy.ts';
 import { startServer, type TestServer } from '../../server/test/support/server.ts';
 import { buildChanged } from '../launch/prepare.mjs';
 import { CHROMIUM_FLAGS, findProgram } from '../programs.ts';
+import { workshop } from './support/workshop.ts';
 
 const pages = join(projectRoot, 'dist/pages');
 
@@ -345,6 +347,130 @@ describe('in a browser', { tags: ['chromium'] }, () => {
     await explorer.click('[aria-label="Show Documentation Explorer"]');
     await explorer.waitForSelector('.graphiql-doc-explorer');
     await explorer.close();
+  });
+
+  test('any table is listed, paged, written and told of', { timeout: 300_000 }, async () => {
+    const { root, databases: own } = await workshop();
+    onTestFinished(() => own.drop());
+    const at = new URL((await serve(root, own)).url).origin;
+    const tested = await open('/', {}, at);
+    const labels = () => tested.locator('.grid tbody tr td:nth-child(2)').allInnerTexts();
+    const way = () => tested.locator('.way-view').innerText();
+
+    // Found by the keyboard alone, and named in the address.
+    await tested.focus('.table-list input');
+    await tested.keyboard.type('tool');
+    await tested.keyboard.press('Tab');
+    await tested.keyboard.press('Enter');
+    await expect.poll(() => tested.url()).toBe(`${at}/#tools`);
+    await tested.fill('.table-list input', '');
+    expect(await tested.locator('.table-list a').count()).toBe(10);
+
+    // Pages, forwards and back.
+    const numbers = (from: number, to: number) =>
+      Array.from({ length: to - from + 1 }, (_, n) => `tool ${String(from + n).padStart(2, '0')}`);
+    await expect.poll(labels).toEqual(numbers(1, 20));
+    await expect.poll(() => tested.locator('.pager p').innerText()).toContain('20 rows of 45, read from Replica 1');
+    await tested.click('button:has-text("Next")');
+    await expect.poll(labels).toEqual(numbers(21, 40));
+    await tested.click('button:has-text("Next")');
+    await expect.poll(labels).toEqual(numbers(41, 45));
+    expect(await tested.isDisabled('button:has-text("Next")')).toBe(true);
+    await tested.click('button:has-text("Previous")');
+    await expect.poll(labels).toEqual(numbers(21, 40));
+    await tested.selectOption('[name=order]', 'DESC ID');
+    await expect.poll(labels).toEqual(numbers(26, 45).toReversed());
+
+    // Values of every kind, and the row that another one names.
+    const first = tested.locator('.grid tbody tr', { hasText: 'tool 45' });
+    const cells = await first.locator('td').allInnerTexts();
+    expect(cells.slice(0, 8)).toEqual([
+      '45',
+      'tool 45',
+      'null',
+      '{"n":9007199254740993}',
+      '7',
+      'false',
+      'AP8=',
+      '["a",null]',
+    ]);
+    expect(await first.locator('[data-kind=null]').count()).toBe(1);
+    expect((await first.locator('td').nth(8).locator('.value').getAttribute('title'))!.length).toBe(2001);
+    await first.locator('a').click();
+    await expect.poll(() => decodeURIComponent(tested.url())).toBe(`${at}/#shelves/A/1`);
+    await expect.poll(() => tested.locator('.grid tbody tr').count()).toBe(1);
+    expect(await tested.inputValue('[name=key]')).toBe('A/1');
+    await tested.goto(`${at}/#tools/7`);
+    await expect.poll(labels).toEqual(['tool 07']);
+    await tested.fill('[name=key]', '');
+    await tested.press('[name=key]', 'Enter');
+
+    // What is no JSON is said at its field, and nothing is sent.
+    await tested.fill('.entries [name=label]', 'made');
+    await tested.selectOption('.entries [name=mood]', { label: 'GLAD' });
+    await tested.selectOption('[aria-label="How weight is filled in"]', 'null');
+    await tested.fill('.entries [name=doc]', '{"n":');
+    await tested.click('button:has-text("Create Tool")');
+    expect(await tested.locator('#field-doc-fault').innerText()).toContain('This is no JSON');
+    expect(await way()).toContain('Create, change or delete a row');
+    await tested.fill('.entries [name=doc]', '{"n": [1, null]}');
+    await tested.click('button:has-text("Create Tool")');
+    await tested.waitForSelector('.stations li[data-step="Event received"][data-waiting=false]');
+    await expect.poll(way).toMatch(/^Created made · tools\s.*Committed primary.*Applied Replica 1.*Event received/s);
+    const made = () =>
+      own.primary`select label, mood, weight, doc::text, is_ready, words from tools where id > 45`.then(([row]) => row);
+    expect(await made()).toEqual({
+      label: 'made',
+      mood: 'glad',
+      weight: null,
+      doc: '{"n": [1, null]}',
+      is_ready: false,
+      words: null,
+    });
+    const told = tested.locator('.row[data-operation=INSERT]', { hasText: 'made' });
+    expect(await told.innerText()).toMatch(/made\s+tools\s.*mood\s+now\s+GLAD/s);
+
+    // What the server refuses is said at its field.
+    await tested.fill('.entries [name=label]', 'made');
+    await tested.click('button:has-text("Create Tool")');
+    await expect.poll(() => tested.locator('#field-label-fault').innerText()).toContain('label');
+
+    // Changed, then deleted, by the keyboard alone.
+    await told.getByRole('button', { name: 'Edit made' }).press('Enter');
+    await tested.selectOption('.entries [name=mood]', 'null');
+    await tested.selectOption('.entries [name=isReady]', { label: 'true' });
+    await tested.press('button:has-text("Save")', 'Enter');
+    await expect.poll(way).toContain('Changed made · tools');
+    await tested.waitForSelector('.stations li[data-step="Event received"][data-waiting=false]');
+    expect(await made()).toMatchObject({ mood: null, is_ready: true, doc: '{"n": [1, null]}' });
+    await tested.press('button:has-text("Delete")', 'Enter');
+    await tested.keyboard.press('Enter');
+    await expect.poll(way).toContain('Deleted made · tools');
+    expect(await made()).toBe(undefined);
+
+    // A tab that comes back has the latest changes, and those that it missed.
+    await tested.goto('about:blank');
+    await own.primary`insert into tools (label) values ('missed')`;
+    await tested.goto(`${at}/#tools`);
+    await tested.waitForSelector('text=Caught up without a gap: 1 change while the page was away.');
+    expect((await tested.locator('.row-name').allInnerTexts()).slice(0, 2)).toEqual(['missed', 'made']);
+
+    for (const width of [360, 1400]) {
+      await tested.setViewportSize({ width, height: 900 });
+      await expectAccessible(tested);
+      expect(await tested.evaluate('document.documentElement.scrollWidth')).toBe(width);
+    }
+
+    const explorer = await open('/explore', {}, at);
+    await explorer.waitForSelector('.graphiql-editor .view-line');
+    expect(await explorer.locator('.graphiql-editor').first().innerText()).toMatch(/boxesA/);
+
+    // Nobody can sign in here: nobody is asked to.
+    const closed = await open('/', {}, new URL((await serve(root, own, 'protected')).url).origin);
+    await closed.waitForSelector('text=This project has no accounts to sign in with.');
+    expect(await closed.locator('.sign-in').count()).toBe(0);
+    expect(await closed.locator('.tables-panel').innerText()).toContain('to administrators only');
+    for (const each of [tested, explorer, closed]) await each.close();
   });
 
   test('no page asked another host for anything, broke, or went against its policy', () => {

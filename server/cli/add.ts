@@ -2,13 +2,14 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../boot/config.ts';
 import type { Sql } from '../database/connect.ts';
+import { allTables, type Declaration } from '../declare/declaration.ts';
 import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
 import { SetupError } from '../lib/errors.ts';
 import { projectRoot } from '../lib/root.ts';
 import type { Say } from '../lib/logger.ts';
 import { openServer } from '../setup/servers.ts';
 import { tablesOf, type Found } from './add/catalog.ts';
-import { define, nameTables, obstaclesOf, type Choices, type Definition } from './add/define.ts';
+import { define, nameTables, obstaclesOf, relate, type Choices, type Definition, type Named } from './add/define.ts';
 import { Taken } from './add/names.ts';
 import { foreignWrites } from './add/triggers.ts';
 import { PROJECT, registered, unregistered } from './add/register.ts';
@@ -118,20 +119,51 @@ function defined(
   const names = nameTables(tables, taken, choices.one);
   const types = new Map([...served, ...tables.map(({ table }, index) => [table, names[index]!.type] as const)]);
   const all = tables.map((table, index) => define(table, names[index]!, types, taken, choices));
+  const named = new Map([...allTables().map(servedName), ...all.map(definedName)]);
+  for (const one of all) relate(one, named);
+  for (const relation of all.flatMap(({ relations }) => relations)) {
+    const parent = all.find(({ found }) => found.table === relation.parent.table);
+    if (!relation.isUnindexed || !parent) continue;
+    parent.named.push(relation.targets);
+    relation.isUnindexed = false;
+  }
   clearLists(all);
   return all;
 }
 
+const servedName = ({ name, type, one, key, columns }: Declaration): [string, Named] => [
+  name,
+  {
+    type: type.name,
+    one,
+    key: key.map((column) => column.name),
+    fields: new Map(columns.map((column) => [column.name, column.field])),
+  },
+];
+
+const definedName = ({ found, type, one, key, columns }: Definition): [string, Named] => [
+  found.table,
+  {
+    type,
+    one,
+    key: key.map((column) => column.found.name),
+    fields: new Map(columns.map((column) => [column.found.name, column.field])),
+  },
+];
+
 /** A list of children is a field of their parent's type, beside its columns. */
 function clearLists(definitions: readonly Definition[]): void {
   const fields = new Map(
-    definitions.map(({ found, columns }) => [
+    definitions.map(({ found, columns, relations }) => [
       found.table,
-      new Set(columns.flatMap(({ field, parent }) => [field, parent?.as ?? field])),
+      new Set([
+        ...columns.flatMap(({ field, parent }) => [field, parent?.as ?? field]),
+        ...relations.map(({ parent }) => parent.as),
+      ]),
     ]),
   );
-  for (const { columns } of definitions)
-    for (const { parent } of columns) {
+  for (const { columns, relations } of definitions)
+    for (const { parent } of [...columns, ...relations]) {
       if (!parent) continue;
       const taken = fields.get(parent.table) ?? new Set();
       while (taken.has(parent.many)) parent.many += 'List';

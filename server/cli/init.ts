@@ -46,7 +46,7 @@ export async function initCommand(flags: InitFlags, given: Beginning, say: Say, 
   const left = fit.filter(({ table }) => !served.has(table)).length;
   const question = `Write the declarations of ${amount(left, 'table')} (readback add --all)?`;
   if (left > 0 && (await confirmed(question, flags.yes))) addAll(databases, given, root);
-  await withServers(databases, config, 'init', (servers) => foretell(servers, config, found, root, say));
+  await withServers(databases, config, 'init', (servers) => foretell(servers, found, { config, root, say }));
 }
 
 const amount = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`;
@@ -121,14 +121,14 @@ function addAll({ primary, replicas: [replica] }: DatabaseConfig, { environment 
   }
 }
 
+interface Telling {
+  config: Config;
+  root: string;
+  say: Say;
+}
+
 /** What `migrate` will do, tried on the primary in a transaction that is taken back. */
-async function foretell(
-  { primary, replicas }: Servers,
-  config: Config,
-  found: Found[],
-  root: string,
-  say: Say,
-): Promise<void> {
+async function foretell({ primary, replicas }: Servers, found: Found[], { config, root, say }: Telling): Promise<void> {
   try {
     await checkRequirements(primary, replicas, config);
   } catch (error) {

@@ -1,7 +1,7 @@
 import { quoted, type Sql } from '../database/connect.ts';
 import { SetupError } from '../lib/errors.ts';
 import { breaking } from './breaking.ts';
-import { obstacleInWords, obstacles } from './obstacles.ts';
+import { obstacleInWords, obstacles, type Obstacle } from './obstacles.ts';
 import { publishedBy, shapesOf, tablesOf, type ColumnShape, type TableShape } from './shapes.ts';
 
 /** The primary in the transaction that has run its part, and what it sent and had before. */
@@ -13,13 +13,15 @@ interface PrimaryState {
 }
 
 /** A replica in the transaction that has run its part. */
-interface ReplicaState {
+export interface ReplicaState {
   name: string;
   sql: Sql;
   /** Tables that it has a subscription to. */
   subscribed: string[];
   /** Those tables, as they were before. */
   earlier: TableShape[];
+  /** What was in the way before this step, and is no reason not to take it. */
+  stood: Obstacle[];
   /** It has yet to apply what was sent before. */
   isBehind: boolean;
 }
@@ -53,12 +55,13 @@ function shapeProblems(
   before: TableShape[],
   after: TableShape[],
   taking: TableShape[],
-  { subscribed, earlier, isBehind }: ReplicaState,
+  { subscribed, earlier, stood, isBehind }: ReplicaState,
 ): string[] {
+  const known = stood.map(obstacleInWords);
   const inTheWayOf = (sent: TableShape[], told: string[]) =>
     obstacles(sent, taking)
       .map(obstacleInWords)
-      .filter((one) => !told.includes(one));
+      .filter((one) => !told.includes(one) && !known.includes(one));
   const lasting = inTheWayOf(after, []);
   const passing = subscribed.length === 0 ? [] : inTheWayOf(before, lasting);
   const lagging = isBehind ? inTheWayOf(earlier, [...lasting, ...passing]) : [];

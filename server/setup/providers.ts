@@ -19,7 +19,7 @@ export interface Provider {
 const RESTART = 'and restart it.';
 
 /** From their documents; docs/managed.md says what of it was tried. The first that fits. */
-const PROVIDERS: Provider[] = [
+export const PROVIDERS: Provider[] = [
   {
     name: 'Amazon RDS or Aurora',
     roles: ['rds_superuser', 'rdsadmin'],

@@ -1,8 +1,12 @@
+import { execFile } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ChangesDocument, UpdateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
 import type { DatabaseConfig } from '../boot/config.ts';
 import { createLog, serve } from '../boot/serve.ts';
+import { projectRoot } from '../lib/root.ts';
 import { addReplica, planDrop } from '../operate/replicas.ts';
 import { reset } from '../operate/reset.ts';
 import { statusOf } from '../operate/status.ts';
@@ -10,7 +14,7 @@ import { verify } from '../operate/verify/verify.ts';
 import { withServers, type Servers } from '../setup/servers.ts';
 import { setUp } from '../setup/setup.ts';
 import { testConfig } from './support/databases.ts';
-import { faults } from './support/doctor.ts';
+import { examine, faults } from './support/doctor.ts';
 import { manage, MODELS, OWNER, type Grants, type Managed, type Model } from './support/models.ts';
 import { connectTo } from './support/server.ts';
 import { ownServers, type OwnServers } from './support/standby.ts';
@@ -112,6 +116,26 @@ async function made({ primary, replica, database }: Managed): Promise<string[]> 
   return found.flat().map(({ name }) => name);
 }
 
+/** The command itself, with these databases. */
+function readback(args: string, { primary, replicas: [replica] }: DatabaseConfig) {
+  const { PATH = '', HOME = '' } = process.env;
+  const env = {
+    PATH,
+    HOME,
+    PRIMARY_URL: primary.url,
+    PRIMARY_ADMIN_URL: primary.adminUrl,
+    REPLICA_URLS: replica!.url,
+    REPLICA_ADMIN_URLS: replica!.adminUrl,
+  };
+  const program = [join(projectRoot, 'dist/readback/main.js'), ...args.split(' ')];
+  return new Promise<{ code: number; out: string; err: string }>((resolve) => {
+    const child = execFile(process.execPath, program, { env, cwd: tmpdir() }, (error, out, err) =>
+      resolve({ code: error ? Number(error.code) : 0, out, err }),
+    );
+    child.stdin?.end();
+  });
+}
+
 describe.each([MODELS.M1, MODELS.M1_LESS, MODELS.M3, MODELS.NR, MODELS.M0_PRIMARY] as Model[])(
   'GUARANTEE no superuser is needed: $name',
   SLOW,
@@ -151,6 +175,80 @@ describe.each([MODELS.M1, MODELS.M1_LESS, MODELS.M3, MODELS.NR, MODELS.M0_PRIMAR
     });
   },
 );
+
+/** What is taken from the login, and what is said of it. */
+const RIGHTS: [side: 'primary' | 'replica', take: string, give: string, said: RegExp][] = [
+  ['primary', 'alter role owner nocreaterole', 'alter role owner createrole', /may not make roles and logins/],
+  ['primary', 'alter role owner noreplication', 'alter role owner replication', /may not make logins that replicate/],
+  ['primary', 'alter database :db owner to postgres', 'alter database :db owner to owner', /grant create on database/],
+  ['replica', 'alter role owner nocreaterole', 'alter role owner createrole', /may not make roles and logins/],
+  ['replica', 'alter database :db owner to postgres', 'alter database :db owner to owner', /grant create on database/],
+  [
+    'replica',
+    'revoke pg_create_subscription from owner',
+    'grant pg_create_subscription to owner',
+    /grant pg_create_subscription to owner/,
+  ],
+  [
+    'replica',
+    'revoke execute on function pg_show_replication_origin_status() from owner',
+    'grant execute on function pg_show_replication_origin_status() to owner',
+    /may not call pg_show_replication_origin_status/,
+  ],
+];
+
+describe('a right that is missing', SLOW, () => {
+  let managed: Managed;
+  let app: DatabaseConfig;
+  beforeAll(async () => {
+    managed = await manage(servers, { ...MODELS.M3, name: 'rights' });
+    app = managed.config;
+  }, SLOW.timeout);
+  afterAll(() => managed.end());
+
+  test.each(RIGHTS)('on the %s: %s: one line, before anything is changed', async (side, take, give, said) => {
+    const run = (statement: string) => managed[side].unsafe(statement.replace(':db', managed.database));
+    await run(take);
+    const message = await migrated(app).then(
+      () => 'no error',
+      (error: Error) => error.message,
+    );
+    const findings = await examine(app);
+    await run(give);
+    expect(message).toMatch(said);
+    expect(message).toMatch(new RegExp(`^${side}[^\\n]*$`));
+    expect(await made(managed)).toEqual([]);
+    expect(findings).toContainEqual(
+      expect.objectContaining({ server: side === 'primary' ? side : 'replica-1', check: 'admin-rights' }),
+    );
+  });
+
+  test('where a provider is told by its roles, no remedy says alter system', async () => {
+    await managed.replica`create role cloudsqlsuperuser`;
+    await managed.replica`alter role owner nocreaterole`;
+    const message = await migrated(app).catch((error: Error) => error.message);
+    const remedies = (await examine(app)).filter(({ server }) => server === 'replica-1').map(({ remedy }) => remedy);
+    await managed.replica`alter role owner createrole`;
+    await managed.replica`drop role cloudsqlsuperuser`;
+    expect(message).toContain('Run there as a member of cloudsqlsuperuser: alter role owner createrole;');
+    expect(remedies.join()).toContain('as a member of cloudsqlsuperuser');
+    expect(remedies.join()).not.toContain('alter system');
+  });
+
+  test('commands end with 1 and without a stack, and leave all as it is', async () => {
+    await migrated(app);
+    const before = await made(managed);
+    await managed.primary`alter role owner noreplication`;
+    for (const command of ['migrate', 'replica drop replica-1 --yes', 'reset --yes', 'doctor']) {
+      const { code, out, err } = await readback(command, app);
+      expect({ command, code, stack: /^ +at /m.test(out + err) }).toEqual({ command, code: 1, stack: false });
+      expect(out + err).toMatch(/may not (make logins that replicate|drop replication slots)/);
+    }
+    await managed.primary`alter role owner replication`;
+    expect(await made(managed)).toEqual(before);
+    expect(await looked(app)).toEqual(WELL);
+  });
+});
 
 test('a replica that nobody may ask for its origin is refused, and nothing is changed', SLOW, async () => {
   const managed = await manage(servers, MODELS.M0_REPLICA);

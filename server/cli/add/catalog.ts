@@ -47,6 +47,8 @@ export interface Needed {
 export interface Reference {
   columns: string[];
   table: string;
+  /** The columns that those name there, in the same order. */
+  targets: string[];
   isToKey: boolean;
 }
 
@@ -107,6 +109,7 @@ const CONSTRAINTS = `
 const REFERENCES = `
   select coalesce(json_agg(json_build_object(
       'columns', (select json_agg(attname order by array_position(k.conkey, attnum)) from pg_attribute where attrelid = c.oid and attnum = any(k.conkey)),
+      'targets', (select json_agg(attname order by array_position(k.confkey, attnum)) from pg_attribute where attrelid = k.confrelid and attnum = any(k.confkey)),
       'table', case when fn.nspname = 'public' then quote_ident(f.relname) else format('%I.%I', fn.nspname, f.relname) end,
       'isToKey', exists (select from pg_constraint pk where pk.conrelid = k.confrelid and pk.contype = 'p' and pk.conkey = k.confkey)) order by k.conname), '[]')
   from pg_constraint k join pg_class f on f.oid = k.confrelid join pg_namespace fn on fn.oid = f.relnamespace

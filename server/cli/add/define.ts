@@ -14,6 +14,20 @@ export interface Definition extends Names {
   isReadOnly: boolean;
   /** By what pages are ordered, besides the key. */
   orderBy: Column[];
+  /** Foreign keys of several columns, and those to other columns than the key. */
+  relations: Relation[];
+  /** Columns by which rows of other tables name those of this one, besides the key. */
+  named: string[][];
+}
+
+export interface Relation {
+  columns: Column[];
+  /** The columns that those name, and their fields; null: the key. */
+  targets: string[];
+  references: string[] | null;
+  /** The replicas have yet to get an index on what it names. */
+  isUnindexed: boolean;
+  parent: Parent;
 }
 
 export interface Column {
@@ -193,7 +207,56 @@ export function define(found: Found, names: Names, types: Types, taken: Taken, c
     orderBy: columns.filter(
       ({ found: { name, base, isNullable } }) => name === 'created_at' && base.startsWith('timestamp') && !isNullable,
     ),
+    relations: [],
+    named: [],
   };
+}
+
+/** A table that others may name: one that is defined now, or served already. */
+export interface Named {
+  type: string;
+  one: string;
+  /** In SQL, in the key's order. */
+  key: string[];
+  /** Its fields, by their columns. */
+  fields: ReadonlyMap<string, string>;
+}
+
+/**
+ * Foreign keys of several columns and to columns that are not the key, once all tables have their fields. Where the other
+ * side is not served, or keeps such a column to itself, its columns are plain fields.
+ */
+export function relate(definition: Definition, tables: ReadonlyMap<string, Named>): void {
+  const { found, columns, relations } = definition;
+  const fields = new Set(['id', ...columns.flatMap(({ field, parent }) => [field, parent?.as ?? field])]);
+  for (const { columns: names, table, targets, isToKey } of found.references) {
+    const parent = tables.get(table);
+    const own = names.map((name) => columns.find((column) => column.found.name === name));
+    const references = targets.map((target) => parent?.fields.get(target));
+    const isOfColumn = names.length === 1 && isToKey;
+    if (isOfColumn || !parent || own.includes(undefined) || references.includes(undefined)) continue;
+    const wanted = relationName(names, targets) ?? parent.one;
+    const as = freeField(fields.has(wanted) ? `${wanted}Row` : wanted, fields);
+    const isOnly = found.references.filter((other) => other.table === table).length === 1;
+    const many = isOnly ? definition.many : `${definition.many}By${pascal(as)}`;
+    const isKey = targets.join() === parent.key.join();
+    relations.push({
+      columns: own as Column[],
+      targets,
+      references: isKey ? null : (references as string[]),
+      isUnindexed: !isKey,
+      parent: { table, type: parent.type, as, many },
+    });
+  }
+}
+
+/** `from` of from_country and from_code, which name country and code. */
+function relationName(names: readonly string[], targets: readonly string[]): string | undefined {
+  const starts = names.map((name, part) =>
+    name.toLowerCase().endsWith(`_${targets[part]!.toLowerCase()}`) ? name.slice(0, -targets[part]!.length - 1) : '',
+  );
+  const [start = ''] = starts;
+  return start !== '' && starts.every((one) => one === start) ? camel(start) : undefined;
 }
 
 /** What the columns of one table have in common. */

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Iterates } from '../api/follow.ts';
 import { FakeServer } from '../test/fake-server.ts';
 import { introspected, schemaOf } from '../test/introspected.ts';
-import { Feed } from './feed.ts';
+import { Feed, type Place } from './feed.ts';
 import { tablesIn } from './tables.ts';
 
 let server: FakeServer;
@@ -86,11 +86,29 @@ test('an expired cursor is said, and the feed starts again', async () => {
   expect(after()).toBe(null);
 });
 
-test('so is one that is of another database', async () => {
+test('a cursor of another database is dropped, with what came before it', async () => {
   await change('1');
+  await passTime();
   await server.refuse('BAD_CURSOR', '');
   await passTime();
   expect(after()).toBe(null);
+  expect(cursors()).toEqual([]);
+  expect(feed.hasGap.value).toBe(false);
+});
+
+test('a page that is loaded again has the changes it had, and goes on after them', async () => {
+  await change('1');
+  const place = feed.place!;
+  feed.pause();
+  feed = new Feed(server as Iterates, () => {});
+  feed.restore(JSON.parse(JSON.stringify(place)) as Place);
+  feed.start();
+  expect(after()).toBe('1');
+  await change('2');
+  await caughtUp('2');
+  expect(cursors()).toEqual(['2', '1']);
+  expect(feed.closed.value).toEqual({ after: 'reload', count: 1 });
+  expect(feed.total.value).toBe(1);
 });
 
 test('rows of a table are told from where they are asked for on, and nothing is missed', async () => {

@@ -31,16 +31,20 @@ export interface Row {
   receivedAt: number;
 }
 
+/** Where a page was in the feed, with the changes that it had. */
+export interface Place {
+  cursor: string;
+  rows: readonly Row[];
+}
+
 /** Why this page is behind, and how many changes it has caught up with since. */
 export interface Behind {
-  after: 'pause' | 'loss';
+  after: 'pause' | 'loss' | 'reload';
   count: number;
 }
 
 /** Rows that are kept; more go by uncounted only here, not in `total`. */
-export const KEPT = 200;
-/** No place of this feed, or none that the log still has. */
-const LOST = new Set(['CURSOR_EXPIRED', 'BAD_CURSOR']);
+const KEPT = 200;
 /** A page need not be drawn for each of a thousand changes a second. */
 const DRAW_MS = 50;
 
@@ -74,12 +78,31 @@ export class Feed {
     this.#refused = refused;
   }
 
+  /** Null before the server has said where it is. */
+  get place(): Place | null {
+    this.#draw();
+    return this.#cursor === null ? null : { cursor: this.#cursor, rows: this.rows.peek() };
+  }
+
+  /** Before it starts: goes on from there, and misses nothing. The feed itself begins with what happens from now on. */
+  restore({ cursor, rows }: Place): void {
+    this.#cursor = cursor;
+    batch(() => {
+      this.rows.value = rows;
+      this.behind.value = { after: 'reload', count: 0 };
+    });
+  }
+
   start(): void {
     this.#stop = follow(this.#client, {
       document: feedOf(this.#told),
       variables: () => ({ after: this.#cursor }),
       next: ({ changes }: { changes: Event }) => this.#take(changes),
-      failed: (code, message) => (LOST.has(code) ? this.#startAnew() : this.#refused(code, message)),
+      failed: (code, message) => {
+        if (code === 'CURSOR_EXPIRED') this.#startAnew(true);
+        else if (code === 'BAD_CURSOR') this.#startAnew(false);
+        else this.#refused(code, message);
+      },
     });
   }
 
@@ -159,8 +182,14 @@ export class Feed {
     });
   }
 
-  #startAnew(): void {
+  /** What was told before is of this database, too, or of another one, and then not worth keeping. */
+  #startAnew(isSame: boolean): void {
     this.#cursor = null;
-    this.hasGap.value = true;
+    batch(() => {
+      this.hasGap.value = isSame;
+      if (isSame) return;
+      this.rows.value = [];
+      this.behind.value = null;
+    });
   }
 }

@@ -1,7 +1,7 @@
 import { signal } from '@preact/signals';
 import type { Operation } from '../../../schema/generated/operations.ts';
 import { connection } from '../api/socket.ts';
-import { KEPT, type Behind, type Row } from '../state/feed.ts';
+import { type Behind, type Row } from '../state/feed.ts';
 import { toldIn } from '../state/documents.ts';
 import { fieldsOf } from '../state/images.ts';
 import { feed } from '../state/live.ts';
@@ -139,7 +139,9 @@ function noticeOf(): { health: string; text: string } {
 }
 
 const closedWords = ({ after, count }: Behind) =>
-  `Caught up without a gap: ${count === 0 ? 'nothing happened' : changes(count)} ${after === 'pause' ? 'while paused' : 'while the connection was lost'}.`;
+  `Caught up without a gap: ${count === 0 ? 'nothing happened' : changes(count)} while ${AWAY[after]}.`;
+
+const AWAY = { pause: 'paused', loss: 'the connection was lost', reload: 'the page was away' };
 
 const changes = (count: number) => `${count} ${count === 1 ? 'change' : 'changes'}`;
 
@@ -150,7 +152,7 @@ function Empty() {
     <p class="empty">
       {isFiltered && feed.total.value > 0
         ? 'None of the changes so far fit the filter.'
-        : 'Waiting for the first change. Create or change a row, and see it arrive here from the replica.'}
+        : 'The feed begins now. Create or change a row, and see the change arrive here from the replica.'}
     </p>
   );
 }
@@ -159,7 +161,7 @@ function countWords(fitting: number): string {
   const total = feed.total.value;
   if (total === 0) return 'Every change of every row arrives here once, in the order of the commits on the primary.';
   const shown = Math.min(fitting, SHOWN);
-  const counted = `${changes(total)} since this page was opened; the newest ${Math.min(total, KEPT)} are kept, ${shown} shown.`;
+  const counted = `${changes(total)} since this page was opened; the newest ${feed.rows.value.length} are kept, ${shown} shown.`;
   return isAllTold() ? counted : `${counted} Values are told of the table that is chosen above: there are many.`;
 }
 

@@ -30,9 +30,10 @@ export interface Search {
   columns: readonly string[];
 }
 
-/** The rows under the parent that has the id `scope`, or the number of them. */
+/** The rows under a parent, or the number of them. */
 export interface Under {
-  scope: string;
+  /** What its rows have in the column that names it; in several, the JSON array of that. Null: no row has. */
+  scope: string | null;
   visibleTo?: VisibleTo | undefined;
 }
 
@@ -110,7 +111,12 @@ export class Table<Row extends { id: string }> {
   async byIds(sql: Sql, ids: readonly string[]): Promise<Seen<Row | null>> {
     const { key } = this.#declaration;
     const [first, ...others] = key;
-    if (others.length > 0 || !first.form.isOneText) return this.#byPlaces(sql, ids);
+    if (others.length > 0 || !first.form.isOneText)
+      return this.byColumns(
+        sql,
+        key,
+        ids.map((id) => keyIn(this.#declaration, id)!),
+      );
     const result = await sql<(Row & Told)[]>`
       select s.seen as "$seen", ${this.columns(sql)} from readback.seen() s(seen)
       left join ${this.#from(sql)} on ${nameOf(sql, first)} = any(${arrayText(ids)}::${typeOf(sql, first)}[])`;
@@ -119,9 +125,12 @@ export class Table<Row extends { id: string }> {
     return { rows: ids.map((id) => found.get(id) ?? null), seen };
   }
 
-  async #byPlaces(sql: Sql, ids: readonly string[]): Promise<Seen<Row | null>> {
-    const { key } = this.#declaration;
-    const keys = ids.map((id) => keyIn(this.#declaration, id)!);
+  /** The row that has each of these in columns which are unique, as texts that PostgreSQL takes. */
+  async byColumns(
+    sql: Sql,
+    key: readonly DeclaredColumn[],
+    keys: readonly (readonly string[])[],
+  ): Promise<Seen<Row | null>> {
     const lists = key.map((_, part) => sql`${arrayText(keys.map((texts) => texts[part]))}::text[]`);
     const names = key.map((_, part) => `k${part}`).join(', ');
     const equal = key.map(
@@ -133,7 +142,7 @@ export class Table<Row extends { id: string }> {
         join ${this.#from(sql)} on ${all(sql, equal)}) on true`;
     const { rows, seen } = this.#split(result);
     const found = new Map(rows.map((row) => [row.$place, row]));
-    return { rows: ids.map((_, index) => found.get(index + 1) ?? null), seen };
+    return { rows: keys.map((_, index) => found.get(index + 1) ?? null), seen };
   }
 
   /** One row more than asked for, where there is one: it says that another page follows. */
@@ -177,11 +186,10 @@ export class Table<Row extends { id: string }> {
    * of one shape: all in one order and direction, bounded at the same ends, and visible by one rule. Each reads no more
    * rows than it has, from an index on the parent, the order and the key.
    */
-  async pagesUnder(sql: Sql, parent: string, pages: PageUnder[]): Promise<Seen<Row & Placed>> {
+  async pagesUnder(sql: Sql, parents: readonly DeclaredColumn[], pages: PageUnder[]): Promise<Seen<Row & Placed>> {
     const { page, visibleTo } = pages[0]!;
     const order = this.orders[page.field]!;
     const columns = [order.column, ...order.ties];
-    const under = columnIn(this.#declaration, parent)!;
     const asked = (['after', 'before'] as const).filter((end) => page[end]);
     const bound = (end: 'after' | 'before'): Bound | null =>
       page[end] && {
@@ -190,12 +198,12 @@ export class Table<Row extends { id: string }> {
       };
     const { within, order: by } = keyset(sql, order, page, { after: bound('after'), before: bound('before') });
     const types = [
-      `place int, parent ${under.form.sql}, rows int`,
+      `place int, ${parentTypes(parents)}, rows int`,
       ...asked.flatMap((end) => columns.map(({ form }, part) => `${end}_${part} ${form.sql}`)),
       ...(visibleTo ? ['viewer uuid'] : []),
     ];
     const questions = pages.map((one, place) => ({
-      ...toQuestion(one, place),
+      ...toQuestion(one, place, parents),
       rows: one.page.limit + 1,
       ...Object.fromEntries(
         asked.flatMap((end) => this.#valuesAt(order, one.page[end]!).map((value, part) => [`${end}_${part}`, value])),
@@ -206,23 +214,27 @@ export class Table<Row extends { id: string }> {
         select q.place as "$place", t.* from jsonb_to_recordset(${sql.json(questions)}) q(${constant(sql, types.join(', '))})
         cross join lateral (
           select ${constant(sql, this.#columns)} from ${this.#from(sql)}
-          where ${all(sql, [sql`${nameOf(sql, under)} = q.parent`, this.#visible(sql, visibleTo, sql`q.viewer`), ...within])} order by ${by} limit q.rows
+          where ${all(sql, [isUnder(sql, parents), this.#visible(sql, visibleTo, sql`q.viewer`), ...within])} order by ${by} limit q.rows
         ) t
       ) t on true order by t."$place", ${by}`;
     return this.#split(result);
   }
 
   /** By the places of the questions; those of parents without rows are not among the answers. */
-  async countsUnder(sql: Sql, parent: string, questions: readonly Under[]): Promise<Seen<Placed & { count: number }>> {
-    const under = columnIn(this.#declaration, parent)!;
+  async countsUnder(
+    sql: Sql,
+    parents: readonly DeclaredColumn[],
+    questions: readonly Under[],
+  ): Promise<Seen<Placed & { count: number }>> {
     const { visibleTo } = questions[0]!;
-    const isOfOne = sql`${nameOf(sql, under)} = q.parent`;
+    const asked = questions.map((one, place) => toQuestion(one, place, parents));
+    const types = constant(sql, `place int, ${parentTypes(parents)}, viewer uuid`);
     const result = await sql<(Told & Placed & { count: number | null })[]>`
       select s.seen as "$seen", c.place as "$place", c.count from readback.seen() s(seen) left join (
-        select q.place, c.count from jsonb_to_recordset(${sql.json(questions.map(toQuestion))}) q(place int, parent ${typeOf(sql, under)}, viewer uuid)
+        select q.place, c.count from jsonb_to_recordset(${sql.json(asked)}) q(${types})
         cross join lateral (
           select count(*)::int as count from ${this.#from(sql)}
-          where ${all(sql, [isOfOne, this.#visible(sql, visibleTo, sql`q.viewer`)])}
+          where ${all(sql, [isUnder(sql, parents), this.#visible(sql, visibleTo, sql`q.viewer`)])}
         ) c
       ) c on true`;
     const rows = result.filter((row): row is (typeof result)[number] & { count: number } => row.count !== null);
@@ -346,9 +358,26 @@ function startsWith(sql: Sql, { text, columns }: Search): Fragment {
   return sql`(${each.reduce((either, one) => sql`${either} or ${one}`)})`;
 }
 
-const toQuestion = ({ scope, visibleTo }: Under, place: number) => ({
+/** The columns that name the parent are one part of a question each. */
+const parentName = (part: number, parents: readonly unknown[]) => (parents.length === 1 ? 'parent' : `parent_${part}`);
+
+const parentTypes = (parents: readonly DeclaredColumn[]) =>
+  parents.map(({ form }, part) => `${parentName(part, parents)} ${form.sql}`).join(', ');
+
+const isUnder = (sql: Sql, parents: readonly DeclaredColumn[]): Fragment =>
+  all(
+    sql,
+    parents.map((column, part) => sql`${nameOf(sql, column)} = q.${constant(sql, parentName(part, parents))}`),
+  );
+
+function partsOf(scope: string | null, parents: readonly unknown[]): Record<string, string | null> {
+  const parts = parents.length === 1 || scope === null ? parents.map(() => scope) : (JSON.parse(scope) as string[]);
+  return Object.fromEntries(parts.map((part, index) => [parentName(index, parents), part]));
+}
+
+const toQuestion = ({ scope, visibleTo }: Under, place: number, parents: readonly unknown[]) => ({
   place,
-  parent: scope,
+  ...partsOf(scope, parents),
   ...(visibleTo !== undefined && { viewer: typeof visibleTo === 'object' ? visibleTo.sub : null }),
 });
 

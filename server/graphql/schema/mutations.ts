@@ -7,7 +7,7 @@ import { badInput, notFound, nothingHas, type ClientError } from '../../lib/erro
 import type { Lsn } from '../../lib/lsn.ts';
 import { rowsOf, type Rows } from '../../reads/rows.ts';
 import type { Confirmed } from '../../reads/confirm.ts';
-import type { Declaration } from '../../declare/declaration.ts';
+import { namedBy } from '../../declare/declaration.ts';
 import type { Context } from './context.ts';
 import { parseId } from './types.ts';
 
@@ -90,19 +90,28 @@ async function assertMayWriteRow<Row extends { id: string }>(
 }
 
 /** @throws ClientError NOT_FOUND for a row that the values name and the viewer does not see, as for one that is not there. */
-export async function assertSeesReferences(
+export async function assertSeesReferences<Row extends { id: string }>(
   { viewer, services }: Context,
-  { columns }: Declaration,
+  { declaration: { relations }, table }: Rows<Row>,
   values: object,
+  id?: string,
 ): Promise<void> {
   if (mayAll(viewer)) return;
   const { primary } = services;
-  for (const { field, reference } of columns) {
-    const id = (values as Record<string, string | null | undefined>)[field];
-    if (!reference || id == null) continue;
-    const { declaration, table } = rowsOf(reference.to() as ClassType<{ id: string }>);
-    const { rows } = await primary.answer(table.byIds(primary.reader, [parseId(declaration, id)]));
-    if (!visible(viewer, declaration, rows[0] ?? null)) throw nothingHas(field);
+  const touched = relations.filter(({ columns }) => columns.some(({ field }) => field in values));
+  // Of several columns a patch may change some: with the others of the row they name another one.
+  const isPartly = touched.some(({ columns }) => !columns.every(({ field }) => field in values));
+  const row = id !== undefined && isPartly ? (await primary.answer(table.byIds(primary.reader, [id]))).rows[0] : null;
+  for (const relation of touched) {
+    const named = namedBy(relation, { ...row, ...values });
+    if (!named) continue;
+    const { declaration, table: parents } = rowsOf(relation.to() as ClassType<{ id: string }>);
+    const look =
+      named.id === undefined
+        ? parents.byColumns(primary.reader, relation.references(), [named.texts])
+        : parents.byIds(primary.reader, [parseId(declaration, named.id)]);
+    const { rows } = await primary.answer(look);
+    if (!visible(viewer, declaration, rows[0] ?? null)) throw nothingHas(relation.columns[0]!.field);
   }
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Slot } from '../../database/sql/slots.ts';
+import { PROVIDERS } from '../../setup/providers.ts';
 import {
   findingsOf,
   planFixes,
@@ -107,6 +108,7 @@ const primaryDetails = (changes: Partial<PrimaryDetails> = {}): PrimaryDetails =
   timelinesUnread: null,
   hidden: [],
   identities: [],
+  drifts: [],
   ...changes,
 });
 
@@ -117,6 +119,7 @@ const column = {
   isNullable: false,
   isKey: true,
   isGenerated: false,
+  number: 1,
   default: null,
   fill: null,
 };
@@ -330,4 +333,31 @@ test('fixes: each once, copying again makes others idle, grants come first', () 
     { name: 'copy-again', server: 'replica-1' },
     { name: 'enable-subscription', server: 'replica-2' },
   ]);
+});
+
+test.each(PROVIDERS)('no remedy says alter system to customers of $name', (provider) => {
+  const own = { provider, walLevel: 'replica', trackCommitTimestamp: 'off' };
+  const limits = [{ setting: 'max_wal_senders', most: 10, used: 10 }];
+  const sides = {
+    primary: {
+      name: 'primary',
+      at: 'p',
+      basics: basics(own),
+      limits,
+      details: primaryDetails({
+        maxSlotWalKeepSize: -1,
+        idleSlotTimeoutS: 0,
+        slots: [slot({ walStatus: 'unreserved' })],
+      }),
+      hosts: [
+        { at: 'p', isStandby: false },
+        { at: 's', isStandby: true, keeps: ['readback_1'] },
+      ],
+    },
+    replicas: [{ name: 'replica-1', at: 'r', basics: basics({ ...own, identity: '2/a' }), details: replicaDetails() }],
+    plan: PLAN,
+  };
+  const remedies = findingsOf(sides, { maxWalBytes: 1 }).map(({ remedy }) => remedy);
+  expect(remedies.length).toBeGreaterThan(6);
+  expect(remedies.join()).not.toContain('alter system');
 });
