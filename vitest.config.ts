@@ -1,9 +1,19 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
+import { isExample } from './infra/example.ts';
 import { LeftOut, programTags } from './infra/test/support/left-out.ts';
 import { LongestFirst } from './infra/test/support/longest-first.ts';
 
-/** Tests beside the code that they test, and these two, need no server. */
-export const UNIT = ['server/!(test)/**/*.test.ts', 'server/test/docs.test.ts', 'infra/test/bench-options.test.ts'];
+/** Most tests are of Readback itself, and speak of the example's tables: they stay with it. */
+export const hasExample = isExample(readFileSync(join(import.meta.dirname, 'schema/project.ts'), 'utf8'));
+
+/** Tests beside the code that they test, and these, need no server. */
+export const UNIT = [
+  'server/!(test)/**/*.test.ts',
+  'infra/test/bench-options.test.ts',
+  ...(hasExample ? ['server/test/docs.test.ts'] : []),
+];
 /** What needs Docker, or earlier versions of PostgreSQL, has commands of its own. */
 export const APART = ['containers', 'upgrade', 'versions'].map((name) => `infra/test/${name}.test.ts`);
 

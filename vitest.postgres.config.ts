@@ -1,5 +1,5 @@
 import { configDefaults, defineConfig } from 'vitest/config';
-import config, { APART, UNIT } from './vitest.config.ts';
+import config, { APART, hasExample, UNIT } from './vitest.config.ts';
 
 /** They have a process of their own, as they mock modules, measure it or give it less priority, or kill servers of their own. */
 const ALONE = [
@@ -7,6 +7,9 @@ const ALONE = [
   'infra/test/schemas.test.ts',
   'server/test/{budget,compiled,fuzz,fuzz-wire,level,slow-clients,traces}.test.ts',
 ];
+
+/** Of a project, whatever its tables are. */
+const OWN = ['server/test/project.test.ts', 'schema/**/*.test.ts'];
 
 /** Two projects that share their servers. */
 export default defineConfig({
@@ -16,12 +19,12 @@ export default defineConfig({
     name: 'postgres',
     globalSetup: ['server/test/support/cluster.ts'],
     projects: [
-      { extends: true, test: { name: 'alone', include: ALONE } },
+      { extends: true, test: { name: 'alone', include: hasExample ? ALONE : [] } },
       {
         extends: true,
         test: {
           name: 'together',
-          include: ['{server,infra}/**/*.test.ts'],
+          include: hasExample ? ['{server,infra,schema}/**/*.test.ts'] : OWN,
           exclude: [...configDefaults.exclude, ...UNIT, ...APART, ...ALONE],
           isolate: false,
         },

@@ -16,8 +16,8 @@ const MOST_BYTES = 200_000;
 const folder = join(root, 'docs');
 
 const PICTURES = [
-  { name: 'console-light', viewport: { width: 1400, height: 1080 }, colorScheme: 'light' },
-  { name: 'console-dark', viewport: { width: 1400, height: 1080 }, colorScheme: 'dark' },
+  { name: 'console-light', viewport: { width: 1400, height: 1140 }, colorScheme: 'light' },
+  { name: 'console-dark', viewport: { width: 1400, height: 1140 }, colorScheme: 'dark' },
   {
     name: 'console-phone',
     viewport: { width: 390, height: 1240 },
@@ -105,7 +105,11 @@ async function draw(browser, url, { name, ...options }) {
   await page.goto(url);
   await page.waitForSelector('.pill[data-connection=open]');
   await live(url, 30);
-  await page.click('button:has-text("Create user")');
+  const username = `radia-${Date.now().toString(36).slice(-4)}`;
+  await page.fill('[name=username]', username);
+  await page.fill('[name=email]', `${username}@example.com`);
+  await page.fill('[name=password]', crypto.randomUUID());
+  await page.click('button:has-text("Create User")');
   await page.waitForSelector('.stations li[data-step="Event received"][data-waiting=false]');
   await sleep(1200);
   await page.evaluate('scrollTo(0, 0)');

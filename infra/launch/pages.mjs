@@ -94,9 +94,11 @@ async function bundleExplorer() {
 
 function explorerStamp() {
   const own = readdirSync(join(sources, 'explore')).map((name) => join(sources, 'explore', name));
-  const others = ['package-lock.json', 'infra/launch/pages.mjs', 'server/console/icon.svg'].map((name) =>
-    join(root, name),
-  );
+  const shared = ['icon.svg', 'api/introspect.ts', 'state/tables.ts', 'state/values.ts', 'api/json.ts'];
+  const others = [
+    ...['package-lock.json', 'infra/launch/pages.mjs'].map((name) => join(root, name)),
+    ...shared.map((name) => join(sources, name)),
+  ];
   const hash = createHash('sha256');
   for (const file of [...own, ...others]) hash.update(readFileSync(file));
   return hash.digest('hex');

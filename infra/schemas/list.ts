@@ -36,9 +36,20 @@ const SUPABASE = `
   set search_path = public, extensions;
 `;
 
+/** As `pgbench -i` makes them, with their keys. */
+const PGBENCH = `
+  create table pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22));
+  create table pgbench_tellers (tid int not null primary key, bid int, tbalance int, filler char(84)) with (fillfactor = 100);
+  create table pgbench_accounts (aid int not null primary key, bid int, abalance int, filler char(84)) with (fillfactor = 100);
+  create table pgbench_branches (bid int not null primary key, bbalance int, filler char(88)) with (fillfactor = 100);
+`;
+
 const PRISMA = { only: /migration\.sql$/ };
 
 export const PUBLIC_SCHEMAS: readonly PublicSchema[] = [
+  { repository: 'postgres/pgbench', paths: [], before: PGBENCH },
+  // What its `migrate` makes for the applications of django.contrib, as pg_dump --schema-only has it.
+  { repository: 'django/contrib', paths: ['contrib.sql'] },
   { repository: 'devrimgunduz/pagila', paths: ['pagila-schema.sql'] },
   { repository: 'lerocha/chinook-database', paths: ['ChinookDatabase/DataSources/Chinook_PostgreSql.sql'] },
   { repository: 'pthom/northwind_psql', paths: ['northwind.sql'] },
@@ -69,8 +80,8 @@ export const PUBLIC_SCHEMAS: readonly PublicSchema[] = [
     paths: ['supabase/migrations'],
     before: SUPABASE,
     schemas: ['basejump', 'public'],
-    // Its triggers and defaults call functions that it takes away from everybody.
-    rights: `grant usage on schema auth, extensions to readback_writer;
+    // Its triggers, defaults and policies call functions that it takes away from everybody, and that read its settings.
+    rights: `grant select on basejump.config to readback_writer; grant usage on schema auth, extensions to readback_writer;
       grant execute on all functions in schema basejump, auth, extensions to readback_writer`,
   },
   { repository: 'mckaywrigley/chatbot-ui', paths: ['supabase/migrations'], before: SUPABASE, schemas: ['public'] },

@@ -2,15 +2,17 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import axe from 'axe-core';
 import { chromium, type Browser, type Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { CreateUserDocument } from '../../schema/generated/operations.ts';
 import { projectRoot } from '../../server/lib/root.ts';
 import { freshDatabases, type TestDatabases } from '../../server/test/support/databases.ts';
 import { disableSubscription, holdApply } from '../../server/test/support/faults.ts';
 import { addUser, PASSWORD, startProtected } from '../../server/test/support/people.ts';
+import { serve } from '../../server/test/support/project-copy.ts';
 import { startServer, type TestServer } from '../../server/test/support/server.ts';
 import { buildChanged } from '../launch/prepare.mjs';
 import { CHROMIUM_FLAGS, findProgram } from '../programs.ts';
+import { workshop } from './support/workshop.ts';
 
 const pages = join(projectRoot, 'dist/pages');
 
@@ -120,9 +122,14 @@ describe('in a browser', { tags: ['chromium'] }, () => {
     insert into users (username, email, password_hash)
     select ${name} || '-' || n, ${name} || '-' || n || '@example.com', '-' from generate_series(1, ${count}::int) n`;
 
-  async function createUser(): Promise<string> {
-    const username = await page.inputValue('input[name=username]');
-    await page.click('button:has-text("Create user")');
+  let people = 0;
+
+  async function createUser(on = page): Promise<string> {
+    const username = `somebody-${++people}`;
+    await on.fill('[name=username]', username);
+    await on.fill('[name=email]', `${username}@example.com`);
+    await on.fill('[name=password]', PASSWORD);
+    await on.click('button:has-text("Create User")');
     return username;
   }
 
@@ -158,7 +165,7 @@ describe('in a browser', { tags: ['chromium'] }, () => {
   test('an edit shows what was and what is; the filter finds it', async () => {
     const username = await createUser();
     await rowOf(username).getByRole('button').click();
-    await page.fill('input[name=firstName]', 'Augusta');
+    await page.fill('[name=firstName]', 'Augusta');
     await page.click('button:has-text("Save")');
     const update = page.locator('.row[data-operation=UPDATE]').first();
     await update.waitFor();
@@ -167,18 +174,40 @@ describe('in a browser', { tags: ['chromium'] }, () => {
     await update.locator('summary').click();
     // What is folded out is drawn at an event that comes after the click.
     await expect.poll(() => update.locator('tr.is-changed th').allInnerTexts()).toEqual(['firstName', 'updatedAt']);
-    await page.fill('.filters input', 'augusta');
+    await page.fill('.feed-panel .filters input', 'augusta');
     await expect.poll(() => page.locator('.row').count()).toBe(1);
-    await page.fill('.filters input', '');
+    await page.fill('.feed-panel .filters input', '');
     await page.click('button:has-text("Create instead")');
   });
 
-  test('what the server refuses is said at the form', async () => {
-    await page.fill('input[name=username]', 'no spaces here');
-    await page.click('button:has-text("Create user")');
-    await expect.poll(() => page.locator('.refusal').innerText()).toContain('username');
+  test('what the server refuses is said at the field', async () => {
+    await page.fill('[name=username]', 'no spaces here');
+    await page.fill('[name=email]', 'somebody@example.com');
+    await page.fill('[name=password]', PASSWORD);
+    await page.click('button:has-text("Create User")');
+    await expect.poll(() => page.locator('#field-username-fault').innerText()).toContain('username');
+    expect(await page.getAttribute('[name=username]', 'aria-describedby')).toBe('field-username-fault');
     await page.reload();
     await isConnected('open');
+  });
+
+  test('rows are filtered and ordered as the table offers, read from a replica', async () => {
+    await insert('filtered', 3);
+    await expect.poll(() => databases.replicas[0]!`select from users where username = 'filtered-3'`).toHaveLength(1);
+    const names = () => page.locator('.grid tbody tr td:nth-child(2)').allInnerTexts();
+    await page.selectOption('[name=order]', 'ASC USERNAME');
+    await page.fill('[name=filter-search]', 'filtered');
+    await page.press('[name=filter-search]', 'Enter');
+    await expect.poll(names).toEqual(['filtered-1', 'filtered-2', 'filtered-3']);
+    await page.selectOption('[name=order]', 'DESC USERNAME');
+    await expect.poll(names).toEqual(['filtered-3', 'filtered-2', 'filtered-1']);
+    expect(await page.locator('.pager p').innerText()).toMatch(/^3 rows of 3, read from Replica \d in [\d.]+ m?s$/);
+    await page.selectOption('[name=filter-isActive]', 'false');
+    await page.waitForSelector('.rows-view .empty');
+    await page.click('.table-list a:text-is("posts")');
+    await expect.poll(() => page.url()).toMatch(/#posts$/);
+    await page.click('.table-list a:text-is("users")');
+    expect(await page.inputValue('[name=filter-search]')).toBe('');
   });
 
   test('a replica that stops applying is shown within three seconds, and its lag grows', async () => {
@@ -244,7 +273,7 @@ describe('in a browser', { tags: ['chromium'] }, () => {
     beforeAll(async () => {
       tested = await open('/');
       await tested.waitForSelector('svg.servers');
-      await tested.click('button:has-text("Create user")');
+      await createUser(tested);
       await tested.waitForSelector('.row');
       await tested.click('.row summary');
     });
@@ -276,6 +305,7 @@ describe('in a browser', { tags: ['chromium'] }, () => {
     await tested.fill('.sign-in input[name=password]', PASSWORD);
     await expectAccessible(tested);
     await expect.poll(() => late.length).toBeGreaterThan(0);
+    expect(await tested.locator('.table-list').count()).toBe(0);
     await tested.click('button:has-text("Sign in")');
     await tested.locator('.sign-in').waitFor({ state: 'detached' });
     isLate = false;
@@ -287,8 +317,7 @@ describe('in a browser', { tags: ['chromium'] }, () => {
     await expect
       .poll(async () => (await insert(`heard-${++heard}`, 1), tested.locator('.row').count()))
       .toBeGreaterThan(0);
-    const username = await tested.inputValue('input[name=username]');
-    await tested.click('button:has-text("Create user")');
+    const username = await createUser(tested);
     await tested.locator('.row', { hasText: username }).waitFor();
     expect(await tested.locator('.sign-in').count()).toBe(0);
     await tested.close();
@@ -304,10 +333,11 @@ describe('in a browser', { tags: ['chromium'] }, () => {
     const shows = (text: string) =>
       expect.poll(() => explorer.locator('.graphiql-response').innerText(), { timeout: 10_000 }).toContain(text);
     await explorer.waitForSelector('.graphiql-editor .view-line');
-    await run('Users');
+    await run('Rows');
     await shows('totalCount');
-    await run('CreateUser');
-    await shows('bookmark');
+    // Its values are of their types: whether the table takes them is the table's to say.
+    await run('Create');
+    await shows('BAD_USER_INPUT');
     await run('Changes');
     await shows('cursor');
     await insert('explored', 1);
@@ -317,6 +347,130 @@ describe('in a browser', { tags: ['chromium'] }, () => {
     await explorer.click('[aria-label="Show Documentation Explorer"]');
     await explorer.waitForSelector('.graphiql-doc-explorer');
     await explorer.close();
+  });
+
+  test('any table is listed, paged, written and told of', { timeout: 300_000 }, async () => {
+    const { root, databases: own } = await workshop();
+    onTestFinished(() => own.drop());
+    const at = new URL((await serve(root, own)).url).origin;
+    const tested = await open('/', {}, at);
+    const labels = () => tested.locator('.grid tbody tr td:nth-child(2)').allInnerTexts();
+    const way = () => tested.locator('.way-view').innerText();
+
+    // Found by the keyboard alone, and named in the address.
+    await tested.focus('.table-list input');
+    await tested.keyboard.type('tool');
+    await tested.keyboard.press('Tab');
+    await tested.keyboard.press('Enter');
+    await expect.poll(() => tested.url()).toBe(`${at}/#tools`);
+    await tested.fill('.table-list input', '');
+    expect(await tested.locator('.table-list a').count()).toBe(10);
+
+    // Pages, forwards and back.
+    const numbers = (from: number, to: number) =>
+      Array.from({ length: to - from + 1 }, (_, n) => `tool ${String(from + n).padStart(2, '0')}`);
+    await expect.poll(labels).toEqual(numbers(1, 20));
+    await expect.poll(() => tested.locator('.pager p').innerText()).toContain('20 rows of 45, read from Replica 1');
+    await tested.click('button:has-text("Next")');
+    await expect.poll(labels).toEqual(numbers(21, 40));
+    await tested.click('button:has-text("Next")');
+    await expect.poll(labels).toEqual(numbers(41, 45));
+    expect(await tested.isDisabled('button:has-text("Next")')).toBe(true);
+    await tested.click('button:has-text("Previous")');
+    await expect.poll(labels).toEqual(numbers(21, 40));
+    await tested.selectOption('[name=order]', 'DESC ID');
+    await expect.poll(labels).toEqual(numbers(26, 45).toReversed());
+
+    // Values of every kind, and the row that another one names.
+    const first = tested.locator('.grid tbody tr', { hasText: 'tool 45' });
+    const cells = await first.locator('td').allInnerTexts();
+    expect(cells.slice(0, 8)).toEqual([
+      '45',
+      'tool 45',
+      'null',
+      '{"n":9007199254740993}',
+      '7',
+      'false',
+      'AP8=',
+      '["a",null]',
+    ]);
+    expect(await first.locator('[data-kind=null]').count()).toBe(1);
+    expect((await first.locator('td').nth(8).locator('.value').getAttribute('title'))!.length).toBe(2001);
+    await first.locator('a').click();
+    await expect.poll(() => decodeURIComponent(tested.url())).toBe(`${at}/#shelves/A/1`);
+    await expect.poll(() => tested.locator('.grid tbody tr').count()).toBe(1);
+    expect(await tested.inputValue('[name=key]')).toBe('A/1');
+    await tested.goto(`${at}/#tools/7`);
+    await expect.poll(labels).toEqual(['tool 07']);
+    await tested.fill('[name=key]', '');
+    await tested.press('[name=key]', 'Enter');
+
+    // What is no JSON is said at its field, and nothing is sent.
+    await tested.fill('.entries [name=label]', 'made');
+    await tested.selectOption('.entries [name=mood]', { label: 'GLAD' });
+    await tested.selectOption('[aria-label="How weight is filled in"]', 'null');
+    await tested.fill('.entries [name=doc]', '{"n":');
+    await tested.click('button:has-text("Create Tool")');
+    expect(await tested.locator('#field-doc-fault').innerText()).toContain('This is no JSON');
+    expect(await way()).toContain('Create, change or delete a row');
+    await tested.fill('.entries [name=doc]', '{"n": [1, null]}');
+    await tested.click('button:has-text("Create Tool")');
+    await tested.waitForSelector('.stations li[data-step="Event received"][data-waiting=false]');
+    await expect.poll(way).toMatch(/^Created made · tools\s.*Committed primary.*Applied Replica 1.*Event received/s);
+    const made = () =>
+      own.primary`select label, mood, weight, doc::text, is_ready, words from tools where id > 45`.then(([row]) => row);
+    expect(await made()).toEqual({
+      label: 'made',
+      mood: 'glad',
+      weight: null,
+      doc: '{"n": [1, null]}',
+      is_ready: false,
+      words: null,
+    });
+    const told = tested.locator('.row[data-operation=INSERT]', { hasText: 'made' });
+    expect(await told.innerText()).toMatch(/made\s+tools\s.*mood\s+now\s+GLAD/s);
+
+    // What the server refuses is said at its field.
+    await tested.fill('.entries [name=label]', 'made');
+    await tested.click('button:has-text("Create Tool")');
+    await expect.poll(() => tested.locator('#field-label-fault').innerText()).toContain('label');
+
+    // Changed, then deleted, by the keyboard alone.
+    await told.getByRole('button', { name: 'Edit made' }).press('Enter');
+    await tested.selectOption('.entries [name=mood]', 'null');
+    await tested.selectOption('.entries [name=isReady]', { label: 'true' });
+    await tested.press('button:has-text("Save")', 'Enter');
+    await expect.poll(way).toContain('Changed made · tools');
+    await tested.waitForSelector('.stations li[data-step="Event received"][data-waiting=false]');
+    expect(await made()).toMatchObject({ mood: null, is_ready: true, doc: '{"n": [1, null]}' });
+    await tested.press('button:has-text("Delete")', 'Enter');
+    await tested.keyboard.press('Enter');
+    await expect.poll(way).toContain('Deleted made · tools');
+    expect(await made()).toBe(undefined);
+
+    // A tab that comes back has the latest changes, and those that it missed.
+    await tested.goto('about:blank');
+    await own.primary`insert into tools (label) values ('missed')`;
+    await tested.goto(`${at}/#tools`);
+    await tested.waitForSelector('text=Caught up without a gap: 1 change while the page was away.');
+    expect((await tested.locator('.row-name').allInnerTexts()).slice(0, 2)).toEqual(['missed', 'made']);
+
+    for (const width of [360, 1400]) {
+      await tested.setViewportSize({ width, height: 900 });
+      await expectAccessible(tested);
+      expect(await tested.evaluate('document.documentElement.scrollWidth')).toBe(width);
+    }
+
+    const explorer = await open('/explore', {}, at);
+    await explorer.waitForSelector('.graphiql-editor .view-line');
+    expect(await explorer.locator('.graphiql-editor').first().innerText()).toMatch(/boxesA/);
+
+    // Nobody can sign in here: nobody is asked to.
+    const closed = await open('/', {}, new URL((await serve(root, own, 'protected')).url).origin);
+    await closed.waitForSelector('text=This project has no accounts to sign in with.');
+    expect(await closed.locator('.sign-in').count()).toBe(0);
+    expect(await closed.locator('.tables-panel').innerText()).toContain('to administrators only');
+    for (const each of [tested, explorer, closed]) await each.close();
   });
 
   test('no page asked another host for anything, broke, or went against its policy', () => {

@@ -83,7 +83,6 @@ test.skipIf(FOLDER === undefined).for(PUBLIC_SCHEMAS.map((schema) => [schema.rep
     const added = performance.now();
     build(root);
     if (process.env['SCHEMAS_CHECK'] !== undefined) check(root);
-    await disableRowSecurity(databases);
     await setUp(databases.config, testConfig(), () => {}, join(root, 'sql'));
     if (schema.rights !== undefined) await databases.primary.unsafe(schema.rights);
     const { url } = await serve(root, databases);
@@ -108,14 +107,6 @@ test.skipIf(FOLDER === undefined).for(PUBLIC_SCHEMAS.map((schema) => [schema.rep
     expect([...trial.faults]).toEqual([]);
   },
 );
-
-/** What set-up asks for, or that its logins bypass it: those serve all databases of these servers. */
-async function disableRowSecurity({ primary }: TestDatabases): Promise<void> {
-  const tables = await primary<
-    { name: string }[]
-  >`select oid::regclass::text as name from pg_class where relrowsecurity`;
-  for (const { name } of tables) await primary.unsafe(`alter table ${name} disable row level security`);
-}
 
 /** A script's settings hold for what follows. */
 async function onOneConnection<T>(

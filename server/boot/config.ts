@@ -74,6 +74,29 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   return Object.freeze({ ...parsed.data, ...readMode(parsed.data, databases !== undefined), databases, newReplica });
 }
 
+/** What a project begins with: perhaps a primary, and no replica yet. */
+export interface Beginning {
+  /** Without databases, and so the environment. */
+  config: Config;
+  environment: Record<string, string | undefined>;
+  primary: DatabaseUrls | undefined;
+  replicas: DatabaseUrls[];
+}
+
+export function readBeginning(environment: Record<string, string | undefined>): Beginning {
+  const { PRIMARY_URL: url, PRIMARY_ADMIN_URL: admin } = withSecretFiles(environment, SECRETS);
+  const others = Object.fromEntries(Object.entries(environment).filter(([name]) => !DATABASES.test(name)));
+  const kept = { config: readConfig(others), environment: others };
+  if (!url) return { ...kept, primary: undefined, replicas: [] };
+  const fault = databaseUrlFault(url);
+  if (fault !== undefined) throw new SetupError(`PRIMARY_URL ${fault}`);
+  const hasReplicas = Boolean(environment['REPLICA_URLS'] ?? environment['REPLICA_URLS_FILE']);
+  const replicas = hasReplicas ? readConfig(environment).databases!.replicas : [];
+  return { ...kept, primary: { url, adminUrl: admin || url }, replicas };
+}
+
+const DATABASES = /^(?:(?:PRIMARY|REPLICA)\w*_URLS?|(?:WRITE|READ)_DB_HOST)(?:_FILE)?$/;
+
 function mustBeLess(less: Record<string, number>, more: Record<string, number>): void {
   const [[name, value], [bound, most]] = [Object.entries(less)[0]!, Object.entries(more)[0]!];
   if (value < most) return;

@@ -1,3 +1,4 @@
+import { project } from '../../schema/project.ts';
 import { pino, type DestinationStream } from 'pino';
 import { checkUrls } from './check-urls.ts';
 import type { Config, DatabaseConfig } from './config.ts';
@@ -7,7 +8,7 @@ import { startPeople } from './people.ts';
 import { Pools } from './pools.ts';
 import { openServers, type Parts, type Servers } from './servers.ts';
 import { LiveSubscriptions } from '../auth/live.ts';
-import { allTables } from '../declare/declaration.ts';
+import { allTables, declarationOf } from '../declare/declaration.ts';
 import { FanOut } from '../feed/fan-out/fan-out.ts';
 import type { Feed } from '../feed/feed.ts';
 import { describeFeed } from '../feed/state.ts';
@@ -21,6 +22,7 @@ import { Confirmer } from '../reads/confirm.ts';
 import { Router } from '../reads/router.ts';
 import { TableSizes } from '../replication/sizes.ts';
 import { ReplicationStatus } from '../replication/status.ts';
+import { TableWatch } from '../replication/tables.ts';
 
 export interface Server {
   host: string;
@@ -72,7 +74,8 @@ async function build(
   const feed = await startFeed(parts, servers);
   const router = openRouter(parts, servers);
   const people = await startPeople(parts, servers.primary, feed, router);
-  const services = { ...openServices(parts, servers, feed, router), ...people };
+  const tables = watchTables(parts, servers);
+  const services = { ...openServices(parts, servers, feed, router, tables), ...people };
   const sizes = watchSizes(servers, releasers);
   const fanOut = new FanOut({
     feed,
@@ -110,7 +113,7 @@ const openRouter = ({ config, pools }: Parts, { primary, replicas }: Servers) =>
   });
 
 /** What resolvers reach, people apart. */
-function openServices({ config }: Parts, servers: Servers, feed: Feed, router: Router) {
+function openServices({ config }: Parts, servers: Servers, feed: Feed, router: Router, tables: TableWatch) {
   const { primary, replicas, slots, monitor } = servers;
   return {
     live: new LiveSubscriptions({
@@ -127,8 +130,25 @@ function openServices({ config }: Parts, servers: Servers, feed: Feed, router: R
     confirmer: new Confirmer(router, replicas, config.BOOKMARK_WAIT_MS),
     arrivals: new Arrivals(router, replicas, monitor, config.BOOKMARK_WAIT_MS),
     feed,
-    status: new ReplicationStatus(primary, replicas, monitor, slots, () => describeFeed(feed.state)),
+    status: new ReplicationStatus(
+      primary,
+      replicas,
+      monitor,
+      slots,
+      () => describeFeed(feed.state),
+      () => tables.drifts,
+    ),
   };
+}
+
+/** What the application changes about its tables. */
+function watchTables({ releasers, log }: Parts, { primary, monitor }: Servers): TableWatch {
+  const tables = new TableWatch(primary, project.tables.map(declarationOf), log);
+  releasers.add(
+    'tables',
+    monitor.watch(() => tables.round()),
+  );
+  return tables;
 }
 
 /** How large tables are, for what a count of one costs. */

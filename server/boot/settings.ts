@@ -305,8 +305,8 @@ const access = z
       open: everybody may read and write everything; only while HOST is this machine's own. protected: people sign in, and
       SECURITY.md says who may do what. Left out: open with the embedded pair, protected where databases are set.`),
     INTROSPECTION: z.enum(['on', 'off']).optional().describe(`
-      Whether clients may ask for the schema, and browsers see Apollo Sandbox: on or off. Off: messages have no name of the
-      schema that the client has not sent. Left out: on in open mode, off in protected mode.`),
+      Whether clients may ask for the schema, and browsers see Apollo Sandbox: on or off. Off: administrators alone may ask,
+      and messages have no name of the schema that the client has not sent. Left out: on in open mode, off in protected mode.`),
     TRUSTED_DOCUMENTS: z.string().min(1).optional().describe(`
       A JSON file of the documents that alone are run, by their hashes, as GraphQL Code Generator's persisted documents have
       them. Left out: clients send what they like, within the limits below.`),

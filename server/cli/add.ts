@@ -1,18 +1,20 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Config } from '../boot/config.ts';
 import type { Sql } from '../database/connect.ts';
+import { allTables, type Declaration } from '../declare/declaration.ts';
 import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
 import { SetupError } from '../lib/errors.ts';
 import { projectRoot } from '../lib/root.ts';
 import type { Say } from '../lib/logger.ts';
 import { openServer } from '../setup/servers.ts';
 import { tablesOf, type Found } from './add/catalog.ts';
-import { define, nameTables, obstaclesOf, type Choices, type Definition } from './add/define.ts';
+import { define, nameTables, obstaclesOf, relate, type Choices, type Definition, type Named } from './add/define.ts';
 import { Taken } from './add/names.ts';
+import { foreignWrites } from './add/triggers.ts';
 import { PROJECT, registered, unregistered } from './add/register.ts';
 import { declarationFile, fileOf, filesFor } from './add/templates.ts';
+import { write } from './add/write.ts';
 import { withDatabases } from './databases.ts';
 
 /** Which tables: those that are named, or all that are not served yet. */
@@ -35,17 +37,23 @@ export async function addCommand(
       'Expected names of tables, or --all, and got neither: run readback add TABLE…, or readback add --all.',
     );
   const found = await withDatabases(config, say, ({ primary }) =>
-    onPrimary(primary.adminUrl, config, (sql) => tablesOf(sql, options.all ? (options.schemas ?? null) : null)),
+    onPrimary(primary.adminUrl, config, (sql) => tablesOf(sql, null)),
   );
   const served = servedTables(root);
   const wanted = options.all
-    ? found.filter(({ table }) => !served.has(table))
+    ? found.filter(({ table, schema }) => !served.has(table) && (options.schemas?.includes(schema) ?? true))
     : names.map((name) => named(name, found, served));
   const [taken, refused] = judged(wanted, options);
   if (refused.length > 0 && (!options.all || taken.length === 0)) throw new SetupError(linesOf(refused).join('\n'));
   const definitions = defined(taken, served, root, options);
   writeAll(definitions, root, say);
-  report(definitions, refused, say);
+  const isServed = (name: string) => served.has(name) || taken.some(({ table }) => table === name);
+  report(
+    definitions,
+    taken.flatMap((table) => foreignWrites(table, found, isServed)),
+    refused,
+    say,
+  );
 }
 
 const onPrimary = async <T>(url: string, config: Config, work: (sql: Sql) => Promise<T>): Promise<T> => {
@@ -82,7 +90,7 @@ const linesOf = (refused: readonly Refused[]) =>
   refused.flatMap(([{ table }, reasons]) => reasons.map((reason) => `${table}: ${reason}`));
 
 /** The tables that have a declaration in the project, with the names of their types. */
-function servedTables(root: string): Map<string, string> {
+export function servedTables(root: string): Map<string, string> {
   const folder = join(root, 'schema/tables');
   const files = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.ts')) : [];
   return new Map(
@@ -111,20 +119,51 @@ function defined(
   const names = nameTables(tables, taken, choices.one);
   const types = new Map([...served, ...tables.map(({ table }, index) => [table, names[index]!.type] as const)]);
   const all = tables.map((table, index) => define(table, names[index]!, types, taken, choices));
+  const named = new Map([...allTables().map(servedName), ...all.map(definedName)]);
+  for (const one of all) relate(one, named);
+  for (const relation of all.flatMap(({ relations }) => relations)) {
+    const parent = all.find(({ found }) => found.table === relation.parent.table);
+    if (!relation.isUnindexed || !parent) continue;
+    parent.named.push(relation.targets);
+    relation.isUnindexed = false;
+  }
   clearLists(all);
   return all;
 }
 
+const servedName = ({ name, type, one, key, columns }: Declaration): [string, Named] => [
+  name,
+  {
+    type: type.name,
+    one,
+    key: key.map((column) => column.name),
+    fields: new Map(columns.map((column) => [column.name, column.field])),
+  },
+];
+
+const definedName = ({ found, type, one, key, columns }: Definition): [string, Named] => [
+  found.table,
+  {
+    type,
+    one,
+    key: key.map((column) => column.found.name),
+    fields: new Map(columns.map((column) => [column.found.name, column.field])),
+  },
+];
+
 /** A list of children is a field of their parent's type, beside its columns. */
 function clearLists(definitions: readonly Definition[]): void {
   const fields = new Map(
-    definitions.map(({ found, columns }) => [
+    definitions.map(({ found, columns, relations }) => [
       found.table,
-      new Set(columns.flatMap(({ field, parent }) => [field, parent?.as ?? field])),
+      new Set([
+        ...columns.flatMap(({ field, parent }) => [field, parent?.as ?? field]),
+        ...relations.map(({ parent }) => parent.as),
+      ]),
     ]),
   );
-  for (const { columns } of definitions)
-    for (const { parent } of columns) {
+  for (const { columns, relations } of definitions)
+    for (const { parent } of [...columns, ...relations]) {
       if (!parent) continue;
       const taken = fields.get(parent.table) ?? new Set();
       while (taken.has(parent.many)) parent.many += 'List';
@@ -147,34 +186,38 @@ function writeAll(definitions: readonly Definition[], root: string, say: Say): v
   say(`changed  ${PROJECT}`);
 }
 
-function report(definitions: readonly Definition[], refused: readonly Refused[], say: Say): void {
-  const lines = [
-    ...definitions.flatMap(({ found: { table }, withheld, isReadOnly, enums }) => [
-      ...withheld.map(
-        ({ name, why }) =>
-          `${table}.${name} stays on the primary, and is not served: ${why}.${why.startsWith('its name') ? ` Send it by --send ${name}.` : ''}`,
-      ),
-      ...(isReadOnly ? [`${table}: rows cannot be made here, as they need what stays on the primary.`] : []),
-      ...enums.flatMap(({ name, labels }) =>
-        labels
-          .filter(([known, label]) => known !== label.toUpperCase())
-          .map(([known, label]) => `${name}: the label ${label} is ${known} for clients.`),
-      ),
-    ]),
-    ...definitions
-      .filter(({ found }) => found.hasRowSecurity)
-      .map(
-        ({ found }) =>
-          `${found.table} has row level security: Readback's own rules hold for reads, and its policies for writes.`,
-      ),
-    ...definitions
-      .filter(({ found }) => found.inherits)
-      .map(({ found }) => `${found.table} has tables that inherit from it, or inherits: each is served by itself.`),
-    ...linesOf(refused).map((line) => `Not taken: ${line}`),
-  ];
+function report(
+  definitions: readonly Definition[],
+  triggers: readonly string[],
+  refused: readonly Refused[],
+  say: Say,
+): void {
+  const lines = [...definitions.flatMap(remarks), ...triggers, ...linesOf(refused).map((line) => `Not taken: ${line}`)];
   if (refused.length > 0)
     lines.push(`${definitions.length} of ${definitions.length + refused.length} tables were taken.`);
   say(`\n${[...lines, NEXT].join('\n')}`);
+}
+
+/** What of the table is otherwise than one may expect. */
+function remarks({ found: { table, hasRowSecurity, inherits }, withheld, isReadOnly, enums }: Definition): string[] {
+  const stays = ({ name, why }: Definition['withheld'][number]) =>
+    `${table}.${name} stays on the primary, and is not served: ${why}.${why.startsWith('its name') ? ` Send it by --send ${name}.` : ''}`;
+  const mapped = enums.flatMap(({ name, labels }) =>
+    labels
+      .filter(([known, label]) => known !== label.toUpperCase())
+      .map(([known, label]) => `${name}: the label ${label} is ${known} for clients.`),
+  );
+  return [
+    ...withheld.map(stays),
+    ...(isReadOnly ? [`${table}: rows cannot be made here, as they need what stays on the primary.`] : []),
+    ...mapped,
+    ...(hasRowSecurity
+      ? [
+          `${table} has row level security: reads go by the rights of its declaration alone, which are administrators' until they say more; writes stay under its policies.`,
+        ]
+      : []),
+    ...(inherits ? [`${table} has tables that inherit from it, or inherits: each is served by itself.`] : []),
+  ];
 }
 
 const NEXT =
@@ -186,17 +229,6 @@ function nextNumber(root: string): number {
     return existsSync(folder) ? readdirSync(folder) : [];
   });
   return 1 + Math.max(0, ...names.map((name) => parseInt(name, 10) || 0));
-}
-
-function write(files: Record<string, string>, root: string): void {
-  for (const [path, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(root, path)), { recursive: true });
-    writeFileSync(join(root, path), text);
-  }
-  const code = Object.keys(files).filter((path) => path.endsWith('.ts'));
-  spawnSync(join(projectRoot, 'node_modules/.bin/prettier'), ['--write', '--log-level', 'warn', ...code], {
-    cwd: root,
-  });
 }
 
 /** Takes back what `add` wrote: the declaration and its line and, where it was not applied yet, its SQL. */

@@ -1,4 +1,6 @@
 import type { Config, DatabaseConfig } from '../boot/config.ts';
+import { project } from '../../schema/project.ts';
+import { declarationOf } from '../declare/declaration.ts';
 import { lockSetup } from '../operate/attach.ts';
 import { applyFix, describeFix, diagnose, planFixes, type DoctorOptions } from '../operate/doctor/doctor.ts';
 import { isFault, type Finding, type Fix, type Severity } from '../operate/doctor/finding.ts';
@@ -18,7 +20,8 @@ export interface DoctorFlags {
 /** True: there are no faults, or none any more. */
 export async function doctorCommand(config: Config, flags: DoctorFlags): Promise<boolean> {
   const databases = operatedDatabases(config);
-  const options = { ...config, ...flags, maxWalBytes: flags.maxWalBytes ?? config.SLOT_WAL_WARN_BYTES };
+  const declared = project.tables.map(declarationOf);
+  const options = { ...config, ...flags, declared, maxWalBytes: flags.maxWalBytes ?? config.SLOT_WAL_WARN_BYTES };
   return withServers(databases, config, 'doctor', async (servers) => {
     const findings = await diagnose(servers, options);
     const fixes = flags.fix ? planFixes(findings.flatMap(({ fix }) => fix ?? [])) : [];

@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Config } from '../boot/config.ts';
+import { checkCommand, type CheckFlags } from './check.ts';
 import { doctorCommand, type DoctorFlags } from './doctor.ts';
 import { addReplicaCommand, dropReplicaCommand, type AddFlags, type DropFlags } from './replica.ts';
 import { resetCommand, type ResetFlags } from './reset.ts';
@@ -27,11 +28,25 @@ function amount(flags: string, description: string, least: number, fallback?: nu
 
 /** The commands that look after the databases. */
 export function addOperatorCommands(program: Command, run: Run): void {
+  addCheck(program, run);
   addStatus(program, run);
   addDoctor(program, run);
   addVerify(program, run);
   addReset(program, run);
   addReplicas(program, run);
+}
+
+function addCheck(program: Command, run: Run): void {
+  program
+    .command('check')
+    .argument('[urls...]', 'of the primary, then of its replicas; those configured where none is given')
+    .description(
+      'Say whether a primary and its replicas can carry Readback, what is missing on which side, and who can give it. ' +
+        'Changes nothing.',
+    )
+    .addOption(json())
+    .addHelpText('after', help('$ npx readback check   # with PRIMARY_URL and REPLICA_URLS, or their admin URLs'))
+    .action((urls: string[], flags: CheckFlags) => run((config) => checkCommand(config, urls, flags)));
 }
 
 function addStatus(program: Command, run: Run): void {

@@ -1,8 +1,9 @@
 import { Command } from 'commander';
-import { readConfig, type Config } from '../boot/config.ts';
+import { readBeginning, readConfig, type Config } from '../boot/config.ts';
 import { addCommand, undoCommand } from './add.ts';
 import { adminCreateCommand, type AdminOptions } from './admin.ts';
 import { outliveReaders, tellFailure } from './failure.ts';
+import { initCommand, type InitFlags } from './init.ts';
 import { migrateCommand } from './migrate.ts';
 import { addOperatorCommands } from './operator.ts';
 import { serveCommand, upCommand } from './up.ts';
@@ -30,6 +31,12 @@ Examples:
   $ npx readback add order_items --without cost
   $ npx readback add --all --schema public,sales
   $ npx readback add --undo order_items
+`;
+
+const INIT_HELP = `
+Example:
+  $ npx readback init --existing --url postgres://postgres:secret@localhost:5432/shop --yes
+  $ npx readback migrate && npm start
 `;
 
 const ADMIN_HELP = `
@@ -99,6 +106,15 @@ export function createProgram(): Command {
     .option('--undo', 'take back what was written for the tables')
     .addHelpText('after', ADD_HELP)
     .action((tables: string[], options: AddFlags) => run((config) => addOrUndo(tables, options, config)));
+  program
+    .command('init')
+    .description('Begin a project over a database that is there: take the example out, write .env and declarations.')
+    .option('--existing', 'a database of yours, as it is: nothing in it is changed')
+    .option('--url <url>', "the primary's, with a superuser's login; left out: PRIMARY_URL")
+    .option('--replica <url>', "the replica's, an empty database; left out: REPLICA_URLS")
+    .option('-y, --yes', 'do it without asking', false)
+    .addHelpText('after', INIT_HELP)
+    .action((flags: InitFlags) => run((given) => initCommand(flags, given, say), readBeginning));
   addOperatorCommands(program, (command) =>
     run(async (config) => {
       if (!(await command(config))) process.exitCode = EXIT.fault;
@@ -118,10 +134,15 @@ export function createProgram(): Command {
 }
 
 /** Each command's failures are told in one way. */
-async function run(command: (config: Config) => Promise<void>): Promise<void> {
+async function run(command: (config: Config) => Promise<void>): Promise<void>;
+async function run<Given>(
+  command: (given: Given) => Promise<void>,
+  read: (from: typeof process.env) => Given,
+): Promise<void>;
+async function run(command: (given: never) => Promise<void>, read: (from: typeof process.env) => unknown = readConfig) {
   outliveReaders();
   try {
-    await command(readConfig(process.env));
+    await command(read(process.env) as never);
   } catch (error) {
     process.exitCode = tellFailure(error);
   }

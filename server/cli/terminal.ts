@@ -26,6 +26,17 @@ export async function confirmed(question: string, isYes: boolean): Promise<boole
   }
 }
 
+/** What is typed on the terminal; undefined: nothing, or nobody can be asked. */
+export async function answered(question: string): Promise<string | undefined> {
+  if (!process.stdin.isTTY) return undefined;
+  const prompt = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return (await prompt.question(question)).trim() || undefined;
+  } finally {
+    prompt.close();
+  }
+}
+
 const BAR = 24;
 const LINE_EVERY_MS = 5000;
 

@@ -4,18 +4,29 @@ import { signal } from '@preact/signals';
 const KEY = 'readback-token';
 
 export const token = signal(sessionStorage.getItem(KEY));
-const refusal = signal<string | null>(null);
+
+/** What the server says to who may not, and whether signing in may help: a project without accounts has nobody to be. */
+const refusal = signal<{ text: string; helps: boolean } | null>(null);
 
 export const authorization = (): Record<string, string> =>
   token.value === null ? {} : { authorization: `Bearer ${token.value}` };
 
 /**
- * An operation was refused: the form is shown where signing in may help. `asked`: the token that it was sent with; an
- * answer to one before that is late.
+ * An operation was refused. `asked`: the token that it was sent with, where that is known; an answer to one before that is
+ * late, and one that is no good any more is forgotten. The server asks who somebody is only where there are accounts.
  */
-export function noteRefusal(code: string, message: string, asked = token.value): void {
-  if (asked !== token.value) return;
-  if (code === 'UNAUTHENTICATED' || code === 'FORBIDDEN') refusal.value = message;
+export function noteRefusal(code: string, text: string, asked?: string | null): void {
+  if (asked !== undefined && asked !== token.value) return;
+  if (code === 'UNAUTHENTICATED' && asked != null) forget();
+  else if (code === 'UNAUTHENTICATED') refusal.value = { text, helps: true };
+  else if (code === 'FORBIDDEN' && !refusal.value?.helps) refusal.value = { text, helps: token.value !== null };
+}
+
+/** What is refused without it says whether there is anybody to be. */
+function forget(): void {
+  sessionStorage.removeItem(KEY);
+  refusal.value = null;
+  token.value = null;
 }
 
 async function signIn(login: string, password: string): Promise<void> {
@@ -47,16 +58,23 @@ async function submit(event: SubmitEvent): Promise<void> {
   try {
     await signIn(valueOf('login'), valueOf('password'));
   } catch (error) {
-    refusal.value = (error as Error).message;
+    refusal.value = { text: (error as Error).message, helps: true };
   }
 }
 
 export function SignIn() {
-  if (refusal.value === null) return null;
+  const { value } = refusal;
+  if (value === null) return null;
+  if (!value.helps)
+    return (
+      <p class="notice" role="alert" data-health="late">
+        {value.text} This project has no accounts to sign in with.
+      </p>
+    );
   return (
     <section class="card sign-in" aria-labelledby="sign-in">
       <h2 id="sign-in">Sign in</h2>
-      <p role="alert">{refusal.value}</p>
+      <p role="alert">{value.text}</p>
       <form class="fields" onSubmit={(event) => void submit(event)}>
         <label>
           Login

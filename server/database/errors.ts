@@ -24,6 +24,15 @@ const REFUSALS: Record<string, string> = {
   '53300': 'takes no more connections',
 };
 
+/** Of PostgreSQL's source: what says that a row is none that the table's policies let be written. */
+const POLICY = 'ExecWithCheckOptions';
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+export const POLICIES_REFUSE = "The table's own policies do not let this row be written.";
+
+const isOfPolicy = (error: unknown) =>
+  codeOf(error) === INSUFFICIENT_PRIVILEGE && (error as { routine?: string }).routine === POLICY;
+
 export type Side = 'PRIMARY' | 'REPLICA';
 
 const codeOf = (error: unknown) => (error as { code?: string } | undefined)?.code ?? '';
@@ -54,6 +63,7 @@ export function forClient(error: unknown, side: Side): unknown {
       cause: error,
     });
   }
+  if (isOfPolicy(error)) return new ClientError('FORBIDDEN', POLICIES_REFUSE, { cause: error });
   if (isUnavailable(error) || (side === 'PRIMARY' && code === READ_ONLY)) return unavailable(side, error);
   return error;
 }

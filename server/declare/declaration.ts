@@ -38,6 +38,27 @@ interface ReferenceOptions {
   many?: string;
 }
 
+/** A foreign key of several columns, or to other columns than the key, is no column: its field has the row that they name. */
+interface RelationOptions {
+  /** Fields of this class, */
+  columns: readonly [string, ...string[]];
+  /** and those of the other class that they name, in the same order; left out: its key. */
+  references?: readonly [string, ...string[]];
+  many?: string;
+}
+
+/** A foreign key, as both of its sides have it. */
+export interface Relation {
+  /** The field that has the row. */
+  as: string;
+  /** The field of that row's type that has the rows which name it; undefined: none. */
+  many: string | undefined;
+  to: () => object;
+  columns: readonly DeclaredColumn[];
+  /** What they name, in the same order. Not known before all tables are declared. */
+  references: () => readonly DeclaredColumn[];
+}
+
 /** A column of a table, in the order of the class. */
 export interface DeclaredColumn extends ColumnOptions {
   /** Its field, and its name in SQL. */
@@ -100,6 +121,7 @@ export interface Declaration<Row extends object = object> {
   one: string;
   many: string;
   columns: readonly DeclaredColumn[];
+  relations: readonly Relation[];
   /** In the order of the class. */
   key: readonly [DeclaredColumn, ...DeclaredColumn[]];
   /** The id is no column. */
@@ -124,6 +146,7 @@ export interface Declaration<Row extends object = object> {
 type ColumnSoFar = Omit<DeclaredColumn, 'sees'>;
 
 const columnsOf = new WeakMap<object, ColumnSoFar[]>();
+const relationsOf = new WeakMap<object, (RelationOptions & Pick<Relation, 'as' | 'to'>)[]>();
 const declarations = new Map<string, Declaration>();
 const byType = new WeakMap<object, Declaration>();
 
@@ -150,9 +173,13 @@ export const Column = (type: Type, options: ColumnOptions = {}) => column('value
 /** What the primary gives. */
 export const Generated = (type: Type, options: ColumnOptions = {}) => column('generated', type, options);
 
-/** The key of a row of another table. */
-export function BelongsTo(to: () => object, options: ReferenceOptions): PropertyDecorator {
+/** The key of a row of another table; with `columns` the row itself, where it is known by several columns, or by others. */
+export function BelongsTo(to: () => object, options: ReferenceOptions | RelationOptions): PropertyDecorator {
   return (target, field) => {
+    if ('columns' in options) {
+      relationsOf.set(target, [...(relationsOf.get(target) ?? []), { ...options, to, as: String(field) }]);
+      return;
+    }
     const { nullable, key: isKey = false, name } = options;
     add(target, {
       ...named(field, name),
@@ -258,6 +285,10 @@ function declare<Row extends object>(name: string, options: TableOptions, type: 
     get isLong() {
       return (isLong ??= columns.some(({ form }) => form.isLong));
     },
+    relations: [
+      ...columns.flatMap((column) => (column.reference ? [relation(column.reference, [column])] : [])),
+      ...(relationsOf.get(type.prototype) ?? []).map((one) => relation(one, one.columns.map(of))),
+    ],
     orderBy,
     own: new Set(options.own),
     hasRest: options.rest === true,
@@ -267,6 +298,24 @@ function declare<Row extends object>(name: string, options: TableOptions, type: 
     filter: options.filter && filterOf(options.filter, of),
     descriptions: { create: options.create, update: options.update },
   };
+}
+
+function relation(
+  { as, many, to, references }: Omit<RelationOptions, 'columns'> & Pick<Relation, 'as' | 'to'>,
+  columns: readonly DeclaredColumn[],
+): Relation {
+  const named = () => {
+    const other = declarationOf(to() as ClassType);
+    const found: readonly (DeclaredColumn | undefined)[] =
+      references?.map((field) => columnIn(other, field)) ?? other.key;
+    if (found.length !== columns.length || found.includes(undefined))
+      throw new SetupError(
+        `${as}: expected as many fields of ${other.type.name} as columns, got: ${references?.join(', ') ?? 'its key'}`,
+      );
+    return found as readonly DeclaredColumn[];
+  };
+  let known: readonly DeclaredColumn[] | undefined;
+  return { as, many, to, columns, references: () => (known ??= named()) };
 }
 
 /** @throws Error for a field that answers of the driver would call something else, and for a type without a name. */
@@ -284,6 +333,28 @@ function assertNamed(type: string, column: DeclaredColumn): void {
 export function idOf({ key }: Declaration, row: object): string {
   const texts = key.map(({ field, type }) => clientText(type(), (row as Record<string, unknown>)[field]));
   return texts.length === 1 ? texts[0]! : JSON.stringify(texts);
+}
+
+/** The row that the columns of a relation name, by its id or, where that is not all that it names, by the texts of what it does. */
+export interface Named {
+  id?: string;
+  texts: readonly string[];
+}
+
+/** Undefined: a column of it is null, so that it names none. */
+export function namedBy({ columns, references, to }: Relation, row: object): Named | undefined {
+  const named = references();
+  const { key } = declarationOf(to() as ClassType);
+  const clients = named.map((column, part) => {
+    const value = (row as Record<string, unknown>)[columns[part]!.field];
+    return value == null ? undefined : clientText(column.type(), value);
+  });
+  const texts = named.map(({ form }, part) => (clients[part] === undefined ? undefined : form.parse(clients[part])));
+  if (texts.includes(undefined)) return undefined;
+  const places = key.map((column) => named.indexOf(column));
+  if (places.length !== named.length || places.includes(-1)) return { texts: texts as string[] };
+  const parts = places.map((place) => clients[place]!);
+  return { id: parts.length === 1 ? parts[0]! : JSON.stringify(parts), texts: texts as string[] };
 }
 
 /** The texts of an id's columns, as PostgreSQL takes them; undefined where there can be no such key. */

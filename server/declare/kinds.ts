@@ -150,9 +150,16 @@ export function kindOf(type: DeclaredType): Kind {
   if (Array.isArray(type)) return listOf(kindOf(type[0] as object));
   const known = KINDS.get(type);
   if (known) return known;
-  const labels = Object.values(type);
-  if (labels.length > 0 && labels.every((label) => typeof label === 'string')) return enumOf(labels);
+  const labels = labelsOf(type);
+  if (labels) return enumOf(labels);
   throw new Error(`expected a scalar, an enum or a list of one of them, got: ${inspect(type)}`);
+}
+
+/** Of an enum, or of a list of one; undefined: it is none. */
+export function labelsOf(type: DeclaredType): string[] | undefined {
+  if (Array.isArray(type)) return labelsOf(type[0] as object);
+  const labels = KINDS.has(type) ? [] : Object.values(type);
+  return labels.length > 0 && labels.every((label) => typeof label === 'string') ? labels : undefined;
 }
 
 const enumOf = (labels: readonly string[]): Kind => ({

@@ -13,7 +13,7 @@ import {
   type ValidationRule,
 } from 'graphql';
 import { LRUCache } from 'lru-cache';
-import type { Viewer } from '../auth/viewer.ts';
+import { mayAll, type Viewer } from '../auth/viewer.ts';
 import { tooComplex } from '../lib/errors.ts';
 import { selectionsIn, type CountCost, type Measure } from './measure.ts';
 import { conditionalSubscriptions, fieldsMergeRule } from './validation.ts';
@@ -25,6 +25,8 @@ export interface PreparedDocument {
   document: DocumentNode;
   /** What is wrong with it; then none of its operations runs. */
   errors: readonly GraphQLError[];
+  /** It asks for the schema, which administrators alone are told: what others are told instead. */
+  asksForSchema: GraphQLError | undefined;
   size: Size;
   operations: readonly PreparedOperation[];
 }
@@ -57,7 +59,7 @@ interface Size {
 }
 
 export interface DocumentOptions {
-  /** Whether clients may ask for the schema, and are told what they may have meant. */
+  /** Whether all clients may ask for the schema, and are told what they may have meant. */
   introspection: boolean;
   characters: ByViewer;
   tokens: ByViewer;
@@ -75,6 +77,7 @@ export const unreadable = (text: string, error: GraphQLError): PreparedDocument 
   text,
   document: { kind: Kind.DOCUMENT, definitions: [] },
   errors: [error],
+  asksForSchema: undefined,
   size: { tokens: 0, selections: 0 },
   operations: [],
 });
@@ -113,10 +116,7 @@ export class Documents {
   constructor(schema: GraphQLSchema, options: DocumentOptions) {
     this.#schema = schema;
     this.#options = options;
-    this.#rules = [
-      ...specifiedRules.filter((rule) => rule !== OverlappingFieldsCanBeMergedRule),
-      ...(options.introspection ? [] : [NoSchemaIntrospectionCustomRule]),
-    ];
+    this.#rules = specifiedRules.filter((rule) => rule !== OverlappingFieldsCanBeMergedRule);
   }
 
   /** Undefined: it was not read before, or was forgotten. */
@@ -131,9 +131,10 @@ export class Documents {
     this.checkText(text, viewer);
     const document = parseCoded(text, this.#options.tokens.known);
     const size = { tokens: document.tokenCount ?? 0, selections: selectionsIn(document) };
-    this.check({ size }, viewer);
+    this.#checkSize(size, viewer);
     const errors = this.#validate(document, size);
-    const read = { text, document, errors, size, operations: this.#operationsIn(document) };
+    const asksForSchema = this.#options.introspection ? undefined : this.#asksForSchema(document);
+    const read = { text, document, errors, asksForSchema, size, operations: this.#operationsIn(document) };
     this.#new.set(text, read);
     return read;
   }
@@ -143,13 +144,20 @@ export class Documents {
     refuseBeyond(this.#options.characters, viewer, length, 'characters');
   }
 
-  /** Hands back what is not too large for this viewer. @throws ClientError QUERY_TOO_COMPLEX */
-  check<Sized extends { size: Size }>(sized: Sized, viewer: Viewer): Sized {
-    const { tokens, selections } = sized.size;
+  /**
+   * Hands back what is not too large for this viewer, and asks for nothing that is not theirs to know.
+   * @throws ClientError QUERY_TOO_COMPLEX, GraphQLError GRAPHQL_VALIDATION_FAILED
+   */
+  check(document: PreparedDocument, viewer: Viewer): PreparedDocument {
+    this.#checkSize(document.size, viewer);
+    if (document.asksForSchema && !mayAll(viewer)) throw document.asksForSchema;
+    return document;
+  }
+
+  #checkSize({ tokens, selections }: Size, viewer: Viewer): void {
     refuseBeyond(this.#options.tokens, viewer, tokens, 'tokens');
     if (selections < Infinity)
       refuseBeyond(this.#options.selections, viewer, selections, 'selections, as often as fragments repeat them');
-    return sized;
   }
 
   #again(text: string): PreparedDocument | undefined {
@@ -180,6 +188,11 @@ export class Documents {
     const conditional = conditionalSubscriptions(document);
     const errors = conditional.length > 0 ? conditional : validate(this.#schema, document, rules, options);
     return errors.map((error) => coded(error, 'GRAPHQL_VALIDATION_FAILED'));
+  }
+
+  #asksForSchema(document: DocumentNode): GraphQLError | undefined {
+    const [error] = validate(this.#schema, document, [NoSchemaIntrospectionCustomRule], { maxErrors: 1 });
+    return error && coded(error, 'GRAPHQL_VALIDATION_FAILED');
   }
 }
 

@@ -28,6 +28,8 @@ export interface GraphQLRequest {
   query: string;
   operationName?: string | null | undefined;
   variables?: Readonly<Values> | null | undefined;
+  /** Reads the variables again, from the text that they came in, with all digits of their numbers. */
+  exact?: (() => unknown) | undefined;
 }
 
 /** What an operation came to. */
@@ -74,7 +76,7 @@ export class Pipeline {
   }
 
   /** Runs a query or a mutation to its end. It never fails: what goes wrong is in the outcome. */
-  async run(operation: Operation, { query, operationName, variables }: GraphQLRequest): Promise<Outcome> {
+  async run(operation: Operation, { query, operationName, variables, exact }: GraphQLRequest): Promise<Outcome> {
     operation.begun();
     try {
       const document = this.prepare(operation, query);
@@ -82,7 +84,7 @@ export class Pipeline {
       const prepared = operationNamed(document, operationName);
       if (!prepared) throw unresolved(document, operationName);
       admit(operation, prepared);
-      const sent = variables ?? NO_VARIABLES;
+      const sent = variables && exact ? prepared.variables.exactly(variables, exact) : (variables ?? NO_VARIABLES);
       const { coerced, fault } = prepared.variables.coerce(sent);
       // Awaited only where there is something to wait for: most of what comes has no need of it.
       const turn = this.#pay(operation, prepared, coerced);
@@ -110,8 +112,8 @@ export class Pipeline {
     try {
       // REST's documents are the server's own.
       const text = this.#trusted && via !== 'rest' ? this.#trusted.admit(query, hash) : query;
-      const known = this.#documents.known(text);
-      return known ? this.#documents.check(known, viewer) : this.#read(text, viewer, spender);
+      const document = this.#documents.known(text) ?? this.#read(text, viewer, spender);
+      return this.#documents.check(document, viewer);
     } catch (error) {
       return unreadable(query, asGraphqlError(error));
     }

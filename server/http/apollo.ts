@@ -22,6 +22,8 @@ export interface ApolloOptions {
 /** A request, as Apollo Server hands it on. */
 export interface Exchange {
   operation: Operation;
+  /** Its variables, with all digits of their numbers. */
+  exact: () => unknown;
   /** Adds to its answer what HTTP says of an outcome. */
   came: (outcome: Outcome) => void;
 }
@@ -59,7 +61,7 @@ const NO_OPERATION = { requestId: undefined, via: 'http' } as const;
 
 function running(pipeline: Pipeline): ApolloServerPlugin<Exchange> {
   return {
-    requestDidStart: async ({ contextValue: { operation, came } }) => ({
+    requestDidStart: async ({ contextValue: { operation, exact, came } }) => ({
       didResolveSource: async (context) => {
         const { document, errors } = pipeline.prepare(operation, context.source);
         // With a document Apollo parses and validates nothing.
@@ -67,7 +69,7 @@ function running(pipeline: Pipeline): ApolloServerPlugin<Exchange> {
         if (errors.length > 0) context.metrics.persistedQueryRegister = false;
       },
       responseForOperation: async ({ source, request: { operationName, variables } }) => {
-        const outcome = await pipeline.run(operation, { query: source, operationName, variables });
+        const outcome = await pipeline.run(operation, { query: source, operationName, variables, exact });
         came(outcome);
         return responseOf(outcome);
       },

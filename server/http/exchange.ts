@@ -1,6 +1,7 @@
 import { parseCookie } from 'cookie';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { asClientError } from '../lib/errors.ts';
+import { parseExactly } from '../lib/exact-json.ts';
 import type { Via } from '../lib/observer.ts';
 import type { Operation, Operations, RequestOptions } from '../graphql/operation.ts';
 import type { Outcome } from '../graphql/pipeline.ts';
@@ -39,6 +40,14 @@ function optionsOf(request: FastifyRequest, via: Via): RequestOptions {
     consistency: headerOf(request, CONSISTENCY_HEADER),
   };
 }
+
+/** The variables of a request, with all digits of their numbers. */
+export const exactly =
+  ({ method, query, text }: FastifyRequest) =>
+  () =>
+    method === 'POST'
+      ? (parseExactly(text) as { variables?: unknown }).variables
+      : parseExactly((query as { variables: string }).variables);
 
 /** Several, separated by commas: the greatest counts. For clients that have requests under way at once. */
 export const listOf = (text: string) =>

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Operations } from '../graphql/operation.ts';
 import type { GraphQLRequest, Pipeline } from '../graphql/pipeline.ts';
 import { atStatus, startApollo, type ApolloOptions, type Exchange } from './apollo.ts';
-import { addHeaders, begin } from './exchange.ts';
+import { addHeaders, begin, exactly } from './exchange.ts';
 import { SANDBOX_HEADERS } from './security-headers.ts';
 
 /** POST, and GET for queries and for the page that browsers see. */
@@ -19,7 +19,7 @@ export async function addGraphQL(
     const operation = await begin(operations, request, reply, 'http').catch((error: unknown) => {
       throw atStatus(error);
     });
-    return { operation, came: (outcome) => addHeaders(request, reply, outcome) };
+    return { operation, exact: exactly(request), came: (outcome) => addHeaders(request, reply, outcome) };
   };
   const byApollo = fastifyApolloHandler(apollo, { context: beginFor });
   app.get(path, (request, reply) => byApollo.call(app, request, reply.headers(SANDBOX_HEADERS)));
@@ -78,10 +78,10 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 async function answer(
   pipeline: Pipeline,
   { sent, type }: Plain,
-  { operation, came }: Exchange,
+  { operation, exact, came }: Exchange,
   reply: FastifyReply,
 ): Promise<string> {
-  const outcome = await pipeline.run(operation, sent);
+  const outcome = await pipeline.run(operation, { ...sent, exact });
   came(outcome);
   void reply.code(outcome.status).header('content-type', type);
   return `${JSON.stringify(outcome.result)}\n`;

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { bearerOf, type Access } from '../auth/access.ts';
 import { mayAll } from '../auth/viewer.ts';
 import { withinMs } from '../lib/within.ts';
+import { driftInWords } from '../setup/drift.ts';
 import type { ReplicationStatus } from '../replication/status.ts';
 
 type Status = ReturnType<ReplicationStatus['now']>;
@@ -21,7 +22,7 @@ export function addHealth(app: FastifyInstance, status: ReplicationStatus, acces
       timestamp: now.at,
       writes: now.primary.reachable && now.primary.refusal === null,
       reads: canRead(now),
-      ...(isInFull && { primary: now.primary, replicas: now.replicas, feed: now.feed }),
+      ...(isInFull && { primary: now.primary, replicas: now.replicas, feed: now.feed, tables: now.tables }),
     };
   });
 }
@@ -88,15 +89,18 @@ function judge(now: Status, isInFull: boolean): Verdict {
 }
 
 /** In words for whoever may know the inside, and for anybody. */
-function faultsOf({ primary: { reason }, feed, replicas }: Status, ill: Status['replicas']) {
+function faultsOf({ primary: { reason }, feed, replicas, tables }: Status, ill: Status['replicas']) {
   const stands = 'the change feed stands still';
   const untold = 'the primary does not tell all that is needed';
   const heldUp = 'a replica holds up what the primary would let go';
+  const changed = 'tables of the primary have changed';
+  const changes = tables.map(driftInWords).join('; ');
   const advice = replicas.flatMap(({ slot }) => slot?.advice ?? []);
   return [
     { is: ill.length > 0, inFull: statesOf(ill), brief: 'a replica is not well' },
     { is: feed.phase === 'DEGRADED', inFull: `${stands} (feed.reason says why): run readback doctor`, brief: stands },
     { is: reason !== null, inFull: `of the primary ${reason}: run readback doctor`, brief: untold },
+    { is: tables.length > 0, inFull: `${changed}: ${changes}`, brief: changed },
     { is: advice.length > 0, inFull: `slots want attention: ${advice.join(' ')}`, brief: heldUp },
   ];
 }

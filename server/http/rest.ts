@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { GraphQLFormattedError } from 'graphql';
 import type { Declaration } from '../declare/declaration.ts';
 import { badInput, notFound } from '../lib/errors.ts';
+import { parseExactly } from '../lib/exact-json.ts';
 import { maskError, statusOf } from '../graphql/masking.ts';
 import type { Operations } from '../graphql/operation.ts';
 import type { Pipeline } from '../graphql/pipeline.ts';
@@ -12,8 +13,13 @@ type WithPage = { Querystring: { limit?: string; after?: string } };
 type Row = Record<string, unknown>;
 type Page = { nodes: Row[]; pageInfo: { hasNextPage: boolean; endCursor: string } };
 
-/** Runs a document; the data of its only field. */
-type Run = <Data>(query: string, variables: object, request: FastifyRequest, reply: FastifyReply) => Promise<Data>;
+/** Runs a document; the data of its only field. `variables` of what is read of the body. */
+type Run = <Data>(
+  query: string,
+  variables: object | ((body: unknown) => object),
+  request: FastifyRequest,
+  reply: FastifyReply,
+) => Promise<Data>;
 
 /** The routes of tables that ask for them. Each runs a document through the pipeline: there is no second code path. */
 export function addRest(
@@ -57,13 +63,14 @@ function addWrites(app: FastifyInstance, table: Declaration, run: Run): void {
   });
 
   app.post(path, async (request, reply) => {
-    const payload = await run<Record<string, Row>>(documents.create, { input: fromRest(request.body) }, request, reply);
+    const variables = (body: unknown) => ({ input: fromRest(body) });
+    const payload = await run<Record<string, Row>>(documents.create, variables, request, reply);
     void reply.code(201).header('location', `${path}/${String(payload[table.one]!['id'])}`);
     return written(payload, 'created');
   });
 
   const change = (query: string, what: string) => async (request: FastifyRequest<WithId>, reply: FastifyReply) => {
-    const variables = { ...request.params, input: fromRest(request.body) };
+    const variables = (body: unknown) => ({ ...request.params, input: fromRest(body) });
     return written(await run<Record<string, Row>>(query, variables, request, reply), what);
   };
   if (table.own.has('replace')) app.put<WithId>(`${path}/:id`, change(documents.replace, 'replaced'));
@@ -96,9 +103,12 @@ export class RestError extends Error {
 }
 
 function runner(pipeline: Pipeline, operations: Operations): Run {
-  return async <Data>(query: string, variables: object, request: FastifyRequest, reply: FastifyReply) => {
+  return async <Data>(query: string, given: Parameters<Run>[1], request: FastifyRequest, reply: FastifyReply) => {
+    const of = (body: unknown) => ({ ...(typeof given === 'function' ? given(body) : given) });
+    const variables = of(request.body);
     const operation = await begin(operations, request, reply, 'rest');
-    const outcome = await pipeline.run(operation, { query, variables: { ...variables } });
+    const exact = typeof given === 'function' ? () => of(parseExactly(request.text)) : undefined;
+    const outcome = await pipeline.run(operation, { query, variables, exact });
     addHeaders(request, reply, outcome);
     const { errors, data } = outcome.result;
     if (errors?.[0]) throw new RestError(errors[0]);

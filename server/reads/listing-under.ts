@@ -1,22 +1,30 @@
+import type { DeclaredColumn } from '../declare/declaration.ts';
 import type { Sql } from '../database/connect.ts';
 import type { PageRequest, Position } from '../database/sql/keyset.ts';
 import type { Table, VisibleTo } from '../database/sql/table.ts';
 import type { Listing, PageOf, Scoped } from './listing.ts';
 import { latest, Source, type Batch, type Send } from './batcher.ts';
 
-/** The rows of a table that have a parent; its scopes are the parents' ids, and all that ask at once share a statement. */
-export function listingUnder<Row extends { id: string }>(table: Table<Row>, parent: string): Listing<string, Row> {
+/** The value of the column that names a parent; of several, the JSON array of theirs. */
+export type Parent = string | null;
+
+/** The rows of a table by the columns that name a parent: all that ask at once share a statement. */
+export function listingUnder<Row extends { id: string }>(
+  table: Table<Row>,
+  parents: readonly DeclaredColumn[],
+): Listing<Parent, Row> {
+  const named = parents.map(({ field }) => field).join(', ');
   return {
     pages: new Source(
-      `pages of ${table.name} by ${parent}`,
+      `pages of ${table.name} by ${named}`,
       JSON.stringify,
-      (sql, keys, send) => pagesUnder(table, parent, sql, keys, send),
+      (sql, keys, send) => pagesUnder(table, parents, sql, keys, send),
       'pages',
     ),
     counts: new Source(
-      `counts of ${table.name} by ${parent}`,
+      `counts of ${table.name} by ${named}`,
       JSON.stringify,
-      (sql, keys, send) => countsUnder(table, parent, sql, keys, send),
+      (sql, keys, send) => countsUnder(table, parents, sql, keys, send),
       'counts',
     ),
   };
@@ -25,15 +33,15 @@ export function listingUnder<Row extends { id: string }>(table: Table<Row>, pare
 /** Pages of one shape are one statement. In one document they mostly are: a field's arguments are the same under each parent. */
 async function pagesUnder<Row extends { id: string }>(
   table: Table<Row>,
-  parent: string,
+  parents: readonly DeclaredColumn[],
   sql: Sql,
   keys: string[],
   send: Send,
 ): Promise<Batch<Row[]>> {
-  const questions = keys.map((key) => JSON.parse(key) as PageOf<string>);
-  const values = new Map<PageOf<string>, Row[]>(questions.map((question) => [question, []]));
+  const questions = keys.map((key) => JSON.parse(key) as PageOf<Parent>);
+  const values = new Map<PageOf<Parent>, Row[]>(questions.map((question) => [question, []]));
   const shapes = [...Map.groupBy(questions, ({ page, visibleTo }) => `${shapeOf(page)} ${ruleOf(visibleTo)}`).values()];
-  const answers = await Promise.all(shapes.map((shape) => send(() => table.pagesUnder(sql, parent, shape))));
+  const answers = await Promise.all(shapes.map((shape) => send(() => table.pagesUnder(sql, parents, shape))));
   for (const [index, { rows }] of answers.entries())
     for (const row of rows) values.get(shapes[index]![row.$place]!)!.push(row);
   return { values: [...values.values()], seen: latest(answers) };
@@ -49,17 +57,17 @@ const ruleOf = (to: VisibleTo | undefined) => JSON.stringify(typeof to === 'obje
 
 async function countsUnder<Row extends { id: string }>(
   table: Table<Row>,
-  parent: string,
+  parents: readonly DeclaredColumn[],
   sql: Sql,
   keys: string[],
   send: Send,
 ): Promise<Batch<number>> {
-  const questions = keys.map((key) => JSON.parse(key) as Scoped<string>);
-  const counts = new Map<Scoped<string>, number>();
+  const questions = keys.map((key) => JSON.parse(key) as Scoped<Parent>);
+  const counts = new Map<Scoped<Parent>, number>();
   const groups = [...Map.groupBy(questions, ({ visibleTo }) => ruleOf(visibleTo)).values()];
   const answers = await Promise.all(
     groups.map(async (group) => {
-      const { rows, seen } = await send(() => table.countsUnder(sql, parent, group));
+      const { rows, seen } = await send(() => table.countsUnder(sql, parents, group));
       for (const { $place, count } of rows) counts.set(group[$place]!, count);
       return { seen };
     }),

@@ -1,8 +1,8 @@
 import type { ClassType } from 'type-graphql';
-import { declarationOf, type Declaration } from '../declare/declaration.ts';
+import { declarationOf, type Declaration, type DeclaredColumn } from '../declare/declaration.ts';
 import { Table, type Filter } from '../database/sql/table.ts';
 import { listing, type Listing } from './listing.ts';
-import { listingUnder } from './listing-under.ts';
+import { listingUnder, type Parent } from './listing-under.ts';
 import { Source } from './batcher.ts';
 
 /** How the rows of a declared table are read and written. */
@@ -11,8 +11,10 @@ export interface Rows<Row extends { id: string }> {
   table: Table<Row>;
   byId: Source<string, Row | null>;
   all: Listing<Filter, Row>;
-  /** Those under the row that the field names. */
-  under: (field: string) => Listing<string, Row>;
+  /** By the JSON array of what they have in these columns, which are unique. */
+  by: (columns: readonly DeclaredColumn[]) => Source<string, Row | null>;
+  /** Those under the row that the columns name. */
+  under: (columns: readonly DeclaredColumn[]) => Listing<Parent, Row>;
 }
 
 const known = new WeakMap<object, unknown>();
@@ -26,18 +28,40 @@ export function rowsOf<Row extends { id: string }>(type: ClassType<Row>): Rows<R
 
 function makeRows<Row extends { id: string }>(declaration: Declaration<Row>): Rows<Row> {
   const table = new Table<Row>(declaration);
-  const listings = new Map<string, Listing<string, Row>>();
+  const listings = new Map<string, Listing<Parent, Row>>();
+  const sources = new Map<string, Source<string, Row | null>>();
   return {
     declaration,
     table,
     byId: byId(table),
     all: listing(table),
-    under(field) {
-      const made = listings.get(field) ?? listingUnder(table, field);
-      listings.set(field, made);
-      return made;
-    },
+    by: (columns) => once(sources, columns, () => byColumns(table, columns)),
+    under: (columns) => once(listings, columns, () => listingUnder(table, columns)),
   };
+}
+
+/** Whoever asks by the same columns shares what is made for them. */
+function once<Made>(all: Map<string, Made>, columns: readonly DeclaredColumn[], make: () => Made): Made {
+  const fields = columns.map(({ field }) => field).join();
+  const made = all.get(fields) ?? make();
+  all.set(fields, made);
+  return made;
+}
+
+function byColumns<Row extends { id: string }>(
+  table: Table<Row>,
+  columns: readonly DeclaredColumn[],
+): Source<string, Row | null> {
+  return new Source(
+    `${table.name} by ${columns.map(({ field }) => field).join(', ')}`,
+    (texts) => texts,
+    async (sql, keys) => {
+      const texts = keys.map((key) => JSON.parse(key) as string[]);
+      const { rows, seen } = await table.byColumns(sql, columns, texts);
+      return { values: rows, seen };
+    },
+    'keys',
+  );
 }
 
 /** Rows by their id, null where there is none: one statement for all. */

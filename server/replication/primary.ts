@@ -12,6 +12,8 @@ import { notedOf, noteSeen, type Noted } from '../database/sql/positions.ts';
 import { endedTokens, type EndedToken } from '../database/sql/renewals.ts';
 import { estimatedRows } from '../database/sql/sizes.ts';
 import { slotsSeen } from '../database/sql/slots.ts';
+import type { Declaration } from '../declare/declaration.ts';
+import { driftsOf, tablesNow, type Drift } from '../setup/drift.ts';
 import { LagClock } from './lag.ts';
 import { write } from '../database/writes.ts';
 
@@ -40,6 +42,7 @@ const REFUSED =
   'The primary refuses what it is asked: no room on its disk, no connection left, no writes. The error says which; only who runs it can help.';
 const NO_LOOK = 'The primary does not say how far it is: it is taken for away.';
 const NO_SIZES = 'The primary does not tell how large tables are: counts are taken for as dear as they were before.';
+const NO_TABLES = 'The tables of the primary cannot be compared with what they were when they were migrated.';
 const NO_ENDS =
   'The primary does not tell its earlier timelines, so bookmarks and cursors from before a failover are refused. ' +
   'The error says why; readback doctor says more.';
@@ -179,6 +182,16 @@ export class Primary {
       return await estimatedRows(this.#connections.watch, tables);
     } catch (error) {
       this.#options.complain(error, NO_SIZES);
+      return undefined;
+    }
+  }
+
+  /** What was changed there by other ways than migrations; undefined: it does not say. */
+  async drifts(declared: readonly Declaration[]): Promise<Drift[] | undefined> {
+    try {
+      return driftsOf(await tablesNow(this.#connections.reader, declared), declared);
+    } catch (error) {
+      this.#options.complain(error, NO_TABLES);
       return undefined;
     }
   }

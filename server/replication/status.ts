@@ -1,5 +1,6 @@
 import { untilGone } from '../lib/iterables.ts';
 import { formatLsn, type Lsn } from '../lib/lsn.ts';
+import type { Drift } from '../setup/drift.ts';
 import type { Monitor } from './monitor.ts';
 import type { Primary } from './primary.ts';
 import type { Replica } from './replica.ts';
@@ -27,6 +28,8 @@ export interface Status {
     slot: SlotStatus | null;
   }[];
   feed: { phase: string; source: string | null; reason: string | null };
+  /** What the application has changed about the primary's tables, and what follows it. */
+  tables: readonly Drift[];
 }
 
 /** All servers, as last seen by the monitor: asking costs them nothing. */
@@ -36,6 +39,7 @@ export class ReplicationStatus {
   readonly #monitor: Monitor;
   readonly #slots: SlotWatch;
   readonly #feed: () => Status['feed'];
+  readonly #tables: () => Status['tables'];
 
   constructor(
     primary: Primary,
@@ -43,12 +47,14 @@ export class ReplicationStatus {
     monitor: Monitor,
     slots: SlotWatch,
     feed: () => Status['feed'],
+    tables: () => Status['tables'],
   ) {
     this.#primary = primary;
     this.#replicas = replicas;
     this.#monitor = monitor;
     this.#slots = slots;
     this.#feed = feed;
+    this.#tables = tables;
   }
 
   now(): Status {
@@ -68,6 +74,7 @@ export class ReplicationStatus {
         slot: slotStatus(this.#slots.of(name)),
       })),
       feed: this.#feed(),
+      tables: this.#tables(),
     };
   }
 

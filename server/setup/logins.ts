@@ -46,11 +46,15 @@ export const mayStream = (sql: Sql) => sql`(
  * of the same set-up even, would wait for the end of that.
  */
 export async function makeRoles({ admin }: Server, roles: Role[]): Promise<void> {
-  for (const role of roles)
-    await again(async () => {
-      const [existing] = await admin`select from pg_roles where rolname = ${role}`;
-      if (!existing) await runFormatted(admin, 'create role %I nologin', role);
-    });
+  for (const role of roles) await again(() => makeRolesIn(admin, [role]));
+}
+
+/** In a transaction of the caller's. */
+export async function makeRolesIn(sql: Sql, roles: Role[]): Promise<void> {
+  for (const role of roles) {
+    const [existing] = await sql`select from pg_roles where rolname = ${role}`;
+    if (!existing) await runFormatted(sql, 'create role %I nologin', role);
+  }
 }
 
 /**

@@ -1,15 +1,20 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../database/connect.ts';
+import { subscriptionOf } from '../database/sql/subscriptions.ts';
 import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
 import { projectRoot } from '../lib/root.ts';
+import { hasRenamed, noteTables } from './drift.ts';
+import { follow } from './follow.ts';
 import { arrival, beat } from './log-state.ts';
-import { refuseMisfits } from './misfits.ts';
+import { refuseMisfits, type ReplicaState } from './misfits.ts';
+import { obstacles } from './obstacles.ts';
 import { divideVersions } from './divide.ts';
 import { apply, isRehearsed, latestIn, pendingOn, seriesIn, type AllSeries, type Target } from './migrations.ts';
 import type { Server, Side } from './servers.ts';
-import { shapesOf, publishedBy, subscribedOn } from './shapes.ts';
+import { makeRolesIn, ROLES } from './logins.ts';
+import { shapesOf, publishedBy, publishedTables, subscribedOn, tablesOf } from './shapes.ts';
 
 type Files = Record<Side, AllSeries>;
 
@@ -92,6 +97,43 @@ async function rehearse(primary: Server, files: AllSeries): Promise<void> {
   });
 }
 
+/** What all that is new would make of the primary. */
+export interface Foretold {
+  /** Files that are not applied yet. */
+  pending: string[];
+  /** Those that would be published, and about how much their rows take. */
+  tables: string[];
+  size: string;
+}
+
+/** Before anything is set up, on the primary alone: done in a transaction, and taken back. @throws SetupError as migrate does. */
+export async function tryOn(primary: Server, folder: string): Promise<Foretold> {
+  const files = seriesIn(folder, 'primary');
+  const target = { engine: latestIn([files.engine]), project: latestIn([files.project]) };
+  const undone = new Error('a rehearsal');
+  let foretold: Foretold | undefined;
+  const rehearsal = () =>
+    inTransactions([primary], async ([sql]) => {
+      await makeRolesIn(sql!, ROLES.primary);
+      const pending = await applyOn(primary, sql!, files, target);
+      const tables = (await publishedTables(sql!)).filter((table) => !table.startsWith('readback.'));
+      foretold = { pending, tables, size: await sizeOf(sql!, tables) };
+      throw undone;
+    });
+  await retryLocked(rehearsal).catch((error: unknown) => {
+    if (error !== undone) throw error;
+  });
+  return foretold!;
+}
+
+async function sizeOf(sql: Sql, tables: string[]): Promise<string> {
+  const [row] = await sql<[{ size: string }]>`
+    select pg_size_pretty(coalesce(sum(coalesce(
+      (select sum(pg_table_size(p.relid)) from pg_partition_tree(t.name::regclass) p), pg_table_size(t.name::regclass))), 0)) as size
+    from jsonb_array_elements_text(${sql.json(tables)}) as t(name)`;
+  return row.size;
+}
+
 interface Step {
   primary: Server;
   replicas: Server[];
@@ -102,6 +144,7 @@ interface Step {
 
 async function takeStep(step: Step): Promise<string[]> {
   const behind = await findBehind(step);
+  if (step.isLast && (await hasRenamed(step.primary.admin))) await awaitFormer(step);
   const servers = [step.primary, ...step.replicas];
   return retryLocked(() => inTransactions(servers, ([primary, ...replicas]) => run(step, primary!, replicas, behind)));
 }
@@ -114,6 +157,22 @@ async function findBehind({ primary, replicas, files: { replica: files }, target
     if ((await arrival(replica, await beat(primary), CATCH_UP_MS)) !== 'arrived') behind.add(replica);
   }
   return behind;
+}
+
+/**
+ * What was sent under former names is to be applied before a replica has the new ones. Its worker is past that, too,
+ * where it fails: at the first row that has a new one.
+ */
+async function awaitFormer({ primary, replicas }: Step): Promise<void> {
+  for (const replica of replicas) {
+    const before = (await subscriptionOf(replica.admin))?.applyErrors;
+    if (before === undefined || (await arrival(replica, await beat(primary), CATCH_UP_MS)) === 'arrived') continue;
+    const fails = (await subscriptionOf(replica.admin))?.applyErrors ?? 0;
+    if (fails > before) continue;
+    throw new SetupError(
+      `${replica.name} (${replica.at}): it has yet to apply what the primary sent before something was renamed there: enable its subscription, or wait, and run this again.`,
+    );
+  }
 }
 
 async function isPending(server: Server, files: AllSeries, target: Target): Promise<boolean> {
@@ -134,27 +193,35 @@ function inTransactions<T>(servers: Server[], work: (open: Sql[]) => Promise<T>,
   return begun as Promise<T>;
 }
 
+/** What the primary sends that is not of these files is followed with the last of them, and refuses none before. */
 async function run(step: Step, primary: Sql, replicas: Sql[], behind: Set<Server>): Promise<string[]> {
   const { files, target, isLast } = step;
   const lines: string[] = [];
   const applyTo = async (server: Server, sql: Sql, series: AllSeries) => {
     for (const title of await applyOn(server, sql, series, target)) lines.push(`${server.name}: applied ${title}`);
   };
-  const states = [];
+  const before = await publishedBy(primary);
+  const existing = await shapesOf(primary, tablesOf(before));
+  const states: ReplicaState[] = [];
   for (const [index, sql] of replicas.entries()) {
     const server = step.replicas[index]!;
     const subscribed = await subscribedOn(sql);
     const earlier = await shapesOf(sql, subscribed);
+    const stood = isLast ? [] : obstacles(before, earlier);
     await applyTo(server, sql, files.replica);
     const isCompared = isLast || subscribed.length > 0;
-    if (isCompared) states.push({ name: server.name, sql, subscribed, earlier, isBehind: behind.has(server) });
+    if (isCompared) states.push({ name: server.name, sql, subscribed, earlier, stood, isBehind: behind.has(server) });
   }
-  const before = await publishedBy(primary);
-  const existing = await shapesOf(
-    primary,
-    before.map(({ table }) => table),
-  );
   await applyTo(step.primary, primary, files.primary);
+  if (isLast) {
+    for (const state of states) {
+      const followed = await follow(primary, before, state.sql, state.subscribed);
+      // Where it has followed it cannot be behind: what it has yet to apply fits, or is what it stood still at.
+      state.isBehind &&= followed.length === 0;
+      lines.push(...followed.map((line) => `${state.name}: ${line}`));
+    }
+    await noteTables(primary);
+  }
   await refuseMisfits(named(target), { sql: primary, before, existing }, states);
   return lines;
 }

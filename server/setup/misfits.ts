@@ -1,6 +1,7 @@
 import { quoted, type Sql } from '../database/connect.ts';
 import { SetupError } from '../lib/errors.ts';
-import { obstacleInWords, obstacles } from './obstacles.ts';
+import { breaking } from './breaking.ts';
+import { obstacleInWords, obstacles, type Obstacle } from './obstacles.ts';
 import { publishedBy, shapesOf, tablesOf, type ColumnShape, type TableShape } from './shapes.ts';
 
 /** The primary in the transaction that has run its part, and what it sent and had before. */
@@ -12,13 +13,15 @@ interface PrimaryState {
 }
 
 /** A replica in the transaction that has run its part. */
-interface ReplicaState {
+export interface ReplicaState {
   name: string;
   sql: Sql;
   /** Tables that it has a subscription to. */
   subscribed: string[];
   /** Those tables, as they were before. */
   earlier: TableShape[];
+  /** What was in the way before this step, and is no reason not to take it. */
+  stood: Obstacle[];
   /** It has yet to apply what was sent before. */
   isBehind: boolean;
 }
@@ -27,18 +30,22 @@ interface ReplicaState {
 export async function refuseMisfits(version: string, primary: PrimaryState, replicas: ReplicaState[]): Promise<void> {
   const after = await publishedBy(primary.sql);
   const added = newColumns(primary.existing, primary.before, after);
-  const lines: string[] = [];
+  const lines = (await breaking(primary.sql, primary.before, after)).map(
+    (fault) => `  primary: ${withoutPublic(fault)}`,
+  );
   for (const replica of replicas) {
     const { sql, subscribed } = replica;
     const taking = await shapesOf(sql, [...new Set(tablesOf([...primary.before, ...after, ...replica.earlier]))]);
     const problems = shapeProblems(primary.before, after, taking, replica);
     const held = added.filter(({ table }) => subscribed.includes(table));
     problems.push(...(await fillObstacles(primary.sql, sql, held, taking)));
-    lines.push(...problems.map((problem) => `  ${replica.name}: ${problem.replaceAll(/\bpublic\./g, '')}`));
+    lines.push(...problems.map((problem) => `  ${replica.name}: ${withoutPublic(problem)}`));
   }
   if (lines.length === 0) return;
   throw new SetupError(`Migration ${version} would break replication; nothing of it was changed.\n${lines.join('\n')}`);
 }
+
+const withoutPublic = (text: string) => text.replaceAll(/\bpublic\./g, '');
 
 /**
  * The replica commits first: until the primary has committed, what it sent before keeps coming. And what it sent before
@@ -48,12 +55,13 @@ function shapeProblems(
   before: TableShape[],
   after: TableShape[],
   taking: TableShape[],
-  { subscribed, earlier, isBehind }: ReplicaState,
+  { subscribed, earlier, stood, isBehind }: ReplicaState,
 ): string[] {
+  const known = stood.map(obstacleInWords);
   const inTheWayOf = (sent: TableShape[], told: string[]) =>
     obstacles(sent, taking)
       .map(obstacleInWords)
-      .filter((one) => !told.includes(one));
+      .filter((one) => !told.includes(one) && !known.includes(one));
   const lasting = inTheWayOf(after, []);
   const passing = subscribed.length === 0 ? [] : inTheWayOf(before, lasting);
   const lagging = isBehind ? inTheWayOf(earlier, [...lasting, ...passing]) : [];

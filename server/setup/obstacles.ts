@@ -62,11 +62,18 @@ function unsentObstacle(table: string, { name, isNullable, isGenerated, default:
 const describe = ({ type, labels }: ColumnShape) => (labels ? `${type} (${labels.join(', ')})` : type);
 
 /** Every value of the one type reads as the same value of the other: values travel as text. */
-function fits(sent: ColumnShape, taking: ColumnShape): boolean {
-  if (sent.labels && taking.labels) return sent.labels.every((label) => taking.labels!.includes(label));
-  const isWider = WIDER[sent.type]?.includes(taking.type) ?? false;
-  return sent.type === taking.type || isWider || lengthOf(sent.type) <= lengthOf(taking.type);
+export function fits(
+  sent: Pick<ColumnShape, 'type' | 'labels'>,
+  taking: Pick<ColumnShape, 'type' | 'labels'>,
+): boolean {
+  if (sent.labels && taking.labels)
+    return isList(sent) === isList(taking) && sent.labels.every((label) => taking.labels!.includes(label));
+  return sent.type === taking.type || isWider(sent.type, taking.type) || lengthOf(sent.type) <= lengthOf(taking.type);
 }
+
+const isList = ({ type }: Pick<ColumnShape, 'type'>) => type.endsWith('[]');
+
+export const isWider = (type: string, than: string): boolean => WIDER[type]?.includes(than) ?? false;
 
 const WIDER: Record<string, string[]> = {
   smallint: ['integer', 'bigint', 'numeric'],

@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../database/connect.ts';
-import { conninfoOf, subscriptionOf, type Subscription } from '../database/sql/subscriptions.ts';
+import { conninfoOf, subscribedTables, subscriptionOf, type Subscription } from '../database/sql/subscriptions.ts';
 import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
 import { format, fromUrl, parse, type Conninfo } from './conninfo.ts';
 import { startLogAnew } from './log-state.ts';
 import { allowCopy, asReplicator, isVerified, makeReplicator, runSecretly, verifierOf } from './logins.ts';
 import { basicsOf, type Server } from './servers.ts';
-import { refuseHidden } from './stops.ts';
-import { publishedTables, subscribedOn } from './shapes.ts';
+import { letPast, refuseHidden } from './stops.ts';
+import { publishedTables } from './shapes.ts';
 
 const RELEASE_TIMEOUT_MS = 10_000;
 const LOGIN_TIMEOUT_MS = 10_000;
@@ -53,10 +53,16 @@ async function withLogin(primary: Server, slot: string, wanted: Conninfo): Promi
   return { ...wanted, ...login };
 }
 
+/** To whom a replica copies as: a login that is Readback's own is let past row level security. @throws SetupError */
+async function showAll(primary: Server, tables: string[], login: string, slot: string | null): Promise<void> {
+  if (login === slot) await letPast(primary.admin, tables, [login]);
+  await refuseHidden(primary, tables, [login]);
+}
+
 async function create({ primary, replica, commit }: Subscribing, slot: string, wanted: Conninfo): Promise<void> {
   const conninfo = await withLogin(primary, slot, wanted);
   const tables = await publishedTables(primary.admin);
-  await refuseHidden(primary, tables, [conninfo.user!]);
+  await showAll(primary, tables, conninfo.user!, slot);
   // A slot of this replica's name without a subscription: an earlier start ended between making the two.
   await asReplicator(
     primary,
@@ -164,7 +170,7 @@ async function repair(pair: Subscribing, current: Subscription, wanted: Conninfo
   // Parallel streaming applies in several workers, out of commit order.
   if (current.streaming === 'parallel') await admin`alter subscription readback set (streaming = on)`;
   await mendCommit(admin, current, commit);
-  await followTables(pair, current, conninfo?.['user'] ?? wanted.user ?? current.slot ?? undefined);
+  await followTables(pair, current, wanted.user ?? conninfo?.['user'] ?? current.slot ?? undefined);
 }
 
 /** What it connects with superusers alone see; anybody else goes by what was noted when it was set. */
@@ -249,14 +255,20 @@ async function followTables(
   login: string | undefined,
 ): Promise<void> {
   const published = await publishedTables(primary.admin);
-  const subscribed = await subscribedOn(replica.admin);
-  const added = published.filter((table) => !subscribed.includes(table));
+  const subscribed = await subscribedTables(replica.admin);
+  const added = published.filter((name) => !subscribed.some(({ table }) => table === name));
+  const copied = subscribed.flatMap(({ table, isReady }) => (isReady ? [table] : []));
+  // One that policies were put on since, and whose copy fails for it, goes on.
+  if (login !== undefined)
+    await showAll(
+      primary,
+      published.filter((table) => !copied.includes(table)),
+      login,
+      slot,
+    );
   if (added.length === 0 && published.length === subscribed.length) return;
   if (!isEnabled) throw new SetupError(disabled(replica));
-  if (login !== undefined) {
-    await refuseHidden(primary, added, [login]);
-    await allowCopy(primary, login);
-  }
+  if (login !== undefined) await allowCopy(primary, login);
   if (subscribed.length === 0) await skipToNow(primary, replica, slot);
   await emptyTables(replica.admin, added);
   await replica.admin`alter subscription readback refresh publication`;

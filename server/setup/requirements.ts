@@ -10,7 +10,7 @@ import { basicsOf, describeVersion, type Basics, type OperatedServer, type Side 
 
 type CheckConfig = Pick<Config, 'DB_CONNECT_TIMEOUT_MS' | 'POOLER_CHECK' | 'SUBSCRIPTIONS'>;
 
-interface Facts extends Basics, Rights {
+export interface Facts extends Basics, Rights {
   /** It has Readback's subscription: it is a replica. */
   subscribes: boolean;
   /** Set-up's lock is a session's. */
@@ -21,7 +21,7 @@ interface Facts extends Basics, Rights {
 interface Requirement {
   /** Left out: both sides. */
   of?: Side;
-  lacks: (own: Facts, primary: Facts, plan: Plan) => boolean;
+  lacks: (own: Facts, primary: Facts | undefined, plan: Plan) => boolean;
   told: (own: Facts, plan: Plan) => string;
 }
 
@@ -60,7 +60,7 @@ const REQUIREMENTS: Requirement[] = [
   },
   {
     of: 'replica',
-    lacks: ({ identity }, primary) => identity === primary.identity,
+    lacks: ({ identity }, primary) => identity === primary?.identity,
     told: () => 'this is the same database as the primary. Name another server.',
   },
   // Of what cannot be used anyway, rights are not asked for.
@@ -71,29 +71,56 @@ const REQUIREMENTS: Requirement[] = [
   })),
 ];
 
-/** Asks both sides for everything that replication needs; throws one SetupError that lists all that is missing. */
+/** A server, what it is, where it answers, and what it lacks, each with the remedy. */
+export interface Examined {
+  server: OperatedServer;
+  facts: Facts | undefined;
+  lacks: string[];
+}
+
+/** Asks both sides for everything that replication needs. Changes nothing. */
+export async function examine(
+  primary: OperatedServer,
+  replicas: OperatedServer[],
+  config: CheckConfig,
+): Promise<Examined[]> {
+  const found = await Promise.all([
+    readFacts(primary, 'primary', config),
+    ...replicas.map((replica) => readFacts(replica, 'replica', config)),
+  ]);
+  const [ofPrimary] = found;
+  const plan = 'lack' in ofPrimary ? undefined : await planOf(primary, config);
+  return [primary, ...replicas].map((server, index) => {
+    const own = found[index]!;
+    if ('lack' in own) return { server, facts: undefined, lacks: [own.lack] };
+    const side = index === 0 ? 'primary' : 'replica';
+    const those = plan && !('lack' in ofPrimary) ? { primary: ofPrimary, plan } : UNKNOWN;
+    const missing = REQUIREMENTS.filter(({ of = side, lacks }) => of === side && lacks(own, those.primary, those.plan));
+    return { server, facts: own, lacks: missing.map(({ told }) => told(own, those.plan)) };
+  });
+}
+
+/** Where the primary does not answer, of the replicas is told what they lack by themselves. */
+const UNKNOWN = { primary: undefined, plan: { isAwaited: false, streamsAs: null, hasPassword: false } };
+
+/** @throws SetupError that lists all that is missing. */
 export async function checkRequirements(
   primary: OperatedServer,
   replicas: OperatedServer[],
   config: CheckConfig,
 ): Promise<void> {
-  const facts = [
-    await readFacts(primary, 'primary', config),
-    ...(await Promise.all(replicas.map((replica) => readFacts(replica, 'replica', config)))),
-  ];
-  const plan = await planOf(primary, config);
-  const problems = [primary, ...replicas].flatMap(({ name, at }, index) => {
-    const own = facts[index]!;
-    const side = index === 0 ? 'primary' : 'replica';
-    return REQUIREMENTS.filter(({ of = side, lacks }) => of === side && lacks(own, facts[0]!, plan)).map(
-      ({ told }) => `${name} (${at}): ${told(own, plan)}`,
-    );
-  });
+  const examined = await examine(primary, replicas, config);
+  const problems = examined.flatMap(({ server: { name, at }, lacks }) =>
+    lacks.map((lack) => `${name} (${at}): ${lack}`),
+  );
   if (problems.length > 0) throw new SetupError(problems.join('\n'));
 }
 
-async function readFacts(server: OperatedServer, side: Side, config: CheckConfig): Promise<Facts> {
-  const { name, at, admin, urls } = server;
+async function readFacts(
+  { admin, urls }: OperatedServer,
+  side: Side,
+  config: CheckConfig,
+): Promise<Facts | { lack: string }> {
   try {
     return {
       ...(await basicsOf(admin)),
@@ -102,10 +129,9 @@ async function readFacts(server: OperatedServer, side: Side, config: CheckConfig
       pooled: await leadsToPooler(urls.adminUrl, config),
     };
   } catch (error) {
-    if (/unsupported startup parameter/.test((error as Error).message))
-      throw new SetupError(`${name} (${at}): ${IS_POOLER}`);
+    if (/unsupported startup parameter/.test((error as Error).message)) return { lack: IS_POOLER };
     const refusal = refusalOf(error);
     if (!refusal) throw error;
-    throw new SetupError(`${name} (${at}): cannot be used: ${refusal.reason}. ${refusal.remedy}`);
+    return { lack: `cannot be used: ${refusal.reason}. ${refusal.remedy}` };
   }
 }

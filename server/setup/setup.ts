@@ -7,8 +7,8 @@ import { allowLogin, allowPooled, makeRoles, ROLES } from './logins.ts';
 import { migrate } from './migrate.ts';
 import { awaitSubscription, subscribeReplica } from './replicate.ts';
 import { checkRequirements } from './requirements.ts';
-import { withServers, type Servers } from './servers.ts';
-import { refuseHidden, sayWhatStops } from './stops.ts';
+import { withServers, type Server, type Servers } from './servers.ts';
+import { letPast, refuseHidden, sayWhatStops } from './stops.ts';
 import { publishedTables } from './shapes.ts';
 import { compareTexts } from './texts.ts';
 
@@ -49,6 +49,9 @@ export async function setUp(
     await replicate(servers, replicationUrl(databases), config, say);
     for (const server of [primary, ...replicas])
       for (const way of pooledWays(server.urls, config)) await allowPooled(server, way);
+    const reads = primary.urls.pooled?.reads;
+    if (reads !== undefined)
+      await letPast(primary.admin, await publishedTables(primary.admin), [parseDatabaseUrl(reads).user ?? '']);
     if (config.REPLICA_SYNCHRONOUS_COMMIT === 'off') say(MAY_LOSE);
     await completeLogs(primary, replicas, config.INITIAL_COPY_TIMEOUT_MS, say, beatTimeoutMs);
   });
@@ -81,7 +84,7 @@ async function replicate(
   say: Say,
 ): Promise<void> {
   const tables = await publishedTables(primary.admin);
-  await refuseHidden(primary, tables, ['readback_reader', 'readback_writer']);
+  await readAll(primary, tables, say);
   for (const replica of replicas) await refuseHidden(replica, tables, ['readback_reader']);
   await allowLogin(primary, primary.urls.url, ROLES.primary);
   for (const replica of replicas) {
@@ -91,6 +94,15 @@ async function replicate(
     if (SUBSCRIPTIONS === 'awaited') await awaitSubscription(pair, url, say);
     else await subscribeReplica(pair, url);
   }
+}
+
+/** Row level security holds for writes alone: what is read there is what the replicas have, by Readback's own rules. */
+async function readAll(primary: Server, tables: string[], say: Say): Promise<void> {
+  for (const table of await letPast(primary.admin, tables, ['readback_reader']))
+    say(
+      `primary: ${table} has row level security: reads go by the rights of its declaration, writes by its policies, too`,
+    );
+  await refuseHidden(primary, tables, ['readback_reader']);
 }
 
 /** Without a user in it, each replica gets a login of its own. */

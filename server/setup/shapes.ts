@@ -11,9 +11,11 @@ export interface TableShape {
 }
 
 export interface ColumnShape {
+  /** It stays when the column is renamed. */
+  number: number;
   name: string;
   type: string;
-  /** Of an enum, its values. */
+  /** Of an enum, or of an array of one: its values, in their order. */
   labels: string[] | null;
   isNullable: boolean;
   isKey: boolean;
@@ -74,9 +76,11 @@ export async function subscribedOn(replica: Sql): Promise<string[]> {
 export async function shapesOf(sql: Sql, tables: string[]): Promise<TableShape[]> {
   return sql<TableShape[]>`
     select t.name as table, pg_relation_filenode(c.oid)::text as file, json_agg(json_build_object(
+        'number', a.attnum,
         'name', a.attname,
         'type', format_type(a.atttypid, a.atttypmod),
-        'labels', (select json_agg(enumlabel) from pg_enum where enumtypid = a.atttypid),
+        'labels', (select json_agg(enumlabel order by enumsortorder) from pg_enum
+          where enumtypid in (a.atttypid, (select typelem from pg_type where oid = a.atttypid and typcategory = 'A'))),
         'isNullable', not a.attnotnull,
         'isKey', coalesce(a.attnum = any(k.indkey), false),
         'isGenerated', a.attgenerated <> '',

@@ -2,6 +2,7 @@ import type { Sql } from '../database/connect.ts';
 import { ours } from '../database/sql/subscriptions.ts';
 import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
+import { runFormatted } from './logins.ts';
 import type { Server } from './servers.ts';
 import { publishedTables } from './shapes.ts';
 
@@ -114,6 +115,23 @@ export function hiddenFrom(sql: Sql, tables: readonly string[], roles: readonly 
       and not coalesce(pg_has_role(a.oid, c.relowner, 'usage') and not c.relforcerowsecurity, false)
     order by 1, 2`;
 }
+
+/**
+ * Roles that are Readback's own are let past it: who reads which row is for the rules of declarations to say, and replicas
+ * hold all rows. Writes stay under the policies. Returns the tables.
+ */
+export async function letPast(admin: Sql, tables: readonly string[], roles: readonly string[]): Promise<string[]> {
+  const hidden = await hiddenFrom(admin, tables, roles);
+  for (const role of new Set(hidden.map((one) => one.role))) {
+    await runFormatted(admin, 'alter role %I bypassrls', role).catch((error: { code?: string }) => {
+      // Who may not say so is told by name what to do.
+      if (error.code !== INSUFFICIENT_PRIVILEGE) throw error;
+    });
+  }
+  return [...new Set(hidden.map(({ table }) => table))];
+}
+
+const INSUFFICIENT_PRIVILEGE = '42501';
 
 /** Nothing is to be read or copied of which a part is left out in silence. @throws SetupError */
 export async function refuseHidden({ name, at, admin }: Server, tables: string[], roles: string[]): Promise<void> {

@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { PROJECT, registered } from '../cli/add/register.ts';
 import { addCommand, undoCommand } from '../cli/add.ts';
 import { projectRoot } from '../lib/root.ts';
@@ -270,6 +271,12 @@ test('a table that cannot be served is refused, with all that stands against it'
   await primary`alter table items replica identity nothing`;
   await primary`create table whole (id int primary key, api_token text)`;
   await primary`alter table whole replica identity full`;
+  await primary`create table parted (id int, at date, api_token text not null, primary key (id, at)) partition by range (at)`;
+  await primary`create table parted_1 partition of parted for values from ('2026-01-01') to ('2027-01-01')`;
+  await primary`create table parted_2 partition of parted for values from ('2027-01-01') to ('2028-01-01')`;
+  await primary`create unique index parted_2_token on parted_2 (api_token)`;
+  await primary`alter table parted_1 replica identity nothing`;
+  await primary`alter table parted_2 replica identity using index parted_2_token`;
   const refusal = (table: string, without?: string[]) =>
     add(projectRoot, table, without).then(
       () => ['no error'],
@@ -286,13 +293,91 @@ test('a table that cannot be served is refused, with all that stands against it'
   expect(await refusal('whole')).toEqual([
     'whole: its replica identity is full, and api_token would stay on the primary: PostgreSQL would refuse updates and deletes once it is published. Run alter table … replica identity default.',
   ]);
+  expect(await refusal('parted')).toEqual([
+    'parted: the replica identity of its partition parted_1 is nothing: PostgreSQL would refuse updates and deletes once it is published. Run alter table parted_1 replica identity default.',
+    'parted: the replica identity of its partition parted_2 is an index (api_token), and api_token would stay on the primary: PostgreSQL would refuse updates and deletes once it is published. Run alter table parted_2 replica identity default.',
+  ]);
   expect(await refusal('nothing')).toEqual([
-    'The primary has no table nothing: it has items, notes, posts, users, whole. Give one of them, with its schema where that is not public.',
+    'The primary has no table nothing: it has items, notes, parted, posts, users, whole. Give one of them, with its schema where that is not public.',
   ]);
   expect(await refusal('posts')).toEqual([
     'schema/tables/posts.ts is there already: remove it to have it written again.',
   ]);
 });
+
+test('what a migration would publish so that the application fails is refused, and changes nothing', async () => {
+  const { primary, replicas, config } = databases;
+  await primary`create table items (id int primary key, note text)`;
+  await primary`insert into items values (1, 'one')`;
+  const root = mkdtempSync(join(tmpdir(), 'readback-sql-'));
+  onTestFinished(() => rmSync(root, { recursive: true }));
+  cpSync(join(projectRoot, 'sql'), root, { recursive: true });
+  const sql = (sent: string) => {
+    writeFiles(root, {
+      'primary/0900.do.items.sql': `alter publication readback add table items${sent};`,
+      'replica/0900.do.items.sql': 'create table items (id int primary key, note text);',
+    });
+    return setUp(config, testConfig(), quiet, root);
+  };
+  const refused = 'PostgreSQL would refuse updates and deletes once it is published';
+  for (const [before, sent, fault, repair] of [
+    [
+      'replica identity nothing',
+      '',
+      `primary: items: its replica identity is nothing: ${refused}`,
+      'replica identity default',
+    ],
+    [
+      'replica identity full',
+      ' (id)',
+      'primary: items: its replica identity is full, and note would stay',
+      'replica identity default',
+    ],
+    ['set unlogged', '', 'cannot add relation "items" to publication', 'set logged'],
+    [
+      'drop constraint items_pkey, add primary key (id) deferrable',
+      '',
+      'primary: items: its primary key is deferrable',
+      'drop constraint items_pkey, add primary key (id)',
+    ],
+  ] as const) {
+    await primary.unsafe(`alter table items ${before}`);
+    await expect(sql(sent)).rejects.toThrow(fault);
+    await primary`update items set note = 'still'`;
+    expect(await replicas[0]!`select to_regclass('items') as items`).toEqual([{ items: null }]);
+    await primary.unsafe(`alter table items ${repair}`);
+  }
+  await sql('');
+  await primary`update items set note = 'sent'`;
+});
+
+test(
+  'triggers that write into tables which clients of Readback may not write are named',
+  { timeout: 240_000 },
+  async () => {
+    const { primary } = databases;
+    await primary.unsafe(`
+    create table things (id int primary key, note text); create table audits (id int primary key, note text);
+    create function note_it() returns trigger language plpgsql as $$ begin
+      -- delete from users
+      insert into "audits" select new.id, new.note; update things set note = '' where id < 0; return new; end $$;
+    create function trusted() returns trigger language plpgsql security definer as $$ begin delete from audits; return new; end $$;
+    create trigger noted after insert on things for each row execute function note_it();
+    create trigger trusted after insert on things for each row execute function trusted();`);
+    const root = await projectCopy();
+    const named = (lines: string[]) =>
+      lines
+        .join('\n')
+        .split('\n')
+        .filter((line) => line.includes('trigger'));
+    expect(named(await add(root, 'things'))).toEqual([
+      'things: its trigger noted writes into audits as whoever writes, and readback_writer may not. For clients to write here, run alter function note_it() security definer, or grant insert, update on audits to readback_writer.',
+    ]);
+    await undoCommand('things', { ...testConfig(), databases: databases.config }, quiet, root);
+    await add(root, 'audits');
+    expect(named(await add(root, 'things'))).toEqual([]);
+  },
+);
 
 /** The project's own files, by their paths. */
 const filesOf = (root: string): Record<string, string> =>

@@ -1,10 +1,9 @@
-import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { startEmbedded } from '../../infra/cluster/embedded.ts';
-import { projectRoot } from '../lib/root.ts';
+import { command, variablesOf } from './support/command.ts';
 import { freshDatabases, type TestDatabases } from './support/databases.ts';
 
 let databases: TestDatabases;
@@ -15,32 +14,7 @@ beforeEach(async () => {
 afterEach(() => databases.drop());
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-interface Outcome {
-  code: number;
-  out: string;
-  err: string;
-}
-
-/** A process of its own, whose output is no terminal, and whom nobody answers. */
-function readback(args: string[], environment: Record<string, string> = configured()): Promise<Outcome> {
-  const { PATH = '', HOME = '' } = process.env;
-  return new Promise((resolve) => {
-    const child = execFile(
-      process.execPath,
-      [join(projectRoot, 'infra/launch.mjs'), ...args],
-      { cwd: dir, env: { PATH, HOME, ...environment } },
-      (error, out, err) => resolve({ code: error ? Number(error.code) : 0, out, err }),
-    );
-    child.stdin?.end();
-  });
-}
-
-const configured = () => ({
-  PRIMARY_URL: databases.config.primary.url,
-  PRIMARY_ADMIN_URL: databases.config.primary.adminUrl,
-  REPLICA_URLS: databases.config.replicas[0]!.url,
-  REPLICA_ADMIN_URLS: databases.config.replicas[0]!.adminUrl,
-});
+const readback = (args: string[], environment = variablesOf(databases.config)) => command(args, environment, dir);
 
 const SLOW = { timeout: 120_000 };
 

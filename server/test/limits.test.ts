@@ -437,3 +437,15 @@ test('in protected mode the schema is not told, unless the operator says so', as
     await server.stop();
   }
 });
+
+test('administrators are told the schema all the same, and nobody whom their question was read for', async () => {
+  const server = await startProtected({ INTROSPECTION: 'off' }, databases);
+  const [root, one] = [await person(server, true), await person(server)];
+  const asked = (headers = {}) => server.query<any, object>('{ __schema { queryType { name } } }', {}, headers);
+  for (let round = 0; round < 2; round++) {
+    expect((await asked(root.headers)).data).toEqual({ __schema: { queryType: { name: 'Query' } } });
+    for (const headers of [one.headers, {}])
+      expect((await asked(headers)).errors[0]?.extensions.code).toBe('GRAPHQL_VALIDATION_FAILED');
+  }
+  await server.stop();
+});

@@ -473,6 +473,7 @@ const SINCE = [
   'primary: applied engine 0021 partitions',
   'replica-1: applied engine 0022 origin',
   'primary: applied engine 0022 timelines',
+  'primary: applied engine 0027 known-tables',
 ];
 
 describe('one table of versions, as the first releases had it, becomes two', () => {

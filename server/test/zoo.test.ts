@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createClient, type Client } from 'graphql-ws';
 import { expect, onTestFinished, test } from 'vitest';
@@ -6,6 +6,7 @@ import { WebSocket } from 'ws';
 import { addCommand } from '../cli/add.ts';
 import type { Declaration } from '../declare/declaration.ts';
 import { identifier, quoted } from '../database/sql/columns.ts';
+import { parseExactly } from '../lib/exact-json.ts';
 import { projectRoot } from '../lib/root.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
@@ -32,6 +33,7 @@ test(
       'Not taken: keyless: it has no primary key, by which a row could be known: add one.',
       'Not taken: silent: its replica identity is nothing: PostgreSQL would refuse updates and deletes once it is published. Run alter table … replica identity default.',
     ]);
+    withRest(join(root, 'schema/tables/values-of.ts'));
     expect(run(root, 'tsc', '-p', 'tsconfig.build.json')).toBe('ok');
     expect(run(root, 'node', 'infra/launch/program.mjs')).toBe('ok');
     await setUp(databases.config, testConfig(), () => {}, join(root, 'sql'));
@@ -39,7 +41,7 @@ test(
     await import(join(root, 'dist/schema/project.js'));
     const { allTables } = await import(join(root, 'dist/server/declare/declaration.js'));
     const tables = (allTables() as Declaration[]).filter(({ name }) => name !== 'users' && name !== 'posts');
-    expect(tables).toHaveLength(36);
+    expect(tables).toHaveLength(38);
     const zoo = new TableClient(url);
     const client = createClient({
       url: url.replace('http', 'ws'),
@@ -55,6 +57,7 @@ test(
       await expectExact(primary, table, rows.get(table.name)!, onlyOf(table));
     }
     for (const table of tables) await expectSameEverywhere(zoo, client, primary, table, rows.get(table.name)!);
+    await expectRelations(zoo, databases);
     for (const table of tables) await expectWritten(zoo, table, rows.get(table.name)!);
     const moves = [
       ['by_number', 'amount = amount + 1'],
@@ -92,8 +95,112 @@ test(
         told.flatMap((change): string[] => (change.operation === operation ? [change.key] : [])).toSorted();
       expect([name, keys('DELETE'), keys('INSERT')]).toEqual([name, moved(before, after), moved(after, before)]);
     }
+    await expectExactJson(
+      primary,
+      url,
+      client,
+      tables.find(({ name }) => name === 'values_of')!,
+    );
   },
 );
+
+const withRest = (file: string) => {
+  const code = readFileSync(file, 'utf8');
+  writeFileSync(
+    file,
+    code.replace(/@Table\('values_of'(?:, \{)?/, (start) => `${start.replace(/, \{$/, '')}, { rest: true,`),
+  );
+};
+
+/** A JSON value keeps its number tokens however it is sent, and a number of any other length its digits. */
+async function expectExactJson(
+  primary: TestDatabases['primary'],
+  url: string,
+  client: Client,
+  { one, type, name }: Declaration,
+): Promise<void> {
+  const text = '{"n":9007199254740993,"e":1e400,"d":0.1000,"z":-0,"list":[-0.0,{"deep":12345678901234567890.50}]}';
+  const loose = parseExactly(text);
+  const long = parseExactly('9007199254740993');
+  const ask = (declared: string, input: string) =>
+    `mutation ($id: ID! ${declared}) { update${type.name}(id: $id, input: ${input}) { ${one} { loose } } }`;
+  const byInput = {
+    query: ask(`$input: Update${type.name}Input!`, '$input'),
+    variables: { id: '1', input: { loose, long, small: 3 } },
+  };
+  const send = async (path: string, method: string, body: object, accept: string) => {
+    const headers = { 'content-type': 'application/json', accept };
+    const response = await fetch(new URL(path, url), { method, headers, body: JSON.stringify(body) });
+    return parseExactly(await response.text()) as any;
+  };
+  const post = async (body: object, accept = '*/*') => (await send('/graphql', 'POST', body, accept)).data;
+  const ways: Record<string, () => Promise<any>> = {
+    'a variable of an input': () => post(byInput),
+    'a variable of its own': () =>
+      post({ query: ask('$json: JSON', '{ loose: $json }'), variables: { id: '1', json: loose } }),
+    'a variable inside a literal': () =>
+      post({
+        query: ask('$list: JSON', `{ loose: { n: 9007199254740993, e: 1e400, d: 0.1000, z: -0, list: $list } }`),
+        variables: { id: '1', list: (loose as any).list },
+      }),
+    'a literal': () =>
+      post({
+        query: ask(
+          '',
+          '{ loose: { n: 9007199254740993, e: 1e400, d: 0.1000, z: -0, list: [-0.0, { deep: 12345678901234567890.50 }] } }',
+        ),
+        variables: { id: '1' },
+      }),
+    'what Apollo reads': () => post(byInput, 'application/json;q=0.5'),
+    'a websocket': async () => (await client.iterate<any>(byInput).next()).value!.data,
+    REST: async () => ({ rest: { [one]: (await send(`/api/values-of/1`, 'PATCH', { loose, long }, '*/*')).data } }),
+  };
+  for (const [way, write] of Object.entries(ways)) {
+    await primary.unsafe(`update ${name} set loose = null, long = 0 where id = 1`);
+    const [answer] = Object.values((await write()) ?? {}) as any[];
+    expect([way, JSON.stringify(answer?.[one].loose)]).toEqual([way, text]);
+    const [row] = await primary.unsafe(`select loose::text, long::text from ${name} where id = 1`);
+    expect([way, row!['loose'], ['0', '9007199254740993'].includes(row!['long'])]).toEqual([way, text, true]);
+    if (/input|Apollo|websocket|REST/.test(way)) expect([way, row!['long']]).toEqual([way, '9007199254740993']);
+  }
+}
+
+/** What foreign keys name, from both sides: of several columns, of a unique one, of the table itself, two to one table. */
+async function expectRelations(zoo: TableClient, databases: TestDatabases): Promise<void> {
+  const sent = databases.statements('replica-1', /reads/);
+  const place = '{ id name }';
+  const trips = await zoo.ask(
+    `{ trips(first: 9) { nodes { note from ${place} to ${place} via place ${place} trip { note } trips(first: 9) { totalCount nodes { note } } } } }`,
+  );
+  expect(sent().length).toBeLessThanOrEqual(6);
+  const [berlin, bregenz] = [
+    { id: '["B","de"]', name: 'Berlin' },
+    { id: '["B","at"]', name: 'Bregenz' },
+  ];
+  const parts = { totalCount: 2, nodes: [{ note: 'y' }, { note: 'z' }] };
+  const none = { totalCount: 0, nodes: [] };
+  expect(trips.trips.nodes).toEqual([
+    { note: 'x', from: berlin, to: bregenz, via: 'Berlin', place: berlin, trip: null, trips: parts },
+    { note: 'y', from: berlin, to: null, via: null, place: null, trip: { note: 'x' }, trips: none },
+    { note: 'z', from: bregenz, to: berlin, via: 'Bregenz', place: bregenz, trip: { note: 'x' }, trips: none },
+  ]);
+  const notes = '(first: 9) { totalCount nodes { note } }';
+  const before = databases.statements('replica-1', /reads/);
+  const { places } = await zoo.ask(
+    `{ places(first: 9) { nodes { name tripsByFrom${notes} tripsByTo${notes} tripsByPlace${notes} } } }`,
+  );
+  expect(before().length).toBeLessThanOrEqual(7);
+  const of = (...all: string[]) => ({ totalCount: all.length, nodes: all.map((note) => ({ note })) });
+  expect(places.nodes).toEqual([
+    { name: 'Bregenz', tripsByFrom: of('z'), tripsByTo: of('x'), tripsByPlace: of('z') },
+    { name: 'Berlin', tripsByFrom: of('x', 'y'), tripsByTo: of('z'), tripsByPlace: of('x') },
+    { name: 'Hamburg', tripsByFrom: of(), tripsByTo: of(), tripsByPlace: of() },
+  ]);
+  const page = `query ($after: String) { place(id: "[\\"B\\",\\"de\\"]") { tripsByFrom(first: 1, after: $after) { nodes { note } pageInfo { endCursor } } } }`;
+  const { place: first } = await zoo.ask(page);
+  const { place: second } = await zoo.ask(page, { after: first.tripsByFrom.pageInfo.endCursor });
+  expect([first, second].map(({ tripsByFrom }) => tripsByFrom.nodes)).toEqual([[{ note: 'x' }], [{ note: 'y' }]]);
+}
 
 /** Without those that inherit from it; `parts` is partitioned. */
 const onlyOf = ({ name }: Declaration) => `${name === 'parts' ? '' : 'only '}${identifier(name)}`;

@@ -1,24 +1,18 @@
 import type { Sql } from '../../database/connect.ts';
+import { SENDING, type Sending } from '../../setup/breaking.ts';
 
 /** A table of the primary, as its catalog has it. */
-export interface Found {
+export interface Found extends Sending {
   schema: string;
   /** Its bare name, and the one that SQL takes: in `public` without the schema. */
   bare: string;
-  table: string;
-  isPartitioned: boolean;
-  isUnlogged: boolean;
-  /** d: the key; f: the whole row; i: an index; n: nothing. */
-  identity: 'd' | 'f' | 'i' | 'n';
   hasRowSecurity: boolean;
-  isPublished: boolean;
   inherits: boolean;
   columns: FoundColumn[];
-  /** In the key's order; null: there is none. */
-  key: string[] | null;
-  isKeyDeferrable: boolean;
   constraints: { name: string; definition: string; kind: 'p' | 'u' | 'f'; target: string | null }[];
   references: Reference[];
+  /** Those whose functions run as whoever writes. */
+  triggers: { name: string; function: string; source: string }[];
 }
 
 export interface FoundColumn {
@@ -53,74 +47,96 @@ export interface Needed {
 export interface Reference {
   columns: string[];
   table: string;
+  /** The columns that those name there, in the same order. */
+  targets: string[];
   isToKey: boolean;
 }
 
+/** Types that the database must have before a table has columns of them. */
+const NEEDED = String.raw`
+  select t.oid,
+    case when e.extname is not null then 'extension' when t.typtype = 'e' then 'enum' when t.typtype = 'd' then 'domain'
+         when t.typtype = 'c' then 'composite' else 'other' end as kind,
+    case when e.extname is not null then e.extname::text else format('%I.%I', n.nspname, t.typname) end as name,
+    case when e.extname is not null then format('create extension if not exists %I with schema %I', e.extname, en.nspname)
+         when t.typtype = 'e' then format('create type %I.%I as enum (%s)', n.nspname, t.typname,
+           (select string_agg(quote_literal(enumlabel), ', ' order by enumsortorder) from pg_enum where enumtypid = t.oid))
+         when t.typtype = 'd' then format('create domain %I.%I as %s', n.nspname, t.typname, format_type(t.typbasetype, t.typtypmod))
+         when t.typtype = 'c' then format('create type %I.%I as (%s)', n.nspname, t.typname,
+           (select string_agg(format('%I %s', attname, format_type(atttypid, atttypmod)), ', ' order by attnum)
+            from pg_attribute where attrelid = t.typrelid and attnum > 0 and not attisdropped))
+         else '' end as ddl,
+    n.nspname as schema
+  from pg_type t join pg_namespace n on n.oid = t.typnamespace
+  left join pg_depend x on x.classid = 'pg_type'::regclass and x.objid = t.oid and x.deptype = 'e'
+  left join pg_extension e on e.oid = x.refobjid left join pg_namespace en on en.oid = e.extnamespace
+  where n.nspname <> 'pg_catalog'`;
+
+/** Of the column a, with the type u below its own. */
+const NEEDS = `
+  select coalesce(json_agg(json_build_object('kind', q.kind, 'name', q.name, 'ddl', q.ddl) order by q.rank), '[]') from (
+    select 0 as rank, 'schema' as kind, quote_ident(needed.schema) as name, format('create schema if not exists %I', needed.schema) as ddl
+      from needed where needed.oid in (a.atttypid, u.element, u.base) and needed.schema not in ('public', 'readback') and needed.kind <> 'extension'
+    union all select 2 - (needed.oid = u.base)::int, needed.kind, needed.name, needed.ddl from needed where needed.oid in (a.atttypid, u.element, u.base)
+      and needed.kind <> 'other') q`;
+
+/** Of the table c. */
+const COLUMNS = String.raw`
+  select json_agg(json_build_object(
+      'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'base', format_type(coalesce(u.base, a.atttypid), null),
+      'labels', (select json_agg(enumlabel order by enumsortorder) from pg_enum where enumtypid in (u.base, u.element)),
+      'dimensions', case when u.element is null then 0 else greatest(a.attndims, 1) end, 'isNullable', not a.attnotnull, 'default', pg_get_expr(d.adbin, d.adrelid),
+      'isConstant', d.oid is not null and pg_get_expr(d.adbin, d.adrelid) ~ $r$^('([^']|'')*'|-?[0-9.]+|true|false|NULL)(::[^()]*(\(\d+\))?)?$$r$,
+      'isIdentity', a.attidentity <> '', 'isGenerated', a.attgenerated <> '',
+      'sequence', (select format('%I.%I', sn.nspname, s.relname) from pg_depend y join pg_class s on s.oid = y.refobjid and s.relkind = 'S'
+        join pg_namespace sn on sn.oid = s.relnamespace where y.classid = 'pg_attrdef'::regclass and y.objid = d.oid limit 1),
+      'needs', (${NEEDS})
+    ) order by a.attnum)
+  from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+  cross join lateral (
+    with recursive bases as (
+      select t.oid, t.typtype, t.typbasetype, t.typelem, t.typcategory from pg_type t where t.oid = a.atttypid
+      union all select t.oid, t.typtype, t.typbasetype, t.typelem, t.typcategory from bases join pg_type t on t.oid = bases.typbasetype where bases.typtype = 'd')
+    select oid as base, case when typcategory = 'A' then typelem end as element from bases where typtype <> 'd' limit 1) u
+  where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped`;
+
+const CONSTRAINTS = `
+  select coalesce(json_agg(json_build_object('name', quote_ident(k.conname), 'definition', pg_get_constraintdef(k.oid), 'kind', k.contype,
+      'target', case when k.contype = 'f' then format('%I.%I', fn.nspname, f.relname) end) order by k.contype = 'p' desc, k.conname), '[]')
+  from pg_constraint k left join pg_class f on f.oid = k.confrelid left join pg_namespace fn on fn.oid = f.relnamespace
+  where k.conrelid = c.oid and k.contype in ('p', 'u', 'f') and k.conparentid = 0`;
+
+const REFERENCES = `
+  select coalesce(json_agg(json_build_object(
+      'columns', (select json_agg(attname order by array_position(k.conkey, attnum)) from pg_attribute where attrelid = c.oid and attnum = any(k.conkey)),
+      'targets', (select json_agg(attname order by array_position(k.confkey, attnum)) from pg_attribute where attrelid = k.confrelid and attnum = any(k.confkey)),
+      'table', case when fn.nspname = 'public' then quote_ident(f.relname) else format('%I.%I', fn.nspname, f.relname) end,
+      'isToKey', exists (select from pg_constraint pk where pk.conrelid = k.confrelid and pk.contype = 'p' and pk.conkey = k.confkey)) order by k.conname), '[]')
+  from pg_constraint k join pg_class f on f.oid = k.confrelid join pg_namespace fn on fn.oid = f.relnamespace
+  where k.conrelid = c.oid and k.contype = 'f' and k.conparentid = 0`;
+
+const TRIGGERS = `
+  select coalesce(json_agg(json_build_object('name', g.tgname, 'function', f.oid::regprocedure::text, 'source', f.prosrc) order by g.tgname), '[]')
+  from pg_trigger g join pg_proc f on f.oid = g.tgfoid join pg_language l on l.oid = f.prolang
+  where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled in ('O', 'A') and not f.prosecdef and l.lanname = 'plpgsql'`;
+
+const TABLES = `
+  with needed as (${NEEDED})
+  select n.nspname as schema, c.relname as bare,
+    case when n.nspname = 'public' then quote_ident(c.relname) else format('%I.%I', n.nspname, c.relname) end as table,
+    c.relrowsecurity as has_row_security,
+    exists (select from pg_inherits where inhrelid = c.oid or inhparent = c.oid and c.relkind = 'r') as inherits,
+    (${COLUMNS}) as columns,
+    ${SENDING},
+    (${CONSTRAINTS}) as constraints, (${REFERENCES}) as references, (${TRIGGERS}) as triggers
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't'
+    and n.nspname not in ('pg_catalog', 'information_schema', 'readback') and n.nspname !~ '^pg_'
+    and not exists (select from pg_depend x where x.classid = 'pg_class'::regclass and x.objid = c.oid and x.deptype = 'e')
+  order by n.nspname <> 'public', n.nspname, c.relname`;
+
 /** Tables that are the project's own: neither PostgreSQL's nor Readback's, nor an extension's, nor a part of another. */
 export async function tablesOf(primary: Sql, schemas: readonly string[] | null): Promise<Found[]> {
-  const rows = await primary<Found[]>`
-    with needed as (
-      select t.oid,
-        case when e.extname is not null then 'extension' when t.typtype = 'e' then 'enum' when t.typtype = 'd' then 'domain'
-             when t.typtype = 'c' then 'composite' else 'other' end as kind,
-        case when e.extname is not null then e.extname::text else format('%I.%I', n.nspname, t.typname) end as name,
-        case when e.extname is not null then format('create extension if not exists %I with schema %I', e.extname, en.nspname)
-             when t.typtype = 'e' then format('create type %I.%I as enum (%s)', n.nspname, t.typname,
-               (select string_agg(quote_literal(enumlabel), ', ' order by enumsortorder) from pg_enum where enumtypid = t.oid))
-             when t.typtype = 'd' then format('create domain %I.%I as %s', n.nspname, t.typname, format_type(t.typbasetype, t.typtypmod))
-             when t.typtype = 'c' then format('create type %I.%I as (%s)', n.nspname, t.typname,
-               (select string_agg(format('%I %s', attname, format_type(atttypid, atttypmod)), ', ' order by attnum)
-                from pg_attribute where attrelid = t.typrelid and attnum > 0 and not attisdropped))
-             else '' end as ddl,
-        n.nspname as schema
-      from pg_type t join pg_namespace n on n.oid = t.typnamespace
-      left join pg_depend x on x.classid = 'pg_type'::regclass and x.objid = t.oid and x.deptype = 'e'
-      left join pg_extension e on e.oid = x.refobjid left join pg_namespace en on en.oid = e.extnamespace
-      where n.nspname <> 'pg_catalog')
-    select n.nspname as schema, c.relname as bare,
-      case when n.nspname = 'public' then quote_ident(c.relname) else format('%I.%I', n.nspname, c.relname) end as table,
-      c.relkind = 'p' as is_partitioned, c.relpersistence = 'u' as is_unlogged, c.relreplident as identity,
-      c.relrowsecurity as has_row_security,
-      exists (select from pg_publication_tables p where p.pubname = 'readback' and p.schemaname = n.nspname and p.tablename = c.relname) as is_published,
-      exists (select from pg_inherits where inhrelid = c.oid or inhparent = c.oid and c.relkind = 'r') as inherits,
-      (select json_agg(json_build_object(
-          'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'base', format_type(coalesce(u.base, a.atttypid), null),
-          'labels', (select json_agg(enumlabel order by enumsortorder) from pg_enum where enumtypid in (u.base, u.element)),
-          'dimensions', case when u.element is null then 0 else greatest(a.attndims, 1) end, 'isNullable', not a.attnotnull, 'default', pg_get_expr(d.adbin, d.adrelid),
-          'isConstant', d.oid is not null and pg_get_expr(d.adbin, d.adrelid) ~ $r$^('([^']|'')*'|-?[0-9.]+|true|false|NULL)(::[^()]*(\(\d+\))?)?$$r$,
-          'isIdentity', a.attidentity <> '', 'isGenerated', a.attgenerated <> '',
-          'sequence', (select format('%I.%I', sn.nspname, s.relname) from pg_depend y join pg_class s on s.oid = y.refobjid and s.relkind = 'S'
-            join pg_namespace sn on sn.oid = s.relnamespace where y.classid = 'pg_attrdef'::regclass and y.objid = d.oid limit 1),
-          'needs', (select coalesce(json_agg(json_build_object('kind', q.kind, 'name', q.name, 'ddl', q.ddl) order by q.rank), '[]') from (
-            select 0 as rank, 'schema' as kind, quote_ident(needed.schema) as name, format('create schema if not exists %I', needed.schema) as ddl
-              from needed where needed.oid in (a.atttypid, u.element, u.base) and needed.schema not in ('public', 'readback') and needed.kind <> 'extension'
-            union all select 2 - (needed.oid = u.base)::int, needed.kind, needed.name, needed.ddl from needed where needed.oid in (a.atttypid, u.element, u.base)
-              and (needed.kind <> 'other')) q)
-        ) order by a.attnum)
-        from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-        cross join lateral (
-          with recursive bases as (
-            select t.oid, t.typtype, t.typbasetype, t.typelem, t.typcategory from pg_type t where t.oid = a.atttypid
-            union all select t.oid, t.typtype, t.typbasetype, t.typelem, t.typcategory from bases join pg_type t on t.oid = bases.typbasetype where bases.typtype = 'd')
-          select oid as base, case when typcategory = 'A' then typelem end as element from bases where typtype <> 'd' limit 1) u
-        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns,
-      (select json_agg(a.attname order by array_position(k.conkey, a.attnum)) from pg_constraint k
-        join pg_attribute a on a.attrelid = c.oid and a.attnum = any(k.conkey) where k.conrelid = c.oid and k.contype = 'p') as key,
-      exists (select from pg_constraint k where k.conrelid = c.oid and k.contype = 'p' and k.condeferrable) as is_key_deferrable,
-      (select coalesce(json_agg(json_build_object('name', quote_ident(k.conname), 'definition', pg_get_constraintdef(k.oid), 'kind', k.contype,
-          'target', case when k.contype = 'f' then format('%I.%I', fn.nspname, f.relname) end) order by k.contype = 'p' desc, k.conname), '[]')
-        from pg_constraint k left join pg_class f on f.oid = k.confrelid left join pg_namespace fn on fn.oid = f.relnamespace
-        where k.conrelid = c.oid and k.contype in ('p', 'u', 'f') and k.conparentid = 0) as constraints,
-      (select coalesce(json_agg(json_build_object(
-          'columns', (select json_agg(attname order by array_position(k.conkey, attnum)) from pg_attribute where attrelid = c.oid and attnum = any(k.conkey)),
-          'table', case when fn.nspname = 'public' then quote_ident(f.relname) else format('%I.%I', fn.nspname, f.relname) end,
-          'isToKey', exists (select from pg_constraint pk where pk.conrelid = k.confrelid and pk.contype = 'p' and pk.conkey = k.confkey)) order by k.conname), '[]')
-        from pg_constraint k join pg_class f on f.oid = k.confrelid join pg_namespace fn on fn.oid = f.relnamespace
-        where k.conrelid = c.oid and k.contype = 'f' and k.conparentid = 0) as references
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't'
-      and n.nspname not in ('pg_catalog', 'information_schema', 'readback') and n.nspname !~ '^pg_'
-      and not exists (select from pg_depend x where x.classid = 'pg_class'::regclass and x.objid = c.oid and x.deptype = 'e')
-    order by n.nspname <> 'public', n.nspname, c.relname`;
+  const rows = await primary.unsafe<Found[]>(TABLES);
   return schemas === null ? rows : rows.filter(({ schema }) => schemas.includes(schema));
 }

@@ -1,3 +1,4 @@
+import { whatBreaks } from '../../setup/breaking.ts';
 import { camel, namesOf, pascal, type Names, type Taken } from './names.ts';
 import type { Found, FoundColumn } from './catalog.ts';
 
@@ -13,6 +14,20 @@ export interface Definition extends Names {
   isReadOnly: boolean;
   /** By what pages are ordered, besides the key. */
   orderBy: Column[];
+  /** Foreign keys of several columns, and those to other columns than the key. */
+  relations: Relation[];
+  /** Columns by which rows of other tables name those of this one, besides the key. */
+  named: string[][];
+}
+
+export interface Relation {
+  columns: Column[];
+  /** The columns that those name, and their fields; null: the key. */
+  targets: string[];
+  references: string[] | null;
+  /** The replicas have yet to get an index on what it names. */
+  isUnindexed: boolean;
+  parent: Parent;
 }
 
 export interface Column {
@@ -110,24 +125,17 @@ export function obstaclesOf(table: Found, choices: Choices): string[] {
     ...choices.without
       .filter((name) => !names.includes(name))
       .map((name) => `--without names ${name}, and its columns are ${names.join(', ')}.`),
-    ...(table.key === null ? ['it has no primary key, by which a row could be known: add one.'] : []),
-    ...(table.isKeyDeferrable
-      ? ['its primary key is deferrable: PostgreSQL would refuse updates and deletes once it is published.']
-      : []),
-    ...(table.isUnlogged ? ['it is unlogged, and PostgreSQL sends none of it: run alter table … set logged.'] : []),
-    ...(table.identity === 'n'
-      ? [
-          'its replica identity is nothing: PostgreSQL would refuse updates and deletes once it is published. Run alter table … replica identity default.',
-        ]
-      : []),
-    ...(table.identity === 'f' && withheld.length > 0
-      ? [
-          `its replica identity is full, and ${withheld.map(({ name }) => name).join(', ')} would stay on the primary: PostgreSQL would refuse updates and deletes once it is published. Run alter table … replica identity default.`,
-        ]
-      : []),
+    ...whatBreaks(
+      table,
+      withheld.map(({ name }) => name),
+    ),
     ...withheld
       .filter(({ name }) => table.key?.includes(name))
-      .map(({ name }) => `${name} is of its key, and stays on the primary: leave it out of --without.`),
+      .map(({ name, isGenerated }) =>
+        isGenerated
+          ? `${name} is of its key, and ${GENERATED}.`
+          : `${name} is of its key, and stays on the primary: leave it out of --without.`,
+      ),
   ];
 }
 
@@ -179,7 +187,8 @@ export function define(found: Found, names: Names, types: Types, taken: Taken, c
   const key = found.key!;
   const enums: Enum[] = [];
   const fields = new Set<string>(['id']);
-  const columns = sent.map((column) => columnOf(found, names, column, key, types, taken, enums, fields));
+  const making = { table: found, names, types, taken, enums, fields };
+  const columns = sent.map((column) => columnOf(making, column));
   const byKey = key.map((name) => columns.find((column) => column.found.name === name)!);
   nameRelations(columns, names, fields);
   const missing = found.columns.filter(
@@ -198,74 +207,121 @@ export function define(found: Found, names: Names, types: Types, taken: Taken, c
     orderBy: columns.filter(
       ({ found: { name, base, isNullable } }) => name === 'created_at' && base.startsWith('timestamp') && !isNullable,
     ),
+    relations: [],
+    named: [],
   };
 }
 
-function columnOf(
-  table: Found,
-  names: Names,
-  found: FoundColumn,
-  key: readonly string[],
-  types: Types,
-  taken: Taken,
-  enums: Enum[],
-  fields: Set<string>,
-): Column {
-  const isKey = key.includes(found.name);
-  const isWholeKey = isKey && key.length === 1;
-  const isId = found.name === 'id' && isWholeKey;
+/** A table that others may name: one that is defined now, or served already. */
+export interface Named {
+  type: string;
+  one: string;
+  /** In SQL, in the key's order. */
+  key: string[];
+  /** Its fields, by their columns. */
+  fields: ReadonlyMap<string, string>;
+}
+
+/**
+ * Foreign keys of several columns and to columns that are not the key, once all tables have their fields. Where the other
+ * side is not served, or keeps such a column to itself, its columns are plain fields.
+ */
+export function relate(definition: Definition, tables: ReadonlyMap<string, Named>): void {
+  const { found, columns, relations } = definition;
+  const fields = new Set(['id', ...columns.flatMap(({ field, parent }) => [field, parent?.as ?? field])]);
+  for (const { columns: names, table, targets, isToKey } of found.references) {
+    const parent = tables.get(table);
+    const own = names.map((name) => columns.find((column) => column.found.name === name));
+    const references = targets.map((target) => parent?.fields.get(target));
+    const isOfColumn = names.length === 1 && isToKey;
+    if (isOfColumn || !parent || own.includes(undefined) || references.includes(undefined)) continue;
+    const wanted = relationName(names, targets) ?? parent.one;
+    const as = freeField(fields.has(wanted) ? `${wanted}Row` : wanted, fields);
+    const isOnly = found.references.filter((other) => other.table === table).length === 1;
+    const many = isOnly ? definition.many : `${definition.many}By${pascal(as)}`;
+    const isKey = targets.join() === parent.key.join();
+    relations.push({
+      columns: own as Column[],
+      targets,
+      references: isKey ? null : (references as string[]),
+      isUnindexed: !isKey,
+      parent: { table, type: parent.type, as, many },
+    });
+  }
+}
+
+/** `from` of from_country and from_code, which name country and code. */
+function relationName(names: readonly string[], targets: readonly string[]): string | undefined {
+  const starts = names.map((name, part) =>
+    name.toLowerCase().endsWith(`_${targets[part]!.toLowerCase()}`) ? name.slice(0, -targets[part]!.length - 1) : '',
+  );
+  const [start = ''] = starts;
+  return start !== '' && starts.every((one) => one === start) ? camel(start) : undefined;
+}
+
+/** What the columns of one table have in common. */
+interface Making {
+  table: Found;
+  names: Names;
+  types: Types;
+  taken: Taken;
+  enums: Enum[];
+  /** Those that are given away. */
+  fields: Set<string>;
+}
+
+function columnOf(making: Making, found: FoundColumn): Column {
+  const { table, types, fields } = making;
+  const isKey = table.key!.includes(found.name);
+  const isId = found.name === 'id' && isKey && table.key!.length === 1;
   const field = isId ? 'id' : freeField(fieldOf(found.name), fields);
-  const [form, code] = formOf(table, names, found, taken, enums);
-  const declared = isId && form === 'Uuid' ? 'ID' : form;
+  const [form, code] = formOf(making, found);
+  const type = isId && form === 'Uuid' ? 'ID' : form;
   const reference = table.references.find(
     ({ columns, isToKey, table: to }) => columns.length === 1 && columns[0] === found.name && isToKey && types.has(to),
   );
-  const isMade = found.isIdentity || (found.default !== null && !found.isConstant);
-  const usual = USUAL[declared.replace(/[[\]]/g, '')];
-  const bare = found.dimensions > 0 ? found.type.replace(/\[\]$/, '') : found.type;
-  const isUsual = usual !== undefined && (usual === bare || (usual === 'text' && bare.startsWith('character varying')));
-  const length = /^character varying\((\d+)\)$/.exec(found.type)?.[1];
-  const options = [
-    ...(withUnderscores(field) === found.name ? [] : [`name: ${literal(found.name)}`]),
-    ...(isUsual ? [] : [`sql: ${literal(found.type)}`]),
-    ...(found.isNullable && !isKey ? ['nullable: true'] : []),
-  ];
-  const own = [
-    ...(length === undefined || reference ? [] : [`length: [0, ${length}]`]),
-    ...(found.isConstant && !isKey ? ['hasDefault: true'] : []),
-  ];
-  const column = { found, field, isKey, code: found.isNullable && !isKey ? `${code} | null` : code, type: declared };
+  const isNullable = found.isNullable && !isKey;
+  const column = { found, field, isKey, code: isNullable ? orNull(code) : code, type };
+  const named = withUnderscores(field) === found.name ? [] : [`name: ${literal(found.name)}`];
+  const nullable = isNullable ? ['nullable: true'] : [];
   if (reference) {
     const parent = { table: reference.table, type: types.get(reference.table)!, as: '', many: '' };
-    const some = options.filter((option) => !option.startsWith('sql:'));
-    return { ...column, how: 'BelongsTo', parent, options: [...some, ...(isKey ? ['key: true'] : [])] };
+    return { ...column, how: 'BelongsTo', parent, options: [...named, ...nullable, ...(isKey ? ['key: true'] : [])] };
   }
-  if (isKey) return { ...column, how: 'Key', options: [...options, ...own, ...(isMade ? [] : ['given: true'])] };
-  return { ...column, how: isMade ? 'Generated' : 'Column', options: isMade ? options : [...options, ...own] };
+  const options = [...named, ...(isUsual(type, found) ? [] : [`sql: ${literal(found.type)}`]), ...nullable];
+  const isMade = found.isIdentity || (found.default !== null && !found.isConstant);
+  if (isKey)
+    return { ...column, how: 'Key', options: [...options, ...bounds(found), ...(isMade ? [] : ['given: true'])] };
+  if (isMade) return { ...column, how: 'Generated', options };
+  const hasDefault = found.isConstant ? ['hasDefault: true'] : [];
+  return { ...column, how: 'Column', options: [...options, ...bounds(found), ...hasDefault] };
 }
 
-function formOf(
-  table: Found,
-  names: Names,
-  { base, labels, dimensions, name }: FoundColumn,
-  taken: Taken,
-  enums: Enum[],
-): Form {
-  const element = dimensions > 0 ? base.replace(/\[\]$/, '') : base;
-  const [type, code] = labels ? enumOf(table, names, name, labels, taken, enums) : (FORMS[element] ?? TEXT);
-  const [open, close] = ['['.repeat(dimensions), ']'.repeat(dimensions)];
-  return dimensions > 0 ? [`${open}${type}${close}`, `(${code} | null)${'[]'.repeat(dimensions)}`] : [type, code];
+/** The declared type stands for that of the column by itself. */
+function isUsual(declared: string, { type, dimensions }: FoundColumn): boolean {
+  const usual = USUAL[declared.replace(/[[\]]/g, '')];
+  const bare = dimensions > 0 ? type.replace(/\[\]$/, '') : type;
+  return usual !== undefined && (usual === bare || (usual === 'text' && bare.startsWith('character varying')));
 }
+
+function bounds({ type }: FoundColumn): string[] {
+  const length = /^character varying\((\d+)\)$/.exec(type)?.[1];
+  return length === undefined ? [] : [`length: [0, ${length}]`];
+}
+
+function formOf(making: Making, { base, labels, dimensions, name }: FoundColumn): Form {
+  const bare = dimensions > 0 ? base.replace(/\[\]$/, '') : base;
+  const [type, code] = labels ? enumOf(making, name, labels) : (FORMS[bare] ?? TEXT);
+  if (dimensions === 0) return [type, code];
+  const element = code === 'unknown' ? code : `(${orNull(code)})`;
+  return [`${'['.repeat(dimensions)}${type}${']'.repeat(dimensions)}`, `${element}${'[]'.repeat(dimensions)}`];
+}
+
+/** What is not known may be null already. */
+const orNull = (code: string) => (code === 'unknown' ? code : `${code} | null`);
 
 /** Labels that are no names of GraphQL are told by names of their own. */
-function enumOf(
-  _: Found,
-  { type }: Names,
-  column: string,
-  labels: readonly string[],
-  taken: Taken,
-  enums: Enum[],
-): Form {
+function enumOf({ names: { type }, taken, enums }: Making, column: string, labels: readonly string[]): Form {
   const same = enums.find((one) => one.labels.map(([, label]) => label).join('\0') === labels.join('\0'));
   if (same) return [same.name, 'string'];
   const used = new Set<string>();

@@ -29,3 +29,19 @@ export function unregistered({ table, type }: Registered, list: string): string 
     .replace(new RegExp(`^import \\{ ${type} \\} from './tables/${fileOf(table)}\\.ts';\\n`, 'm'), '')
     .replace(new RegExp(`(?<=\\btables: \\[[^\\]]*?)(?:, \\b${type}\\b|\\b${type}\\b,? ?)`), '');
 }
+
+/** The list of what the project has, without what these files are imported for. */
+export function withoutFiles(paths: readonly string[], list: string): string {
+  return paths.reduce((text, path) => {
+    const line = new RegExp(`^import \\{([^}]*)\\} from '\\./${path.replace(/^schema\//, '')}';\\n`, 'm');
+    const names =
+      line
+        .exec(text)?.[1]
+        ?.split(',')
+        .map((name) => name.trim()) ?? [];
+    return names
+      .filter((name) => name !== '')
+      .reduce((left, name) => left.replace(new RegExp(`\\b${name}\\b,?\\s*`), ''), text.replace(line, ''))
+      .replace(/^\s*resolvers: \[\],?\n/m, '');
+  }, list);
+}

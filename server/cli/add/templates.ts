@@ -1,4 +1,4 @@
-import type { Definition, Column } from './define.ts';
+import type { Definition, Column, Relation } from './define.ts';
 import { literal } from './define.ts';
 import type { Needed } from './catalog.ts';
 import { kebab } from './names.ts';
@@ -122,15 +122,19 @@ select readback.watch(${literal(table)}, ${key.map(({ found: { name } }) => `'${
 }
 
 /** Pages are read from an index that ends in the key: of all rows, and of those under each parent. */
-function indexes({ found: { table }, columns, orderBy, key }: Definition): string {
-  const parents = columns.filter(({ parent }) => parent !== undefined);
-  const orders = [[], ...parents.map((parent) => [parent])].map((start) => [...start, ...orderBy, ...key]);
-  const distinct = new Map(orders.map((order) => [list([...new Set(order)]), order]));
+function indexes({ found: { table }, columns, relations, named, orderBy, key }: Definition): string {
+  const parents = columns.filter(({ parent }) => parent !== undefined).map((parent) => [parent]);
+  const starts = [[], ...parents, ...relations.map((relation) => relation.columns)];
+  const orders = starts.map((start) => list([...new Set([...start, ...orderBy, ...key])]));
+  const distinct = new Set([...orders, ...named.map((names) => names.map(ident).join(', '))]);
   distinct.delete(list(key));
-  return (
-    [...distinct.keys()].map((order) => `create index on ${table} (${order});\n`).join('') +
-    (distinct.size > 0 ? '\n' : '')
-  );
+  const indexed = [
+    ...[...distinct].map((order) => `create index on ${table} (${order});\n`),
+    ...relations
+      .filter(({ isUnindexed }) => isUnindexed)
+      .map(({ parent, targets }) => `create index on ${parent.table} (${targets.map(ident).join(', ')});\n`),
+  ];
+  return indexed.join('') + (indexed.length > 0 ? '\n' : '');
 }
 
 const IMPORTS = {
@@ -165,12 +169,13 @@ function declaration(definition: Definition): string {
   const body = `${enums.map(enumCode).join('')}/** For administrators only, until \`rights\` says who else may what. */
 @Table(${literal(found.table)}${said.length > 0 ? `, { ${said.join(', ')} }` : ''})
 export class ${type} {
-${isIdApart(definition) ? 'id!: string; // The key, as one text\n' : ''}${columns.map(fieldCode).join('\n')}
+${isIdApart(definition) ? 'id!: string; // The key, as one text\n' : ''}${[...columns.map(fieldCode), ...definition.relations.map(relationCode)].join('\n')}
 }
 `;
   const used = (names: string[]) =>
     names.filter((name) => new RegExp(`\\b${name}\\b`).test(body.replace(/'[^']*'/g, '')));
-  const parents = new Map(columns.flatMap(({ parent }) => (parent ? [[parent.type, parent.table] as const] : [])));
+  const named = [...columns, ...definition.relations].flatMap(({ parent }) => parent ?? []);
+  const parents = new Map(named.map((parent) => [parent.type, parent.table] as const));
   const lines = [
     ...Object.entries(IMPORTS).map(([from, names]): [string, string[]] => [from, used(names)]),
     ...[...parents]
@@ -187,6 +192,16 @@ const enumCode = ({ name, labels }: Definition['enums'][number]) =>
 registerEnumType(${name}, { name: '${name}' });
 
 `;
+
+function relationCode({ columns, references, parent: { type, as, many } }: Relation): string {
+  const fields = (names: readonly string[]) => `[${names.map((name) => `'${name}'`).join(', ')}]`;
+  const options = [
+    `columns: ${fields(columns.map(({ field }) => field))}`,
+    ...(references ? [`references: ${fields(references)}`] : []),
+    `many: '${many}'`,
+  ];
+  return `@BelongsTo(() => ${type}, { ${options.join(', ')} }) ${as}!: object | null;`;
+}
 
 function fieldCode({ how, type, field, code, options, parent }: Column): string {
   const end = `${field}!: ${how === 'Key' && field === 'id' ? 'string' : code};`;

@@ -1,9 +1,9 @@
-import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
-import { print, type FormattedExecutionResult, type GraphQLFormattedError } from 'graphql';
+import type { FormattedExecutionResult, GraphQLFormattedError } from 'graphql';
 import type { Client } from 'graphql-ws';
+import { textOf, type Document } from './document.ts';
 
 export interface Following<Data, Variables> {
-  document: TypedDocumentNode<Data, Variables>;
+  document: Document<Data, Variables>;
   /** Asked at every start: the cursor to go on after is among them. */
   variables: () => Variables;
   next: (data: Data) => void;
@@ -19,7 +19,7 @@ export function follow<Data, Variables>(
   following: Following<Data, Variables>,
   pause: (failures: number) => Promise<void> = backOff,
 ): () => void {
-  const query = print(following.document);
+  const query = textOf(following.document);
   let isOver = false;
   let events: AsyncIterableIterator<FormattedExecutionResult<Data, unknown>> | undefined;
   const run = async () => {

@@ -1,6 +1,7 @@
 import { effect, signal } from '@preact/signals';
 import { createClient } from 'graphql-ws/client';
 import { authorization, noteRefusal, token } from '../sign-in.tsx';
+import { exactly } from './json.ts';
 
 export type Connection = 'connecting' | 'open' | 'lost';
 export const connection = signal<Connection>('connecting');
@@ -19,6 +20,7 @@ let silence: ReturnType<typeof setTimeout> | undefined;
 /** Does not connect again by itself: who follows something does, and says from where to go on. */
 export const socket = createClient({
   url: url.href,
+  jsonMessageReviver: exactly,
   connectionParams: authorization,
   retryAttempts: 0,
   connectionAckWaitTimeout: 5000,
@@ -40,7 +42,8 @@ export const socket = createClient({
   },
 });
 
-/** Whoever signs in connects again: the server reads the token at the start of a connection. */
+/** With another token the page connects again: the server reads it at the start of a connection. */
 effect(() => {
-  if (token.value !== null) socket.terminate();
+  void token.value;
+  socket.terminate();
 });

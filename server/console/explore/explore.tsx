@@ -4,57 +4,11 @@ import { createGraphiQLFetcher } from '@graphiql/toolkit';
 import { GraphiQL } from 'graphiql';
 import { createClient } from 'graphql-ws/client';
 import { createRoot } from 'react-dom/client';
+import { INTROSPECTION, type Schema } from '../api/introspect.ts';
+import { tablesIn, type Table } from '../state/tables.ts';
+import { firstOf } from './first.ts';
 import 'graphiql/style.css';
 import './explore.css';
-
-const FIRST = `# Run with Ctrl-Enter. On the left: documentation, history.
-# extensions.readback.source says who answered. The bookmark
-# goes along in a cookie, so you read what you have written.
-
-query Users {
-  users(first: 5) {
-    totalCount
-    nodes {
-      id
-      username
-      email
-      createdAt
-    }
-  }
-}
-
-mutation CreateUser {
-  createUser(
-    input: {
-      username: "ada"
-      email: "ada@example.com"
-      password: "correct horse"
-    }
-  ) {
-    user {
-      id
-    }
-    bookmark
-  }
-}
-
-# To go on after a change: changes(after: "its cursor")
-subscription Changes {
-  changes {
-    ... on Change {
-      cursor
-      operation
-      table
-      key
-      changedFields
-      lagMs
-    }
-    ... on CaughtUp {
-      cursor
-    }
-  }
-}
-`;
 
 const url = new URL('/graphql', location.href);
 const socketUrl = Object.assign(new URL(url), { protocol: location.protocol === 'https:' ? 'wss:' : 'ws:' });
@@ -66,11 +20,26 @@ const http = createGraphiQLFetcher({
   wsClient: createClient({ url: socketUrl.href, connectionParams: () => headers, lazyCloseTimeout: 0 }),
 });
 
-const root = document.getElementById('explorer');
-if (root)
+/** Where the server does not tell its schema, there is less to begin with. */
+async function askForTables(): Promise<Table[]> {
+  try {
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ query: INTROSPECTION }),
+    });
+    const { data } = (await response.json()) as { data?: { __schema: Schema } };
+    return data ? tablesIn(data.__schema) : [];
+  } catch {
+    return [];
+  }
+}
+
+async function open(root: HTMLElement): Promise<void> {
+  const first = firstOf(await askForTables());
   createRoot(root).render(
     <GraphiQL
-      defaultQuery={FIRST}
+      defaultQuery={first}
       fetcher={(request, options) => {
         headers = Object.fromEntries(
           Object.entries(options?.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]),
@@ -79,3 +48,7 @@ if (root)
       }}
     />,
   );
+}
+
+const root = document.getElementById('explorer');
+if (root) void open(root);

@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Iterates } from '../api/follow.ts';
 import { FakeServer } from '../test/fake-server.ts';
-import { Feed } from './feed.ts';
+import { introspected, schemaOf } from '../test/introspected.ts';
+import { Feed, type Place } from './feed.ts';
+import { tablesIn } from './tables.ts';
 
 let server: FakeServer;
 let feed: Feed;
@@ -21,7 +23,8 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-const change = (cursor: string) => server.send({ changes: { __typename: 'UserChange', cursor } });
+const [notes] = tablesIn(introspected(schemaOf()));
+const change = (cursor: string, part = {}) => server.send({ changes: { __typename: 'NoteChange', cursor, ...part } });
 const caughtUp = (cursor: string) => server.send({ changes: { __typename: 'CaughtUp', cursor } });
 const after = () => server.asked.at(-1)!['after'];
 const cursors = () => feed.rows.value.map((row) => row.change.cursor);
@@ -81,6 +84,41 @@ test('an expired cursor is said, and the feed starts again', async () => {
   await passTime();
   expect(feed.hasGap.value).toBe(true);
   expect(after()).toBe(null);
+});
+
+test('a cursor of another database is dropped, with what came before it', async () => {
+  await change('1');
+  await passTime();
+  await server.refuse('BAD_CURSOR', '');
+  await passTime();
+  expect(after()).toBe(null);
+  expect(cursors()).toEqual([]);
+  expect(feed.hasGap.value).toBe(false);
+});
+
+test('a page that is loaded again has the changes it had, and goes on after them', async () => {
+  await change('1');
+  const place = feed.place!;
+  feed.pause();
+  feed = new Feed(server as Iterates, () => {});
+  feed.restore(JSON.parse(JSON.stringify(place)) as Place);
+  feed.start();
+  expect(after()).toBe('1');
+  await change('2');
+  await caughtUp('2');
+  expect(cursors()).toEqual(['2', '1']);
+  expect(feed.closed.value).toEqual({ after: 'reload', count: 1 });
+  expect(feed.total.value).toBe(1);
+});
+
+test('rows of a table are told from where they are asked for on, and nothing is missed', async () => {
+  await change('1');
+  feed.tell([notes!]);
+  await server.settle();
+  expect(after()).toBe('1');
+  await change('2', { note: { id: '7', title: 'new' }, beforeNote: null });
+  await passTime();
+  expect(feed.rows.value.map(({ change: { after: row } }) => row)).toEqual([{ id: '7', title: 'new' }, undefined]);
 });
 
 test('any other refusal is told', async () => {

@@ -1,24 +1,50 @@
 import { batch, signal } from '@preact/signals';
-import { ChangesDocument, type ChangesSubscription } from '../../../schema/generated/operations.ts';
+import type { Operation } from '../../../schema/generated/operations.ts';
 import { now } from '../api/time.ts';
 import { follow, type Iterates } from '../api/follow.ts';
+import { beforeOf, feedOf } from './documents.ts';
+import type { Table } from './tables.ts';
+import type { Row as Image } from './values.ts';
 
-type Event = ChangesSubscription['changes'];
-export type Change = Exclude<Event, { __typename: 'SnapshotRow' | 'CaughtUp' }>;
+/** One change of one row. The images are undefined where the feed was not asked for the rows of its table. */
+export interface Change {
+  type: string;
+  cursor: string;
+  operation: Operation;
+  table: string;
+  key: string;
+  changedFields: readonly string[];
+  committedAt: string;
+  appliedAt: string;
+  lagMs: number;
+  before: Image | null | undefined;
+  after: Image | null | undefined;
+}
+
+interface Event extends Omit<Change, 'type' | 'before' | 'after'> {
+  __typename: string;
+  [image: string]: unknown;
+}
 
 export interface Row {
   change: Change;
   receivedAt: number;
 }
 
+/** Where a page was in the feed, with the changes that it had. */
+export interface Place {
+  cursor: string;
+  rows: readonly Row[];
+}
+
 /** Why this page is behind, and how many changes it has caught up with since. */
 export interface Behind {
-  after: 'pause' | 'loss';
+  after: 'pause' | 'loss' | 'reload';
   count: number;
 }
 
 /** Rows that are kept; more go by uncounted only here, not in `total`. */
-export const KEPT = 200;
+const KEPT = 200;
 /** A page need not be drawn for each of a thousand changes a second. */
 const DRAW_MS = 50;
 
@@ -40,6 +66,7 @@ export class Feed {
   readonly #client: Iterates;
   readonly #refused: (code: string, message: string) => void;
   readonly #listeners = new Set<(row: Row) => void>();
+  #told: readonly Table[] = [];
   #cursor: string | null = null;
   #waiting: Row[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -51,13 +78,41 @@ export class Feed {
     this.#refused = refused;
   }
 
+  /** Null before the server has said where it is. */
+  get place(): Place | null {
+    this.#draw();
+    return this.#cursor === null ? null : { cursor: this.#cursor, rows: this.rows.peek() };
+  }
+
+  /** Before it starts: goes on from there, and misses nothing. The feed itself begins with what happens from now on. */
+  restore({ cursor, rows }: Place): void {
+    this.#cursor = cursor;
+    batch(() => {
+      this.rows.value = rows;
+      this.behind.value = { after: 'reload', count: 0 };
+    });
+  }
+
   start(): void {
     this.#stop = follow(this.#client, {
-      document: ChangesDocument,
-      variables: () => ({ after: this.#cursor, snapshot: false }),
-      next: ({ changes }) => this.#take(changes),
-      failed: (code, message) => (code === 'CURSOR_EXPIRED' ? this.#startAnew() : this.#refused(code, message)),
+      document: feedOf(this.#told),
+      variables: () => ({ after: this.#cursor }),
+      next: ({ changes }: { changes: Event }) => this.#take(changes),
+      failed: (code, message) => {
+        if (code === 'CURSOR_EXPIRED') this.#startAnew(true);
+        else if (code === 'BAD_CURSOR') this.#startAnew(false);
+        else this.#refused(code, message);
+      },
     });
+  }
+
+  /** From here on the rows of these tables are told, too: it goes on after its cursor, and misses nothing. */
+  tell(tables: readonly Table[]): void {
+    if (tables.length === this.#told.length && tables.every((table, index) => table === this.#told[index])) return;
+    this.#told = tables;
+    if (!this.#stop || this.isPaused.peek()) return;
+    this.#stop();
+    this.start();
   }
 
   pause(): void {
@@ -86,10 +141,16 @@ export class Feed {
   }
 
   #take(event: Event): void {
-    if (event.__typename === 'SnapshotRow') return; // none is asked for
     this.#cursor = event.cursor;
     if (event.__typename === 'CaughtUp') this.#caughtUp();
-    else this.#add({ change: event, receivedAt: now() });
+    else this.#add({ change: this.#changeOf(event), receivedAt: now() });
+  }
+
+  #changeOf({ __typename: type, ...event }: Event): Change {
+    const table = this.#told.find(({ change }) => change?.type === type);
+    const image = (name: string) => event[name] as Image | null | undefined;
+    const images = table && { before: image(beforeOf(table)), after: image(table.change!.row) };
+    return { ...(event as Omit<Change, 'type'>), type, before: images?.before, after: images?.after };
   }
 
   #add(row: Row): void {
@@ -121,8 +182,14 @@ export class Feed {
     });
   }
 
-  #startAnew(): void {
+  /** What was told before is of this database, too, or of another one, and then not worth keeping. */
+  #startAnew(isSame: boolean): void {
     this.#cursor = null;
-    this.hasGap.value = true;
+    batch(() => {
+      this.hasGap.value = isSame;
+      if (isSame) return;
+      this.rows.value = [];
+      this.behind.value = null;
+    });
   }
 }

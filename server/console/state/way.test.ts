@@ -31,12 +31,21 @@ test('a replica is told once; what the event said of it stays', () => {
   expect(appliedOn(way, 'replica-2', 900).applied['replica-2']).toBe(1005);
 });
 
-test('an update is known by the time it wrote', () => {
-  const written = { key: '1', bookmark: '', updatedAt: 'now' };
-  const change = (updatedAt: string, operation = 'UPDATE') =>
-    ({ __typename: 'UserChange', table: 'users', key: '1', operation, user: { updatedAt } }) as Change;
-  expect(isEventOf(written, 'UPDATE', change('now'))).toBe(true);
-  expect(isEventOf(written, 'UPDATE', change('before'))).toBe(false);
-  expect(isEventOf(written, 'DELETE', change('now'))).toBe(false);
-  expect(isEventOf({ ...written, key: '2' }, 'UPDATE', change('now'))).toBe(false);
+test('an update is known by the values it wrote', () => {
+  const row = { id: '1', size: '5', doc: { a: [1] }, seen: true };
+  const written = { type: 'NoteChange', key: '1', bookmark: '', row, given: ['size', 'doc', 'pin'] };
+  const change = (part: object) =>
+    ({
+      type: 'NoteChange',
+      key: '1',
+      operation: 'UPDATE',
+      after: { ...row, seen: false },
+      ...part,
+    }) as unknown as Change;
+  expect(isEventOf(written, 'UPDATE', change({}))).toBe(true);
+  expect(isEventOf(written, 'UPDATE', change({ after: { ...row, doc: { a: [2] } } }))).toBe(false);
+  expect(isEventOf(written, 'DELETE', change({}))).toBe(false);
+  expect(isEventOf(written, 'DELETE', change({ operation: 'DELETE', after: null }))).toBe(true);
+  expect(isEventOf(written, 'UPDATE', change({ key: '2' }))).toBe(false);
+  expect(isEventOf(written, 'UPDATE', change({ type: 'TagChange' }))).toBe(false);
 });

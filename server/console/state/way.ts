@@ -1,5 +1,6 @@
 import type { Operation } from '../../../schema/generated/operations.ts';
 import type { Change, Row } from './feed.ts';
+import type { Row as Image } from './values.ts';
 
 /** One write and when it came where, in milliseconds by this browser's clock. Null: not yet. */
 export interface Way {
@@ -17,10 +18,14 @@ export interface Way {
 
 /** What the answer to a write says that its event is known by. */
 export interface Written {
+  /** The type of its table's changes. */
+  type: string | undefined;
   key: string;
   bookmark: string;
-  /** Of the row as written: tells this update from others of the same row. */
-  updatedAt: string;
+  /** As it was written. */
+  row: Image;
+  /** The fields that the write gave. They tell this update from others of the same row. */
+  given: readonly string[];
 }
 
 export function begun(operation: Operation, title: string, sentAt: number, replicas: readonly string[]): Way {
@@ -38,10 +43,12 @@ export function begun(operation: Operation, title: string, sentAt: number, repli
 }
 
 export function isEventOf(written: Written, operation: Operation, change: Change): boolean {
-  if (change.table !== 'users' || change.key !== written.key || change.operation !== operation) return false;
-  const user = change.__typename === 'UserChange' ? change.user : null;
-  return operation === 'DELETE' || user?.updatedAt === written.updatedAt;
+  if (change.type !== written.type || change.key !== written.key || change.operation !== operation) return false;
+  const { after } = change;
+  return operation !== 'UPDATE' || !after || written.given.every((name) => isSame(after[name], written.row[name]));
 }
+
+const isSame = (one: unknown, other: unknown) => JSON.stringify(one) === JSON.stringify(other);
 
 /** The answer is here: the primary has committed before. The event will tell when. */
 export const answered = (way: Way, at: number): Way => ({

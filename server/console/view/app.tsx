@@ -3,7 +3,8 @@ import { Charts } from './charts.tsx';
 import { FeedPanel } from './feed-panel.tsx';
 import { Header } from './header.tsx';
 import { PicturePanel } from './picture-panel.tsx';
-import { WritePanel } from './write-panel.tsx';
+import { TablesPanel } from './tables-panel.tsx';
+import { WayPanel } from './way-panel.tsx';
 
 export function App() {
   return (
@@ -13,7 +14,8 @@ export function App() {
         <SignIn />
         <div class="board">
           <PicturePanel />
-          <WritePanel />
+          <WayPanel />
+          <TablesPanel />
           <FeedPanel />
           <Charts />
         </div>

@@ -1,16 +1,19 @@
 import { signal } from '@preact/signals';
 import type { Operation } from '../../../schema/generated/operations.ts';
 import { connection } from '../api/socket.ts';
-import { KEPT, type Behind, type Row } from '../state/feed.ts';
-import { fieldsOf, nameOf } from '../state/images.ts';
+import { type Behind, type Row } from '../state/feed.ts';
+import { toldIn } from '../state/documents.ts';
+import { fieldsOf } from '../state/images.ts';
 import { feed } from '../state/live.ts';
+import { chosen, tables } from '../state/schema.ts';
 import { FeedRow } from './feed-row.tsx';
 
 /** More rows than anyone reads at once. */
 const SHOWN = 60;
 
-const filter = signal<{ table: string; operation: Operation | ''; text: string }>({
-  table: '',
+/** `type` is of a table's changes. */
+const filter = signal<{ type: string; operation: Operation | ''; text: string }>({
+  type: '',
   operation: '',
   text: '',
 });
@@ -39,18 +42,25 @@ export function FeedPanel() {
   );
 }
 
-const tablesSeen = () => [...new Set(['users', 'posts', ...feed.rows.value.map(({ change }) => change.table)])];
+/** Those of the schema, or where that is not told, those that changes came of. */
+function choices(): [string, string][] {
+  const known = (tables.value ?? []).flatMap(({ change, name }): [string, string][] =>
+    change ? [[change.type, name]] : [],
+  );
+  const seen = feed.rows.value.map(({ change }): [string, string] => [change.type, change.table]);
+  return [...new Map([...seen, ...known])].toSorted(([, one], [, other]) => (one < other ? -1 : 1));
+}
 
 function isWanted({ change }: Row): boolean {
-  const { table, operation, text } = filter.value;
-  if (table !== '' && change.table !== table) return false;
+  const { type, operation, text } = filter.value;
+  if (type !== '' && change.type !== type) return false;
   if (operation !== '' && change.operation !== operation) return false;
   return text === '' || hasText(change, text.toLowerCase());
 }
 
 function hasText(change: Row['change'], text: string): boolean {
-  const values = fieldsOf(change).flatMap(({ before, after }) => [before, after]);
-  return [change.key, nameOf(change), ...values].some((value) => value?.toLowerCase().includes(text));
+  const values = fieldsOf(change).flatMap(({ before, after }) => [before?.full, after?.full]);
+  return [change.key, change.table, ...values].some((value) => value?.toLowerCase().includes(text));
 }
 
 function PauseButton() {
@@ -64,15 +74,17 @@ function PauseButton() {
 
 function Filters() {
   const set = (part: Partial<typeof filter.value>) => (filter.value = { ...filter.value, ...part });
-  const { table, operation, text } = filter.value;
+  const { type, operation, text } = filter.value;
   return (
     <form class="filters" role="search" aria-label="Filter the changes" onSubmit={(event) => event.preventDefault()}>
       <label>
         Table
-        <select value={table} onChange={(event) => set({ table: event.currentTarget.value })}>
+        <select value={type} onChange={(event) => set({ type: event.currentTarget.value })}>
           <option value="">All</option>
-          {tablesSeen().map((name) => (
-            <option key={name}>{name}</option>
+          {choices().map(([value, name]) => (
+            <option key={value} value={value}>
+              {name}
+            </option>
           ))}
         </select>
       </label>
@@ -127,18 +139,20 @@ function noticeOf(): { health: string; text: string } {
 }
 
 const closedWords = ({ after, count }: Behind) =>
-  `Caught up without a gap: ${count === 0 ? 'nothing happened' : changes(count)} ${after === 'pause' ? 'while paused' : 'while the connection was lost'}.`;
+  `Caught up without a gap: ${count === 0 ? 'nothing happened' : changes(count)} while ${AWAY[after]}.`;
+
+const AWAY = { pause: 'paused', loss: 'the connection was lost', reload: 'the page was away' };
 
 const changes = (count: number) => `${count} ${count === 1 ? 'change' : 'changes'}`;
 
 function Empty() {
-  const { table, operation, text } = filter.value;
-  const isFiltered = table !== '' || operation !== '' || text !== '';
+  const { type, operation, text } = filter.value;
+  const isFiltered = type !== '' || operation !== '' || text !== '';
   return (
     <p class="empty">
       {isFiltered && feed.total.value > 0
         ? 'None of the changes so far fit the filter.'
-        : 'Waiting for the first change. Create a user, and see it arrive here from the replica.'}
+        : 'The feed begins now. Create or change a row, and see the change arrive here from the replica.'}
     </p>
   );
 }
@@ -147,5 +161,11 @@ function countWords(fitting: number): string {
   const total = feed.total.value;
   if (total === 0) return 'Every change of every row arrives here once, in the order of the commits on the primary.';
   const shown = Math.min(fitting, SHOWN);
-  return `${changes(total)} since this page was opened; the newest ${Math.min(total, KEPT)} are kept, ${shown} shown.`;
+  const counted = `${changes(total)} since this page was opened; the newest ${feed.rows.value.length} are kept, ${shown} shown.`;
+  return isAllTold() ? counted : `${counted} Values are told of the table that is chosen above: there are many.`;
+}
+
+function isAllTold(): boolean {
+  const all = tables.value ?? [];
+  return all.length === 0 || toldIn(all, chosen.value).length > 1 || all.length === 1;
 }

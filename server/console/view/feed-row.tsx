@@ -1,9 +1,12 @@
 import { useState } from 'preact/hooks';
 import { timeOf } from '../api/time.ts';
 import type { Row } from '../state/feed.ts';
-import { fieldsOf, nameOf, newsOf, type FieldChange } from '../state/images.ts';
+import { fieldsOf, newsOf, type FieldChange } from '../state/images.ts';
+import { tableOfChange } from '../state/schema.ts';
+import { nameOf } from '../state/values.ts';
 import { duration } from '../state/words.ts';
-import { edit } from './editing.ts';
+import { edit } from './edit.ts';
+import { Value } from './value.tsx';
 
 const OPERATIONS = { INSERT: 'Insert', UPDATE: 'Update', DELETE: 'Delete' };
 const clock = new Intl.DateTimeFormat(undefined, {
@@ -14,16 +17,17 @@ const clock = new Intl.DateTimeFormat(undefined, {
 });
 
 export function FeedRow({ row: { change } }: { row: Row }) {
-  const user = change.__typename === 'UserChange' ? change.user : null;
+  const table = tableOfChange(change.type);
+  const { after, before } = change;
   return (
     <li class="row" data-operation={change.operation} data-key={change.key}>
       <div class="row-head">
         <span class="operation">{OPERATIONS[change.operation]}</span>
-        <strong class="row-name">{nameOf(change)}</strong>
+        <strong class="row-name">{nameOf(table, after ?? before ?? null, change.key)}</strong>
         <code class="row-table">{change.table}</code>
       </div>
       <ul class="news">
-        {newsOf(change).map((field) => (
+        {newsOf(change, table).map((field) => (
           <News key={field.field} {...field} />
         ))}
       </ul>
@@ -36,8 +40,12 @@ export function FeedRow({ row: { change } }: { row: Row }) {
       </p>
       <div class="row-more">
         <Images row={change} />
-        {user && (
-          <button class="small" aria-label={`Edit ${user.username}`} onClick={() => edit(user)}>
+        {table?.update && after && (
+          <button
+            class="small"
+            aria-label={`Edit ${nameOf(table, after, change.key)}`}
+            onClick={() => edit(table, after)}
+          >
             Edit
           </button>
         )}
@@ -50,25 +58,22 @@ function News({ field, before, after }: FieldChange) {
   return (
     <li>
       <span class="field">{field}</span>
-      {before !== null && (
+      {before && (
         <del>
           <span class="unseen">was </span>
-          {short(before)}
+          <Value shown={before} />
         </del>
       )}
-      {before !== null && after !== null && <span aria-hidden="true"> → </span>}
-      {after !== null && (
+      {before && after && <span aria-hidden="true"> → </span>}
+      {after && (
         <ins>
           <span class="unseen">now </span>
-          {short(after)}
+          <Value shown={after} />
         </ins>
       )}
     </li>
   );
 }
-
-const LONGEST = 120;
-const short = (text: string) => (text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text);
 
 /** Made only when it is opened: most never are. */
 function Images({ row }: { row: Row['change'] }) {
@@ -90,8 +95,8 @@ function Images({ row }: { row: Row['change'] }) {
               {fieldsOf(row).map(({ field, before, after, isChanged }) => (
                 <tr key={field} class={isChanged ? 'is-changed' : ''}>
                   <th scope="row">{field}</th>
-                  <td>{before ?? ''}</td>
-                  <td>{after ?? ''}</td>
+                  <td>{before && <Value shown={before} isFull />}</td>
+                  <td>{after && <Value shown={after} isFull />}</td>
                 </tr>
               ))}
             </tbody>

@@ -9,8 +9,21 @@ export const identifier = (name: string) =>
     .map(([bare, inner]) => quoted(inner?.replaceAll('""', '"') ?? bare))
     .join('.');
 
+const constants = new Map<string, Fragment>();
+
+/**
+ * A constant part of statements, of which there are few: names and types. The driver reads a part and does not change it,
+ * so one does for all; to make it costs as much as a whole statement, which is a promise.
+ */
+export function constant(sql: Sql, text: string): Fragment {
+  const made = constants.get(text) ?? sql.unsafe(text);
+  constants.set(text, made);
+  return made;
+}
+
 /** The column of alias t. */
-export const nameOf = (sql: Sql, { name }: Pick<DeclaredColumn, 'name'>): Fragment => sql.unsafe(`t.${quoted(name)}`);
+export const nameOf = (sql: Sql, { name }: Pick<DeclaredColumn, 'name'>): Fragment =>
+  constant(sql, `t.${quoted(name)}`);
 
 /** Handed on by the driver as it is, under the name of its field. */
 export const isPlain = ({ name, field, form }: DeclaredColumn) =>
@@ -25,7 +38,7 @@ export function selected(column: DeclaredColumn): string {
 /** A value or, of a key or a position, its text, as a parameter that PostgreSQL gives the type of the column beside it. */
 export function parameter(sql: Sql, { form }: Pick<DeclaredColumn, 'form'>, value: unknown): Fragment {
   if (!form.toText || value === null || typeof value === 'boolean') return sql`${value as string}`;
-  return sql`${form.toText(value)}::text::${sql.unsafe(form.sql)}`;
+  return sql`${form.toText(value)}::text::${constant(sql, form.sql)}`;
 }
 
 export const joined = (sql: Sql, parts: readonly Fragment[]): Fragment =>

@@ -2,7 +2,7 @@ import { columnIn, idOf, keyIn, type Declaration, type DeclaredColumn } from '..
 import { arrayText } from '../../declare/kinds.ts';
 import { fieldsIn, isAlways, truth, type Claims, type Clause } from '../../declare/rule.ts';
 import { columnName, type Fragment, type Sql, type Statement } from '../connect.ts';
-import { all, identifier, isPlain, joined, nameOf, parameter, quoted, selected } from './columns.ts';
+import { all, identifier, isPlain, joined, nameOf, parameter, quoted, selected, constant } from './columns.ts';
 import { keyset, type Bound, type Order, type PageRequest, type Position } from './keyset.ts';
 import { ruleSql } from './rule.ts';
 import type { Seen } from './seen.ts';
@@ -30,9 +30,10 @@ export interface Search {
   columns: readonly string[];
 }
 
-/** The rows under the parent that has the id `scope`, or the number of them. */
+/** The rows under a parent, or the number of them. */
 export interface Under {
-  scope: string;
+  /** What its rows have in the column that names it; in several, the JSON array of that. Null: no row has. */
+  scope: string | null;
   visibleTo?: VisibleTo | undefined;
 }
 
@@ -83,7 +84,7 @@ export class Table<Row extends { id: string }> {
 
   /** Of the table, as alias t. */
   columns(sql: Sql): Fragment {
-    return sql.unsafe(this.#selected);
+    return constant(sql, this.#selected);
   }
 
   /** Of a part of the statement, alias t, that has the table's columns as they are. */
@@ -92,7 +93,7 @@ export class Table<Row extends { id: string }> {
   }
 
   #from(sql: Sql): Fragment {
-    return sql.unsafe(`${this.#table} t`);
+    return constant(sql, `${this.#table} t`);
   }
 
   /** Splits the position off the rows, and off the row of nulls that says that there is none. */
@@ -110,7 +111,12 @@ export class Table<Row extends { id: string }> {
   async byIds(sql: Sql, ids: readonly string[]): Promise<Seen<Row | null>> {
     const { key } = this.#declaration;
     const [first, ...others] = key;
-    if (others.length > 0 || !first.form.isOneText) return this.#byPlaces(sql, ids);
+    if (others.length > 0 || !first.form.isOneText)
+      return this.byColumns(
+        sql,
+        key,
+        ids.map((id) => keyIn(this.#declaration, id)!),
+      );
     const result = await sql<(Row & Told)[]>`
       select s.seen as "$seen", ${this.columns(sql)} from readback.seen() s(seen)
       left join ${this.#from(sql)} on ${nameOf(sql, first)} = any(${arrayText(ids)}::${typeOf(sql, first)}[])`;
@@ -119,21 +125,24 @@ export class Table<Row extends { id: string }> {
     return { rows: ids.map((id) => found.get(id) ?? null), seen };
   }
 
-  async #byPlaces(sql: Sql, ids: readonly string[]): Promise<Seen<Row | null>> {
-    const { key } = this.#declaration;
-    const keys = ids.map((id) => keyIn(this.#declaration, id)!);
+  /** The row that has each of these in columns which are unique, as texts that PostgreSQL takes. */
+  async byColumns(
+    sql: Sql,
+    key: readonly DeclaredColumn[],
+    keys: readonly (readonly string[])[],
+  ): Promise<Seen<Row | null>> {
     const lists = key.map((_, part) => sql`${arrayText(keys.map((texts) => texts[part]))}::text[]`);
     const names = key.map((_, part) => `k${part}`).join(', ');
     const equal = key.map(
-      (column, part) => sql`${nameOf(sql, column)} = q.${sql.unsafe(`k${part}`)}::${typeOf(sql, column)}`,
+      (column, part) => sql`${nameOf(sql, column)} = q.${constant(sql, `k${part}`)}::${typeOf(sql, column)}`,
     );
     const result = await sql<(Row & Told & Placed)[]>`
       select s.seen as "$seen", q.place::int as "$place", ${this.columns(sql)} from readback.seen() s(seen)
-      left join (unnest(${joined(sql, lists)}) with ordinality q(${sql.unsafe(names)}, place)
+      left join (unnest(${joined(sql, lists)}) with ordinality q(${constant(sql, names)}, place)
         join ${this.#from(sql)} on ${all(sql, equal)}) on true`;
     const { rows, seen } = this.#split(result);
     const found = new Map(rows.map((row) => [row.$place, row]));
-    return { rows: ids.map((_, index) => found.get(index + 1) ?? null), seen };
+    return { rows: keys.map((_, index) => found.get(index + 1) ?? null), seen };
   }
 
   /** One row more than asked for, where there is one: it says that another page follows. */
@@ -143,7 +152,7 @@ export class Table<Row extends { id: string }> {
     const { within, order: by } = keyset(sql, order, page, { after: bound(page.after), before: bound(page.before) });
     const result = await sql<(Row & Told)[]>`
       select s.seen as "$seen", ${this.#shown(sql)} from readback.seen() s(seen) left join (
-        select ${sql.unsafe(this.#columns)} from ${this.#from(sql)}
+        select ${constant(sql, this.#columns)} from ${this.#from(sql)}
         where ${all(sql, [...this.#matches(sql, filter), this.#visible(sql, to), ...within])} order by ${by} limit ${page.limit + 1}
       ) t on true order by ${by}`;
     return this.#split(result);
@@ -177,25 +186,24 @@ export class Table<Row extends { id: string }> {
    * of one shape: all in one order and direction, bounded at the same ends, and visible by one rule. Each reads no more
    * rows than it has, from an index on the parent, the order and the key.
    */
-  async pagesUnder(sql: Sql, parent: string, pages: PageUnder[]): Promise<Seen<Row & Placed>> {
+  async pagesUnder(sql: Sql, parents: readonly DeclaredColumn[], pages: PageUnder[]): Promise<Seen<Row & Placed>> {
     const { page, visibleTo } = pages[0]!;
     const order = this.orders[page.field]!;
     const columns = [order.column, ...order.ties];
-    const under = columnIn(this.#declaration, parent)!;
     const asked = (['after', 'before'] as const).filter((end) => page[end]);
     const bound = (end: 'after' | 'before'): Bound | null =>
       page[end] && {
         isNull: page[end].value === null,
-        values: columns.map((_, part) => sql.unsafe(`q.${end}_${part}`)),
+        values: columns.map((_, part) => constant(sql, `q.${end}_${part}`)),
       };
     const { within, order: by } = keyset(sql, order, page, { after: bound('after'), before: bound('before') });
     const types = [
-      `place int, parent ${under.form.sql}, rows int`,
+      `place int, ${parentTypes(parents)}, rows int`,
       ...asked.flatMap((end) => columns.map(({ form }, part) => `${end}_${part} ${form.sql}`)),
       ...(visibleTo ? ['viewer uuid'] : []),
     ];
     const questions = pages.map((one, place) => ({
-      ...toQuestion(one, place),
+      ...toQuestion(one, place, parents),
       rows: one.page.limit + 1,
       ...Object.fromEntries(
         asked.flatMap((end) => this.#valuesAt(order, one.page[end]!).map((value, part) => [`${end}_${part}`, value])),
@@ -203,26 +211,30 @@ export class Table<Row extends { id: string }> {
     }));
     const result = await sql<(Row & Told & Placed)[]>`
       select s.seen as "$seen", t."$place", ${this.#shown(sql)} from readback.seen() s(seen) left join (
-        select q.place as "$place", t.* from jsonb_to_recordset(${sql.json(questions)}) q(${sql.unsafe(types.join(', '))})
+        select q.place as "$place", t.* from jsonb_to_recordset(${sql.json(questions)}) q(${constant(sql, types.join(', '))})
         cross join lateral (
-          select ${sql.unsafe(this.#columns)} from ${this.#from(sql)}
-          where ${all(sql, [sql`${nameOf(sql, under)} = q.parent`, this.#visible(sql, visibleTo, sql`q.viewer`), ...within])} order by ${by} limit q.rows
+          select ${constant(sql, this.#columns)} from ${this.#from(sql)}
+          where ${all(sql, [isUnder(sql, parents), this.#visible(sql, visibleTo, sql`q.viewer`), ...within])} order by ${by} limit q.rows
         ) t
       ) t on true order by t."$place", ${by}`;
     return this.#split(result);
   }
 
   /** By the places of the questions; those of parents without rows are not among the answers. */
-  async countsUnder(sql: Sql, parent: string, questions: readonly Under[]): Promise<Seen<Placed & { count: number }>> {
-    const under = columnIn(this.#declaration, parent)!;
+  async countsUnder(
+    sql: Sql,
+    parents: readonly DeclaredColumn[],
+    questions: readonly Under[],
+  ): Promise<Seen<Placed & { count: number }>> {
     const { visibleTo } = questions[0]!;
-    const isOfOne = sql`${nameOf(sql, under)} = q.parent`;
+    const asked = questions.map((one, place) => toQuestion(one, place, parents));
+    const types = constant(sql, `place int, ${parentTypes(parents)}, viewer uuid`);
     const result = await sql<(Told & Placed & { count: number | null })[]>`
       select s.seen as "$seen", c.place as "$place", c.count from readback.seen() s(seen) left join (
-        select q.place, c.count from jsonb_to_recordset(${sql.json(questions.map(toQuestion))}) q(place int, parent ${typeOf(sql, under)}, viewer uuid)
+        select q.place, c.count from jsonb_to_recordset(${sql.json(asked)}) q(${types})
         cross join lateral (
           select count(*)::int as count from ${this.#from(sql)}
-          where ${all(sql, [isOfOne, this.#visible(sql, visibleTo, sql`q.viewer`)])}
+          where ${all(sql, [isUnder(sql, parents), this.#visible(sql, visibleTo, sql`q.viewer`)])}
         ) c
       ) c on true`;
     const rows = result.filter((row): row is (typeof result)[number] & { count: number } => row.count !== null);
@@ -260,7 +272,7 @@ export class Table<Row extends { id: string }> {
             sql,
             parts.map(({ value }) => value),
           )})`;
-    return sql<Row[]>`insert into ${sql.unsafe(`${this.#table} as t`)} ${row} returning ${this.columns(sql)}`;
+    return sql<Row[]>`insert into ${constant(sql, `${this.#table} as t`)} ${row} returning ${this.columns(sql)}`;
   }
 
   /**
@@ -288,12 +300,17 @@ export class Table<Row extends { id: string }> {
 
   /** Only what is set is written. */
   update(sql: Sql, only: Fragment, patch: object): Statement<Row> {
-    const set = this.#written(sql, patch).map(({ name, value }) => sql`${sql.unsafe(quoted(name))} = ${value}`);
+    const set = this.#written(sql, patch).map(({ name, value }) => sql`${constant(sql, quoted(name))} = ${value}`);
     return sql<Row[]>`update ${this.#from(sql)} set ${joined(sql, set)} where ${only} returning ${this.columns(sql)}`;
   }
 
   delete(sql: Sql, only: Fragment): Statement<Row> {
     return sql<Row[]>`delete from ${this.#from(sql)} where ${only} returning ${this.columns(sql)}`;
+  }
+
+  /** Whether policies of the table hold for who asks. */
+  isUnderPolicies(sql: Sql): Statement<{ is: boolean }> {
+    return sql<{ is: boolean }[]>`select row_security_active(${this.#table}::text::regclass) as is`;
   }
 
   #hasId(sql: Sql, id: string): Fragment {
@@ -341,13 +358,30 @@ function startsWith(sql: Sql, { text, columns }: Search): Fragment {
   return sql`(${each.reduce((either, one) => sql`${either} or ${one}`)})`;
 }
 
-const toQuestion = ({ scope, visibleTo }: Under, place: number) => ({
+/** The columns that name the parent are one part of a question each. */
+const parentName = (part: number, parents: readonly unknown[]) => (parents.length === 1 ? 'parent' : `parent_${part}`);
+
+const parentTypes = (parents: readonly DeclaredColumn[]) =>
+  parents.map(({ form }, part) => `${parentName(part, parents)} ${form.sql}`).join(', ');
+
+const isUnder = (sql: Sql, parents: readonly DeclaredColumn[]): Fragment =>
+  all(
+    sql,
+    parents.map((column, part) => sql`${nameOf(sql, column)} = q.${constant(sql, parentName(part, parents))}`),
+  );
+
+function partsOf(scope: string | null, parents: readonly unknown[]): Record<string, string | null> {
+  const parts = parents.length === 1 || scope === null ? parents.map(() => scope) : (JSON.parse(scope) as string[]);
+  return Object.fromEntries(parts.map((part, index) => [parentName(index, parents), part]));
+}
+
+const toQuestion = ({ scope, visibleTo }: Under, place: number, parents: readonly unknown[]) => ({
   place,
-  parent: scope,
+  ...partsOf(scope, parents),
   ...(visibleTo !== undefined && { viewer: typeof visibleTo === 'object' ? visibleTo.sub : null }),
 });
 
-const typeOf = (sql: Sql, { form }: DeclaredColumn): Fragment => sql.unsafe(form.sql);
+const typeOf = (sql: Sql, { form }: DeclaredColumn): Fragment => constant(sql, form.sql);
 
 /** What clients call the order by a column. */
 export const orderName = ({ field }: Pick<DeclaredColumn, 'field'>) => field.replace(/[A-Z]/g, '_$&').toUpperCase();

@@ -1,12 +1,13 @@
 import type { ClassType } from 'type-graphql';
 import type { Fragment, Sql, Statement } from '../../database/connect.ts';
-import { assertMayWrite, visible, writableBy } from '../../auth/rights.ts';
+import { POLICIES_REFUSE } from '../../database/errors.ts';
+import { assertMayWrite, forbidden, visible, writableBy } from '../../auth/rights.ts';
 import { mayAll } from '../../auth/viewer.ts';
-import { badInput, notFound, nothingHas } from '../../lib/errors.ts';
+import { badInput, notFound, nothingHas, type ClientError } from '../../lib/errors.ts';
 import type { Lsn } from '../../lib/lsn.ts';
 import { rowsOf, type Rows } from '../../reads/rows.ts';
 import type { Confirmed } from '../../reads/confirm.ts';
-import type { Declaration } from '../../declare/declaration.ts';
+import { namedBy } from '../../declare/declaration.ts';
 import type { Context } from './context.ts';
 import { parseId } from './types.ts';
 
@@ -57,8 +58,20 @@ export async function writeOne<Row extends { id: string }>(
   // Another write came between the look and this one: what is so now is looked at, and once more where it is as it was.
   if (!written.row && by) written = await attempt();
   context.services.access.wrote(table.name, key, written.lsn);
-  if (!written.row) throw notFound(table.one, key);
+  if (!written.row) throw await whyNot(context, rows, key);
   return written;
+}
+
+/** Row level security hides from who writes what it does not hide from who reads. */
+async function whyNot<Row extends { id: string }>(
+  { viewer, services: { primary } }: Context,
+  { declaration, table }: Rows<Row>,
+  id: string,
+): Promise<ClientError> {
+  const [policies] = await primary.answer(table.isUnderPolicies(primary.writer));
+  if (!policies!.is) return notFound(table.one, id);
+  const { rows } = await primary.answer(table.byIds(primary.reader, [id]));
+  return visible(viewer, declaration, rows[0] ?? null) ? forbidden(POLICIES_REFUSE, 'id') : notFound(table.one, id);
 }
 
 /** Says why, where the viewer may not write it. What holds is what the write itself finds. */
@@ -77,19 +90,28 @@ async function assertMayWriteRow<Row extends { id: string }>(
 }
 
 /** @throws ClientError NOT_FOUND for a row that the values name and the viewer does not see, as for one that is not there. */
-export async function assertSeesReferences(
+export async function assertSeesReferences<Row extends { id: string }>(
   { viewer, services }: Context,
-  { columns }: Declaration,
+  { declaration: { relations }, table }: Rows<Row>,
   values: object,
+  id?: string,
 ): Promise<void> {
   if (mayAll(viewer)) return;
   const { primary } = services;
-  for (const { field, reference } of columns) {
-    const id = (values as Record<string, string | null | undefined>)[field];
-    if (!reference || id == null) continue;
-    const { declaration, table } = rowsOf(reference.to() as ClassType<{ id: string }>);
-    const { rows } = await primary.answer(table.byIds(primary.reader, [parseId(declaration, id)]));
-    if (!visible(viewer, declaration, rows[0] ?? null)) throw nothingHas(field);
+  const touched = relations.filter(({ columns }) => columns.some(({ field }) => field in values));
+  // Of several columns a patch may change some: with the others of the row they name another one.
+  const isPartly = touched.some(({ columns }) => !columns.every(({ field }) => field in values));
+  const row = id !== undefined && isPartly ? (await primary.answer(table.byIds(primary.reader, [id]))).rows[0] : null;
+  for (const relation of touched) {
+    const named = namedBy(relation, { ...row, ...values });
+    if (!named) continue;
+    const { declaration, table: parents } = rowsOf(relation.to() as ClassType<{ id: string }>);
+    const look =
+      named.id === undefined
+        ? parents.byColumns(primary.reader, relation.references(), [named.texts])
+        : parents.byIds(primary.reader, [parseId(declaration, named.id)]);
+    const { rows } = await primary.answer(look);
+    if (!visible(viewer, declaration, rows[0] ?? null)) throw nothingHas(relation.columns[0]!.field);
   }
 }
 

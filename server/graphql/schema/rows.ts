@@ -16,7 +16,15 @@ import { ConfirmArg, type Confirm } from '../types/confirmation.type.ts';
 import { PageArgs } from '../types/page.type.ts';
 import { Allowed, assertMayAskBy, assertMayCreate } from '../../auth/rights.ts';
 import { mayAll, type Viewer } from '../../auth/viewer.ts';
-import type { Declaration, DeclaredColumn, DeclaredFilter } from '../../declare/declaration.ts';
+import {
+  namedBy,
+  type Declaration,
+  type DeclaredColumn,
+  type DeclaredFilter,
+  type Relation,
+} from '../../declare/declaration.ts';
+import { clientText } from '../../declare/kinds.ts';
+import type { Parent } from '../../reads/listing-under.ts';
 import { rowsOf, type Rows } from '../../reads/rows.ts';
 import type { Filter } from '../../database/sql/table.ts';
 import { changesOf } from './changes.ts';
@@ -32,14 +40,14 @@ export interface Row {
 /** The resolvers of a table: its rows, pages and changes, what is written as it is given, and relations. */
 export function resolversOf(type: ClassType<Row>): ClassType[] {
   const rows = rowsOf(type);
-  const { columns, own } = rows.declaration;
+  const { relations: named, own } = rows.declaration;
   return [
     reader(rows),
     watcher(rows.declaration),
     ...(own.has('create') ? [] : [creator(rows)]),
     ...(own.has('update') || changeable(rows.declaration).length === 0 ? [] : [updater(rows)]),
     ...(own.has('delete') ? [] : [deleter(rows)]),
-    ...columns.flatMap((column) => relations(rows, column)),
+    ...named.flatMap((one) => relations(rows, one)),
   ];
 }
 
@@ -121,7 +129,7 @@ function creator(rows: Rows<Row>): ClassType {
     async create(@ConfirmArg() confirm: Confirm, @Ctx() context: Context, @inputArg('input', input) asked?: object) {
       const values = defined(asked ?? {});
       assertMayCreate(context.viewer, declaration, values);
-      await assertSeesReferences(context, declaration, values);
+      await assertSeesReferences(context, rows, values);
       return toPayload(rows, await write(context, confirm, (sql) => table.insert(sql, values)));
     }
   }
@@ -143,7 +151,7 @@ function updater(rows: Rows<Row>): ClassType {
       @Ctx() context: Context,
     ) {
       const patch = given(asked);
-      await assertSeesReferences(context, declaration, patch);
+      await assertSeesReferences(context, rows, patch, id);
       const written = await writeOne(context, confirm, rows, id, (sql, only) => table.update(sql, only, patch), patch);
       return toPayload(rows, written);
     }
@@ -166,42 +174,51 @@ function deleter(rows: Rows<Row>): ClassType {
 }
 
 /** From the row that names another to that one, and from that one to all that name it. */
-function relations(rows: Rows<Row>, { field, reference }: DeclaredColumn): ClassType[] {
-  if (!reference) return [];
-  const { as, many, to } = reference;
-  const parent = rowsOf(to() as ClassType<Row>);
-  return [toOne(rows, field, parent, as), ...(many === undefined ? [] : [toMany(rows, field, parent, many)])];
+function relations(rows: Rows<Row>, relation: Relation): ClassType[] {
+  const parent = rowsOf(relation.to() as ClassType<Row>);
+  const { many } = relation;
+  return [toOne(rows, relation, parent), ...(many === undefined ? [] : [toMany(rows, relation, parent, many)])];
 }
 
 /** type-graphql finds a field of a type by the name of the method, so that is the field's own. */
-function toOne({ declaration }: Rows<Row>, field: string, parent: Rows<Row>, as: string): ClassType {
+function toOne({ declaration }: Rows<Row>, relation: Relation, parent: Rows<Row>): ClassType {
+  const by = parent.by(relation.references());
   @Resolver(() => declaration.type)
   class ToOne {
     @Allowed('signedIn')
     @FieldResolver(() => parent.declaration.type, { nullable: true })
-    [as](
-      @Root() row: Readonly<Record<string, string | number | null>>,
-      @Ctx() { loaders }: Context,
-    ): Promise<Row | null> | null {
-      const id = row[field];
-      return id == null ? null : loaders.load(parent.byId, String(id));
+    [relation.as](@Root() row: Row, @Ctx() { loaders }: Context): Promise<Row | null> | null {
+      const found = namedBy(relation, row);
+      if (!found) return null;
+      const { id, texts } = found;
+      return id === undefined ? loaders.load(by, JSON.stringify(texts)) : loaders.load(parent.byId, id);
     }
   }
   return ToOne;
 }
 
-function toMany(rows: Rows<Row>, field: string, parent: Rows<Row>, many: string): ClassType {
+function toMany(rows: Rows<Row>, relation: Relation, parent: Rows<Row>, many: string): ClassType {
   const { connection } = typesOf(rows.declaration);
-  const under = rows.under(field);
+  const under = rows.under(relation.columns);
+  const named = relation.references();
   @Resolver(() => parent.declaration.type)
   class ToMany {
     @Allowed('signedIn')
     @FieldResolver(() => connection, { description: 'Newest first' })
-    [many](@Root() { id }: Row, @Args(() => PageArgs) page: PageArgs, @Ctx() context: Context) {
-      return connect(context, rows, under, id, page);
+    [many](@Root() row: Row, @Args(() => PageArgs) page: PageArgs, @Ctx() context: Context) {
+      return connect(context, rows, under, parentIn(row, named), page);
     }
   }
   return ToMany;
+}
+
+/** What the rows under this one have in the columns that name it. */
+function parentIn(row: Row, named: readonly DeclaredColumn[]): Parent {
+  const texts = named.map(({ field, type, form }) => {
+    const value = (row as unknown as Readonly<Record<string, unknown>>)[field];
+    return value == null ? null : form.parse(clientText(type(), value))!;
+  });
+  return texts.length === 1 ? texts[0]! : JSON.stringify(texts);
 }
 
 /** A written row as the answer to its mutation, which has it in a field of the row's name. */

@@ -5,6 +5,13 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Connections } from './connections.ts';
 import { refuse, type Refusal } from './refusal.ts';
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Of its body, where that is JSON; '' where there is none. */
+    text: string;
+  }
+}
+
 /** How long each part of an exchange may wait for its client, and how many connections there may be. */
 export interface EdgeOptions {
   headersTimeoutMs: number;
@@ -61,6 +68,7 @@ type Admit = (request: FastifyRequest, bytes: number) => Promise<{ refused: Prom
 
 /** JSON as it is sent: in UTF-8, whatever else is said of it, and not compressed. What is not admitted is not parsed. */
 export function addBodies(app: FastifyInstance, admit: Admit): void {
+  app.decorateRequest('text', '');
   const parse = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request: FastifyRequest, body: Buffer, done) => {
@@ -68,7 +76,8 @@ export function addBodies(app: FastifyInstance, admit: Admit): void {
     if (body.length === 0) return done(null, undefined);
     const read = () => {
       if (!isUtf8(body)) return done(badRequest(400, NOT_UTF8), undefined);
-      return parse(request, body.toString(), done);
+      request.text = body.toString();
+      return parse(request, request.text, done);
     };
     const admitted = admit(request, body.length);
     if (!admitted) return read();

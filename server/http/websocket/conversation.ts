@@ -26,8 +26,13 @@ export interface Begun {
 export interface Handlers {
   /** False: the socket is refused, and closes. */
   connect: (connection: Connection, parameters: Record<string, unknown>) => Promise<boolean>;
-  /** `underWay`: operations of the socket that have not ended, with this one. */
-  begin: (channel: Channel, payload: SubscribePayload, underWay: number) => Promise<Begun | readonly unknown[]>;
+  /** `underWay`: operations of the socket that have not ended, with this one; `text`: the message that it came in. */
+  begin: (
+    channel: Channel,
+    payload: SubscribePayload,
+    underWay: number,
+    text: string,
+  ) => Promise<Begun | readonly unknown[]>;
   /** The errors that an operation ends with, as its client gets them; `sent` is its document, '' where that is gone. */
   told: (errors: readonly unknown[], sent: string) => GraphQLFormattedError[];
 }
@@ -97,7 +102,7 @@ export class Conversation {
       case MessageType.Pong:
         return;
       case MessageType.Subscribe:
-        return this.#subscribe(message.id, message.payload);
+        return this.#subscribe(message.id, message.payload, text);
       case MessageType.Complete:
         return this.#complete(message.id);
       case MessageType.ConnectionAck:
@@ -119,7 +124,7 @@ export class Conversation {
   }
 
   /** Chained rather than awaited: what a subscription was opened with is not held as long as it lasts. */
-  #subscribe(id: string, payload: SubscribePayload): Promise<void> {
+  #subscribe(id: string, payload: SubscribePayload, text: string): Promise<void> {
     if (!this.#isAcknowledged) return this.#refuse(CloseCode.Unauthorized, 'Unauthorized');
     const bytes = Buffer.byteLength(id);
     if (bytes > ID_BYTES_MAX)
@@ -131,7 +136,7 @@ export class Conversation {
     const operation = new Underway();
     this.#wanted.set(id, operation);
     this.#underWay++;
-    return this.#open(operation, id, payload)
+    return this.#open(operation, id, payload, text)
       .then((opened) => opened && this.#answer(operation, id, opened))
       .catch((error: unknown) => this.#fail(operation, id, [error], ''))
       .finally(() => {
@@ -155,10 +160,11 @@ export class Conversation {
     operation: Underway,
     id: string,
     payload: SubscribePayload,
+    text: string,
   ): Promise<FormattedExecutionResult | Events | undefined> {
     const channel = { connection: this.#connection, id };
     try {
-      const begun = await this.#handlers.begin(channel, payload, this.#underWay);
+      const begun = await this.#handlers.begin(channel, payload, this.#underWay, text);
       if (!('run' in begun)) {
         await this.#fail(operation, id, begun, payload.query);
         return undefined;

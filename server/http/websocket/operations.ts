@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { SubscribePayload } from 'graphql-ws';
 import { bearerOf, type Access } from '../../auth/access.ts';
+import { parseExactly } from '../../lib/exact-json.ts';
 import { asClientError, ClientError } from '../../lib/errors.ts';
 import { operationNamed, unresolved } from '../../graphql/documents.ts';
 import { codeOf } from '../../graphql/masking.ts';
@@ -22,7 +23,7 @@ const TRY_AGAIN_LATER = 1013;
 export function handlers(options: SocketOptions): Handlers {
   return {
     connect: (connection, parameters) => connect(options.access, connection, parameters),
-    begin: (channel, payload, underWay) => begin(options, channel, payload, underWay),
+    begin: (channel, payload, underWay, text) => begin(options, channel, payload, underWay, text),
     told: (errors, text) =>
       options.pipeline.masking.mask(errors, { of: 'subscription', requestId: randomUUID(), via: 'websocket', text }),
   };
@@ -55,6 +56,7 @@ async function begin(
   channel: Channel,
   payload: SubscribePayload,
   underWay: number,
+  text: string,
 ): Promise<Begun | readonly unknown[]> {
   const { pipeline, operations } = options;
   const { limits } = pipeline;
@@ -70,7 +72,7 @@ async function begin(
     const document = pipeline.prepare(operation, payload.query, hashOf(payload));
     const prepared = operationNamed(document, payload.operationName);
     if (prepared && prepared.node.operation !== 'subscription')
-      return begun(operation, answering(pipeline, connection, operation, payload));
+      return begun(operation, answering(pipeline, connection, operation, payload, text));
     if (document.errors.length > 0) return ended(operation, document.errors);
     if (!prepared) return ended(operation, [unresolved(document, payload.operationName)]);
     const subscription = admit(pipeline, operation, prepared, payload.variables ?? {}, channel);
@@ -124,10 +126,12 @@ const answering =
     connection: Connection,
     operation: Operation,
     { query, operationName, variables }: SubscribePayload,
+    text: string,
   ) =>
   async () => {
+    const exact = () => (parseExactly(text) as { payload: SubscribePayload }).payload.variables;
     const running = (connection.running ??= new Map());
-    const answer = pipeline.run(operation, { query, operationName, variables });
+    const answer = pipeline.run(operation, { query, operationName, variables, exact });
     running.set(operation, answer);
     const { result } = await answer.finally(() => running.delete(operation));
     return result;

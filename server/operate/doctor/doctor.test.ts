@@ -108,6 +108,7 @@ const primaryDetails = (changes: Partial<PrimaryDetails> = {}): PrimaryDetails =
   timelinesUnread: null,
   hidden: [],
   identities: [],
+  drifts: [],
   ...changes,
 });
 
@@ -118,6 +119,7 @@ const column = {
   isNullable: false,
   isKey: true,
   isGenerated: false,
+  number: 1,
   default: null,
   fill: null,
 };

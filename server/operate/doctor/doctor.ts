@@ -1,3 +1,5 @@
+import type { Declaration } from '../../declare/declaration.ts';
+import { driftsOf, tablesNow, type Drift } from '../../setup/drift.ts';
 import { planOf, type Plan } from '../../setup/rights.ts';
 import { hiddenFrom, identitiesOf, type ReplicaIdentity } from '../../setup/stops.ts';
 import { tablesOf } from '../../setup/shapes.ts';
@@ -15,7 +17,7 @@ import {
   type HistoryFacts,
   type HostFacts,
 } from './failover.ts';
-import { bySeverity, type Finding, type Fix, type Repair } from './finding.ts';
+import { bySeverity, kind, type Finding, type Fix, type Repair } from './finding.ts';
 import { knowByKey } from './identity.ts';
 import { checkLogins, grantRoles, lookAtLogins, type LoginFacts } from './logins.ts';
 import { checkPoolers, lookAtPoolers, type PoolerFacts } from './poolers.ts';
@@ -49,6 +51,8 @@ export interface PrimaryFacts extends Looked<PrimaryDetails>, LoginFacts, Pooler
 }
 export interface PrimaryDetails extends PublicationFacts, SlotFacts, HistoryFacts {
   identities: ReplicaIdentity[];
+  /** What somebody has changed by other ways than migrations. */
+  drifts: Drift[];
 }
 
 export interface ReplicaFacts extends Looked<ReplicaDetails>, LoginFacts, PoolerFacts {}
@@ -63,6 +67,8 @@ export interface DoctorOptions extends SetupConfig {
   longTransactionMs: number;
   /** A slot that holds more of the primary's WAL is told. */
   maxWalBytes: number;
+  /** The project's tables. */
+  declared: readonly Declaration[];
 }
 
 /** Everything that is wrong with the servers and what is between them, the worst first. */
@@ -78,12 +84,20 @@ export function findingsOf(facts: Facts, { maxWalBytes }: Pick<DoctorOptions, 'm
     ...[primary, ...replicas].flatMap(checkLogins),
     ...[primary, ...replicas].flatMap(checkPoolers),
     ...checkPublication(primary, replicas),
+    ...(primary.details?.drifts ?? []).map((drift) => changed(primary.name, drift)),
     ...checkFailover(primary, replicas),
     ...checkSlots(primary, replicas, maxWalBytes),
     ...replicas.flatMap((replica) => checkSubscription(primary, replica)),
     ...replicas.flatMap((replica) => checkTables(primary, replica)),
   ]);
 }
+
+const changed = kind('tables-changed', ({ found, command }: Drift) => ({
+  severity: 'warning',
+  found,
+  expected: 'tables as the latest migration left them, and as they are declared',
+  remedy: `Run ${command}.`,
+}));
 
 /** Asks all servers everything that the checks need. Writes nothing but one heartbeat for each replica. */
 async function look({ primary, replicas }: Servers, options: DoctorOptions): Promise<Facts> {
@@ -102,7 +116,6 @@ const UNKNOWN_PLAN: Plan = { isAwaited: false, hasPassword: false, streamsAs: nu
 /** Who reads on the primary: the server, and each replica's login as it copies. */
 const readersOf = (replicas: ReplicaFacts[]) => [
   'readback_reader',
-  'readback_writer',
   ...replicas.flatMap(({ details }) => details?.subscription?.connectsAs?.user ?? []),
 ];
 
@@ -125,6 +138,7 @@ async function lookAtPrimary(primary: OperatedServer, options: DoctorOptions): P
     details: {
       ...publication,
       identities: await identitiesOf(admin, tablesOf(publication.published)),
+      drifts: facts.basics!.isSetUp ? driftsOf(await tablesNow(admin, options.declared), options.declared) : [],
       ...(await lookAtSlots(admin, options.longTransactionMs)),
       ...(await lookAtHistory(admin)),
     },

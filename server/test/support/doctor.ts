@@ -1,4 +1,6 @@
+import { project } from '../../../schema/project.ts';
 import type { Config } from '../../boot/config.ts';
+import { declarationOf } from '../../declare/declaration.ts';
 import { applyFix, diagnose, planFixes } from '../../operate/doctor/doctor.ts';
 import { isFault, type Finding } from '../../operate/doctor/finding.ts';
 import { lockSetup } from '../../operate/attach.ts';
@@ -7,7 +9,12 @@ import { testConfig, type TestDatabases } from './databases.ts';
 
 type Given = TestDatabases['config'];
 
-const OPTIONS = { waitMs: 1500, longTransactionMs: 60_000, maxWalBytes: 1_073_741_824 };
+const OPTIONS = {
+  waitMs: 1500,
+  longTransactionMs: 60_000,
+  maxWalBytes: 1_073_741_824,
+  declared: project.tables.map(declarationOf),
+};
 
 /** What `readback doctor` finds. */
 export function examine(databases: Given, options: Partial<typeof OPTIONS & Config> = {}): Promise<Finding[]> {

@@ -11,7 +11,9 @@ import type { TestDatabases } from './databases.ts';
 
 const SETTINGS = [
   '.env.example',
+  '.gitignore',
   'package.json',
+  'package-lock.json',
   'tsconfig.json',
   'tsconfig.build.json',
   '.prettierrc.json',
@@ -29,7 +31,8 @@ export async function projectCopy(): Promise<string> {
   if ((await buildChanged()) !== 0) throw new Error('the build failed');
   const root = mkdtempSync(join(tmpdir(), 'readback-copy-'));
   onTestFinished(() => rmSync(root, { recursive: true }));
-  const filter = (path: string) => basename(path) !== 'node_modules';
+  // In dist/before are whole projects, of earlier commits.
+  const filter = (path: string) => basename(path) !== 'node_modules' && !path.endsWith('dist/before');
   for (const name of PARTS) cpSync(join(projectRoot, name), join(root, name), { recursive: true, filter });
   symlinkSync(join(projectRoot, 'node_modules'), join(root, 'node_modules'));
   return root;

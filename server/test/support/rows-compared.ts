@@ -117,9 +117,7 @@ export function inputOf({ columns }: Declaration, row: Row, isCreate: boolean): 
     column.field,
     isReference(column) ? ((row[column.reference!.as] as Row | null)?.id ?? null) : ofInput(column, row[column.field]),
   ]);
-  // Clients send JSON numbers as JavaScript has them.
-  const isSafe = (value: unknown) => JSON.stringify(JSON.parse(JSON.stringify(value))) === JSON.stringify(value);
-  return Object.fromEntries(values.filter(([, value]) => isSafe(value) && (!isCreate || value !== null)));
+  return Object.fromEntries(values.filter(([, value]) => !isCreate || value !== null));
 }
 
 /** Numbers that JavaScript would cut stay as they came. */

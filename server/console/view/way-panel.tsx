@@ -17,22 +17,31 @@ interface Step {
 const DONE = { INSERT: 'Created', UPDATE: 'Changed', DELETE: 'Deleted' };
 
 /** The latest write's way through the system, as a list of stations on a line of time. */
-export function WayView() {
+export function WayPanel() {
   const { value } = way;
-  if (!value)
-    return (
-      <div class="way-view is-empty">
-        <h3>The way of a write</h3>
-        <p>
-          Press “Create user”, and see here when the write was committed, applied on each replica, and received back.
-        </p>
-      </div>
-    );
   return (
-    <div class="way-view" aria-live="polite">
-      <h3>{value.failure === null ? `${DONE[value.operation]} ${value.title}` : `Refused: ${value.title}`}</h3>
-      {value.failure === null ? <Stations way={value} /> : <p>{value.failure}</p>}
-    </div>
+    <section class="card way-panel" aria-labelledby="way">
+      <h2 id="way">The way of a write</h2>
+      <div class="way-view" aria-live="polite">
+        {value ? <Latest way={value} /> : <Hint />}
+      </div>
+    </section>
+  );
+}
+
+const Hint = () => (
+  <p class="quiet">
+    Create, change or delete a row, and see here when the write was committed, applied on each replica, and received
+    back.
+  </p>
+);
+
+function Latest({ way: { failure, operation, title }, way: value }: { way: Way }) {
+  return (
+    <>
+      <h3>{failure === null ? `${DONE[operation]} ${title}` : `Refused: ${title}`}</h3>
+      {failure === null ? <Stations way={value} /> : <p>{failure}</p>}
+    </>
   );
 }
 
@@ -97,11 +106,10 @@ function useClock(isRunning: boolean): number {
 
 function footnote(way: Way): string {
   if (way.receivedAt === null) return whyNotReceived();
-  const hashing = way.operation === 'INSERT' ? 'Before the commit the password is hashed, slowly on purpose. ' : '';
   const lag = `By the servers’ own clocks it was applied ${duration(way.lagMs ?? 0)} after its commit.`;
   const error =
     ahead.value && ` Their times are set to this browser’s clock to within ${duration(ahead.value.withinMs)}.`;
-  return `${hashing}${lag}${error ?? ''}`;
+  return `${lag}${error ?? ''}`;
 }
 
 function whyNotReceived(): string {

@@ -1,0 +1,17 @@
+/** The files that are the example's: a project of one's own begins without them. Tables of the console and of most tests. */
+export const EXAMPLE = [
+  'schema/tables/accounts.ts',
+  'schema/tables/posts.ts',
+  'schema/tables/sign-in.ts',
+  'schema/tables/users.ts',
+  'sql/primary/0002.do.users.sql',
+  'sql/primary/0003.do.posts.sql',
+  'sql/primary/0010.do.access.sql',
+  'sql/primary/0020.do.accounts.sql',
+  'sql/replica/0002.do.users.sql',
+  'sql/replica/0003.do.posts.sql',
+  'sql/replica/0010.do.access.sql',
+];
+
+/** By the list of what the project has: a table of somebody's own may be in a file of the same name. */
+export const isExample = (list: string) => list.includes("import { SignInResolver } from './tables/sign-in.ts';");

@@ -1,0 +1,154 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { EXAMPLE, isExample } from '../../infra/example.ts';
+import type { Beginning, Config, DatabaseConfig } from '../boot/config.ts';
+import { databaseUrlFault, describeUrl } from '../lib/database-url.ts';
+import { SetupError } from '../lib/errors.ts';
+import type { Say } from '../lib/logger.ts';
+import { projectRoot } from '../lib/root.ts';
+import { tryOn } from '../setup/migrate.ts';
+import { checkRequirements } from '../setup/requirements.ts';
+import { withServers, type Servers } from '../setup/servers.ts';
+import { servedTables } from './add.ts';
+import { obstaclesOf } from './add/define.ts';
+import { tablesOf, type Found } from './add/catalog.ts';
+import { writeEnvironment } from './add/environment.ts';
+import { PROJECT, withoutFiles } from './add/register.ts';
+import { write } from './add/write.ts';
+import { answered, confirmed } from './terminal.ts';
+import { UsageError } from './usage.ts';
+
+export interface InitFlags {
+  existing?: true;
+  url?: string;
+  replica?: string;
+  yes: boolean;
+}
+
+/**
+ * Begins a project over a database that is there: takes the example out, writes `.env` and, where that is wanted, the
+ * declarations of its tables, and says what `migrate` will do. Changes nothing in the database.
+ */
+export async function initCommand(flags: InitFlags, given: Beginning, say: Say, root = projectRoot): Promise<void> {
+  if (!flags.existing)
+    throw new UsageError('Expected --existing, the one way to begin that there is: readback init --existing.');
+  const databases = await databasesOf(flags, given);
+  const { config } = given;
+  const found = await withServers(databases, config, 'init', ({ primary }) => tablesOf(primary.admin, null));
+  const fit = found.filter((table) => obstaclesOf(table, { without: [], send: [] }).length === 0);
+  say(
+    `${describeUrl(databases.primary.url)} has ${amount(found.length, 'table')}, of which ${fit.length} can be served.`,
+  );
+  await removeExample(flags.yes, say, root);
+  writeEnvironment(settingsOf(databases), root, say);
+  const served = servedTables(root);
+  const left = fit.filter(({ table }) => !served.has(table)).length;
+  const question = `Write the declarations of ${amount(left, 'table')} (readback add --all)?`;
+  if (left > 0 && (await confirmed(question, flags.yes))) addAll(databases, given, root);
+  await withServers(databases, config, 'init', (servers) => foretell(servers, found, { config, root, say }));
+}
+
+const amount = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`;
+
+async function databasesOf({ url, replica }: InitFlags, { primary, replicas }: Beginning): Promise<DatabaseConfig> {
+  const named =
+    url ?? primary?.url ?? (await answered("The primary's URL (postgres://user:password@host:5432/database): "));
+  if (named === undefined)
+    throw new UsageError('Expected the URL of your database, and got none: set PRIMARY_URL, or give it by --url.');
+  const other =
+    replica ??
+    (replicas.length > 0 ? undefined : await answered("The replica's URL, an empty database (Enter: later): "));
+  for (const text of [named, other ?? '']) {
+    const fault = text === '' ? undefined : databaseUrlFault(text);
+    if (fault !== undefined) throw new UsageError(`A database's URL ${fault}`);
+  }
+  return {
+    primary: url === undefined && primary ? primary : { url: named, adminUrl: named },
+    replicas: other ? [{ url: other, adminUrl: other }] : replicas,
+    replicationUrl: undefined,
+  };
+}
+
+/** Open mode, which listens on this machine alone: without accounts nobody could sign in. */
+const settingsOf = ({ primary, replicas }: DatabaseConfig): Record<string, string> => ({
+  PRIMARY_URL: primary.url,
+  ...(primary.adminUrl !== primary.url && { PRIMARY_ADMIN_URL: primary.adminUrl }),
+  ...(replicas.length > 0 && { REPLICA_URLS: replicas.map(({ url }) => url).join(',') }),
+  ACCESS: 'open',
+});
+
+async function removeExample(isYes: boolean, say: Say, root: string): Promise<void> {
+  const list = readFileSync(join(root, PROJECT), 'utf8');
+  if (!isExample(list)) return;
+  const there = EXAMPLE.filter((path) => existsSync(join(root, path)));
+  const classes = there.filter((path) => path.endsWith('.ts'));
+  refuseNamed(classes, root);
+  if (!(await confirmed(`Delete the example (${there.join(', ')})?`, isYes))) return;
+  write({ [PROJECT]: withoutFiles(classes, list) }, root);
+  for (const path of there) rmSync(join(root, path));
+  say(`removed  ${there.join('\nremoved  ')}\nchanged  ${PROJECT}`);
+}
+
+/** @throws SetupError where a declaration of one's own refers to the example's. */
+function refuseNamed(classes: readonly string[], root: string): void {
+  const folder = join(root, 'schema/tables');
+  const own = readdirSync(folder).filter((name) => !EXAMPLE.includes(`schema/tables/${name}`));
+  const names = classes.map((path) => `'./${path.split('/').at(-1)!}'`);
+  const referring = own.filter((name) => names.some((one) => readFileSync(join(folder, name), 'utf8').includes(one)));
+  if (referring.length > 0)
+    throw new SetupError(
+      `${referring.join(', ')} in schema/tables refer to the example: take those relations out first.`,
+    );
+}
+
+/** In a process of its own: this one has the example's types. */
+function addAll({ primary, replicas: [replica] }: DatabaseConfig, { environment }: Beginning, root: string): void {
+  // It asks the primary alone.
+  const env = {
+    ...environment,
+    PRIMARY_URL: primary.url,
+    PRIMARY_ADMIN_URL: primary.adminUrl,
+    REPLICA_URLS: replica?.url ?? primary.url,
+    REPLICA_ADMIN_URLS: replica?.adminUrl ?? primary.url,
+  };
+  for (const [program, ...args] of [
+    [process.execPath, join(root, 'infra/launch.mjs'), 'add', '--all'],
+    ['npm', 'run', '--silent', 'codegen'],
+  ]) {
+    const { status } = spawnSync(program!, args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] });
+    if (status !== 0) throw new SetupError(`${[program, ...args].join(' ')} failed: what it said above tells why.`);
+  }
+}
+
+interface Telling {
+  config: Config;
+  root: string;
+  say: Say;
+}
+
+/** What `migrate` will do, tried on the primary in a transaction that is taken back. */
+async function foretell({ primary, replicas }: Servers, found: Found[], { config, root, say }: Telling): Promise<void> {
+  try {
+    await checkRequirements(primary, replicas, config);
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    return say(`\nBefore \`npx readback migrate\` there is something to repair:\n${error.message}`);
+  }
+  const { pending, tables, size } = await tryOn(primary, join(root, 'sql'));
+  if (pending.length === 0) return say('\n`npx readback migrate` finds nothing new for the primary.');
+  const next =
+    replicas.length > 0
+      ? 'npx readback migrate && npm start'
+      : `${NO_REPLICA}\nThen: npx readback migrate && npm start`;
+  say(`
+\`npx readback migrate\` was tried on the primary, and taken back: nothing is changed there. It will
+  on the primary: make the schema readback, the roles readback_writer, readback_reader and readback_pruner, and the
+    publication readback of ${tables.length} of its ${amount(found.length, 'table')}; your tables, their triggers and rows stay as they are.
+  on the replica: make ${amount(tables.length, 'table')}, and copy their rows, which take ${size}.
+
+Next: ${next}`);
+}
+
+const NO_REPLICA =
+  'set REPLICA_URLS in .env to an empty database on another PostgreSQL server that has track_commit_timestamp = on.';
