@@ -454,9 +454,9 @@ describe('in a browser', { tags: ['chromium'] }, () => {
     await tested.goto(`${at}/#tools`);
     const names = () => tested.locator('.row-name').allInnerTexts();
     await expect.poll(async () => (await names()).slice(0, 2)).toEqual(['missed', 'made']);
-    expect(await tested.locator('.notice').innerText()).toMatch(
-      /^Caught up without a gap: .* while the page was away\.$/,
-    );
+    await expect
+      .poll(() => tested.locator('.notice').innerText())
+      .toMatch(/^Caught up without a gap: .* while the page was away\.$/);
 
     for (const width of [360, 1400]) {
       await tested.setViewportSize({ width, height: 900 });
