@@ -15,7 +15,7 @@ import { slotsSeen } from '../database/sql/slots.ts';
 import type { Declaration } from '../declare/declaration.ts';
 import { driftsOf, tablesNow, type Drift } from '../setup/drift.ts';
 import { LagClock } from './lag.ts';
-import { write } from '../database/writes.ts';
+import { PlaceUnknown, write } from '../database/writes.ts';
 
 export interface PrimaryConnections {
   /** As readback_writer. */
@@ -117,7 +117,10 @@ export class Primary {
     statement: (sql: Sql) => Statement<Row>,
   ): Promise<{ rows: readonly Row[]; lsn: Lsn }> {
     const { writer } = this.#connections;
-    const { rows, flushed, timeline } = await this.answer(write(writer, statement(writer)));
+    const written = write(writer, statement(writer)).catch((error: unknown) =>
+      Promise.reject(error instanceof PlaceUnknown ? withoutBookmark(error.cause) : error),
+    );
+    const { rows, flushed, timeline } = await this.answer(written);
     this.#refusal = null;
     await this.#expect(parseInt(timeline, 16));
     this.#sawPosition(flushed);
