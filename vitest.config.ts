@@ -1,18 +1,16 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
-import { isExample } from './infra/example.ts';
+import { isExampleAlone } from './infra/example.ts';
 import { LeftOut, programTags } from './infra/test/support/left-out.ts';
 import { LongestFirst } from './infra/test/support/longest-first.ts';
 
-/** Most tests are of Readback itself, and speak of the example's tables: they stay with it. */
-export const hasExample = isExample(readFileSync(join(import.meta.dirname, 'schema/project.ts'), 'utf8'));
+/** Most tests are of Readback itself, and go by the example's tables alone: a project of one's own has its own tests. */
+export const isReadbackItself = isExampleAlone(import.meta.dirname);
 
 /** Tests beside the code that they test, and these, need no server. */
 export const UNIT = [
   'server/!(test)/**/*.test.ts',
   'infra/test/bench-options.test.ts',
-  ...(hasExample ? ['server/test/docs.test.ts'] : []),
+  ...(isReadbackItself ? ['server/test/docs.test.ts'] : []),
 ];
 /** What needs Docker, or earlier versions of PostgreSQL, has commands of its own. */
 export const APART = ['containers', 'upgrade', 'versions'].map((name) => `infra/test/${name}.test.ts`);
@@ -22,7 +20,7 @@ export default defineConfig({
   resolve: { alias: [{ find: /^graphql$/, replacement: 'graphql/index.js' }] },
   test: {
     tags: programTags,
-    reporters: ['default', new LeftOut()],
+    reporters: ['default', new LeftOut(isReadbackItself)],
     sequence: { sequencer: LongestFirst },
     pool: 'forks',
     // On two processors: tests wait most of their time.

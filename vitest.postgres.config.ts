@@ -1,5 +1,5 @@
 import { configDefaults, defineConfig } from 'vitest/config';
-import config, { APART, hasExample, UNIT } from './vitest.config.ts';
+import config, { APART, isReadbackItself, UNIT } from './vitest.config.ts';
 
 /** They have a process of their own, as they mock modules, measure it or give it less priority, or kill servers of their own. */
 const ALONE = [
@@ -19,12 +19,12 @@ export default defineConfig({
     name: 'postgres',
     globalSetup: ['server/test/support/cluster.ts'],
     projects: [
-      { extends: true, test: { name: 'alone', include: hasExample ? ALONE : [] } },
+      { extends: true, test: { name: 'alone', include: isReadbackItself ? ALONE : [] } },
       {
         extends: true,
         test: {
           name: 'together',
-          include: hasExample ? ['{server,infra,schema}/**/*.test.ts'] : OWN,
+          include: isReadbackItself ? ['{server,infra,schema}/**/*.test.ts'] : OWN,
           exclude: [...configDefaults.exclude, ...UNIT, ...APART, ...ALONE],
           isolate: false,
         },

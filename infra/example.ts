@@ -1,3 +1,6 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
 /** The files that are the example's: a project of one's own begins without them. Tables of the console and of most tests. */
 export const EXAMPLE = [
   'schema/tables/accounts.ts',
@@ -15,3 +18,14 @@ export const EXAMPLE = [
 
 /** By the list of what the project has: a table of somebody's own may be in a file of the same name. */
 export const isExample = (list: string) => list.includes("import { SignInResolver } from './tables/sign-in.ts';");
+
+/** Whether the project has these tables and no others: what the tests of Readback itself go by. */
+export function isExampleAlone(root: string): boolean {
+  const there = ['schema/tables', 'sql/primary', 'sql/replica'].flatMap((folder) => {
+    const names = existsSync(join(root, folder)) ? readdirSync(join(root, folder)) : [];
+    return names
+      .filter((name) => /\.(?:ts|sql)$/.test(name) && !name.endsWith('.test.ts'))
+      .map((name) => `${folder}/${name}`);
+  });
+  return there.length === EXAMPLE.length && there.every((path) => EXAMPLE.includes(path));
+}

@@ -110,7 +110,7 @@ export function createProgram(): Command {
     .command('init')
     .description('Begin a project over a database that is there: take the example out, write .env and declarations.')
     .option('--existing', 'a database of yours, as it is: nothing in it is changed')
-    .option('--url <url>', "the primary's, with a superuser's login; left out: PRIMARY_URL")
+    .option('--url <url>', "the primary's, with a login that may set it up; left out: PRIMARY_URL")
     .option('--replica <url>', "the replica's, an empty database; left out: REPLICA_URLS")
     .option('-y, --yes', 'do it without asking', false)
     .addHelpText('after', INIT_HELP)

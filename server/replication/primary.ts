@@ -14,6 +14,7 @@ import { estimatedRows } from '../database/sql/sizes.ts';
 import { slotsSeen } from '../database/sql/slots.ts';
 import type { Declaration } from '../declare/declaration.ts';
 import { driftsOf, tablesNow, type Drift } from '../setup/drift.ts';
+import { partitionChanges, type PartitionChange } from '../setup/partitions.ts';
 import { LagClock } from './lag.ts';
 import { PlaceUnknown, write } from '../database/writes.ts';
 
@@ -193,6 +194,16 @@ export class Primary {
   async drifts(declared: readonly Declaration[]): Promise<Drift[] | undefined> {
     try {
       return driftsOf(await tablesNow(this.#connections.reader, declared), declared);
+    } catch (error) {
+      this.#options.complain(error, NO_TABLES);
+      return undefined;
+    }
+  }
+
+  /** What was done to partitions alone; undefined: it does not say. */
+  async partitionChanges(): Promise<PartitionChange[] | undefined> {
+    try {
+      return await partitionChanges(this.#connections.writer);
     } catch (error) {
       this.#options.complain(error, NO_TABLES);
       return undefined;

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { addCommand } from '../cli/add.ts';
@@ -69,6 +70,15 @@ function tables(): { name: string; sql: string }[] {
   });
 }
 
+/** Those that need servers, as `npm test` runs them there. */
+function ownTests(root: string): string {
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('VITEST')));
+  const args = ['run', '--project', 'postgres'];
+  const options = { cwd: root, env: { ...env, NO_COLOR: '1' }, encoding: 'utf8' } as const;
+  const { stdout, stderr } = spawnSync(join(root, 'node_modules/.bin/vitest'), args, options);
+  return stdout + stderr;
+}
+
 test('fifty tables are added, checked, migrated and served in one go', { timeout: 600_000 }, async () => {
   const databases = await freshDatabases();
   onTestFinished(() => databases.drop());
@@ -87,6 +97,10 @@ test('fifty tables are added, checked, migrated and served in one go', { timeout
   expect(run(root, 'node', 'dist/readback/schema.js')).toBe('ok');
   expect(run(root, 'node', 'infra/documents.mjs')).toBe('ok');
   expect(run(root, 'node', 'infra/check.mjs')).toBe('ok');
+
+  expect(ownTests(root)).toMatch(
+    /Left out, as the project is not the example alone[\s\S]*Tests +1 passed|Tests +1 passed[\s\S]*Left out/,
+  );
 
   await setUp(databases.config, testConfig(), () => {}, join(root, 'sql'));
   const server = await serve(root, databases);

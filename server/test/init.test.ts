@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { EXAMPLE } from '../../infra/example.ts';
+import { PROJECT, registered, withoutFiles } from '../cli/add/register.ts';
 import { projectRoot } from '../lib/root.ts';
 import { freshDatabases, type TestDatabases } from './support/databases.ts';
 import { projectCopy, serve } from './support/project-copy.ts';
@@ -117,4 +118,22 @@ test('the example is what init knows as such', () => {
     readdirSync(join(projectRoot, folder)).map((name) => `${folder}/${name}`),
   );
   expect(EXAMPLE.toSorted()).toEqual(there.filter((path) => statSync(join(projectRoot, path)).isFile()).toSorted());
+});
+
+test('what the example is listed by goes from the list, and nothing else does', () => {
+  const list = readFileSync(join(projectRoot, PROJECT), 'utf8');
+  const own = registered([{ table: 'user_accounts', type: 'UserAccount' }], list);
+  const left = withoutFiles(
+    EXAMPLE.filter((path) => path.endsWith('.ts')),
+    own,
+  );
+  expect(left).toBe(`import 'reflect-metadata';
+import type { Project } from '../server/graphql/schema/project.ts';
+import { UserAccount } from './tables/user-accounts.ts';
+
+/** What this project serves: its tables, and what it resolves itself. */
+export const project: Project = {
+  tables: [UserAccount],
+};
+`);
 });

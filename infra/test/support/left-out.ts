@@ -8,7 +8,15 @@ export const programTags = NAMES.map((name) => ({ name, skip: findProgram(name) 
 
 /** Says at the end, in a line for each program that is missing, what was left out for it, and how to have it. */
 export class LeftOut implements Reporter {
+  readonly #isReadbackItself: boolean;
+
+  constructor(isReadbackItself: boolean) {
+    this.#isReadbackItself = isReadbackItself;
+  }
+
   onTestRunEnd(modules: readonly TestModule[]): void {
+    if (!this.#isReadbackItself)
+      console.log("Left out, as the project is not the example alone: Readback's own tests, which go by its tables.");
     for (const name of NAMES) {
       const what = findProgram(name) === undefined ? leftOut(name, modules) : undefined;
       if (what !== undefined)

@@ -32,16 +32,17 @@ export function unregistered({ table, type }: Registered, list: string): string 
 
 /** The list of what the project has, without what these files are imported for. */
 export function withoutFiles(paths: readonly string[], list: string): string {
-  return paths.reduce((text, path) => {
+  const start = list.indexOf('export const project');
+  let [imports, project] = [list.slice(0, start), list.slice(start)];
+  for (const path of paths) {
     const line = new RegExp(`^import \\{([^}]*)\\} from '\\./${path.replace(/^schema\//, '')}';\\n`, 'm');
     const names =
       line
-        .exec(text)?.[1]
+        .exec(imports)?.[1]
         ?.split(',')
         .map((name) => name.trim()) ?? [];
-    return names
-      .filter((name) => name !== '')
-      .reduce((left, name) => left.replace(new RegExp(`\\b${name}\\b,?\\s*`), ''), text.replace(line, ''))
-      .replace(/^\s*resolvers: \[\],?\n/m, '');
-  }, list);
+    imports = imports.replace(line, '');
+    for (const name of names) if (name !== '') project = project.replace(new RegExp(`\\b${name}\\b,?\\s*`), '');
+  }
+  return imports + project.replace(/^\s*resolvers: \[\],?\n/m, '');
 }
