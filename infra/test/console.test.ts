@@ -452,8 +452,11 @@ describe('in a browser', { tags: ['chromium'] }, () => {
     await tested.goto('about:blank');
     await own.primary`insert into tools (label) values ('missed')`;
     await tested.goto(`${at}/#tools`);
-    await tested.waitForSelector('text=Caught up without a gap: 1 change while the page was away.');
-    expect((await tested.locator('.row-name').allInnerTexts()).slice(0, 2)).toEqual(['missed', 'made']);
+    const names = () => tested.locator('.row-name').allInnerTexts();
+    await expect.poll(async () => (await names()).slice(0, 2)).toEqual(['missed', 'made']);
+    await expect
+      .poll(() => tested.locator('.notice').innerText())
+      .toMatch(/^Caught up without a gap: .* while the page was away\.$/);
 
     for (const width of [360, 1400]) {
       await tested.setViewportSize({ width, height: 900 });

@@ -4,9 +4,12 @@ import type { DatabaseConfig } from '../../server/boot/config.ts';
 import { createLog, serve } from '../../server/boot/serve.ts';
 import { setUp } from '../../server/setup/setup.ts';
 import { testConfig } from '../../server/test/support/databases.ts';
+import { everythingWorks } from '../../server/test/support/managed.ts';
+import { MODELS, type Model } from '../../server/test/support/models.ts';
 import { connectTo } from '../../server/test/support/server.ts';
+import { ownServers, type OwnServers } from '../../server/test/support/standby.ts';
 import { subscribeTo } from '../../server/test/support/subscribe.ts';
-import { cluster, database, isHere, readback, run, SLOW, stopClusters } from './support/versions.ts';
+import { cluster, database, homeOf, isHere, readback, run, SLOW, stopClusters } from './support/versions.ts';
 
 /** Readback on the versions of PostgreSQL that it is for, alone and mixed. */
 const PAIRS = [
@@ -121,5 +124,18 @@ describe.skipIf(!isHere).each(PAIRS)('primary %i, replicas %i:', SLOW, (ofPrimar
     const replicationUrl = Object.assign(new URL(databases.primary.adminUrl), { username: login, password: '' }).href;
     await setUp({ ...first, replicationUrl }, testConfig({ SUBSCRIPTIONS: 'awaited' }), () => {});
     expect(await readback(first, 'verify')).toContain('The same on both sides');
+  });
+});
+
+/** Superusers are asked for nowhere from 16 on; the tests of each run do the same on 18. */
+describe.skipIf(!isHere).each([16, 17] as const)('without a superuser on %i:', SLOW, (major) => {
+  let servers: OwnServers;
+  beforeAll(async () => {
+    servers = await ownServers(['primary', 'replica'], {}, homeOf(major));
+  }, SLOW.timeout);
+  afterAll(() => servers?.end(), SLOW.timeout);
+
+  describe.each([MODELS.M1, MODELS.M1_LESS, MODELS.M3, MODELS.NR] as Model[])('$name', (model) => {
+    everythingWorks(() => servers, model);
   });
 });

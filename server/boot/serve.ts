@@ -72,9 +72,9 @@ async function build(
   await Promise.all([checkUrls(config, databases, pools.complain), servers.monitor.start()]);
 
   const feed = await startFeed(parts, servers);
-  const router = openRouter(parts, servers);
-  const people = await startPeople(parts, servers.primary, feed, router);
   const tables = watchTables(parts, servers);
+  const router = openRouter(parts, servers, tables);
+  const people = await startPeople(parts, servers.primary, feed, router);
   const services = { ...openServices(parts, servers, feed, router, tables), ...people };
   const sizes = watchSizes(servers, releasers);
   const fanOut = new FanOut({
@@ -104,11 +104,12 @@ async function build(
 
 const FEED_START_MS = 1000;
 
-const openRouter = ({ config, pools }: Parts, { primary, replicas }: Servers) =>
+const openRouter = ({ config, pools }: Parts, { primary, replicas }: Servers, tables: TableWatch) =>
   new Router(primary, replicas, {
     bookmarkWaitMs: config.BOOKMARK_WAIT_MS,
     stallMs: config.BOOKMARK_STALL_MS,
     primaryReadsMax: config.PRIMARY_READS_MAX,
+    holdsOthers: (table) => tables.holdsOthers(table),
     complain: pools.complain,
   });
 
@@ -130,6 +131,7 @@ function openServices({ config }: Parts, servers: Servers, feed: Feed, router: R
     confirmer: new Confirmer(router, replicas, config.BOOKMARK_WAIT_MS),
     arrivals: new Arrivals(router, replicas, monitor, config.BOOKMARK_WAIT_MS),
     feed,
+    tables,
     status: new ReplicationStatus(
       primary,
       replicas,
@@ -142,8 +144,8 @@ function openServices({ config }: Parts, servers: Servers, feed: Feed, router: R
 }
 
 /** What the application changes about its tables. */
-function watchTables({ releasers, log }: Parts, { primary, monitor }: Servers): TableWatch {
-  const tables = new TableWatch(primary, project.tables.map(declarationOf), log);
+function watchTables({ releasers, log }: Parts, { primary, replicas, monitor }: Servers): TableWatch {
+  const tables = new TableWatch({ primary, replicas, declared: project.tables.map(declarationOf), log });
   releasers.add(
     'tables',
     monitor.watch(() => tables.round()),

@@ -113,11 +113,13 @@ const urls = z
       ),
     PRIMARY_ADMIN_URL: postgresUrl
       .optional()
-      .describe("A superuser's login on the primary, for set-up alone. Left out: the login of PRIMARY_URL."),
+      .describe(
+        'The login on the primary that sets it up, with the rights of docs/setup.md. Left out: the login of PRIMARY_URL.',
+      ),
     REPLICA_ADMIN_URLS: urlList
       .optional()
       .describe(
-        "Superusers' logins on the replicas, comma-separated, as many as REPLICA_URLS. Left out: the logins of REPLICA_URLS.",
+        'The logins that set the replicas up, comma-separated, as many as REPLICA_URLS. Left out: the logins of REPLICA_URLS.',
       ),
     PRIMARY_REPLICATION_URL: postgresUrl.optional().describe(`
       The primary's address as the replicas see it, where it differs (containers, private networks). With a user in it,
@@ -189,7 +191,7 @@ const newReplica = z
       .describe('The new replica, as in REPLICA_URLS. Left out: it is given on the command line.'),
     NEW_REPLICA_ADMIN_URL: postgresUrl
       .optional()
-      .describe("A superuser's login on it. Left out: the login of NEW_REPLICA_URL."),
+      .describe('The login that sets it up. Left out: the login of NEW_REPLICA_URL.'),
   })
   .meta({
     title: 'A replica that is to be added',

@@ -163,11 +163,14 @@ export class Source<Question, Value> {
   readonly #name: string;
   /** Equal questions have equal keys. */
   readonly keyOf: (question: Question) => string;
+  /** What is read; undefined: nothing that a replica may lack a part of. */
+  readonly table: string | undefined;
   readonly #run: Answer<Value>;
   readonly #sort: Sort;
   readonly #batchers = new WeakMap<Sql, Batcher<string, Value>>();
 
-  constructor(name: string, keyOf: (question: Question) => string, run: Answer<Value>, sort: Sort) {
+  constructor(name: string, keyOf: (question: Question) => string, run: Answer<Value>, sort: Sort, table?: string) {
+    this.table = table;
     this.#name = name;
     this.keyOf = keyOf;
     this.#run = run;

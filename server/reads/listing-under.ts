@@ -20,12 +20,14 @@ export function listingUnder<Row extends { id: string }>(
       JSON.stringify,
       (sql, keys, send) => pagesUnder(table, parents, sql, keys, send),
       'pages',
+      table.name,
     ),
     counts: new Source(
       `counts of ${table.name} by ${named}`,
       JSON.stringify,
       (sql, keys, send) => countsUnder(table, parents, sql, keys, send),
       'counts',
+      table.name,
     ),
   };
 }

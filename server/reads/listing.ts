@@ -54,5 +54,6 @@ function each<Question, Row, Value>(
       return { values: answers.map(({ rows }) => toValue(rows)), seen: latest(answers) };
     },
     sort,
+    table,
   );
 }

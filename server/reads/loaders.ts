@@ -63,8 +63,9 @@ export class Loaders {
 
   #make<Question, Value>(source: Source<Question, Value>): DataLoader<string, Value> {
     const loader = new DataLoader<string, Value>(async (keys) => {
-      const { values } = await this.#reads.read((place) =>
-        source.batcherOn(place.sql).load(keys, this.#signal, this.#observer?.trace, this.#spender),
+      const { values } = await this.#reads.read(
+        (place) => source.batcherOn(place.sql).load(keys, this.#signal, this.#observer?.trace, this.#spender),
+        source.table,
       );
       return this.#takesTurns ? inSlices(values) : values;
     });

@@ -38,6 +38,8 @@ export class Reads {
   #source: Pick<Report, 'source' | 'fallback'> | undefined;
   #waitedMs = 0;
   #hasWritten = false;
+  /** It reads a table that replicas hold other rows of. */
+  #isApart = false;
 
   constructor(
     router: Router,
@@ -70,8 +72,15 @@ export class Reads {
     };
   }
 
-  /** Runs a read where this operation reads. Where a server breaks under it, again where the choice then falls, twice. */
-  async read<B extends Batch>(run: (place: Place) => Promise<B>): Promise<B> {
+  /**
+   * Runs a read where this operation reads. Where a server breaks under it, again where the choice then falls, twice. From
+   * the first table on of which the replicas hold other rows, it reads on the primary.
+   */
+  async read<B extends Batch>(run: (place: Place) => Promise<B>, table?: string): Promise<B> {
+    if (table !== undefined && !this.#isApart && this.#router.holdsOthers(table)) {
+      this.#isApart = true;
+      this.#place = undefined;
+    }
     for (let tries = 1; ; tries++) {
       const chosen = (this.#place ??= this.#choose());
       const place = await chosen;
@@ -117,6 +126,7 @@ export class Reads {
   }
 
   async #chooseByLevel(): Promise<Place> {
+    if (this.#isApart) return this.#router.primary();
     if (this.#level === 'eventual' && !this.#hasWritten) return this.#router.any();
     if (this.#level === 'strong') this.#advance(await this.#primary.flushedNow());
     return this.#router.atLeast(this.#position);

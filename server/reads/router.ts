@@ -7,7 +7,8 @@ import type { Primary } from '../replication/primary.ts';
 import type { Replica } from '../replication/replica.ts';
 
 /** Why the primary, or a replica that is not well, answered a read. A closed list, told to clients. */
-export type Fallback = 'no replica is well' | 'no replica was there in time' | 'the primary is away';
+export type Fallback =
+  'no replica is well' | 'no replica was there in time' | 'the primary is away' | 'the replicas hold other rows';
 
 /** Where one request reads. Released when the request has ended. */
 export interface Place {
@@ -27,6 +28,8 @@ export interface RouterOptions {
   stallMs: number;
   /** Requests that read from the primary at once. */
   primaryReadsMax: number;
+  /** Replicas hold other rows of the table than the primary: see docs/tables.md, partitions. */
+  holdsOthers: (table: string) => boolean;
   complain: Complain;
 }
 
@@ -48,6 +51,19 @@ export class Router {
   /** Some replica is known to have applied that: nobody waits for it in vain. */
   isApplied(lsn: Lsn): boolean {
     return this.#replicas.some((replica) => replica.hasApplied(lsn));
+  }
+
+  holdsOthers(table: string): boolean {
+    return this.#options.holdsOthers(table);
+  }
+
+  /** For what no replica has, within its budget. @throws ClientError REPLICA_UNAVAILABLE */
+  primary(): Place {
+    if (this.#primary.reachable) return this.#onPrimary('the replicas hold other rows', 0);
+    throw new ClientError(
+      'REPLICA_UNAVAILABLE',
+      'The replicas hold other rows of this table, and the primary cannot be reached: try again soon.',
+    );
   }
 
   /** Any replica, at once. */

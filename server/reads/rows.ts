@@ -61,6 +61,7 @@ function byColumns<Row extends { id: string }>(
       return { values: rows, seen };
     },
     'keys',
+    table.name,
   );
 }
 
@@ -74,5 +75,6 @@ function byId<Row extends { id: string }>(table: Table<Row>): Source<string, Row
       return { values: rows, seen };
     },
     'keys',
+    table.name,
   );
 }

@@ -4,6 +4,7 @@ import type { Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
 import { withinMs } from '../lib/within.ts';
 import { proofOf } from '../database/sql/positions.ts';
+import { changesCopied } from '../setup/partitions.ts';
 import { observe, UNKNOWN, type Look, type Observation, type ReplicaView } from './state.ts';
 import { Trust, type TrustOptions } from './trust.ts';
 
@@ -165,6 +166,11 @@ export class Replica {
     if (slot !== null) await trust.settle(slot, this.#options.isPrimaryReachable());
     if (progress !== null && applied !== null && applied >= progress) trust.saw(progress);
     return { ...look, working: worker !== null, lost: this.#isLost(look), proven: trust.isProven };
+  }
+
+  /** The last of what was done to partitions alone that its copy has; undefined: it does not say. */
+  changesCopied(): Promise<number | undefined> {
+    return changesCopied(this.#options.reader).catch(() => undefined); // it is down, and its looks tell why
   }
 
   /** Tells other servers what was seen here. */

@@ -1,23 +1,30 @@
 import type { Declaration } from '../declare/declaration.ts';
 import type { Logger } from '../lib/logger.ts';
 import { driftInWords, type Drift } from '../setup/drift.ts';
+import { changeInWords } from '../setup/partitions.ts';
 import type { Primary } from './primary.ts';
+import type { Replica } from './replica.ts';
 
-/** It costs a statement over the catalog. */
+/** It costs a few statements over the catalog. */
 const EVERY_MS = 30_000;
+
+interface TableWatchOptions {
+  primary: Pick<Primary, 'drifts' | 'partitionChanges'>;
+  replicas: readonly Pick<Replica, 'changesCopied'>[];
+  declared: readonly Declaration[];
+  log: Pick<Logger, 'warn' | 'info'>;
+}
 
 /** What the application has changed about the tables of the primary, found within a minute and told once. */
 export class TableWatch {
-  readonly #primary: Pick<Primary, 'drifts'>;
-  readonly #declared: readonly Declaration[];
-  readonly #log: Pick<Logger, 'warn' | 'info'>;
+  readonly #options: TableWatchOptions;
   #drifts: readonly Drift[] = [];
+  /** Those of which a replica holds other rows than the primary. */
+  #others: ReadonlySet<string> = new Set();
   #lookedAtMs = -Infinity;
 
-  constructor(primary: Pick<Primary, 'drifts'>, declared: readonly Declaration[], log: Pick<Logger, 'warn' | 'info'>) {
-    this.#primary = primary;
-    this.#declared = declared;
-    this.#log = log;
+  constructor(options: TableWatchOptions) {
+    this.#options = options;
   }
 
   /** As last seen. */
@@ -25,20 +32,49 @@ export class TableWatch {
     return this.#drifts;
   }
 
+  holdsOthers(table: string): boolean {
+    return this.#others.has(table);
+  }
+
   /** To be called in each round of the monitor. With the primary away what was seen stays. */
   round(): void {
     if (performance.now() - this.#lookedAtMs < EVERY_MS) return;
     this.#lookedAtMs = performance.now();
-    void this.#primary.drifts(this.#declared).then((drifts) => drifts && this.#saw(drifts));
+    void this.#look();
+  }
+
+  async #look(): Promise<void> {
+    const { primary, declared } = this.#options;
+    const drifts = await primary.drifts(declared);
+    const parts = await this.#partitions();
+    if (!drifts || !parts) return;
+    this.#others = new Set(parts.map(({ table }) => table));
+    this.#saw([...drifts, ...parts]);
+  }
+
+  /** Of what was done to partitions alone, what some replica's copy does not have. */
+  async #partitions(): Promise<Drift[] | undefined> {
+    const { primary, replicas } = this.#options;
+    const changes = await primary.partitionChanges();
+    if (!changes || changes.length === 0) return changes && [];
+    const copied = await Promise.all(replicas.map((replica) => replica.changesCopied()));
+    const least = Math.min(...copied.filter((last) => last !== undefined));
+    return changes
+      .filter(({ id }) => id > least)
+      .map((change) => ({
+        table: change.table,
+        column: null,
+        found: changeInWords(change),
+        command: 'readback doctor --fix, which copies the replicas again',
+      }));
   }
 
   #saw(drifts: readonly Drift[]): void {
+    const { log } = this.#options;
     const told = new Set(this.#drifts.map(driftInWords));
     for (const drift of drifts)
-      if (!told.has(driftInWords(drift)))
-        this.#log.warn({ table: drift.table, column: drift.column }, driftInWords(drift));
-    if (drifts.length === 0 && told.size > 0)
-      this.#log.info({}, 'The tables of the primary are as they were migrated.');
+      if (!told.has(driftInWords(drift))) log.warn({ table: drift.table, column: drift.column }, driftInWords(drift));
+    if (drifts.length === 0 && told.size > 0) log.info({}, 'The tables of the primary are as they were migrated.');
     this.#drifts = drifts;
   }
 }

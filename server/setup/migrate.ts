@@ -11,6 +11,7 @@ import { arrival, beat } from './log-state.ts';
 import { refuseMisfits, type ReplicaState } from './misfits.ts';
 import { obstacles } from './obstacles.ts';
 import { divideVersions } from './divide.ts';
+import { partitionChanges } from './partitions.ts';
 import { apply, isRehearsed, latestIn, pendingOn, seriesIn, type AllSeries, type Target } from './migrations.ts';
 import type { Server, Side } from './servers.ts';
 import { makeRolesIn, ROLES } from './logins.ts';
@@ -221,6 +222,7 @@ async function run(step: Step, primary: Sql, replicas: Sql[], behind: Set<Server
       lines.push(...followed.map((line) => `${state.name}: ${line}`));
     }
     await noteTables(primary);
+    await partitionChanges(primary);
   }
   await refuseMisfits(named(target), { sql: primary, before, existing }, states);
   return lines;

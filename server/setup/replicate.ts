@@ -6,6 +6,7 @@ import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
 import { format, fromUrl, parse, type Conninfo } from './conninfo.ts';
 import { startLogAnew } from './log-state.ts';
+import { noteCopying } from './partitions.ts';
 import { allowCopy, asReplicator, isVerified, makeReplicator, runSecretly, verifierOf } from './logins.ts';
 import { basicsOf, type Server } from './servers.ts';
 import { letPast, refuseHidden } from './stops.ts';
@@ -72,6 +73,7 @@ async function create({ primary, replica, commit }: Subscribing, slot: string, w
   // What the replica's tables hold is of an earlier subscription, and in the way of a fresh copy.
   await emptyTables(replica.admin, tables);
   await startLogAnew(replica.admin);
+  await noteCopying(primary.admin, replica.admin);
   const failover = (await keepsSlots(primary.admin, replica.admin)) ? ', failover = true' : '';
   const make = () =>
     runSecretly(
@@ -98,7 +100,7 @@ async function create({ primary, replica, commit }: Subscribing, slot: string, w
  * From PostgreSQL 17 on a standby can keep the primary's slots, so that a replica goes on from it where it is promoted.
  * A slot that is to be kept costs nothing where there is no standby.
  */
-async function keepsSlots(...servers: Sql[]): Promise<boolean> {
+export async function keepsSlots(...servers: Sql[]): Promise<boolean> {
   const all = await Promise.all(servers.map(basicsOf));
   return all.every(({ version }) => version >= 170_000);
 }

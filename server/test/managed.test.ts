@@ -1,120 +1,26 @@
 import { execFile } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ChangesDocument, UpdateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
 import type { DatabaseConfig } from '../boot/config.ts';
-import { createLog, serve } from '../boot/serve.ts';
+import { UpdateUserDocument } from '../../schema/generated/operations.ts';
 import { projectRoot } from '../lib/root.ts';
-import { addReplica, planDrop } from '../operate/replicas.ts';
-import { reset } from '../operate/reset.ts';
-import { statusOf } from '../operate/status.ts';
-import { verify } from '../operate/verify/verify.ts';
-import { withServers, type Servers } from '../setup/servers.ts';
-import { setUp } from '../setup/setup.ts';
-import { testConfig } from './support/databases.ts';
-import { examine, faults } from './support/doctor.ts';
-import { manage, MODELS, OWNER, type Grants, type Managed, type Model } from './support/models.ts';
-import { connectTo } from './support/server.ts';
+import type { TestDatabases } from './support/databases.ts';
+import { examine, faults, fixAll } from './support/doctor.ts';
+import { everythingWorks, looked, made, migrated, WELL } from './support/managed.ts';
+import { manage, MODELS, type Managed, type Model } from './support/models.ts';
+import { startServer } from './support/server.ts';
 import { ownServers, type OwnServers } from './support/standby.ts';
-import { subscribeTo } from './support/subscribe.ts';
 
 /** Readback where nobody is a superuser: what providers grant, modelled. */
-const COUNT = 50;
 const SLOW = { timeout: 120_000 };
-const config = testConfig({ BOOKMARK_WAIT_MS: 30_000, BOOKMARK_STALL_MS: 200 });
-const quiet = () => {};
+const WITHIN = { timeout: 30_000, interval: 50 };
 
 let servers: OwnServers;
 beforeAll(async () => {
   servers = await ownServers(['primary', 'replica'], { max_sync_workers_per_subscription: '8' });
 }, SLOW.timeout);
 afterAll(() => servers?.end(), SLOW.timeout);
-
-const on = <T>(databases: DatabaseConfig, work: (all: Servers) => Promise<T>) =>
-  withServers(databases, config, 'test', work);
-
-async function migrated(databases: DatabaseConfig): Promise<string> {
-  const lines: string[] = [];
-  await setUp(databases, config, (line) => lines.push(line));
-  return lines.join('\n');
-}
-
-/** What doctor, status and verify say. */
-async function looked(databases: DatabaseConfig) {
-  const options = { chunkRows: 1000, most: 10, timeoutMs: 10_000 };
-  return {
-    faults: await faults(databases, { waitMs: 10_000 }),
-    isWell: (await on(databases, (all) => statusOf(all, { ...config, waitMs: 10_000 }))).isWell,
-    isSame: (await on(databases, (all) => verify(all, [], options, quiet))).isSame,
-  };
-}
-
-const WELL = { faults: [], isWell: true, isSame: true };
-
-/** Writes, each read back from the replica with its bookmark; what as many events tell. */
-async function served({ config: databases, primary }: Managed): Promise<unknown[]> {
-  const server = await serve(config, databases, createLog(config));
-  const client = connectTo(`http://127.0.0.1:${server.port}`);
-  const [someone] = await primary<[{ id: string }]>`
-    insert into users (username, email, password_hash) values ('someone', 'someone@example.com', '-') returning id`;
-  const { id } = someone;
-  await client.query('{ users { totalCount } }', {}, { 'readback-consistency': 'strong' });
-  const events = subscribeTo(client.websocket(), ChangesDocument);
-  await events.next();
-  for (let count = 1; count <= COUNT; count++) {
-    const firstName = String(count);
-    const { data, errors } = await client.query(UpdateUserDocument, { id, input: { firstName } });
-    expect(errors).toEqual([]);
-    const read = await client.query(UserDocument, { id }, { 'readback-bookmark': data.updateUser.bookmark });
-    expect(read.data.user).toMatchObject({ firstName });
-    expect(read.readback.source).toBe('replica-1');
-  }
-  const seen: unknown[] = [];
-  while (seen.length < COUNT) {
-    const { changes } = await events.next();
-    if (changes.__typename === 'UserChange' && changes.operation === 'UPDATE') seen.push(changes.user?.firstName);
-  }
-  expect(await client.rest('GET', '/health')).toMatchObject({ status: 200, body: { status: 'healthy' } });
-  await client.dispose();
-  await server.stop();
-  return seen;
-}
-
-const EACH = Array.from({ length: COUNT }, (_, index) => String(index + 1));
-
-/** What PostgreSQL says that the login may. */
-async function rightsOf(sql: Sql) {
-  const [rights] = await sql`
-    select rolsuper as super, array(select r.rolname::text from pg_roles r where r.rolname like 'pg\\_%'
-        and exists (select from pg_auth_members m where m.member = u.oid and m.roleid = r.oid) order by 1) as roles,
-      array(select p.proname::text from pg_proc p where p.proname like 'pg\\_%replication\\_origin\\_%'
-        and has_function_privilege(u.oid, p.oid, 'execute') order by 1) as functions
-    from pg_roles u where rolname = ${OWNER}`;
-  return rights;
-}
-
-const grantedBy = ({ roles, functions }: Exclude<Grants, 'superuser'>) => ({
-  super: false,
-  roles: roles.toSorted(),
-  functions: functions.map((one) => one.replace(/\(.*/, '')).toSorted(),
-});
-
-/** Of what set-up makes, what is there. */
-async function made({ primary, replica, database }: Managed): Promise<string[]> {
-  const found = await Promise.all(
-    [primary, replica].map(
-      (sql) => sql<{ name: string }[]>`
-        select nspname::text as name from pg_namespace where nspname = 'readback'
-        union all select pubname::text from pg_publication
-        union all select slot_name::text from pg_replication_slots where database = ${database}
-        union all select subname::text from pg_subscription s join pg_database d on d.oid = subdbid where datname = ${database}
-        union all select relname::text from pg_class where relname in ('users', 'posts')`,
-    ),
-  );
-  return found.flat().map(({ name }) => name);
-}
 
 /** The command itself, with these databases. */
 function readback(args: string, { primary, replicas: [replica] }: DatabaseConfig) {
@@ -136,45 +42,11 @@ function readback(args: string, { primary, replicas: [replica] }: DatabaseConfig
   });
 }
 
-describe.each([MODELS.M1, MODELS.M1_LESS, MODELS.M3, MODELS.NR, MODELS.M0_PRIMARY] as Model[])(
-  'GUARANTEE no superuser is needed: $name',
-  SLOW,
-  (model) => {
-    let managed: Managed;
-    beforeAll(async () => {
-      managed = await manage(servers, model);
-    }, SLOW.timeout);
-    afterAll(() => managed.end());
-
-    test('the login is what the model says', async () => {
-      const { primary, replica } = model;
-      expect(await rightsOf(managed.primary)).toEqual(primary === 'superuser' ? expect.anything() : grantedBy(primary));
-      expect(await rightsOf(managed.replica)).toEqual(replica === 'superuser' ? expect.anything() : grantedBy(replica));
-    });
-
-    test('set-up, twice, after which doctor, status and verify find nothing', async () => {
-      expect(await migrated(managed.config)).toContain('applied');
-      expect(await migrated(managed.config)).not.toContain('applied');
-      expect(await looked(managed.config)).toEqual(WELL);
-    });
-
-    test(`${COUNT} writes, as many reads from the replica, none stale, and as many events`, async () => {
-      expect(await served(managed)).toEqual(EACH);
-    });
-
-    test('the replica is dropped, and added again', async () => {
-      const [replica] = managed.config.replicas;
-      await on(managed.config, async (all) => (await planDrop(all, 'replica-1', config)).run());
-      await addReplica({ ...managed.config, replicas: [] }, replica!, config, quiet);
-      expect(await looked(managed.config)).toEqual(WELL);
-    });
-
-    test('reset leaves nothing', async () => {
-      await on(managed.config, (all) => reset(all, { ...config, tables: true }, quiet));
-      expect(await made(managed)).toEqual([]);
-    });
-  },
-);
+const SERVED: Model[] = [MODELS.M1, MODELS.M1_LESS, MODELS.M3, MODELS.NR, MODELS.M0_PRIMARY];
+for (const model of SERVED)
+  describe(`GUARANTEE no superuser is needed: ${model.name}`, SLOW, () => {
+    everythingWorks(() => servers, model);
+  });
 
 /** What is taken from the login, and what is said of it. */
 const RIGHTS: [side: 'primary' | 'replica', take: string, give: string, said: RegExp][] = [
@@ -197,6 +69,44 @@ const RIGHTS: [side: 'primary' | 'replica', take: string, give: string, said: Re
   ],
 ];
 
+describe('a slot that is gone, or keeps too much', SLOW, () => {
+  let managed: Managed;
+  beforeAll(async () => {
+    managed = await manage(servers, { ...MODELS.M1_LESS, name: 'slots' });
+    await migrated(managed.config);
+  }, SLOW.timeout);
+  afterAll(() => managed.end());
+  const slot = async () => {
+    const [row] = await managed.primary<[{ name: string; reader: number | null }?]>`
+      select slot_name::text as name, active_pid as reader from pg_replication_slots where database = ${managed.database}`;
+    return row;
+  };
+
+  test('the server gives it up, though its reader is another login', async () => {
+    const { name } = (await slot())!;
+    await managed.replica.begin(async (held) => {
+      await held`lock table users in access exclusive mode`;
+      await managed.primary`insert into users (username, email, password_hash) values ('a', 'a@example.com', '-')`;
+      for (let n = 0; n < 5; n++) {
+        await managed.primary`select pg_logical_emit_message(true, 'fill', 'x')`;
+        await managed.primary`select pg_switch_wal()`;
+      }
+      const [given] = await managed.primary.begin(async (sql) => {
+        await sql`set local role readback_pruner`;
+        return sql<[{ held: number }]>`select readback.give_up_slot(${name}, 67108864) as held`;
+      });
+      expect(given.held).toBeGreaterThan(67_108_864);
+      expect(await slot()).toBeUndefined();
+    });
+  });
+
+  test('doctor --fix copies its replica again', async () => {
+    expect(await faults(managed.config)).toContain('replica-1 slot-missing');
+    await fixAll(managed.config);
+    expect(await looked(managed.config)).toEqual(WELL);
+  });
+});
+
 describe('a right that is missing', SLOW, () => {
   let managed: Managed;
   let app: DatabaseConfig;
@@ -206,22 +116,23 @@ describe('a right that is missing', SLOW, () => {
   }, SLOW.timeout);
   afterAll(() => managed.end());
 
-  test.each(RIGHTS)('on the %s: %s: one line, before anything is changed', async (side, take, give, said) => {
-    const run = (statement: string) => managed[side].unsafe(statement.replace(':db', managed.database));
-    await run(take);
-    const message = await migrated(app).then(
-      () => 'no error',
-      (error: Error) => error.message,
-    );
-    const findings = await examine(app);
-    await run(give);
-    expect(message).toMatch(said);
-    expect(message).toMatch(new RegExp(`^${side}[^\\n]*$`));
-    expect(await made(managed)).toEqual([]);
-    expect(findings).toContainEqual(
-      expect.objectContaining({ server: side === 'primary' ? side : 'replica-1', check: 'admin-rights' }),
-    );
-  });
+  for (const [side, take, give, said] of RIGHTS)
+    test(`a right is asked for before anything is changed: on the ${side}, ${take}`, async () => {
+      const run = (statement: string) => managed[side].unsafe(statement.replace(':db', managed.database));
+      await run(take);
+      const message = await migrated(app).then(
+        () => 'no error',
+        (error: Error) => error.message,
+      );
+      const findings = await examine(app);
+      await run(give);
+      expect(message).toMatch(said);
+      expect(message).toMatch(new RegExp(`^${side}[^\\n]*$`));
+      expect(await made(managed)).toEqual([]);
+      expect(findings).toContainEqual(
+        expect.objectContaining({ server: side === 'primary' ? side : 'replica-1', check: 'admin-rights' }),
+      );
+    });
 
   test('where a provider is told by its roles, no remedy says alter system', async () => {
     await managed.replica`create role cloudsqlsuperuser`;
@@ -248,6 +159,56 @@ describe('a right that is missing', SLOW, () => {
     expect(await made(managed)).toEqual(before);
     expect(await looked(app)).toEqual(WELL);
   });
+});
+
+/** What the functions of the schema readback call, which anybody may, or the login by a grant. */
+const CALLED: [side: 'primary' | 'replica', name: string, whom: string][] = [
+  ['primary', 'pg_control_system()', 'public'],
+  ['primary', 'pg_walfile_name(pg_lsn)', 'public'],
+  ['primary', 'pg_current_wal_flush_lsn()', 'public'],
+  ['replica', 'pg_show_replication_origin_status()', 'owner'],
+  ['replica', 'pg_stat_get_subscription(oid)', 'public'],
+  ['replica', 'pg_stat_get_activity(integer)', 'public'],
+];
+
+describe('a function that may not be called any more', SLOW, () => {
+  let managed: Managed;
+  let id: string;
+  beforeAll(async () => {
+    managed = await manage(servers, { ...MODELS.M3, name: 'called' });
+    await migrated(managed.config);
+    const [row] = await managed.primary<[{ id: string }]>`
+      insert into users (username, email, password_hash) values ('ada', 'ada@example.com', '-') returning id`;
+    ({ id } = row);
+  }, SLOW.timeout);
+  afterAll(() => managed?.end());
+
+  for (const [side, name, whom] of CALLED)
+    test(`health and the log name it, and no bookmark is empty: ${name} on the ${side}`, async () => {
+      const words = `permission denied for function ${name.replace(/\(.*/, '')}`;
+      const lines: string[] = [];
+      const databases = { config: managed.config } as TestDatabases;
+      const server = await startServer({ LOG_LEVEL: 'warn', MONITOR_INTERVAL_MS: 50 }, databases, {
+        write: (line) => lines.push(line),
+      });
+      const health = async () => (await server.rest('GET', '/health')).body;
+      const write = (firstName: string) => server.query(UpdateUserDocument, { id, input: { firstName } });
+      await expect.poll(async () => (await health()).status, WITHIN).toBe('healthy');
+      await managed[side].unsafe(`revoke execute on function ${name} from ${whom}`);
+      try {
+        await expect.poll(async () => JSON.stringify(await health()), WITHIN).toContain(words);
+        expect((await health()).status).not.toBe('healthy');
+        const { data, errors } = await write(name);
+        expect(errors[0]?.extensions.code ?? data.updateUser.bookmark).toMatch(/^(PRIMARY_UNAVAILABLE|.{28})$/);
+        expect(lines.filter((line) => line.includes(words)).length).toBeGreaterThan(0);
+      } finally {
+        await managed[side].unsafe(`grant execute on function ${name} to ${whom}`);
+      }
+      await expect.poll(async () => (await health()).status, WITHIN).toBe('healthy');
+      await write('again');
+      await expect.poll(() => managed.replica`select first_name from users`, WITHIN).toEqual([{ first_name: 'again' }]);
+      await server.stop();
+    });
 });
 
 test('a replica that nobody may ask for its origin is refused, and nothing is changed', SLOW, async () => {

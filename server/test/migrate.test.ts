@@ -474,6 +474,8 @@ const SINCE = [
   'replica-1: applied engine 0022 origin',
   'primary: applied engine 0022 timelines',
   'primary: applied engine 0027 known-tables',
+  'replica-1: applied engine 0028 copied-partitions',
+  'primary: applied engine 0028 seen-partitions',
 ];
 
 describe('one table of versions, as the first releases had it, becomes two', () => {

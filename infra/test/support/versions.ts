@@ -13,7 +13,7 @@ export type Major = 15 | 16 | 17 | 18;
 /** A process is started for each command. */
 export const SLOW = { timeout: 120_000 };
 
-const homeOf = (major: Major) =>
+export const homeOf = (major: Major) =>
   major === 18 ? findHome() : join(projectRoot, `infra/versions/node_modules/postgres-${major}`);
 
 export const isHere = existsSync(homeOf(15));

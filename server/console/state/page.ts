@@ -46,6 +46,7 @@ export const isReading = signal(false);
 let start: Start = FIRST;
 /** What was asked before the latest question is answered too late. */
 let asked = 0;
+let countAsked = 0;
 
 /** Reads the chosen table from its start whenever another one is chosen, or another row by its id. */
 export function followChosen(): void {
@@ -54,9 +55,9 @@ export function followChosen(): void {
     const table = chosen.value;
     void chosenId.value;
     untracked(() => {
-      if (table?.name !== before) batch(() => ((filter.value = {}), (order.value = null)));
+      if (table?.name !== before) batch(() => ((filter.value = {}), (order.value = null), (count.value = null)));
       before = table?.name;
-      if (table) readFrom(FIRST);
+      if (table) readAndCount(FIRST);
     });
   });
 }
@@ -64,7 +65,7 @@ export function followChosen(): void {
 export function setFilter(part: Readonly<Record<string, unknown>>): void {
   const all = Object.entries({ ...filter.value, ...part }).filter(([, value]) => value !== undefined);
   filter.value = Object.fromEntries(all);
-  readFrom(FIRST);
+  readAndCount(FIRST);
 }
 
 export function setOrder(wanted: Order | null): void {
@@ -74,7 +75,7 @@ export function setOrder(wanted: Order | null): void {
 
 export const nextPage = () => readFrom({ first: PAGE_SIZE, after: page.value!.info.endCursor });
 export const previousPage = () => readFrom({ last: PAGE_SIZE, before: page.value!.info.startCursor! });
-export const readAgain = () => readFrom(start);
+export const readAgain = () => readAndCount(start);
 
 function readFrom(place: Start): void {
   start = place;
@@ -83,7 +84,13 @@ function readFrom(place: Start): void {
   const isWanted = () => number === asked;
   isReading.value = true;
   void read(table, place, isWanted);
-  void countRows(table, isWanted);
+}
+
+/** A count is asked for where it may be another one: other pages of the same rows have the same. */
+function readAndCount(place: Start): void {
+  readFrom(place);
+  const number = ++countAsked;
+  void countRows(chosen.value!, () => number === countAsked);
 }
 
 async function read(table: Table, place: Start, isWanted: () => boolean): Promise<void> {

@@ -59,7 +59,7 @@ export const ID = 'id';
 /**
  * The tables of a schema, in its order. A table is a type whose rows a query gives in pages; what else there is of it is known
  * by the types that it takes and answers. Where several fields fit, as a project may have operations of its own, the one
- * with the name that the server makes is meant: `createPost` of the type Post.
+ * with the name that the server makes is meant: `createNote` of the type Note.
  */
 export function tablesIn(schema: Schema): Table[] {
   return new Finder(schema).tables();

@@ -110,5 +110,8 @@ function Linked({ to, row }: { to: string; row: Row | null }) {
   );
 }
 
-/** A UUID by its first part; others as they are, as long as they are short. */
-const short = (id: string) => (id.length > 20 ? `${id.slice(0, 8)}…` : id);
+/** A UUID by its first part; others as they are, as long as they are short, and seen. */
+function short(id: string): string {
+  if (id.trim() === '') return JSON.stringify(id);
+  return id.length > 20 ? `${id.slice(0, 8)}…` : id;
+}

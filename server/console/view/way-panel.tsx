@@ -14,6 +14,7 @@ interface Step {
   kind: 'browser' | 'primary' | 'replica';
 }
 
+const DOING = { INSERT: 'Creating', UPDATE: 'Changing', DELETE: 'Deleting' };
 const DONE = { INSERT: 'Created', UPDATE: 'Changed', DELETE: 'Deleted' };
 
 /** The latest write's way through the system, as a list of stations on a line of time. */
@@ -36,13 +37,19 @@ const Hint = () => (
   </p>
 );
 
-function Latest({ way: { failure, operation, title }, way: value }: { way: Way }) {
+function Latest({ way: latest }: { way: Way }) {
   return (
     <>
-      <h3>{failure === null ? `${DONE[operation]} ${title}` : `Refused: ${title}`}</h3>
-      {failure === null ? <Stations way={value} /> : <p>{failure}</p>}
+      <h3>{`${whatOf(latest)} ${latest.title}`}</h3>
+      {latest.failure === null ? <Stations way={latest} /> : <p>{latest.failure}</p>}
     </>
   );
+}
+
+/** Nothing is done before the server has said so. */
+function whatOf({ failure, operation, answeredAt }: Way): string {
+  if (failure !== null) return 'Refused:';
+  return (answeredAt === null ? DOING : DONE)[operation];
 }
 
 function stepsOf(way: Way): Step[] {

@@ -9,6 +9,7 @@ import type { Confirmer } from '../../reads/confirm.ts';
 import type { Primary } from '../../replication/primary.ts';
 import type { Reads } from '../../reads/reads.ts';
 import type { ReplicationStatus } from '../../replication/status.ts';
+import type { TableWatch } from '../../replication/tables.ts';
 import type { Positions } from '../positions.ts';
 
 /** What lives as long as the process. */
@@ -21,6 +22,7 @@ export interface Services {
   feed: Feed;
   hasher: Hasher;
   status: ReplicationStatus;
+  tables: TableWatch;
 }
 
 /** What lives as long as one operation. */

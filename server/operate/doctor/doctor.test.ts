@@ -109,6 +109,7 @@ const primaryDetails = (changes: Partial<PrimaryDetails> = {}): PrimaryDetails =
   hidden: [],
   identities: [],
   drifts: [],
+  partitionChanges: [],
   ...changes,
 });
 
@@ -175,6 +176,7 @@ const replicaDetails = (changes: Partial<ReplicaDetails> = {}): ReplicaDetails =
   isLogReady: true,
   feedFaults: [],
   mayLose: false,
+  changesCopied: 0,
   missing: null,
   hidden: [],
   identities: [],

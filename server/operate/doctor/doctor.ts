@@ -1,6 +1,7 @@
 import type { Declaration } from '../../declare/declaration.ts';
 import { driftsOf, tablesNow, type Drift } from '../../setup/drift.ts';
 import { planOf, type Plan } from '../../setup/rights.ts';
+import { changeInWords, changesCopied, partitionChanges, type PartitionChange } from '../../setup/partitions.ts';
 import { hiddenFrom, identitiesOf, type ReplicaIdentity } from '../../setup/stops.ts';
 import { tablesOf } from '../../setup/shapes.ts';
 import type { OperatedServer, Servers } from '../../setup/servers.ts';
@@ -53,11 +54,15 @@ export interface PrimaryDetails extends PublicationFacts, SlotFacts, HistoryFact
   identities: ReplicaIdentity[];
   /** What somebody has changed by other ways than migrations. */
   drifts: Drift[];
+  /** What was done to partitions alone. */
+  partitionChanges: PartitionChange[];
 }
 
 export interface ReplicaFacts extends Looked<ReplicaDetails>, LoginFacts, PoolerFacts {}
 export interface ReplicaDetails extends SubscriptionFacts, TableFacts {
   aheadBytes?: number;
+  /** The last of what was done to partitions alone that its copy has. */
+  changesCopied: number;
 }
 
 export interface DoctorOptions extends SetupConfig {
@@ -88,6 +93,7 @@ export function findingsOf(facts: Facts, { maxWalBytes }: Pick<DoctorOptions, 'm
     ...checkFailover(primary, replicas),
     ...checkSlots(primary, replicas, maxWalBytes),
     ...replicas.flatMap((replica) => checkSubscription(primary, replica)),
+    ...replicas.flatMap((replica) => checkPartitions(primary, replica)),
     ...replicas.flatMap((replica) => checkTables(primary, replica)),
   ]);
 }
@@ -99,7 +105,24 @@ const changed = kind('tables-changed', ({ found, command }: Drift) => ({
   remedy: `Run ${command}.`,
 }));
 
-/** Asks all servers everything that the checks need. Writes nothing but one heartbeat for each replica. */
+function checkPartitions({ details: primary }: PrimaryFacts, { name, details }: ReplicaFacts): Finding[] {
+  if (!primary || !details?.subscription) return [];
+  return primary.partitionChanges
+    .filter(({ id }) => id > details.changesCopied)
+    .map((change) => otherRows(name, change));
+}
+
+const otherRows = kind('partition-changed', (change: PartitionChange) => ({
+  found: changeInWords(change),
+  expected: 'the rows of all partitions of the primary, and no others',
+  remedy: 'Run readback doctor --fix, which copies the replica again.',
+  fix: copyAgain,
+}));
+
+/**
+ * Asks all servers everything that the checks need. Writes nothing but one heartbeat for each replica, and on the primary
+ * the partitions that were seen.
+ */
 async function look({ primary, replicas }: Servers, options: DoctorOptions): Promise<Facts> {
   const one = await lookAtPrimary(primary, options);
   const plan = one.basics ? await planOf(primary, options) : UNKNOWN_PLAN;
@@ -139,6 +162,7 @@ async function lookAtPrimary(primary: OperatedServer, options: DoctorOptions): P
       ...publication,
       identities: await identitiesOf(admin, tablesOf(publication.published)),
       drifts: facts.basics!.isSetUp ? driftsOf(await tablesNow(admin, options.declared), options.declared) : [],
+      partitionChanges: await partitionChanges(admin),
       ...(await lookAtSlots(admin, options.longTransactionMs)),
       ...(await lookAtHistory(admin)),
     },
@@ -162,7 +186,7 @@ async function lookAtReplica(
     limits,
     ...(await lookAtLogins(replica, 'replica', tables.shapes, options)),
     ...(await lookAtPoolers(urls, options)),
-    details: { ...subscription, ...tables },
+    details: { ...subscription, ...tables, changesCopied: await changesCopied(admin) },
   };
 }
 

@@ -16,13 +16,18 @@ export interface OwnServers extends EmbeddedServers {
   end: () => Promise<void>;
 }
 
-export async function ownServers(names: string[], settings: Record<string, string> = {}): Promise<OwnServers> {
+export async function ownServers(
+  names: string[],
+  settings: Record<string, string> = {},
+  home?: string,
+): Promise<OwnServers> {
   const dir = quickFolder();
   const control = await startEmbeddedServers({
     dir,
     servers: names.map((name) => ({ name, port: 0 })),
     say: () => {},
     settings: { fsync: 'off', wal_retrieve_retry_interval: '200ms', ...settings },
+    ...(home !== undefined && { home }),
   });
   const admins = new Map<string, postgres.Sql>();
   const admin = (name: string) => {
