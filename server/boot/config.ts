@@ -81,19 +81,22 @@ export interface Beginning {
   environment: Record<string, string | undefined>;
   primary: DatabaseUrls | undefined;
   replicas: DatabaseUrls[];
+  replicationUrl: string | undefined;
 }
 
 export function readBeginning(environment: Record<string, string | undefined>): Beginning {
   const { PRIMARY_URL: url, PRIMARY_ADMIN_URL: admin } = withSecretFiles(environment, SECRETS);
   const others = Object.fromEntries(Object.entries(environment).filter(([name]) => !DATABASES.test(name)));
   const kept = { config: readConfig(others), environment: others };
-  if (!url) return { ...kept, primary: undefined, replicas: [] };
+  if (!url) return { ...kept, primary: undefined, replicas: [], replicationUrl: undefined };
   const fault = databaseUrlFault(url);
   if (fault !== undefined) throw new SetupError(`PRIMARY_URL ${fault}`);
   const hasReplicas = Boolean(environment['REPLICA_URLS'] ?? environment['REPLICA_URLS_FILE']);
-  const replicas = hasReplicas ? readConfig(environment).databases!.replicas : [];
-  return { ...kept, primary: { url, adminUrl: admin || url }, replicas };
+  const { replicas, replicationUrl } = hasReplicas ? readConfig(environment).databases! : NONE;
+  return { ...kept, primary: { url, adminUrl: admin || url }, replicas, replicationUrl };
 }
+
+const NONE = { replicas: [], replicationUrl: undefined };
 
 const DATABASES = /^(?:(?:PRIMARY|REPLICA)\w*_URLS?|(?:WRITE|READ)_DB_HOST)(?:_FILE)?$/;
 

@@ -51,7 +51,10 @@ export async function initCommand(flags: InitFlags, given: Beginning, say: Say, 
 
 const amount = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`;
 
-async function databasesOf({ url, replica }: InitFlags, { primary, replicas }: Beginning): Promise<DatabaseConfig> {
+async function databasesOf(
+  { url, replica }: InitFlags,
+  { primary, replicas, replicationUrl }: Beginning,
+): Promise<DatabaseConfig> {
   const named =
     url ?? primary?.url ?? (await answered("The primary's URL (postgres://user:password@host:5432/database): "));
   if (named === undefined)
@@ -66,15 +69,19 @@ async function databasesOf({ url, replica }: InitFlags, { primary, replicas }: B
   return {
     primary: url === undefined && primary ? primary : { url: named, adminUrl: named },
     replicas: other ? [{ url: other, adminUrl: other }] : replicas,
-    replicationUrl: undefined,
+    replicationUrl,
   };
 }
 
 /** Open mode, which listens on this machine alone: without accounts nobody could sign in. */
-const settingsOf = ({ primary, replicas }: DatabaseConfig): Record<string, string> => ({
+export const settingsOf = ({ primary, replicas, replicationUrl }: DatabaseConfig): Record<string, string> => ({
   PRIMARY_URL: primary.url,
   ...(primary.adminUrl !== primary.url && { PRIMARY_ADMIN_URL: primary.adminUrl }),
   ...(replicas.length > 0 && { REPLICA_URLS: replicas.map(({ url }) => url).join(',') }),
+  ...(replicas.some(({ url, adminUrl }) => url !== adminUrl) && {
+    REPLICA_ADMIN_URLS: replicas.map(({ adminUrl }) => adminUrl).join(','),
+  }),
+  ...(replicationUrl !== undefined && { PRIMARY_REPLICATION_URL: replicationUrl }),
   ACCESS: 'open',
 });
 

@@ -3,7 +3,9 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { EXAMPLE } from '../../infra/example.ts';
+import { readBeginning } from '../boot/config.ts';
 import { PROJECT, registered, withoutFiles } from '../cli/add/register.ts';
+import { settingsOf } from '../cli/init.ts';
 import { projectRoot } from '../lib/root.ts';
 import { freshDatabases, type TestDatabases } from './support/databases.ts';
 import { projectCopy, serve } from './support/project-copy.ts';
@@ -112,6 +114,18 @@ test(
     expect(again).toMatchObject({ status: 0, output: expect.stringContaining('.env has it all already') });
   },
 );
+
+test('.env has all of the databases that the environment names', () => {
+  const environment = {
+    PRIMARY_URL: 'postgres://app@db-1/shop',
+    PRIMARY_ADMIN_URL: 'postgres://owner@db-1/shop',
+    REPLICA_URLS: 'postgres://app@db-2/shop,postgres://app@db-3/shop',
+    REPLICA_ADMIN_URLS: 'postgres://owner@db-2/shop,postgres://app@db-3/shop',
+    PRIMARY_REPLICATION_URL: 'postgres://streamer@db-1.internal/shop',
+  };
+  const { primary, replicas, replicationUrl } = readBeginning(environment);
+  expect(settingsOf({ primary: primary!, replicas, replicationUrl })).toEqual({ ...environment, ACCESS: 'open' });
+});
 
 test('the example is what init knows as such', () => {
   const there = ['schema/tables', 'sql/primary', 'sql/replica'].flatMap((folder) =>
