@@ -118,9 +118,9 @@ export class Primary {
     statement: (sql: Sql) => Statement<Row>,
   ): Promise<{ rows: readonly Row[]; lsn: Lsn }> {
     const { writer } = this.#connections;
-    const written = write(writer, statement(writer)).catch((error: unknown) =>
-      Promise.reject(error instanceof PlaceUnknown ? withoutBookmark(error.cause) : error),
-    );
+    const written = write(writer, statement(writer)).catch((error: unknown) => {
+      throw error instanceof PlaceUnknown ? withoutBookmark(error.cause) : error;
+    });
     const { rows, flushed, timeline } = await this.answer(written);
     this.#refusal = null;
     await this.#expect(parseInt(timeline, 16));

@@ -7,7 +7,7 @@ import { UpdateUserDocument } from '../../schema/generated/operations.ts';
 import { projectRoot } from '../lib/root.ts';
 import type { TestDatabases } from './support/databases.ts';
 import { examine, faults, fixAll } from './support/doctor.ts';
-import { everythingWorks, looked, made, migrated, WELL } from './support/managed.ts';
+import { EACH, everythingWorks, looked, made, migrated, served, WELL } from './support/managed.ts';
 import { manage, MODELS, type Managed, type Model } from './support/models.ts';
 import { startServer } from './support/server.ts';
 import { ownServers, type OwnServers } from './support/standby.ts';
@@ -47,6 +47,17 @@ for (const model of SERVED)
   describe(`GUARANTEE no superuser is needed: ${model.name}`, SLOW, () => {
     everythingWorks(() => servers, model);
   });
+
+test('one login may be both, the one that sets up and that of the server', SLOW, async () => {
+  const managed = await manage(servers, { ...MODELS.M1_LESS, name: 'one_login' });
+  const both = ({ adminUrl }: DatabaseConfig['primary']) => ({ url: adminUrl, adminUrl });
+  const { primary, replicas } = managed.config;
+  const config = { ...managed.config, primary: both(primary), replicas: replicas.map(both) };
+  await migrated(config);
+  expect(await looked(config)).toEqual(WELL);
+  expect(await served({ ...managed, config })).toEqual(EACH);
+  await managed.end();
+});
 
 /** What is taken from the login, and what is said of it. */
 const RIGHTS: [side: 'primary' | 'replica', take: string, give: string, said: RegExp][] = [

@@ -43,7 +43,7 @@ export async function looked(databases: DatabaseConfig) {
 export const WELL = { faults: [], isWell: true, isSame: true };
 
 /** Writes, each read back from the replica with its bookmark; what as many events tell. */
-async function served({ config: databases, primary }: Managed): Promise<unknown[]> {
+export async function served({ config: databases, primary }: Managed): Promise<unknown[]> {
   const server = await serve(config, databases, createLog(config));
   const client = connectTo(`http://127.0.0.1:${server.port}`);
   const [someone] = await primary<[{ id: string }]>`
@@ -71,7 +71,7 @@ async function served({ config: databases, primary }: Managed): Promise<unknown[
   return seen;
 }
 
-const EACH = Array.from({ length: COUNT }, (_, index) => String(index + 1));
+export const EACH = Array.from({ length: COUNT }, (_, index) => String(index + 1));
 
 /** What PostgreSQL says that the login may. */
 async function rightsOf(sql: Sql) {
