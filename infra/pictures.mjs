@@ -16,8 +16,8 @@ const MOST_BYTES = 200_000;
 const folder = join(root, 'docs');
 
 const PICTURES = [
-  { name: 'console-light', viewport: { width: 1400, height: 1140 }, colorScheme: 'light' },
-  { name: 'console-dark', viewport: { width: 1400, height: 1140 }, colorScheme: 'dark' },
+  { name: 'console-light', viewport: { width: 1400, height: 1080 }, colorScheme: 'light' },
+  { name: 'console-dark', viewport: { width: 1400, height: 1080 }, colorScheme: 'dark' },
   {
     name: 'console-phone',
     viewport: { width: 390, height: 1240 },
