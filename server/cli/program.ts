@@ -4,7 +4,7 @@ import { addCommand, undoCommand } from './add.ts';
 import { adminCreateCommand, type AdminOptions } from './admin.ts';
 import { outliveReaders, tellFailure } from './failure.ts';
 import { initCommand, type InitFlags } from './init.ts';
-import { migrateCommand } from './migrate.ts';
+import { migrateCommand, printCommand } from './migrate.ts';
 import { addOperatorCommands } from './operator.ts';
 import { serveCommand, upCommand } from './up.ts';
 import { EXIT } from './usage.ts';
@@ -92,8 +92,11 @@ export function createProgram(): Command {
       'Bring the databases up to date and end: apply what is new under sql/, publish, subscribe, and copy tables that ' +
         'are new, while the system is in use. What would break replication is refused, and changes nothing.',
     )
+    .option('--print [server]', 'print the SQL instead, of all servers or of one, for somebody else to run')
     .addHelpText('after', MIGRATE_HELP)
-    .action(() => run((config) => migrateCommand(config, say)));
+    .action(({ print }: { print?: string | true }) =>
+      run((config) => (print === undefined ? migrateCommand(config, say) : printCommand(config, print))),
+    );
   program
     .command('add')
     .argument('[tables...]', 'their names on the primary, such as orders or sales.orders')

@@ -12,6 +12,9 @@ export interface Written<Row> extends Place {
   rows: readonly Row[];
 }
 
+/** The write is done, and it is not known where: `cause` says why. */
+export class PlaceUnknown extends Error {}
+
 /** So many writes go over one connection at once, where all are taken: they wait for each other's locks. */
 export const WRITES_TOGETHER = 4;
 
@@ -36,7 +39,7 @@ interface DriverStatement {
  * The rows of a statement, and those of another one that goes right after it over the same connection. Each has a Sync
  * of its own: the second runs when the first has committed, and fails or not by itself. A first one that is sent again, as
  * its plan is gone, has another second one after it.
- * @throws PostgresError of the first; of the second, where the first has not failed.
+ * @throws PostgresError of the first; PlaceUnknown where the second fails, and the first has not.
  */
 async function withNext<First extends object, Second extends object>(
   sql: Sql,
@@ -53,5 +56,8 @@ async function withNext<First extends object, Second extends object>(
     connection.execute(sent);
   };
   const rows = await first;
-  return [rows, await sent!];
+  return [
+    rows,
+    await sent!.catch((cause: unknown) => Promise.reject(new PlaceUnknown('the second failed', { cause }))),
+  ];
 }

@@ -16,7 +16,7 @@ import type { Declaration } from '../declare/declaration.ts';
 import { driftsOf, tablesNow, type Drift } from '../setup/drift.ts';
 import { partitionChanges, type PartitionChange } from '../setup/partitions.ts';
 import { LagClock } from './lag.ts';
-import { write } from '../database/writes.ts';
+import { PlaceUnknown, write } from '../database/writes.ts';
 
 export interface PrimaryConnections {
   /** As readback_writer. */
@@ -118,7 +118,10 @@ export class Primary {
     statement: (sql: Sql) => Statement<Row>,
   ): Promise<{ rows: readonly Row[]; lsn: Lsn }> {
     const { writer } = this.#connections;
-    const { rows, flushed, timeline } = await this.answer(write(writer, statement(writer)));
+    const written = write(writer, statement(writer)).catch((error: unknown) =>
+      Promise.reject(error instanceof PlaceUnknown ? withoutBookmark(error.cause) : error),
+    );
+    const { rows, flushed, timeline } = await this.answer(written);
     this.#refusal = null;
     await this.#expect(parseInt(timeline, 16));
     this.#sawPosition(flushed);

@@ -1,3 +1,4 @@
+import { literal } from '../database/sql/columns.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { quoted, type Sql } from '../database/connect.ts';
 import { knownTables, renamedIn, type KnownTable } from './drift.ts';
@@ -138,8 +139,6 @@ function added({ name, type, labels, fill, default: value }: ColumnShape): Colum
     line: `${name} is new, as on the primary.${isUnknown ? verify : ''}`,
   };
 }
-
-const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
 
 const madeType = (type: string, labels: readonly string[]) =>
   `do $$ begin create type ${type} as enum (${labels.map(literal).join(', ')}); exception when duplicate_object then null; end $$`;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Postgrator from 'postgrator';
@@ -76,6 +77,41 @@ async function appliedIn(sql: Sql, { table }: Series): Promise<Set<number>> {
   if (!found.exists) return new Set();
   const rows = await sql.unsafe<{ version: number }[]>(`select version::int from ${table} where version > 0`);
   return new Set(rows.map(({ version }) => version));
+}
+
+/**
+ * What applying does, as SQL for whoever may run it: the files that the server has yet to apply, each with its row in the
+ * table of versions, in one transaction. Empty where there are none.
+ */
+export async function scriptOf(server: Server, { engine, project }: AllSeries): Promise<string> {
+  const parts = [...(await scriptIn(server, engine)), ...(await scriptIn(server, project))];
+  if (parts.length === 0) return '';
+  // As in applyFirst.
+  return ['begin;', 'set local check_function_bodies = off;', ...parts, 'commit;'].join('\n');
+}
+
+async function scriptIn(server: Server, series: Series): Promise<string[]> {
+  const pending = new Set(await pendingOn(server, series));
+  const files = filesOf(series).filter(({ version }) => pending.has(version));
+  if (files.length === 0) return [];
+  const { table } = series;
+  return [
+    'create schema if not exists readback;',
+    `create table if not exists ${table} (version bigint primary key, name text, md5 text, run_at timestamptz);`,
+    `insert into ${table} (version) values (0) on conflict do nothing;`,
+    ...files
+      .toSorted((a, b) => a.version - b.version)
+      .flatMap(({ name, version, title }) => {
+        const text = readFileSync(join(series.folder, name), 'utf8');
+        const about = NAME.exec(name)![2]!.replaceAll("'", "''");
+        const md5 = createHash('md5').update(text).digest('hex');
+        return [
+          `-- ${title}`,
+          text.trimEnd(),
+          `insert into ${table} (version, name, md5, run_at) values (${version}, '${about}', '${md5}', now());`,
+        ];
+      }),
+  ];
 }
 
 /** Applies what is new up to `target`, in the transaction that `sql` is, and returns the titles of the files. */

@@ -100,7 +100,7 @@ async function create({ primary, replica, commit }: Subscribing, slot: string, w
  * From PostgreSQL 17 on a standby can keep the primary's slots, so that a replica goes on from it where it is promoted.
  * A slot that is to be kept costs nothing where there is no standby.
  */
-async function keepsSlots(...servers: Sql[]): Promise<boolean> {
+export async function keepsSlots(...servers: Sql[]): Promise<boolean> {
   const all = await Promise.all(servers.map(basicsOf));
   return all.every(({ version }) => version >= 170_000);
 }

@@ -3,6 +3,9 @@ import { fieldName, type Fragment, type Sql } from '../connect.ts';
 
 export const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
 
+/** A text in a statement that takes no parameters. */
+export const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
+
 /** A table's name as PostgreSQL writes it, `sales.orders` or `"Order"`, with all of its parts in quotes. */
 export const identifier = (name: string) =>
   [...name.matchAll(/"((?:[^"]|"")+)"|[^."]+/g)]
