@@ -16,11 +16,11 @@ export interface PublicSchema {
   schemas?: readonly string[];
 }
 
-/** What Supabase has before a project's own migrations. */
+/** What Supabase has before a project's own migrations. The first user is signed in. */
 const SUPABASE = `
   create schema auth; create schema storage; create schema if not exists extensions;
   create table auth.users (id uuid primary key, email text, raw_user_meta_data jsonb, created_at timestamptz default now());
-  create function auth.uid() returns uuid language sql stable as 'select null::uuid';
+  create function auth.uid() returns uuid language sql stable as 'select ''00000000-0000-4000-8000-000000000001''::uuid';
   create function auth.role() returns text language sql stable as 'select null::text';
   create function auth.jwt() returns jsonb language sql stable as 'select null::jsonb';
   create table storage.buckets (id text primary key, name text, public boolean, owner uuid);
@@ -81,7 +81,9 @@ export const PUBLIC_SCHEMAS: readonly PublicSchema[] = [
     before: SUPABASE,
     schemas: ['basejump', 'public'],
     // Its triggers, defaults and policies call functions that it takes away from everybody, and that read its settings.
-    rights: `grant select on basejump.config to readback_writer; grant usage on schema auth, extensions to readback_writer;
+    // One of them looks for names in a schema that sessions of Supabase have in their path.
+    rights: `alter function basejump.generate_token(int) set search_path = public, extensions;
+      grant select on basejump.config to readback_writer; grant usage on schema auth, extensions to readback_writer;
       grant execute on all functions in schema basejump, auth, extensions to readback_writer`,
   },
   { repository: 'mckaywrigley/chatbot-ui', paths: ['supabase/migrations'], before: SUPABASE, schemas: ['public'] },

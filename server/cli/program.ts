@@ -97,6 +97,27 @@ export function createProgram(): Command {
     .action(({ print }: { print?: string | true }) =>
       run((config) => (print === undefined ? migrateCommand(config, say) : printCommand(config, print))),
     );
+  addTableCommands(program);
+  addOperatorCommands(program, (command) =>
+    run(async (config) => {
+      if (!(await command(config))) process.exitCode = EXIT.fault;
+    }),
+  );
+  program
+    .command('admin')
+    .description('Administrators, who in protected mode may do everything.')
+    .command('create')
+    .description('Make an administrator, on the primary. What is not given is asked for, or read from standard input.')
+    .option('--username <name>')
+    .option('--email <address>')
+    .option('--password <text>', 'better left out: others on this machine can see it')
+    .addHelpText('after', ADMIN_HELP)
+    .action((options: AdminOptions) => run((config) => adminCreateCommand(options, config, say)));
+  return program;
+}
+
+/** The commands that write a project's files. */
+function addTableCommands(program: Command): void {
   program
     .command('add')
     .argument('[tables...]', 'their names on the primary, such as orders or sales.orders')
@@ -118,22 +139,6 @@ export function createProgram(): Command {
     .option('-y, --yes', 'do it without asking', false)
     .addHelpText('after', INIT_HELP)
     .action((flags: InitFlags) => run((given) => initCommand(flags, given, say), readBeginning));
-  addOperatorCommands(program, (command) =>
-    run(async (config) => {
-      if (!(await command(config))) process.exitCode = EXIT.fault;
-    }),
-  );
-  program
-    .command('admin')
-    .description('Administrators, who in protected mode may do everything.')
-    .command('create')
-    .description('Make an administrator, on the primary. What is not given is asked for, or read from standard input.')
-    .option('--username <name>')
-    .option('--email <address>')
-    .option('--password <text>', 'better left out: others on this machine can see it')
-    .addHelpText('after', ADMIN_HELP)
-    .action((options: AdminOptions) => run((config) => adminCreateCommand(options, config, say)));
-  return program;
 }
 
 /** Each command's failures are told in one way. */
