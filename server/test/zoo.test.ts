@@ -34,6 +34,10 @@ test(
       'Not taken: silent: its replica identity is nothing: PostgreSQL would refuse updates and deletes once it is published. Run alter table … replica identity default.',
     ]);
     withRest(join(root, 'schema/tables/values-of.ts'));
+    expect(said.filter((line) => line.startsWith('made.'))).toEqual([
+      'made.hint stays on the primary, and is not served: generated, which PostgreSQL does not send to every version.',
+      'made.api_token stays on the primary, and is not served: its name tells of a secret. Send it by --send api_token.',
+    ]);
     expect(run(root, 'tsc', '-p', 'tsconfig.build.json')).toBe('ok');
     expect(run(root, 'node', 'infra/launch/program.mjs')).toBe('ok');
     await setUp(databases.config, testConfig(), () => {}, join(root, 'sql'));

@@ -30,6 +30,8 @@ export interface FoundColumn {
   isConstant: boolean;
   isIdentity: boolean;
   isGenerated: boolean;
+  /** The columns that a stored generated one reads; null: its expression needs what other databases may not have, or it is virtual. */
+  reads: string[] | null;
   /** The sequence that a default takes its values from. */
   sequence: string | null;
   /** Types that the database must have before the table. */
@@ -88,6 +90,11 @@ const COLUMNS = String.raw`
       'dimensions', case when u.element is null then 0 else greatest(a.attndims, 1) end, 'isNullable', not a.attnotnull, 'default', pg_get_expr(d.adbin, d.adrelid),
       'isConstant', d.oid is not null and pg_get_expr(d.adbin, d.adrelid) ~ $r$^('([^']|'')*'|-?[0-9.]+|true|false|NULL)(::[^()]*(\(\d+\))?)?$$r$,
       'isIdentity', a.attidentity <> '', 'isGenerated', a.attgenerated <> '',
+          'reads', case when a.attgenerated = 's' and not exists (
+              select from pg_depend x where x.classid = 'pg_attrdef'::regclass and x.objid = d.oid
+                and not (x.refclassid = 'pg_class'::regclass and x.refobjid = a.attrelid)) then (
+            select coalesce(json_agg(distinct r.attname), '[]') from pg_depend x join pg_attribute r on r.attrelid = x.refobjid and r.attnum = x.refobjsubid
+            where x.classid = 'pg_attrdef'::regclass and x.objid = d.oid and x.refobjid = a.attrelid and x.refobjsubid <> a.attnum) end,
       'sequence', (select format('%I.%I', sn.nspname, s.relname) from pg_depend y join pg_class s on s.oid = y.refobjid and s.relkind = 'S'
         join pg_namespace sn on sn.oid = s.relnamespace where y.classid = 'pg_attrdef'::regclass and y.objid = d.oid limit 1),
       'needs', (${NEEDS})

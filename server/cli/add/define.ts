@@ -140,11 +140,25 @@ export function obstaclesOf(table: Found, choices: Choices): string[] {
 }
 
 const GENERATED = 'generated, which PostgreSQL does not send to every version';
+/**
+ * A replica computes it itself, as PostgreSQL does not send it to every version: of what is sent, by what every database
+ * has. With the whole row as identity PostgreSQL 18 would refuse updates.
+ */
+const isComputed = (table: Found, { name, reads }: FoundColumn, choices: Choices): boolean =>
+  table.identities.every(({ kind, columns }) => kind !== 'f' && columns?.includes(name) !== true) &&
+  table.key?.includes(name) !== true &&
+  reads?.every((read) => {
+    const column = table.columns.find((one) => one.name === read);
+    return column !== undefined && !column.isGenerated && withheldBy(table, column, choices) === undefined;
+  }) === true;
+
 const SECRET_NAME = 'its name tells of a secret';
 
-function withheldBy({ key }: Found, column: FoundColumn, { without, send }: Choices): string | undefined {
+function withheldBy(table: Found, column: FoundColumn, choices: Choices): string | undefined {
+  const { key } = table;
+  const { without, send } = choices;
   if (without.includes(column.name)) return 'asked for';
-  if (column.isGenerated) return GENERATED;
+  if (column.isGenerated && !isComputed(table, column, choices)) return GENERATED;
   return isSecret(column) && !send.includes(column.name) && !key?.includes(column.name) ? SECRET_NAME : undefined;
 }
 
@@ -289,7 +303,7 @@ function columnOf(making: Making, found: FoundColumn): Column {
     return { ...column, how: 'BelongsTo', parent, options: [...named, ...nullable, ...(isKey ? ['key: true'] : [])] };
   }
   const options = [...named, ...(isUsual(type, found) ? [] : [`sql: ${literal(found.type)}`]), ...nullable];
-  const isMade = found.isIdentity || (found.default !== null && !found.isConstant);
+  const isMade = found.isGenerated || found.isIdentity || (found.default !== null && !found.isConstant);
   if (isKey)
     return { ...column, how: 'Key', options: [...options, ...bounds(found), ...(isMade ? [] : ['given: true'])] };
   if (isMade) return { ...column, how: 'Generated', options };
