@@ -10,9 +10,10 @@ import { recordPrimary } from './checker/primary-history.ts';
 import { logIndexOf, movesOf, shownCursor, toldTo, type LogNames } from './checker/cursors.ts';
 import { newWriter, write } from './checker/writers.ts';
 import { startCluster } from './support/cluster.ts';
-import { freshDatabases, type TestDatabases } from './support/databases.ts';
-import { ResumingClient } from './support/feed-clients.ts';
+import type { TestDatabases } from './support/databases.ts';
+import { ALL, ResumingClient } from './support/feed-clients.ts';
 import { randomFrom } from './support/history.ts';
+import { KEYS, otherKeys } from './support/other-keys.ts';
 import { ownProcess } from './support/own-process.ts';
 
 /** A longer run: FEED_CHANGES=2000000 FEED_KILLS=500. A run again: FEED_SEED=<the seed it printed>, FEED_FSYNC=<on or off>. */
@@ -49,13 +50,18 @@ for (const run of chosen === undefined ? RUNS : [{ fsync: chosen, changes: CHANG
 async function start(fsync: string) {
   const cluster = await startCluster({ fsync });
   onTestFinished(() => cluster.stop(), 60_000);
-  const databases = await freshDatabases({ replicas: 2, cluster });
+  const { root, databases } = await otherKeys({ replicas: 2, cluster });
   onTestFinished(() => databases.drop().catch(() => undefined), 60_000);
   for (const sql of [databases.primary, ...databases.replicas])
     await sql.unsafe(`alter database ${databases.name} reset log_statement`);
   // A small window: clients read the logs more often. These are compared in the end, so they keep all.
   const keep = { CHANGE_LOG_RETENTION_HOURS: '1000', CHANGE_LOG_MAX_BYTES: String(2 ** 40) };
-  const server = await ownProcess(databases.config, { LOG_LEVEL: 'silent', FEED_WINDOW_CHANGES: '100', ...keep });
+  const server = await ownProcess(
+    databases.config,
+    { LOG_LEVEL: 'silent', FEED_WINDOW_CHANGES: '100', ...keep },
+    undefined,
+    root,
+  );
   await server.start();
   onTestFinished(() => server.stop(), 60_000);
   return { cluster, databases, server };
@@ -91,8 +97,10 @@ async function follow({ server }: Run, journal: Journal, logs: LogNames): Promis
   const numbers = Array.from({ length: CLIENTS }, (_, n) => n);
   const clients = numbers.map(
     (n) =>
-      new ResumingClient(server.url, (what, cursor) =>
-        journal.note(`client ${n} ${what} ${shownCursor(cursor, logs)}`),
+      new ResumingClient(
+        server.url,
+        (what, cursor) => journal.note(`client ${n} ${what} ${shownCursor(cursor, logs)}`),
+        ALL,
       ),
   );
   onTestFinished(() => clients.forEach((client) => client.stop()));
@@ -138,8 +146,8 @@ async function untilTold({ primary }: TestDatabases, clients: ResumingClient[]):
 }
 
 async function rowsOf({ primary }: TestDatabases): Promise<number> {
-  const [row] = await primary`select (select count(*) from users)::int + (select count(*) from posts)::int as rows`;
-  return row!['rows'];
+  const counts = Object.keys(KEYS).map((table) => primary`select count(*)::int as rows from ${primary(table)}`);
+  return (await Promise.all(counts)).reduce((sum, [row]) => sum + row!['rows'], 0);
 }
 
 /** The keys in a copy that is kept by what was told. */

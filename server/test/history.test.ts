@@ -7,10 +7,12 @@ import { tellFigures } from './checker/figures.ts';
 import { Journal } from './checker/journal.ts';
 import { recordPrimary } from './checker/primary-history.ts';
 import { startCluster, type OwnCluster } from './support/cluster.ts';
-import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import type { TestDatabases } from './support/databases.ts';
 import { cutOff, disableSubscription, holdApply, pauseWorker } from './support/faults.ts';
-import { randomFrom, runHistory, type Random } from './support/history.ts';
-import { startServer, type TestServer } from './support/server.ts';
+import { randomFrom, runHistory, type Random, type RegisterOf } from './support/history.ts';
+import { otherKeys } from './support/other-keys.ts';
+import { ownProcess, type OwnProcess } from './support/own-process.ts';
+import { connectTo, type TestClient } from './support/server.ts';
 
 /** A longer run: HISTORY_OPERATIONS=500000 npm run test:history. A run again: HISTORY_SEED=<the seed it printed>, HISTORY_FSYNC=<on or off>. */
 const OPERATIONS = Number(process.env['HISTORY_OPERATIONS'] ?? 6_000);
@@ -21,35 +23,54 @@ const GAP_MS = 200;
 
 let cluster: OwnCluster;
 let databases: TestDatabases;
-let server: TestServer;
+let serving: OwnProcess;
+let server: TestClient;
+
+const SETTINGS = {
+  LOG_LEVEL: 'silent',
+  BOOKMARK_WAIT_MS: '200',
+  MONITOR_INTERVAL_MS: '100',
+  REPLICA_MAX_LAG_MS: '1000',
+  PRIMARY_READS_MAX: '20',
+  CHANGE_LOG_RETENTION_HOURS: '1000',
+  CHANGE_LOG_MAX_BYTES: String(2 ** 40),
+};
 
 beforeAll(async () => {
   cluster = await startCluster({ fsync: FSYNC });
-  databases = await freshDatabases({ replicas: 2, cluster });
-  server = await startServer(
-    {
-      BOOKMARK_WAIT_MS: 200,
-      MONITOR_INTERVAL_MS: 100,
-      REPLICA_MAX_LAG_MS: 1000,
-      PRIMARY_READS_MAX: 20,
-      CHANGE_LOG_RETENTION_HOURS: 1000,
-      CHANGE_LOG_MAX_BYTES: 2 ** 40,
-    },
-    databases,
-  );
-});
+  const made = await otherKeys({ replicas: 2, cluster });
+  databases = made.databases;
+  serving = await ownProcess(databases.config, SETTINGS, undefined, made.root);
+  await serving.start();
+  server = connectTo(serving.url);
+}, 180_000);
 afterAll(async () => {
-  await server.stop();
+  await server?.dispose();
+  await serving?.stop();
   await databases.drop().catch(() => undefined);
   await cluster.stop();
 });
 
-async function newRegisters(): Promise<string[]> {
+/** As many of each kind of key. */
+async function newRegisters(): Promise<RegisterOf[]> {
+  const { primary } = databases;
   const prefix = crypto.randomUUID().slice(0, 8);
-  const rows = await databases.primary`
-    insert into users (username, email, password_hash) select ${prefix} || n, ${prefix} || n || '@example.com', '-' from generate_series(1, ${CLIENTS}) n returning id`;
+  const count = CLIENTS / 4;
+  const users = await primary`
+    insert into users (username, email, password_hash) select ${prefix} || n, ${prefix} || n || '@example.com', '-' from generate_series(1, ${count}) n returning id::text as id`;
+  const counters = await primary`
+    insert into counters (marker) select '0' from generate_series(1, ${count}) returning id::text as id`;
+  const pairs = await primary`
+    insert into pairs select n, ${prefix}, '0' from generate_series(1, ${count}) n
+    returning array_to_json(array[left_id::text, right_id])::text as id`;
+  const first = Math.floor(Math.random() * 2 ** 30);
+  const shards = await primary`
+    insert into shards select ${first}::int + n, date '2025-12-30' + n, '0' from generate_series(1, ${count}) n
+    returning array_to_json(array[id::text, day::text])::text as id`;
   await server.query('{ users(first: 1) { nodes { id } } }', {}, { 'readback-consistency': 'strong' });
-  return rows.map((row) => row['id']);
+  return Object.entries({ users, counters, pairs, shards }).flatMap(([table, rows]) =>
+    rows.map((row) => ({ table, id: row['id'] }) as RegisterOf),
+  );
 }
 
 /** Kinds of faults on one replica; what each returns undoes it. */

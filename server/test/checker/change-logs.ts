@@ -7,7 +7,7 @@ export async function changeLog(replica: postgres.Sql, name: string): Promise<To
   const told: Told = { name: `the log of ${name}`, lines: [], times: [], logs: [] };
   const rows = replica`
     select after_lsn::text, row_number() over (partition by after_lsn order by seq)::int as place, operation, table_name, key,
-           after ->> 'first_name' as first_name, after ->> 'title' as title, md5(after ->> 'body') as body_md5,
+           after ->> 'first_name' as first_name, after ->> 'title' as title, md5(after ->> 'body') as body_md5, after ->> 'marker' as marker,
            after is null as is_delete, extract(epoch from applied_at)::float * 1000 as applied
     from readback.change_log order by after_lsn, seq`;
   await rows.cursor(2000, (batch) => {

@@ -1,5 +1,6 @@
 import type postgres from 'postgres';
 import { parseLsn, type Lsn } from '../../lib/lsn.ts';
+import { KEYS } from '../support/other-keys.ts';
 import { changeOf, lineOf, markerOf, md5, type Told } from './told.ts';
 
 /**
@@ -15,8 +16,13 @@ export async function recordPrimary(primary: postgres.Sql): Promise<void> {
 /** Changes of the published tables in the order of their commits. Takes them from the slot. */
 export async function primaryHistory(primary: postgres.Sql): Promise<Told> {
   const published = await primary`
-    select schemaname || '.' || tablename as name from pg_publication_tables where pubname = 'readback'`;
-  const history = new History(new Set(published.map(({ name }) => name as string)));
+    select schemaname || '.' || tablename as name, array(
+      select format('%I.%I', n.nspname, c.relname) from pg_partition_tree(format('%I.%I', schemaname, tablename)::regclass) p
+      join pg_class c on c.oid = p.relid join pg_namespace n on n.oid = c.relnamespace where p.isleaf) as parts
+    from pg_publication_tables where pubname = 'readback'`;
+  // Of a partitioned table test_decoding names the partitions.
+  const tables = published.flatMap(({ name, parts }) => [[name, name], ...parts.map((part: string) => [part, name])]);
+  const history = new History(new Map(tables as [string, string][]));
   // Commits, and rows of the two schemas that hold what is published: of everything else there may be much.
   const rows = primary`
     select lsn::text, data from pg_logical_slot_get_changes('truth', null, null, 'include-xids', '0', 'skip-empty-xacts', '1')
@@ -29,7 +35,8 @@ export async function primaryHistory(primary: postgres.Sql): Promise<Told> {
 
 class History {
   readonly lines: string[] = [];
-  readonly #published: ReadonlySet<string>;
+  /** Published tables, by themselves and by their partitions. */
+  readonly #published: ReadonlyMap<string, string>;
   /** Where the last transaction that touched a published table ended. */
   #after: Lsn | undefined;
   #place = 0;
@@ -37,7 +44,7 @@ class History {
   /** Of each row: an update that leaves a long value alone does not repeat it. */
   readonly #bodies = new Map<string, string>();
 
-  constructor(published: ReadonlySet<string>) {
+  constructor(published: ReadonlyMap<string, string>) {
     this.#published = published;
   }
 
@@ -54,13 +61,16 @@ class History {
   }
 
   #change(data: string): void {
-    const [, schema, table, operation, columns] = /^table (\w+)\.(\w+): ([A-Z]+): (.*)$/s.exec(data)!;
-    if (!this.#published.has(`${schema}.${table}`)) return;
+    const [, name, operation, columns] = /^table (\w+\.\w+): ([A-Z]+): (.*)$/s.exec(data)!;
+    const published = this.#published.get(name!);
+    if (published === undefined) return;
     this.#touched = true;
+    const [schema, table] = published.split('.');
     if (schema !== 'public') return;
     if (this.#after === undefined) throw new Error('a change before the first commit: call recordPrimary first');
     const row = columnsOf(columns!);
-    const key = row['id']!;
+    const texts = KEYS[table!]!.map((column) => row[column]!);
+    const key = texts.length === 1 ? texts[0]! : JSON.stringify(texts);
     const marker = operation === 'DELETE' ? '' : markerOf(table!, { ...row, body_md5: this.#bodyOf(key, row['body']) });
     const position = { lsn: this.#after, place: ++this.#place };
     this.lines.push(lineOf(position, changeOf(operation!, key, marker)));

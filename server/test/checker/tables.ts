@@ -1,4 +1,5 @@
 import type postgres from 'postgres';
+import { KEYS } from '../support/other-keys.ts';
 
 interface Published {
   table: string;
@@ -30,8 +31,9 @@ export async function tableDifferences(
 }
 
 async function rowsOf(sql: postgres.Sql, { table, columns }: Published): Promise<Map<string, string>> {
+  const key = KEYS[table]!.map((column) => `"${column}"`).join(', ');
   const list = columns.map((column) => `"${column}"`).join(', ');
-  const rows = await sql.unsafe(`select id::text as key, row(${list})::text as row from public."${table}"`);
+  const rows = await sql.unsafe(`select row(${key})::text as key, row(${list})::text as row from public."${table}"`);
   return new Map(rows.map(({ key, row }) => [key, row]));
 }
 

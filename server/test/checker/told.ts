@@ -19,6 +19,9 @@ type Row = Record<string, string | null | undefined>;
 const MARKERS: Record<string, (row: Row) => string> = {
   users: ({ first_name }) => first_name ?? '',
   posts: ({ title, body, body_md5 }) => `${title} ${body_md5 ?? md5(body ?? '')}`,
+  counters: ({ marker }) => marker ?? '',
+  pairs: ({ marker }) => marker ?? '',
+  shards: ({ marker }) => marker ?? '',
 };
 
 /** @throws Error for a table that has no marker yet. */

@@ -27,6 +27,15 @@ export interface Writer {
   /** Users so far, the deleted ones included: w1-0, w1-1 … */
   rows: number;
   posts: string[];
+  others: Other[];
+  /** Rows of other keys so far. */
+  serial: number;
+}
+
+/** A row under another key, by the condition for it. */
+interface Other {
+  table: 'counters' | 'pairs' | 'shards';
+  key: Record<string, string | number>;
 }
 
 /** A kind of step; `share` says how often it is drawn. To add one is all that a new kind of write needs. */
@@ -50,6 +59,11 @@ const KINDS: Kind[] = [
   { share: 4, changes: 5, run: retitlePosts },
   { share: 1, changes: 1, run: rewritePost },
   { share: 1, changes: 1, run: deletePost },
+  { share: 8, changes: 1, run: addOther },
+  { share: 8, changes: 1, run: (writer, step) => eachOther(writer, 1, (sql, row) => mark(sql, row, `m${step}`)) },
+  { share: 3, changes: 40, run: (writer, step) => eachOther(writer, 40, (sql, row) => mark(sql, row, `M${step}`)) },
+  { share: 2, changes: 2, run: replaceOther },
+  { share: 2, changes: 1, run: deleteOther },
 ];
 
 const SMALL = KINDS.filter(({ changes }) => changes <= 5);
@@ -58,7 +72,15 @@ const HELD_MS = 5;
 
 /** With the rows that it begins with. */
 export async function newWriter(sql: postgres.Sql, n: number, random: Random): Promise<Writer> {
-  const writer: Writer = { sql, random, prefix: `w${n}-`, rows: FIRST_ROWS, posts: [] };
+  const writer: Writer = {
+    sql,
+    random,
+    prefix: `w${n}-`,
+    rows: FIRST_ROWS,
+    posts: [],
+    others: [],
+    serial: (n + 1) * 1_000_000,
+  };
   await addUsers(writer, 0, FIRST_ROWS, 'first-');
   return writer;
 }
@@ -137,6 +159,59 @@ async function rewritePost(writer: Writer, step: number): Promise<void> {
 async function deletePost({ sql, random, posts }: Writer): Promise<void> {
   const [id] = posts.splice(Math.floor(random() * posts.length), 1);
   if (id !== undefined) await sql`delete from posts where id = ${id}`;
+}
+
+const DAYS = ['2025-03-01', '2026-03-01'];
+
+/** Where the row is of a key that the primary makes, it says which. */
+async function addOther(writer: Writer, step: number): Promise<void> {
+  const { sql, random, prefix, others } = writer;
+  const [number, marker] = [writer.serial++, `o${step}`];
+  const table = (['counters', 'pairs', 'shards'] as const)[Math.floor(random() * 3)]!;
+  const given = {
+    counters: {},
+    pairs: { left_id: number % 7, right_id: `${prefix}${number}` },
+    shards: { id: number, day: DAYS[number % 2]! },
+  }[table];
+  const [row] = await sql`insert into ${sql(table)} ${sql({ ...given, marker })} returning *`;
+  others.push({ table, key: table === 'counters' ? { id: row!['id'] } : (given as Other['key']) });
+}
+
+/** Some of them, in one transaction. */
+async function eachOther(
+  { sql, random, others }: Writer,
+  most: number,
+  run: (sql: postgres.TransactionSql, row: Other) => Promise<unknown>,
+): Promise<void> {
+  const from = Math.floor(random() * others.length);
+  await sql.begin(async (transaction) => {
+    for (const row of others.slice(from, from + most)) await run(transaction, row);
+  });
+}
+
+const mark = (sql: postgres.TransactionSql, { table, key }: Other, marker: string) =>
+  sql`update ${sql(table)} set marker = ${marker} where ${isKey(sql, key)}`;
+
+const isKey = (sql: postgres.TransactionSql, key: Other['key']) =>
+  Object.entries(key).reduce((both, [name, value]) => sql`${both} and ${sql(name)} = ${value}`, sql`true`);
+
+/** The same key deleted and inserted again, in one transaction. */
+function replaceOther(writer: Writer, step: number): Promise<void> {
+  return eachOther(writer, 1, async (sql, { table, key }) => {
+    const { count } = await sql`delete from ${sql(table)} where ${isKey(sql, key)}`;
+    if (count === 0) return;
+    const given = table === 'counters' ? sql`overriding system value` : sql``;
+    const row = { ...key, marker: `R${step}` };
+    await sql`insert into ${sql(table)} (${sql(Object.keys(row))}) ${given} values ${sql([Object.values(row)])}`;
+  });
+}
+
+async function deleteOther({ sql, random, others }: Writer): Promise<void> {
+  const [row] = others.splice(Math.floor(random() * others.length), 1);
+  if (row)
+    await sql.begin(
+      (transaction) => transaction`delete from ${transaction(row.table)} where ${isKey(transaction, row.key)}`,
+    );
 }
 
 const LETTERS = [...`abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 '"\\\n:[]äß€😀`];

@@ -2,10 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { changeOf, markerOf } from '../checker/told.ts';
 
-const QUERY = `subscription ($after: Cursor) { changes(tables: ["users", "posts"], after: $after) {
+const EXAMPLE = `
   ... on CaughtUp { cursor }
   ... on UserChange { cursor operation key user { firstName } }
-  ... on PostChange { cursor operation key post { title body } } } }`;
+  ... on PostChange { cursor operation key post { title body } }`;
+/** Of tables of other keys, too. */
+export const ALL = `${EXAMPLE}
+  ... on CounterChange { cursor operation key counter { marker } }
+  ... on PairChange { cursor operation key pair { marker } }
+  ... on ShardChange { cursor operation key shard { marker } }`;
 
 /** A client that holds nothing but its last cursor, and comes back with it whatever happens to its socket. */
 export class ResumingClient {
@@ -18,13 +23,15 @@ export class ResumingClient {
   resumes = 0;
   readonly #url: string;
   readonly #note: Note;
+  readonly #query: string;
   #socket: WebSocket | undefined;
   #cursor: string | undefined;
   #stopped = false;
   readonly #ready = Promise.withResolvers<void>();
   #until: { text: string; resolve: () => void } | undefined;
 
-  constructor(url: string, note: Note = () => {}) {
+  constructor(url: string, note: Note = () => {}, told = EXAMPLE) {
+    this.#query = `subscription ($after: Cursor) { changes(after: $after) { ${told} } }`;
     this.#url = `${url.replace('http', 'ws')}/graphql`;
     this.#note = note;
     void this.#run();
@@ -83,7 +90,7 @@ export class ResumingClient {
     if (type === 'connection_ack') {
       const variables = this.#cursor === undefined ? {} : { after: this.#cursor };
       this.#note('subscribes after', this.#cursor);
-      socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload: { query: QUERY, variables } }));
+      socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload: { query: this.#query, variables } }));
     } else if (type === 'next') this.#take(payload);
     else if (type === 'error') this.#fail(payload);
   }
@@ -113,7 +120,7 @@ export class ResumingClient {
 /** Takes note of a moment, with the cursor that it is about. */
 type Note = (what: string, cursor?: string) => void;
 
-function markerIn({ user, post }: any): string {
+function markerIn({ user, post, counter, pair, shard }: any): string {
   if (user) return markerOf('users', { first_name: user.firstName });
-  return post ? markerOf('posts', post) : '';
+  return post ? markerOf('posts', post) : ((counter ?? pair ?? shard)?.marker ?? '');
 }

@@ -1,5 +1,5 @@
 import type { Level } from '../../reads/reads.ts';
-import type { TestServer } from './server.ts';
+import type { TestClient } from './server.ts';
 
 /**
  * Clients that write and read registers at once, and what each must see. Every register has one writer, which writes
@@ -14,8 +14,13 @@ export interface Outcome {
   violations: string[];
 }
 
-interface Register {
+/** A row of one of the tables, as clients know it. */
+export interface RegisterOf {
+  table: keyof typeof DOCUMENTS;
   id: string;
+}
+
+interface Register extends RegisterOf {
   attempted: number;
   acknowledged: number;
 }
@@ -33,17 +38,26 @@ export function randomFrom(seed: number): Random {
   };
 }
 
-const READ = 'query ($id: ID!) { user(id: $id) { firstName } }';
-const WRITE =
-  'mutation ($id: ID!, $value: String!) { updateUser(id: $id, input: { firstName: $value }) { user { id } } }';
+const documents = (one: string, field: string) => ({
+  read: `query ($id: ID!) { row: ${one}(id: $id) { value: ${field} } }`,
+  write: `mutation ($id: ID!, $value: String!) {
+    update${one[0]!.toUpperCase()}${one.slice(1)}(id: $id, input: { ${field}: $value }) { ${one} { id } } }`,
+});
+
+const DOCUMENTS = {
+  users: documents('user', 'firstName'),
+  counters: documents('counter', 'marker'),
+  pairs: documents('pair', 'marker'),
+  shards: documents('shard', 'marker'),
+};
 
 export async function runHistory(
-  server: TestServer,
-  ids: string[],
+  server: Pick<TestClient, 'query'>,
+  rows: RegisterOf[],
   operations: number,
   random: Random,
 ): Promise<Outcome> {
-  const registers = ids.map((id): Register => ({ id, attempted: 0, acknowledged: 0 }));
+  const registers = rows.map((row): Register => ({ ...row, attempted: 0, acknowledged: 0 }));
   const outcome: Outcome = { operations: 0, sources: {}, refused: {}, violations: [] };
   const clients = registers.map(
     (own, index) => new HistoryClient(`client ${index}`, server, own, registers, outcome, random),
@@ -54,7 +68,7 @@ export async function runHistory(
 
 class HistoryClient {
   readonly #name: string;
-  readonly #server: TestServer;
+  readonly #server: Pick<TestClient, 'query'>;
   readonly #own: Register;
   readonly #all: Register[];
   readonly #outcome: Outcome;
@@ -63,7 +77,14 @@ class HistoryClient {
   readonly #floor = new Map<Register, number>();
   #bookmark: string | undefined;
 
-  constructor(name: string, server: TestServer, own: Register, all: Register[], outcome: Outcome, random: Random) {
+  constructor(
+    name: string,
+    server: Pick<TestClient, 'query'>,
+    own: Register,
+    all: Register[],
+    outcome: Outcome,
+    random: Random,
+  ) {
     this.#name = name;
     this.#server = server;
     this.#own = own;
@@ -83,7 +104,8 @@ class HistoryClient {
 
   async #write(): Promise<void> {
     const value = ++this.#own.attempted;
-    if (!(await this.#send(WRITE, { id: this.#own.id, value: String(value) }, 'session'))) return;
+    if (!(await this.#send(DOCUMENTS[this.#own.table].write, { id: this.#own.id, value: String(value) }, 'session')))
+      return;
     this.#own.acknowledged = value;
     this.#raise(this.#own, value);
   }
@@ -91,9 +113,9 @@ class HistoryClient {
   async #read(register: Register): Promise<void> {
     const level = this.#level();
     const [acknowledged, floor] = [register.acknowledged, this.#floor.get(register) ?? 0];
-    const answer = await this.#send(READ, { id: register.id }, level);
+    const answer = await this.#send(DOCUMENTS[register.table].read, { id: register.id }, level);
     if (!answer) return;
-    const value = Number(answer.data.user?.firstName ?? 0);
+    const value = Number(answer.data.row?.value ?? 0);
     const least = level === 'eventual' ? 0 : level === 'strong' ? Math.max(acknowledged, floor) : floor;
     if (value < least || value > register.attempted) {
       const { source, fallback } = answer.readback;

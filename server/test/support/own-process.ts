@@ -22,6 +22,8 @@ export async function ownProcess(
   settings: Record<string, string> = {},
   /** Files that it may have open. Left out: as many as this process. */
   openFiles?: number,
+  /** The project. */
+  root = projectRoot,
 ): Promise<OwnProcess> {
   if ((await buildChanged()) !== 0) throw new Error('the build failed');
   const port = await freePort();
@@ -46,7 +48,7 @@ export async function ownProcess(
     kill: () => end('SIGKILL'),
     start: async () => {
       const limit = openFiles === undefined ? '' : `ulimit -n ${openFiles} && `;
-      const call = [process.execPath, join(projectRoot, 'dist/readback/main.js'), 'serve'];
+      const call = [process.execPath, join(root, 'dist/readback/main.js'), 'serve'];
       child = spawn('sh', ['-c', `${limit}exec "$0" "$@"`, ...call], {
         env: environment,
         stdio: ['ignore', 'pipe', 'inherit'],
