@@ -694,7 +694,7 @@ describe('health', () => {
   const health = async (url: string, headers: Record<string, string> = {}) =>
     JSON.parse((await send(url, { path: '/health', headers })).text) as Record<string, unknown>;
   const BRIEF = ['message', 'reads', 'status', 'timestamp', 'writes'];
-  const FULL = ['feed', 'message', 'primary', 'reads', 'replicas', 'status', 'timestamp', 'writes'];
+  const FULL = ['feed', 'message', 'primary', 'reads', 'replicas', 'status', 'tables', 'timestamp', 'writes'];
   const keysOf = (of: object) => Object.keys(of).toSorted();
 
   test('tells the inside to administrators, and in open mode', async () => {

@@ -83,7 +83,8 @@ test('a primary that falls silent is left: its connections are closed, and write
     { host: '127.0.0.1', port },
     { host: 'localhost', port },
   ]);
-  const settings = { DB_CONNECT_TIMEOUT_MS: 2000, MONITOR_INTERVAL_MS: 100 };
+  // One connection for writes: what is stopped is the one that the next write goes to.
+  const settings = { DB_CONNECT_TIMEOUT_MS: 2000, MONITOR_INTERVAL_MS: 100, PRIMARY_POOL_SIZE: 1 };
   const config = { ...databases.config, primary: { ...databases.config.primary, url } };
   const server = await startServer(settings, { ...databases, config });
   const [user] = await databases.primary`

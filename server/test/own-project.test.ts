@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { buildSchema, type GraphQLObjectType, type GraphQLSchema } from 'graphql';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { setUp } from '../setup/setup.ts';
+import { command, variablesOf } from './support/command.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
-import { faults } from './support/doctor.ts';
 import { projectCopy, run, serve, writeFiles, type CopyServer } from './support/project-copy.ts';
 import { subscribeTo } from './support/subscribe.ts';
 
@@ -115,7 +115,8 @@ test('a project of one table and no accounts is checked, migrated and served', a
   expect(run(root, 'node', 'infra/check.mjs', ...checks)).toBe('ok');
 
   await setUp(databases.config, testConfig(), () => {}, join(root, 'sql'));
-  expect(await faults(databases.config)).toEqual([]);
+  const doctor = await command(['doctor'], variablesOf(databases.config), root, root);
+  expect(doctor).toMatchObject({ code: 0, out: expect.stringContaining('No faults found.') });
   await tryOut(await serve(root, databases, 'open'), true);
   // Nobody can sign in: who asks is anonymous, and the rules decide.
   const server = await serve(root, databases, 'protected');

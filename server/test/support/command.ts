@@ -11,12 +11,17 @@ export interface Outcome {
 }
 
 /** `readback ARGS…`, a process of its own whose output is no terminal, and whom nobody answers. */
-export function command(args: string[], environment: Record<string, string>, cwd = tmpdir()): Promise<Outcome> {
+export function command(
+  args: string[],
+  environment: Record<string, string>,
+  cwd = tmpdir(),
+  root = projectRoot,
+): Promise<Outcome> {
   const { PATH = '', HOME = '' } = process.env;
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
-      [join(projectRoot, 'infra/launch.mjs'), ...args],
+      [join(root, 'infra/launch.mjs'), ...args],
       { cwd, env: { PATH, HOME, ...environment } },
       (error, out, err) => resolve({ code: error ? Number(error.code) : 0, out, err }),
     );

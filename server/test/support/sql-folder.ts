@@ -1,6 +1,6 @@
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join, relative } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { projectRoot } from '../../lib/root.ts';
 
@@ -8,8 +8,8 @@ import { projectRoot } from '../../lib/root.ts';
 export function sqlFolderWith(files: Record<string, string>, isWanted: (path: string) => boolean = () => true): string {
   const folder = mkdtempSync(join(tmpdir(), 'readback-sql-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
-  const filter = (path: string) => isWanted(basename(path));
-  cpSync(join(projectRoot, 'sql'), folder, { recursive: true, filter });
+  const all = join(projectRoot, 'sql');
+  cpSync(all, folder, { recursive: true, filter: (path) => isWanted(relative(all, path)) });
   for (const [path, text] of Object.entries(files)) writeFileSync(join(folder, path), text);
   return folder;
 }

@@ -53,7 +53,7 @@ end $$;
 -- Notes what has changed since it was called last, and returns all that was ever noted; several servers may call it at
 -- once. TRUNCATE of the whole table, which is sent, changes the files of all partitions in one transaction.
 create or replace function readback.see_partitions() returns setof readback.partition_changes
-language plpgsql volatile security definer set search_path = pg_catalog as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform pg_advisory_xact_lock(hashtextextended('readback.partitions', 0));
   if exists ((select root, part, file from readback.partitions except select root, part, file from readback.seen_partitions) union all
