@@ -118,6 +118,11 @@ begin
   perform set_config('readback.life', 'known', false);
 end $$;
 
+-- A key as one text: of several columns the JSON array of their texts. Where there is no row, there is none.
+create or replace function readback.key_of(image jsonb, key text[]) returns text language sql immutable as $$
+  select case when cardinality(key) = 1 then image ->> key[1] when image is not null then array_to_json(array(select image ->> c from unnest(key) c))::text end
+$$;
+
 -- Row trigger; arguments: the table's name in the log, and the columns of its key; then an empty text and the columns
 -- that are logged as text, where there are any.
 create or replace function readback.log_change() returns trigger language plpgsql as $$
