@@ -26,6 +26,8 @@ let databases: TestDatabases;
 let serving: OwnProcess;
 let server: TestClient;
 
+const undos: (() => void)[] = [];
+
 const SETTINGS = {
   LOG_LEVEL: 'silent',
   BOOKMARK_WAIT_MS: '200',
@@ -38,7 +40,7 @@ const SETTINGS = {
 
 beforeAll(async () => {
   cluster = await startCluster({ fsync: FSYNC });
-  const made = await otherKeys({ replicas: 2, cluster });
+  const made = await otherKeys({ replicas: 2, cluster }, (undo) => undos.push(undo));
   databases = made.databases;
   serving = await ownProcess(databases.config, SETTINGS, undefined, made.root);
   await serving.start();
@@ -47,8 +49,9 @@ beforeAll(async () => {
 afterAll(async () => {
   await server?.dispose();
   await serving?.stop();
-  await databases.drop().catch(() => undefined);
+  await databases?.drop().catch(() => undefined);
   await cluster.stop();
+  for (const undo of undos) undo();
 });
 
 /** As many of each kind of key. */

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { addCommand } from '../../cli/add.ts';
 import { setUp } from '../../setup/setup.ts';
 import { freshDatabases, testConfig, type FreshOptions, type TestDatabases } from './databases.ts';
-import { projectCopy, run } from './project-copy.ts';
+import { projectCopy, run, type AtEnd } from './project-copy.ts';
 
 /** Tables whose keys are no uuid named id: a bigint, two columns, and two columns of a partitioned table. */
 const TABLES = `
@@ -23,10 +23,13 @@ export const KEYS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** A copy of the project that serves them beside the example's tables, and its databases. */
-export async function otherKeys(options: FreshOptions): Promise<{ root: string; databases: TestDatabases }> {
+export async function otherKeys(
+  options: FreshOptions,
+  atEnd?: AtEnd,
+): Promise<{ root: string; databases: TestDatabases }> {
   const databases = await freshDatabases(options);
   await databases.primary.unsafe(TABLES);
-  const root = await projectCopy();
+  const root = await projectCopy(atEnd);
   const config = { ...testConfig(), databases: databases.config };
   await addCommand([], { all: true, without: [], send: [] }, config, () => {}, root);
   for (const [program, ...args] of [

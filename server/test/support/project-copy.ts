@@ -26,11 +26,14 @@ const SETTINGS = [
 ];
 const PARTS = ['server', 'schema', 'sql', 'infra', 'dist', ...SETTINGS];
 
-/** The built project in a folder of its own, to write into; gone when the test has ended. tsc builds there what differs. */
-export async function projectCopy(): Promise<string> {
+/** Whoever calls outside of a test says when the end is. */
+export type AtEnd = (undo: () => void) => void;
+
+/** The built project in a folder of its own, to write into; gone in the end. tsc builds there what differs. */
+export async function projectCopy(atEnd: AtEnd = onTestFinished): Promise<string> {
   if ((await buildChanged()) !== 0) throw new Error('the build failed');
   const root = mkdtempSync(join(tmpdir(), 'readback-copy-'));
-  onTestFinished(() => rmSync(root, { recursive: true }));
+  atEnd(() => rmSync(root, { recursive: true }));
   // In dist/before are whole projects, of earlier commits.
   const filter = (path: string) => basename(path) !== 'node_modules' && !path.endsWith('dist/before');
   for (const name of PARTS) cpSync(join(projectRoot, name), join(root, name), { recursive: true, filter });
