@@ -77,11 +77,7 @@ async function build(
   const people = await startPeople(parts, servers.primary, feed, router);
   const services = { ...openServices(parts, servers, feed, router, tables), ...people };
   const sizes = watchSizes(servers, releasers);
-  const fanOut = new FanOut({
-    feed,
-    bufferBytes: config.WS_BUFFER_BYTES,
-    slowClientTimeoutMs: config.WS_SLOW_CLIENT_TIMEOUT_MS,
-  });
+  const fanOut = openFanOut(config, feed);
   // Mostly a matter of milliseconds: who is sent here then is not turned away at once.
   await withinMs(feed.begun(), FEED_START_MS).catch(() => undefined); // /health/ready tells until it has
 
@@ -103,6 +99,13 @@ async function build(
 }
 
 const FEED_START_MS = 1000;
+
+const openFanOut = (config: Config, feed: Feed) =>
+  new FanOut({
+    feed,
+    bufferBytes: config.WS_BUFFER_BYTES,
+    slowClientTimeoutMs: config.WS_SLOW_CLIENT_TIMEOUT_MS,
+  });
 
 const openRouter = ({ config, pools }: Parts, { primary, replicas }: Servers, tables: TableWatch) =>
   new Router(primary, replicas, {

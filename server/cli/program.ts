@@ -86,6 +86,18 @@ export function createProgram(): Command {
     .description('Serve over databases that are set up already; change nothing in them.')
     .addHelpText('after', '\nExample:\n  $ PRIMARY_URL=postgres://… REPLICA_URLS=postgres://… npx readback serve\n')
     .action(() => run((config) => serveCommand(config, say)));
+  addMigrate(program);
+  addTableCommands(program);
+  addOperatorCommands(program, (command) =>
+    run(async (config) => {
+      if (!(await command(config))) process.exitCode = EXIT.fault;
+    }),
+  );
+  addAdmin(program);
+  return program;
+}
+
+function addMigrate(program: Command): void {
   program
     .command('migrate')
     .description(
@@ -97,12 +109,9 @@ export function createProgram(): Command {
     .action(({ print }: { print?: string | true }) =>
       run((config) => (print === undefined ? migrateCommand(config, say) : printCommand(config, print))),
     );
-  addTableCommands(program);
-  addOperatorCommands(program, (command) =>
-    run(async (config) => {
-      if (!(await command(config))) process.exitCode = EXIT.fault;
-    }),
-  );
+}
+
+function addAdmin(program: Command): void {
   program
     .command('admin')
     .description('Administrators, who in protected mode may do everything.')
@@ -113,7 +122,6 @@ export function createProgram(): Command {
     .option('--password <text>', 'better left out: others on this machine can see it')
     .addHelpText('after', ADMIN_HELP)
     .action((options: AdminOptions) => run((config) => adminCreateCommand(options, config, say)));
-  return program;
 }
 
 /** The commands that write a project's files. */

@@ -244,37 +244,20 @@ function declare<Row extends object>(name: string, options: TableOptions, type: 
   const columns = soFar.map((column) =>
     Object.assign(column, { sees: clauseOf(`read of ${column.field}`, column.read) }),
   );
-  const of = (field: string) => {
-    const found = columns.find((one) => one.field === field);
-    if (!found)
-      throw new SetupError(
-        `${type.name}: ${field} is no column of it; those are ${columns.map((one) => one.field).join(', ')}`,
-      );
-    return found;
-  };
-  const [first, ...others] = columns.filter(({ isKey }) => isKey);
-  if (!first)
-    throw new SetupError(
-      `${type.name}: expected a @Key, got none: mark the primary key, as in @Key(() => ID) id!: string`,
-    );
-  const key = [first, ...others] as const;
+  const of = (field: string) => columnOf(type.name, columns, field);
+  const key = keyAmong(type.name, columns);
+  const [first] = key;
   for (const column of columns) assertNamed(type.name, column);
   let isKeyText: boolean | undefined;
   let isLong: boolean | undefined;
-  const isIdApart = first.field !== ID_FIELD || others.length > 0;
+  const isIdApart = first.field !== ID_FIELD || key.length > 1;
   if (isIdApart) Field(() => ID, { description: 'The key, as one text' })(type.prototype as object, ID_FIELD);
-  const read = clauseOf('rights.read', options.rights?.read);
-  const write = clauseOf('rights.write', options.rights?.write);
-  const rules = [read, write, ...columns.map(({ sees }) => sees)].filter((clause) => clause !== undefined);
   const orderBy = options.orderBy?.map(of) ?? [...key];
-  // Its values stand in cursors, and the order tells of them.
-  for (const { field, sees } of orderBy)
-    if (sees) throw new SetupError(`${type.name}: pages cannot be ordered by ${field}, which not everybody sees`);
+  assertSeen(type.name, orderBy);
   return {
     type,
     name,
-    one: options.one ?? type.name.charAt(0).toLowerCase() + type.name.slice(1),
-    many: options.many ?? name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()),
+    ...namesOf(type.name, name, options),
     columns,
     key,
     isIdApart,
@@ -285,16 +268,11 @@ function declare<Row extends object>(name: string, options: TableOptions, type: 
     get isLong() {
       return (isLong ??= columns.some(({ form }) => form.isLong));
     },
-    relations: [
-      ...columns.flatMap((column) => (column.reference ? [relation(column.reference, [column])] : [])),
-      ...(relationsOf.get(type.prototype) ?? []).map((one) => relation(one, one.columns.map(of))),
-    ],
+    relations: relationsIn(type, columns, of),
     orderBy,
     own: new Set(options.own),
     hasRest: options.rest === true,
-    read,
-    write,
-    owners: [...new Set(rules.flatMap(ownersIn))],
+    ...rightsOf(options.rights ?? {}, columns, clauseOf),
     filter: options.filter && filterOf(options.filter, of),
     descriptions: { create: options.create, update: options.update },
   };
@@ -316,6 +294,49 @@ function relation(
   };
   let known: readonly DeclaredColumn[] | undefined;
   return { as, many, to, columns, references: () => (known ??= named()) };
+}
+
+const namesOf = (type: string, table: string, { one, many }: TableOptions) => ({
+  one: one ?? type.charAt(0).toLowerCase() + type.slice(1),
+  many: many ?? table.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()),
+});
+
+function rightsOf(
+  rights: TableRights,
+  columns: readonly DeclaredColumn[],
+  clauseOf: (what: string, rule: Rule | undefined) => Clause | undefined,
+): Pick<Declaration, 'read' | 'write' | 'owners'> {
+  const read = clauseOf('rights.read', rights.read);
+  const write = clauseOf('rights.write', rights.write);
+  const rules = [read, write, ...columns.map(({ sees }) => sees)].filter((clause) => clause !== undefined);
+  return { read, write, owners: [...new Set(rules.flatMap(ownersIn))] };
+}
+
+const relationsIn = (
+  type: ClassType,
+  columns: readonly DeclaredColumn[],
+  of: (field: string) => DeclaredColumn,
+): Declaration['relations'] => [
+  ...columns.flatMap((column) => (column.reference ? [relation(column.reference, [column])] : [])),
+  ...(relationsOf.get(type.prototype) ?? []).map((one) => relation(one, one.columns.map(of))),
+];
+
+function columnOf(type: string, columns: readonly DeclaredColumn[], field: string): DeclaredColumn {
+  const found = columns.find((one) => one.field === field);
+  if (found) return found;
+  throw new SetupError(`${type}: ${field} is no column of it; those are ${columns.map((one) => one.field).join(', ')}`);
+}
+
+function keyAmong(type: string, columns: readonly DeclaredColumn[]): Declaration['key'] {
+  const [first, ...others] = columns.filter(({ isKey }) => isKey);
+  if (first) return [first, ...others];
+  throw new SetupError(`${type}: expected a @Key, got none: mark the primary key, as in @Key(() => ID) id!: string`);
+}
+
+/** The values of an order stand in cursors, and the order tells of them. */
+function assertSeen(type: string, orderBy: readonly DeclaredColumn[]): void {
+  for (const { field, sees } of orderBy)
+    if (sees) throw new SetupError(`${type}: pages cannot be ordered by ${field}, which not everybody sees`);
 }
 
 /** @throws Error for a field that answers of the driver would call something else, and for a type without a name. */
