@@ -16,6 +16,14 @@ const PAUSE_MS = 20_000;
 class Serving {
   client!: TestClient;
   #server: Server | undefined;
+  #asked = new Set<Promise<unknown>>();
+
+  /** Sent to the latest, which is not stopped before it has answered. */
+  async ask<T>(work: (client: TestClient) => Promise<T>): Promise<T> {
+    const [asked, answer] = [this.#asked, work(this.client)];
+    asked.add(answer);
+    return answer.finally(() => asked.delete(answer));
+  }
 
   async moveTo(databases: DatabaseConfig): Promise<void> {
     const config = testConfig();
@@ -23,6 +31,9 @@ class Serving {
     const earlier = this.#server;
     this.client = connectTo(`http://127.0.0.1:${server.port}`);
     this.#server = server;
+    const asked = this.#asked;
+    this.#asked = new Set();
+    await Promise.allSettled(asked);
     await earlier?.stop();
   }
 
@@ -63,7 +74,7 @@ class Load {
   async #write(): Promise<void> {
     const username = `user-${this.acknowledged.length}-${crypto.randomUUID().slice(0, 8)}`;
     const input = { username, email: `${username}@example.com`, password: 'correct horse' };
-    const { data, errors } = await this.#serving.client.query(CreateUserDocument, { input });
+    const { data, errors } = await this.#serving.ask((client) => client.query(CreateUserDocument, { input }));
     for (const { extensions } of errors) this.refusals.add(extensions.code);
     if (errors.length > 0) return;
     this.acknowledged.push(data.createUser.user.id);
@@ -71,7 +82,9 @@ class Load {
   }
 
   async #read(): Promise<void> {
-    const { errors, readback: told } = await this.#serving.client.query('{ users(first: 1) { totalCount } }');
+    const { errors, readback: told } = await this.#serving.ask((client) =>
+      client.query('{ users(first: 1) { totalCount } }'),
+    );
     if (errors.length > 0 || !told.source.startsWith('replica-')) this.failedReads.push({ errors, told });
     this.reads++;
   }

@@ -290,10 +290,19 @@ function relation(
       throw new SetupError(
         `${as}: expected as many fields of ${other.type.name} as columns, got: ${references?.join(', ') ?? 'its key'}`,
       );
+    assertShown(as, found as readonly DeclaredColumn[]);
     return found as readonly DeclaredColumn[];
   };
+  assertShown(as, columns);
   let known: readonly DeclaredColumn[] | undefined;
   return { as, many, to, columns, references: () => (known ??= named()) };
+}
+
+/** Whoever follows a relation learns of the columns that it goes by. */
+function assertShown(as: string, columns: readonly DeclaredColumn[]): void {
+  for (const { field, sees } of columns)
+    if (sees)
+      throw new SetupError(`${as}: expected columns that whoever sees the row sees, got: ${field}, which has read`);
 }
 
 const namesOf = (type: string, table: string, { one, many }: TableOptions) => ({

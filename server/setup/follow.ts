@@ -1,4 +1,4 @@
-import { literal } from '../database/sql/columns.ts';
+import { block, literal } from '../database/sql/columns.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { quoted, type Sql } from '../database/connect.ts';
 import { knownTables, renamedIn, type KnownTable } from './drift.ts';
@@ -141,7 +141,7 @@ function added({ name, type, labels, fill, default: value }: ColumnShape): Colum
 }
 
 const madeType = (type: string, labels: readonly string[]) =>
-  `do $$ begin create type ${type} as enum (${labels.map(literal).join(', ')}); exception when duplicate_object then null; end $$`;
+  block(`create type ${type} as enum (${labels.map(literal).join(', ')}); exception when duplicate_object then null;`);
 
 /** Each after the one that it follows on the primary: texts are sorted by that. */
 function labelsBesides({ type, labels }: ColumnShape, own: ColumnShape): string[] {

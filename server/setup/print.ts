@@ -1,4 +1,4 @@
-import { literal } from '../database/sql/columns.ts';
+import { block, literal } from '../database/sql/columns.ts';
 import { subscriptionOf } from '../database/sql/subscriptions.ts';
 import { join } from 'node:path';
 import type { DatabaseConfig } from '../boot/config.ts';
@@ -42,7 +42,7 @@ export function printSetUp(
     for (const replica of replicas) {
       const base = await beginning(replica, 'replica', await files('replica', replica));
       const isFollowing = (await subscriptionOf(replica.admin)) !== null;
-      if (!isFollowing) slots.push(await slotName(replica.admin));
+      slots.push(await slotName(replica.admin));
       const rest = isFollowing ? 'alter subscription readback refresh publication;' : await subscribing(replica, plan);
       if (isFollowing) before.push(scriptFor(replica, base));
       after.push(scriptFor(replica, isFollowing ? [rest] : [...base, rest]));
@@ -80,27 +80,30 @@ async function beginning({ urls }: OperatedServer, side: Side, files: string): P
 }
 
 const unlessThere = (role: string, statement: string) =>
-  `do $$ begin if not exists (select from pg_roles where rolname = ${literal(role)}) then ${statement}; end if; end $$;`;
+  `${block(`if not exists (select from pg_roles where rolname = ${literal(role)}) then ${statement}; end if;`)};`;
 
 /** The logins that the replicas stream as, what they may copy, and a slot for each replica that has none. */
 async function sending({ wanted, servers: { primary, replicas } }: Plan, slots: string[]): Promise<string[]> {
   const made = wanted['user'] === undefined;
   const logins = made ? slots : [wanted['user']!];
-  const failover = await keepsSlots(primary.admin, ...replicas.map(({ admin }) => admin));
+  const failover = (await keepsSlots(primary.admin, ...replicas.map(({ admin }) => admin))) ? ', true' : '';
+  // What an earlier print has had made is there.
+  const known = await primary.admin<{ name: string }[]>`
+    select rolname::text as name from pg_roles union all select slot_name::text || ' slot' from pg_replication_slots`;
+  const lacks = (what: string) => !known.some(({ name }) => name === what);
   return [
     'begin;',
-    made
-      ? slots.map((slot) => `create role ${quoted(slot)} login replication password :'${PASSWORD}';`).join('\n')
-      : `-- ${logins.join(', ')} is a login of yours that may replicate.`,
+    ...(made ? slots : [])
+      .filter(lacks)
+      .map((slot) => `create role ${quoted(slot)} login replication password :'${PASSWORD}';`),
     ...logins.map(copying),
     // A slot is made by a transaction that has written nothing.
     'commit;',
-    slots
+    ...slots
+      .filter((slot) => lacks(`${slot} slot`))
       .map(
-        (slot) =>
-          `select pg_create_logical_replication_slot(${literal(slot)}, 'pgoutput', false, false${failover ? ', true' : ''});`,
-      )
-      .join('\n'),
+        (slot) => `select pg_create_logical_replication_slot(${literal(slot)}, 'pgoutput', false, false${failover});`,
+      ),
   ];
 }
 

@@ -268,9 +268,10 @@ async function followTables(
       login,
       slot,
     );
+  // What somebody else has subscribed to may not be readable yet.
+  if (login !== undefined && copied.length < published.length) await allowCopy(primary, login);
   if (added.length === 0 && published.length === subscribed.length) return;
   if (!isEnabled) throw new SetupError(disabled(replica));
-  if (login !== undefined) await allowCopy(primary, login);
   if (subscribed.length === 0) await skipToNow(primary, replica, slot);
   await emptyTables(replica.admin, added);
   await replica.admin`alter subscription readback refresh publication`;

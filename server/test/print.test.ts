@@ -40,7 +40,14 @@ test('what migrate --print prints, somebody else runs; migrate then finds it don
   expect(await readback('doctor')).toMatchObject({ code: 0, out: expect.stringContaining('No faults found.') });
   expect(await readback('verify')).toMatchObject({ code: 0 });
 
+  // Somebody has published a table since: its rows arrive by the scripts alone.
+  const later = 'create table later (id int primary key);';
+  await databases.primary.unsafe(`${later} insert into later values (1); alter publication readback add table later`);
+  await databases.replicas[0]!.unsafe(later);
   const again = await readback('migrate', '--print');
+  await run(databases.primary, (await readback('migrate', '--print', 'primary')).out);
+  await databases.replicas[0]!`alter subscription readback refresh publication`;
+  await expect.poll(() => databases.replicas[0]!`select id from later`).toEqual([{ id: 1 }]);
   expect(again.out).toContain('alter subscription readback refresh publication;');
   expect(again.out).not.toContain('create subscription');
   expect(await readback('migrate', '--print', 'replica-9')).toMatchObject({

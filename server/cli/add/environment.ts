@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeUrl, looksLikeUrl } from '../../lib/database-url.ts';
 import type { Say } from '../../lib/logger.ts';
@@ -19,6 +19,8 @@ export function writeEnvironment(settings: Readonly<Record<string, string>>, roo
   }
   const text = `${lines.join('\n')}\n`;
   if (text === before) return say('.env has it all already');
+  // Writing changes the mode of no file that is there.
+  if (existsSync(path)) chmodSync(path, 0o600);
   writeFileSync(path, text, { mode: 0o600 });
   say(`${before === '' ? 'wrote  ' : 'changed'}  .env (${Object.keys(settings).join(', ')})`);
 }

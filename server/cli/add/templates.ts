@@ -1,3 +1,4 @@
+import { block, literal as text } from '../../database/sql/columns.ts';
 import type { Definition, Column, Relation } from './define.ts';
 import { literal } from './define.ts';
 import type { Needed } from './catalog.ts';
@@ -34,7 +35,7 @@ function needs(columns: readonly { needs: Needed[] }[]): string {
   const guarded = ({ kind, ddl }: Needed) =>
     kind === 'schema' || kind === 'extension'
       ? `${ddl};`
-      : `do $$ begin ${ddl}; exception when duplicate_object then null; end $$;`;
+      : `${block(`${ddl}; exception when duplicate_object then null;`)};`;
   return [...all.values()].map((one) => `${guarded(one)}\n`).join('');
 }
 
@@ -64,7 +65,7 @@ function primarySql(definition: Definition): string {
     schema === 'public' ? '' : `grant usage on schema ${ident(schema)} to readback_writer, readback_reader;\n`;
   const made = sequences.map(
     (name) =>
-      `do $$ begin if to_regclass(${literal(name)}) is not null then grant usage on sequence ${name} to readback_writer; end if; end $$;\n`,
+      `${block(`if to_regclass(${text(name)}) is not null then grant usage on sequence ${name} to readback_writer; end if;`)};\n`,
   );
   return `-- A database without the table gets one of this form; of one that has it nothing is changed.
 ${needs(found.columns)}${schema === 'public' ? '' : `create schema if not exists ${ident(schema)};\n`}create table if not exists ${table} (
@@ -90,20 +91,18 @@ function foreignKeys({ found }: Definition): string {
   return found.constraints
     .filter(({ kind }) => kind === 'f')
     .map(
-      ({ name, definition: text, target }) => `
-do $$ begin
-  if to_regclass(${literal(target!)}) is not null and not exists (
-    select from pg_constraint where conrelid = ${literal(found.table)}::regclass and contype = 'f' and pg_get_constraintdef(oid) = ${dollar(text)}
+      ({ name, definition: wanted, target }) => `
+${block(`
+  if to_regclass(${text(target!)}) is not null and not exists (
+    select from pg_constraint where conrelid = ${text(found.table)}::regclass and contype = 'f' and pg_get_constraintdef(oid) = ${text(wanted)}
   ) then
-    alter table ${found.table} add constraint ${name} ${text};
+    alter table ${found.table} add constraint ${name} ${wanted};
   end if;
-end $$;
+`)};
 `,
     )
     .join('');
 }
-
-const dollar = (text: string) => `'${text.replaceAll("'", "''")}'`;
 
 function replicaSql(definition: Definition): string {
   const { found, columns, key } = definition;
@@ -123,7 +122,7 @@ function replicaSql(definition: Definition): string {
 
 ${indexes(definition)}${grant}grant select on ${table} to readback_reader;
 
-select readback.watch(${literal(table)}, ${key.map(({ found: { name } }) => `'${name.replaceAll("'", "''")}'`).join(', ')});
+select readback.watch(${text(table)}, ${key.map(({ found: { name } }) => text(name)).join(', ')});
 `;
 }
 

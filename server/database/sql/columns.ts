@@ -6,6 +6,13 @@ export const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
 /** A text in a statement that takes no parameters. */
 export const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
 
+/** Statements of PL/pgSQL to be run, quoted by what is not in them: names and labels may have any text. */
+export function block(body: string): string {
+  let tag = '$$';
+  for (let number = 1; body.includes(tag); number++) tag = `$block${number}$`;
+  return `do ${tag} begin ${body} end ${tag}`;
+}
+
 /** A table's name as PostgreSQL writes it, `sales.orders` or `"Order"`, with all of its parts in quotes. */
 export const identifier = (name: string) =>
   [...name.matchAll(/"((?:[^"]|"")+)"|[^."]+/g)]

@@ -39,7 +39,7 @@ create or replace view readback.partitions as
 
 -- Whether rows are in it that were there before it became a partition, or came with that: nothing has sent them.
 create or replace function readback.has_brought_rows(part oid) returns boolean
-language plpgsql volatile set search_path = pg_catalog as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare has_rows boolean;
 begin
   if (select relkind from pg_class where oid = part) <> 'r' then return true; end if;
