@@ -1,5 +1,6 @@
 import type { Sql } from '../../server/database/connect.ts';
-import { identifier, quoted } from '../../server/database/sql/columns.ts';
+import { quoted } from '../../server/database/connect.ts';
+import { identifier } from '../../server/database/sql/columns.ts';
 import type { Found, FoundColumn } from '../../server/cli/add/catalog.ts';
 
 /** By the first words of types: PostgreSQL's text of their nth value. Equal columns have equal values, so that keys refer to rows. */

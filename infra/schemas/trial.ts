@@ -2,7 +2,8 @@ import { createClient, type Client } from 'graphql-ws';
 import { expect } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Sql } from '../../server/database/connect.ts';
-import { identifier, quoted } from '../../server/database/sql/columns.ts';
+import { quoted } from '../../server/database/connect.ts';
+import { identifier } from '../../server/database/sql/columns.ts';
 import { keyIn, type Declaration } from '../../server/declare/declaration.ts';
 import {
   TableClient,

@@ -21,6 +21,8 @@ export class TableWatch {
   #drifts: readonly Drift[] = [];
   /** Those of which a replica holds other rows than the primary. */
   #others: ReadonlySet<string> = new Set();
+  /** Of each replica, the last change that its copy has in it. */
+  #copied: readonly number[] = [];
   #lookedAtMs = -Infinity;
 
   constructor(options: TableWatchOptions) {
@@ -58,7 +60,9 @@ export class TableWatch {
     const changes = await primary.partitionChanges();
     if (!changes || changes.length === 0) return changes && [];
     const copied = await Promise.all(replicas.map((replica) => replica.changesCopied()));
-    const least = Math.min(...copied.filter((last) => last !== undefined));
+    // One that does not answer is as it was; of one that never did, nothing is taken for copied.
+    this.#copied = copied.map((last, index) => last ?? this.#copied[index] ?? 0);
+    const least = Math.min(...this.#copied);
     return changes
       .filter(({ id }) => id > least)
       .map((change) => ({

@@ -108,7 +108,9 @@ async function sending({ wanted, servers: { primary, replicas } }: Plan, slots: 
 }
 
 /** The published columns and no others; a copy that row level security would leave rows out of fails instead. */
-const copying = (login: string) => `do $do$ declare t record; begin
+const copying = (login: string) =>
+  `${block(
+    `
   for t in
     select p.schemaname, p.tablename, (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a
       where a.attrelid = format('%I.%I', p.schemaname, p.tablename)::regclass and a.attname = any(p.attnames)
@@ -119,7 +121,9 @@ const copying = (login: string) => `do $do$ declare t record; begin
     execute format('grant select (%s) on %I.%I to %I', t.columns, t.schemaname, t.tablename, ${literal(login)});
   end loop;
   execute format('alter role %I in database %I set row_security to off', ${literal(login)}, current_database());
-end $do$;`;
+`,
+    'declare t record; ',
+  )};`;
 
 /** The slot is there already, so that the subscription can be made in a block, where the password is put into it. */
 async function subscribing({ admin }: OperatedServer, { config, wanted, servers }: Plan): Promise<string> {
@@ -129,11 +133,11 @@ async function subscribing({ admin }: OperatedServer, { config, wanted, servers 
   const failover = (await keepsSlots(servers.primary.admin, admin)) ? ', failover = true' : '';
   const commit = config.REPLICA_SYNCHRONOUS_COMMIT;
   return `select set_config('readback.password', :'${PASSWORD}', false) is null as password_told;
-do $do$ begin
+${block(`
   execute format('create subscription readback connection %L publication readback
     with (create_slot = false, slot_name = %L, streaming = on, synchronous_commit = ${commit}${failover})',
     ${literal(format(known))} || ' password=' || quote_literal(current_setting('readback.password')), ${literal(slot)});
-end $do$;
+`)};
 update readback.log_state set may_lose = ${commit === 'off'};
 insert into readback.connection (verifier) values (${literal(await verifierOf(format(wanted)))})
   on conflict (id) do update set verifier = excluded.verifier;`;

@@ -441,6 +441,24 @@ test('a mistake in a declaration is told in one line at the start, without a sta
   }
 });
 
+test('names and labels of any text stay names and labels in the SQL', { timeout: 120_000 }, async () => {
+  const [replica] = databases.replicas;
+  await databases.primary.unsafe(`
+    create type "of $$ a 'kind'" as enum ('$$; drop table users; --', 'it''s');
+    create table "o'brien" (id int primary key, kind "of $$ a 'kind'");
+    insert into "o'brien" values (1, 'it''s')`);
+  const root = await projectCopy();
+  await add(root, `"o'brien"`);
+  await setUp(databases.config, testConfig(), quiet, join(root, 'sql'));
+  await databases.primary.unsafe(`insert into "o'brien" values (2, '$$; drop table users; --')`);
+  const logged = `table_name = '"o''brien"'`;
+  await expect.poll(() => changes(logged)).toEqual([`INSERT "o'brien"`]);
+  expect(await replica!.unsafe(`select id, kind::text from "o'brien" order by id`)).toEqual([
+    { id: 1, kind: "it's" },
+    { id: 2, kind: '$$; drop table users; --' },
+  ]);
+});
+
 test('a line is added to the list of tables in whatever form it stands', () => {
   const item = { table: 'order_items', type: 'OrderItem' };
   const files = ['tables: [] };', 'tables: [Note] };', '\n  tables: [\n    Note,\n  ],\n};'].map(

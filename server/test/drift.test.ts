@@ -64,7 +64,7 @@ const FOLLOWED = [
   },
   {
     title: 'a new column of a new enum',
-    ddl: `create type hue as enum ('red', 'it''s'); alter table things add column hue hue`,
+    ddl: `create type hue as enum ('red', '$$; drop table things; --', 'it''s'); alter table things add column hue hue`,
     row: `insert into things values (2, 'sad', '{}', 2, 'b', 'w', 'g', 'it''s')`,
     found: ['things.hue is new on the primary: run readback migrate'],
     said: ['replica-1: public.things.hue is new, as on the primary.'],

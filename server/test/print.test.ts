@@ -33,6 +33,10 @@ test('what migrate --print prints, somebody else runs; migrate then finds it don
   expect(none).toHaveLength(0);
 
   await run(databases.primary, (await readback('migrate', '--print', 'primary')).out);
+  // What is made already is not asked for again.
+  expect((await readback('migrate', '--print', 'primary')).out).not.toMatch(
+    /login replication password|create_logical_replication_slot/,
+  );
   await run(databases.replicas[0]!, (await readback('migrate', '--print', 'replica-1')).out);
   const migrated = await readback('migrate');
   expect(migrated).toMatchObject({ code: 0, out: expect.stringContaining('Up to date') });

@@ -1,3 +1,4 @@
+import { quoted } from '../../database/connect.ts';
 import { block, literal as text } from '../../database/sql/columns.ts';
 import type { Definition, Column, Relation } from './define.ts';
 import { literal } from './define.ts';
@@ -18,7 +19,6 @@ export function filesFor(definition: Definition, number: string): Record<string,
   };
 }
 
-const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
 /** As PostgreSQL itself would write it. */
 const ident = (name: string) => (/^[a-z_][a-z0-9_$]*$/.test(name) && !RESERVED.has(name) ? name : quoted(name));
 const list = (columns: readonly Column[]) => columns.map(({ found }) => ident(found.name)).join(', ');

@@ -1,16 +1,14 @@
 import type { DeclaredColumn } from '../../declare/declaration.ts';
-import { fieldName, type Fragment, type Sql } from '../connect.ts';
-
-export const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`;
+import { fieldName, quoted, type Fragment, type Sql } from '../connect.ts';
 
 /** A text in a statement that takes no parameters. */
 export const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
 
 /** Statements of PL/pgSQL to be run, quoted by what is not in them: names and labels may have any text. */
-export function block(body: string): string {
+export function block(body: string, declarations = ''): string {
   let tag = '$$';
   for (let number = 1; body.includes(tag); number++) tag = `$block${number}$`;
-  return `do ${tag} begin ${body} end ${tag}`;
+  return `do ${tag} ${declarations}begin ${body} end ${tag}`;
 }
 
 /** A table's name as PostgreSQL writes it, `sales.orders` or `"Order"`, with all of its parts in quotes. */

@@ -1,8 +1,8 @@
 import { columnIn, idOf, keyIn, type Declaration, type DeclaredColumn } from '../../declare/declaration.ts';
 import { arrayText } from '../../declare/kinds.ts';
 import { fieldsIn, isAlways, truth, type Claims, type Clause } from '../../declare/rule.ts';
-import { columnName, type Fragment, type Sql, type Statement } from '../connect.ts';
-import { all, identifier, isPlain, joined, nameOf, parameter, quoted, selected, constant } from './columns.ts';
+import { columnName, quoted, type Fragment, type Sql, type Statement } from '../connect.ts';
+import { all, constant, identifier, isPlain, joined, nameOf, parameter, selected } from './columns.ts';
 import { keyset, type Bound, type Order, type PageRequest, type Position } from './keyset.ts';
 import { ruleSql } from './rule.ts';
 import type { Seen } from './seen.ts';

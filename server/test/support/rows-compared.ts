@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import { keyIn, type Declaration, type DeclaredColumn } from '../../declare/declaration.ts';
-import { identifier, quoted } from '../../database/sql/columns.ts';
+import { quoted } from '../../database/connect.ts';
+import { identifier } from '../../database/sql/columns.ts';
 import { digitsOf, parseExactly } from '../../lib/exact-json.ts';
 import type { TestDatabases } from './databases.ts';
 
