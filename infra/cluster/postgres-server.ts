@@ -97,9 +97,10 @@ export class PostgresServer {
 
   #spawn(): Running | string {
     const log = this.#openLog();
+    // Before it is started: it may have said why it ends by the time that this is read.
+    const logStart = fstatSync(log).size;
     const { file, args, options } = this.options.runAs.command(this.options.binaries.postgres, this.#flags());
     const child = spawn(file, args, { ...options, cwd: '/', stdio: ['ignore', log, log] });
-    const logStart = fstatSync(log).size;
     closeSync(log);
     const exit = new Promise<string>((resolve) => {
       child.once('error', (error) => resolve(error.message));

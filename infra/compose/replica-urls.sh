@@ -24,8 +24,7 @@ esac
 [ -s "$1/superuser" ] || keep "$1/superuser" "$(password)"
 [ -s "$2/server" ] || keep "$2/server" "$(password)"
 server=$(cat "$2/server")
-# An @ in a password is %40, so that the last one before the parameters ends it.
-address=${PRIMARY_ADMIN_URL%%\?*}
-keep "$2/primary-url" "postgres://readback_server:$server@${address##*@}${PRIMARY_ADMIN_URL#"$address"}"
+# An @ in a password, or in what follows the host, is %40: Readback takes no other.
+keep "$2/primary-url" "postgres://readback_server:$server@${PRIMARY_ADMIN_URL##*@}"
 keep "$2/replica-urls" "postgres://readback_server:$server@replica:5432/readback"
 keep "$1/replica-admin-urls" "postgres://postgres:$(cat "$1/superuser")@replica:5432/readback"

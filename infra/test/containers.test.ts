@@ -152,7 +152,7 @@ test('infra/replica.yml: a replica and a server beside a primary that is somebod
       READBACK_IMAGE: image,
       SERVER_PORT: String(port),
       PRIMARY_PASSWORD: decodeURIComponent(password),
-      PRIMARY_ADMIN_URL: `postgres://postgres:${password}@primary:5432/app?application_name=a@b`,
+      PRIMARY_ADMIN_URL: `postgres://postgres:${password}@primary:5432/app`,
     });
   const started = await environment.up();
   try {
