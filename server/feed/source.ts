@@ -5,6 +5,7 @@ import {
   lastPosition,
   logState,
   NOT_COMPLETE,
+  positionBefore,
   rowEndAt,
   settledPosition,
   type ChangeRow,
@@ -54,6 +55,12 @@ export class OpenSource {
   /** Where the log ends now. */
   async end(): Promise<Position> {
     return (await lastPosition(this.source.reader)) ?? { lsn: this.#state.completeSince, place: 0 };
+  }
+
+  /** Before the latest changes, so many of them; undefined where there are none. */
+  async beforeLatest(count: number): Promise<FeedPlace | undefined> {
+    const position = await positionBefore(this.source.replay, count);
+    return position && { ...position, logId: this.logId };
   }
 
   /** Whether it can be trusted still, and what it holds now: set-up and pruning go on meanwhile. @throws FeedFault */

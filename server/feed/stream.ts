@@ -9,10 +9,15 @@ export interface FeedRequest {
   /** Of one row only; null: of all. */
   key: string | null;
   operations: ReadonlySet<string> | null;
-  from: 'now' | 'snapshot' | FeedCursor;
+  from: 'now' | 'snapshot' | Latest | FeedCursor;
   /** Tell when nothing is owed. */
   wantsMarks: boolean;
   sight: Sight;
+}
+
+/** So many changes that the log holds already go first, of all tables. */
+export interface Latest {
+  latest: number;
 }
 
 /** What of the feed is shown to whom. An audience is those for whom an event looks the same; '' is everybody's. */

@@ -54,6 +54,11 @@ test('CaughtUp says that the subscription is ready; what happens then arrives, w
   const rest = changes({ after: seen[1]!.cursor });
   expect(await next(rest, 'UserChange')).toEqual(seen[2]);
   await rest.end();
+  const latest = changes({ latest: 2 });
+  expect(await next(latest, 'UserChange')).toEqual(seen[1]);
+  expect(await next(latest, 'UserChange')).toEqual(seen[2]);
+  expect((await latest.next()).changes.__typename).toBe('CaughtUp');
+  await latest.end();
   const behind = changes({ after: caughtUp.cursor });
   const [row] = await insert(1);
   expect(await next(behind, 'UserChange')).toMatchObject({ key: row!.id });
@@ -121,6 +126,26 @@ test('TRUNCATE on the primary arrives as a delete of each row', async () => {
   );
   expect(gone[0]!.postBefore?.title).toMatch(/^t/);
   await events.end();
+});
+
+test('the latest changes go first: those of one transaction in part, and as many as there are', async () => {
+  const watching = changes();
+  await next(watching, 'CaughtUp');
+  await insert(4);
+  const all: Event[] = [];
+  while (all.length < 4) all.push(await next(watching, 'UserChange'));
+  await watching.end();
+  const latest = changes({ latest: 3 });
+  for (const change of all.slice(-3)) expect(await next(latest, 'UserChange')).toEqual(change);
+  expect((await latest.next()).changes.__typename).toBe('CaughtUp');
+  await latest.end();
+  for (const wrong of [{ latest: 0 }, { latest: 1001 }, { latest: -1 }, { latest: 5, snapshot: true }]) {
+    const [error] = await changes(wrong).failure();
+    expect([wrong, error!.extensions]).toEqual([wrong, { code: 'BAD_USER_INPUT', field: 'latest' }]);
+  }
+  const resumed = changes({ latest: 3, after: all.at(-2)!.cursor });
+  expect(await next(resumed, 'UserChange')).toEqual(all.at(-1));
+  await resumed.end();
 });
 
 describe('a cursor that nobody can go on from is refused, with what to do', () => {

@@ -59,8 +59,8 @@ export function feedOf(told: readonly Table[]): string {
     return `    ... on ${type} { ${row} { ...${table.type}Row } ${beforeOf(table)}: before { ...${table.type}Row } }`;
   });
   const fragments = told.map((table) => `fragment ${table.type}Row on ${table.type} { ${columnsOf(table)} }`);
-  return `subscription Changes($after: Cursor) {
-  changes(after: $after) {
+  return `subscription Changes($after: Cursor, $latest: Int) {
+  changes(after: $after, latest: $latest) {
     __typename
     ... on Change { cursor operation table key changedFields committedAt appliedAt lagMs }
     ... on CaughtUp { cursor }

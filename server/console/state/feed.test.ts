@@ -33,6 +33,23 @@ const passTime = async () => {
   await server.settle();
 };
 
+test('a page begins with the latest changes, which are not counted; what happens from then on is', async () => {
+  feed.pause();
+  feed = new Feed(server as Iterates, (code) => refused.push(code));
+  const told: string[] = [];
+  feed.onChange((row) => told.push(row.change.cursor));
+  feed.start();
+  expect(server.asked.at(-1)).toEqual({ after: null, latest: 50 });
+  await change('1');
+  await change('2');
+  await passTime();
+  expect([cursors(), feed.total.value, told]).toEqual([['2', '1'], 0, []]);
+  await caughtUp('2');
+  await change('3');
+  await passTime();
+  expect([cursors(), feed.total.value, told]).toEqual([['3', '2', '1'], 1, ['3']]);
+});
+
 test('rows are drawn some at a time, the newest first', async () => {
   await change('1');
   await change('2');

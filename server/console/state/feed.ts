@@ -45,6 +45,8 @@ export interface Behind {
 
 /** Rows that are kept; more go by uncounted only here, not in `total`. */
 const KEPT = 200;
+/** Of the changes before it was opened, a page begins with these. */
+const LATEST = 50;
 /** A page need not be drawn for each of a thousand changes a second. */
 const DRAW_MS = 50;
 
@@ -68,7 +70,10 @@ export class Feed {
   readonly #listeners = new Set<(row: Row) => void>();
   #told: readonly Table[] = [];
   #cursor: string | null = null;
+  /** What comes is from before the page was opened, or from a gap: told for the eye, and not counted. */
+  #isEarlier = true;
   #waiting: Row[] = [];
+  #news = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stop: (() => void) | undefined;
 
@@ -84,9 +89,10 @@ export class Feed {
     return this.#cursor === null ? null : { cursor: this.#cursor, rows: this.rows.peek() };
   }
 
-  /** Before it starts: goes on from there, and misses nothing. The feed itself begins with what happens from now on. */
+  /** Before it starts: goes on from there, and misses nothing. */
   restore({ cursor, rows }: Place): void {
     this.#cursor = cursor;
+    this.#isEarlier = false;
     batch(() => {
       this.rows.value = rows;
       this.behind.value = { after: 'reload', count: 0 };
@@ -96,7 +102,8 @@ export class Feed {
   start(): void {
     this.#stop = follow(this.#client, {
       document: feedOf(this.#told),
-      variables: () => ({ after: this.#cursor }),
+      // After a gap some of the latest may be there already, under other cursors.
+      variables: () => ({ after: this.#cursor, latest: this.rows.peek().length === 0 ? LATEST : null }),
       next: ({ changes }: { changes: Event }) => this.#take(changes),
       failed: (code, message) => {
         if (code === 'CURSOR_EXPIRED') this.#startAnew(true);
@@ -154,8 +161,11 @@ export class Feed {
   }
 
   #add(row: Row): void {
-    for (const listener of this.#listeners) listener(row);
     this.#waiting.push(row);
+    if (!this.#isEarlier) {
+      this.#news++;
+      for (const listener of this.#listeners) listener(row);
+    }
     this.#timer ??= setTimeout(() => this.#draw(), DRAW_MS);
   }
 
@@ -163,18 +173,21 @@ export class Feed {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const fresh = this.#waiting.toReversed();
+    const news = this.#news;
     this.#waiting = [];
+    this.#news = 0;
     if (fresh.length === 0) return;
     batch(() => {
-      this.total.value += fresh.length;
+      this.total.value += news;
       this.rows.value = [...fresh, ...this.rows.value].slice(0, KEPT);
       const { value } = this.behind;
-      if (value) this.behind.value = { ...value, count: value.count + fresh.length };
+      if (value) this.behind.value = { ...value, count: value.count + news };
     });
   }
 
   #caughtUp(): void {
     this.#draw();
+    this.#isEarlier = false;
     batch(() => {
       this.isReady.value = true;
       if (this.behind.value) this.closed.value = this.behind.value;
@@ -185,6 +198,7 @@ export class Feed {
   /** What was told before is of this database, too, or of another one, and then not worth keeping. */
   #startAnew(isSame: boolean): void {
     this.#cursor = null;
+    this.#isEarlier = true;
     batch(() => {
       this.hasGap.value = isSame;
       if (isSame) return;

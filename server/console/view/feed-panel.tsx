@@ -152,14 +152,15 @@ function Empty() {
     <p class="empty">
       {isFiltered && feed.total.value > 0
         ? 'None of the changes so far fit the filter.'
-        : 'The feed begins now. Create or change a row, and see the change arrive here from the replica.'}
+        : 'Nothing has changed yet. Create or change a row, and see the change arrive here from the replica.'}
     </p>
   );
 }
 
 function countWords(fitting: number): string {
   const total = feed.total.value;
-  if (total === 0) return 'Every change of every row arrives here once, in the order of the commits on the primary.';
+  if (feed.rows.value.length === 0)
+    return 'Every change of every row arrives here once, in the order of the commits on the primary.';
   const shown = Math.min(fitting, SHOWN);
   const counted = `${changes(total)} since this page was opened; the newest ${feed.rows.value.length} are kept, ${shown} shown.`;
   return isAllTold() ? counted : `${counted} Values are told of the table that is chosen above: there are many.`;

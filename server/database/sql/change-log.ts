@@ -108,6 +108,19 @@ export async function lastPosition(sql: Sql): Promise<Position | undefined> {
   return row;
 }
 
+/** Where the latest rows of the log begin, so many of them; undefined where it is empty. */
+export async function positionBefore(sql: Sql, latest: number): Promise<Position | undefined> {
+  const [row] = await sql<{ lsn: Lsn; place: number }[]>`
+    select first.after_lsn as lsn, (
+      select (count(*) + count(former_key))::int from readback.change_log c
+      where c.after_lsn = first.after_lsn and c.seq < first.seq
+    ) as place from (
+      select after_lsn, seq from readback.change_log
+      where after_lsn >= (select pruned_to from readback.log_state) order by after_lsn desc, seq desc limit ${latest}
+    ) first order by first.after_lsn, first.seq limit 1`;
+  return row;
+}
+
 /** Why the log cannot be trusted; empty where it can. */
 export async function feedFaults(sql: Sql): Promise<string[]> {
   const rows = await sql<{ fault: string }[]>`select fault from readback.feed_faults() as fault`;

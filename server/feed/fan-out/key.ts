@@ -3,7 +3,7 @@ import { exactJson } from '../../declare/scalars.ts';
 import { print, separateOperations, visit, type DocumentNode, type OperationDefinitionNode } from 'graphql';
 
 /** Arguments of a feed subscription that say where it starts: they make no difference to any event. */
-const START = new Set(['after', 'snapshot']);
+const START = new Set(['after', 'snapshot', 'latest']);
 
 /** What an operation asks for, however its document is written. */
 interface Shape {

@@ -1,7 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FeedPlace } from '../cursor.ts';
 import type { SnapshotRow } from '../snapshot.ts';
-import type { FeedEvent, FeedRequest } from '../stream.ts';
+import type { OpenSource } from '../source.ts';
+import type { FeedEvent, FeedRequest, Latest } from '../stream.ts';
 import { ClientError } from '../../lib/errors.ts';
 import { comparePositions } from '../../lib/position.ts';
 import type { Group, Member } from './group.ts';
@@ -13,6 +14,9 @@ export interface Channel {
   connection: Sink;
   id: string;
 }
+
+const notNow = (what: string) =>
+  new ClientError('REPLICA_UNAVAILABLE', `No replica can be read for ${what} now: try again soon.`);
 
 /** After so many changes others have their turn. */
 const OTHERS_TURN = 64;
@@ -56,11 +60,13 @@ export class Subscriber implements Member {
   begin(request: FeedRequest): void {
     const { feed } = this.group;
     const { from } = request;
-    this.#place = from === 'now' || from === 'snapshot' ? feed.end : from;
+    this.#place = typeof from === 'object' && 'lsn' in from ? from : feed.end;
     void this.#follow(async () => {
       await this.#until(feed.opened());
       this.#place ??= feed.end;
-      if (from === 'snapshot' && !this.#isClosed) await this.#sendSnapshot(request);
+      if (this.#isClosed) return;
+      if (from === 'snapshot') await this.#sendSnapshot(request);
+      else if (typeof from === 'object' && 'latest' in from) await this.#goBack(from);
     });
   }
 
@@ -141,11 +147,21 @@ export class Subscriber implements Member {
     return false;
   }
 
-  async #sendSnapshot({ tables }: FeedRequest): Promise<void> {
+  /** So many changes as the log holds, where it holds fewer. */
+  async #goBack({ latest }: Latest): Promise<void> {
+    const open = this.#openFor('the latest changes');
+    const before = await open.beforeLatest(latest).catch(() => Promise.reject(notNow('the latest changes')));
+    this.#place = before ?? this.#place;
+  }
+
+  #openFor(what: string): OpenSource {
     const { open } = this.group.feed;
-    if (!open)
-      throw new ClientError('REPLICA_UNAVAILABLE', 'No replica can be read for a snapshot now: try again soon.');
-    const snapshot = open.snapshot(tables);
+    if (!open) throw notNow(what);
+    return open;
+  }
+
+  async #sendSnapshot({ tables }: FeedRequest): Promise<void> {
+    const snapshot = this.#openFor('a snapshot').snapshot(tables);
     try {
       while (!this.#isClosed && (await snapshot.next((rows) => this.#sendRows(rows)))) await this.#room();
       this.#place = snapshot.place;

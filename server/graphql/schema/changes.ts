@@ -3,6 +3,7 @@ import {
   ArgsType,
   createUnionType,
   Field,
+  Int,
   Resolver,
   Root,
   Subscription,
@@ -18,10 +19,12 @@ import { rowOf, type Image } from '../../declare/images.ts';
 import { Cursor } from '../../declare/scalars.ts';
 import { changedFields, lagMs } from '../../feed/change.ts';
 import type { FeedChange } from '../../feed/recent.ts';
-import { FeedStream, type FeedEvent } from '../../feed/stream.ts';
+import { FeedStream, type FeedEvent, type FeedRequest } from '../../feed/stream.ts';
 import { badInput, ClientError } from '../../lib/errors.ts';
 import type { Context } from './context.ts';
 import { parseId, typesOf } from './types.ts';
+
+const LATEST_MAX = 1000;
 
 let made: object | undefined;
 
@@ -51,6 +54,12 @@ class ChangesArgs {
 
   @Field(() => Boolean, { defaultValue: false, description: 'Send every row first, then what came after it' })
   snapshot!: boolean;
+
+  @Field(() => Int, {
+    nullable: true,
+    description: `Send the latest changes first, of all tables so many, ${LATEST_MAX} at most; not with a snapshot, nor where after is given`,
+  })
+  latest?: number | null;
 }
 
 @Resolver()
@@ -71,11 +80,19 @@ async function subscribeToAll({
 }: SubscribeResolverData<unknown, ChangesArgs, Context>): Promise<FeedStream> {
   const tables = args.tables == null ? allTables() : tablesNamed(args.tables, context.viewer);
   assertSame(context, tables);
-  const start = args.snapshot ? ('snapshot' as const) : ('now' as const);
-  const from = args.after == null ? start : await context.positions.readCursor(args.after);
+  const from = args.after == null ? startOf(args) : await context.positions.readCursor(args.after);
   const sight = sightOf(context.viewer);
   const request = { tables, key: null, operations: null, from, wantsMarks: true, sight };
   return new FeedStream(request, toRoot(tables, context));
+}
+
+/** Without a cursor. */
+function startOf({ snapshot, latest }: ChangesArgs): FeedRequest['from'] {
+  if (latest == null) return snapshot ? 'snapshot' : 'now';
+  if (snapshot) throw badInput('latest goes without snapshot: ask for one of the two', 'latest');
+  if (latest < 1 || latest > LATEST_MAX)
+    throw badInput(`latest must be from 1 to ${LATEST_MAX}, got: ${latest}`, 'latest');
+  return { latest };
 }
 
 /** @throws ClientError REPLICA_UNAVAILABLE where a replica lacks what was done to one of them: its log has no change of that. */
