@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../database/connect.ts';
 import { NOT_COMPLETE } from '../database/sql/change-log.ts';
+import { estimatedRows } from '../database/sql/sizes.ts';
 import { subscribedTables, subscriptionOf, type SubscribedTable } from '../database/sql/subscriptions.ts';
 import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
 import type { Server } from './servers.ts';
-import { publishedRelations } from './shapes.ts';
+import { publishedTables } from './shapes.ts';
 
 const FIRST_BEAT_TIMEOUT_MS = 30_000;
 
@@ -97,7 +98,7 @@ const REPORT_EVERY_MS = 1000;
  * @throws SetupError where it takes longer.
  */
 async function awaitInitialCopy(primary: Server, replicas: Server[], timeoutMs: number, say: Say): Promise<void> {
-  const totals = await estimatedRows(primary.admin);
+  const totals = await estimatedRows(primary.admin, await publishedTables(primary.admin));
   await Promise.all(replicas.map((replica) => awaitCopy(replica, totals, timeoutMs, say)));
 }
 
@@ -118,14 +119,6 @@ async function awaitCopy(replica: Server, totals: Totals, timeoutMs: number, say
     }
     await sleep(POLL_MS);
   }
-}
-
-/** As the primary's last vacuum or analyze counted them: a table that had neither has no estimate. */
-async function estimatedRows(primary: Sql): Promise<Totals> {
-  const rows = await primary<{ table: string; total: number }[]>`
-    select format('%I.%I', p.schemaname, p.tablename) as table, c.reltuples::float as total
-    from ${publishedRelations(primary)} where p.pubname = 'readback' and c.reltuples >= 0`;
-  return new Map(rows.map(({ table, total }) => [table, total]));
 }
 
 /** `copying items, 812,000 of about 1,000,000 rows (81 %)` */
