@@ -67,7 +67,7 @@ async function ask(question) {
   if (variants.length === 0) return;
   say(title);
   const most = comparing ? rounds : Math.min(rounds, question.mostRounds ?? rounds);
-  const measures = await question.run({ bed, variants, rounds: most, seconds, quick, fsync, say });
+  const measures = await question.run({ bed, variants, rounds: most, seconds, users, quick, fsync, say });
   const machine = await describeMachine(await bed());
   console.log(`\n${title}\n${measures.map(plainTable).join('\n')}\n`);
   if (comparing) return printCompared(question, measures);

@@ -60,7 +60,7 @@ async function startServers(dir, names, fsync) {
 
 export const programOf = (home) => join(home, 'dist/readback/main.js');
 
-async function setUp(home, { primary, replicas }) {
+export async function setUp(home, { primary, replicas }) {
   const databases = {
     PRIMARY_URL: primary.url,
     PRIMARY_ADMIN_URL: primary.adminUrl,

@@ -6,6 +6,7 @@ import { events } from './events.mjs';
 import { fanOut } from './fan-out.mjs';
 import { growthConnections, growthRows } from './growth.mjs';
 import { halfPeak } from './half-peak.mjs';
+import { keys } from './keys.mjs';
 import { logCost } from './log-cost.mjs';
 import { memory } from './memory.mjs';
 import { mixed } from './mixed.mjs';
@@ -34,6 +35,7 @@ export const questions = [
   start,
   growthConnections,
   growthRows,
+  keys,
   scaling,
   bigTransaction,
   logCost,
