@@ -1,4 +1,5 @@
 import type { Parts, Servers } from './servers.ts';
+import { Listener } from '../database/listener.ts';
 import { Feed } from '../feed/feed.ts';
 import { Pruner } from '../feed/pruner.ts';
 import { Snapshots, VIEWS_MAX } from '../feed/snapshots.ts';
@@ -7,16 +8,23 @@ import type { ReplicaState, ReplicaView } from '../replication/state.ts';
 
 /** The feed of all replicas' change logs, woken by their notifications. */
 export async function startFeed(parts: Parts, servers: Servers): Promise<Feed> {
-  const { databases, pools, releasers } = parts;
+  const { config, databases, pools, releasers } = parts;
   const { replicas, monitor } = servers;
   const feed = openFeed(parts, servers);
   for (const [index, replica] of replicas.entries()) {
-    const rang = () => {
-      replica.rang();
-      feed.rang();
-    };
-    const listener = pools.listener(replica.name, databases.replicas[index]!.url, rang);
-    releasers.add(`listener of ${replica.name}`, () => listener.stop());
+    const name = `listener of ${replica.name}`;
+    const { url } = databases.replicas[index]!;
+    const listener = new Listener({
+      open: (hooks) => pools.connect(url, { role: 'readback_reader', max: 1, name, ...hooks }),
+      channel: 'readback',
+      rang: () => {
+        replica.rang();
+        feed.rang();
+      },
+      heartbeatMs: config.LISTEN_HEARTBEAT_MS,
+      complain: pools.complain,
+    });
+    releasers.add(name, () => listener.stop());
     await listener.start();
   }
   // After LISTEN, so that nothing falls between; and at each round of the monitor, which may have seen a replica change.

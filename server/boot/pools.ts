@@ -2,7 +2,6 @@ import type { Config, DatabaseUrls } from './config.ts';
 import { connect, type ConnectOptions, type Sql } from '../database/connect.ts';
 import { Connections } from '../database/connections.ts';
 import { Fence } from '../database/fence.ts';
-import { Listener } from '../database/listener.ts';
 import { observed } from '../database/observed.ts';
 import { PooledGate, POOLED_ROLES } from '../database/pooled.ts';
 import { withShares } from '../database/shares.ts';
@@ -38,7 +37,7 @@ export class Pools {
   }
 
   open(url: string, options: PoolOptions): Sql {
-    const sql = this.#connect(url, options);
+    const sql = this.connect(url, options);
     this.#open.push(sql);
     return observed(sql, this.#observer.pool(options.name, options.max));
   }
@@ -90,17 +89,8 @@ export class Pools {
     if (connections instanceof Fence) connections.leaveAll();
   }
 
-  listener(name: string, url: string, rang: () => void): Listener {
-    return new Listener({
-      open: (hooks) => this.#connect(url, { role: 'readback_reader', max: 1, name: `listener of ${name}`, ...hooks }),
-      channel: 'readback',
-      rang,
-      heartbeatMs: this.#config.LISTEN_HEARTBEAT_MS,
-      complain: this.complain,
-    });
-  }
-
-  #connect(url: string, { name, ...options }: PoolOptions): Sql {
+  /** One that nobody observes: whoever asks for it ends it. */
+  connect(url: string, { name, ...options }: PoolOptions): Sql {
     return connect(url, {
       ...options,
       connections: this.connectionsTo(url),

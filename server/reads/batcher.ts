@@ -1,9 +1,8 @@
 import type { Lsn } from '../lib/lsn.ts';
 import type { Sql } from '../database/connect.ts';
 import type { Turns } from '../lib/turns.ts';
-import { cancelledBy } from '../database/cancel.ts';
 import { later } from '../lib/lsn.ts';
-import { observerOf } from '../database/observed.ts';
+import { cancelledBy, observerOf } from '../database/observed.ts';
 import { sharesOf } from '../database/shares.ts';
 
 /** The values of the keys asked for, in their order, and a position at or after everything the read could see. */

@@ -7,9 +7,8 @@ import { badInput, notFound, nothingHas, type ClientError } from '../../lib/erro
 import type { Lsn } from '../../lib/lsn.ts';
 import { rowsOf, type Rows } from '../../reads/rows.ts';
 import type { Confirmed } from '../../reads/confirm.ts';
-import { namedBy } from '../../declare/declaration.ts';
+import { namedBy, parseId } from '../../declare/declaration.ts';
 import type { Context } from './context.ts';
-import { parseId } from './types.ts';
 
 export interface Written<Row> {
   /** The written row, as the statement returned it; undefined where there was none to write. */

@@ -18,6 +18,7 @@ import { Allowed, assertMayAskBy, assertMayCreate } from '../../auth/rights.ts';
 import { mayAll, type Viewer } from '../../auth/viewer.ts';
 import {
   namedBy,
+  parseId,
   type Declaration,
   type DeclaredColumn,
   type DeclaredFilter,
@@ -31,7 +32,7 @@ import { changesOf } from './changes.ts';
 import type { Context } from './context.ts';
 import { assertSeesReferences, defined, given, write, writeOne, type Written } from './mutations.ts';
 import { connect, type Asked as Order } from './page.ts';
-import { changeable, createInput, givenBy, parseId, typesOf, updateInput } from './types.ts';
+import { changeable, createInput, givenBy, typesOf, updateInput } from './types.ts';
 
 export interface Row {
   id: string;
