@@ -27,8 +27,7 @@ export async function write<Row extends object>(
   await context.services.access.confirm(context.viewer);
   context.signal.throwIfAborted();
   const { rows, lsn } = await context.services.primary.write(statement);
-  context.reads.wrote(lsn);
-  context.loaders.forget();
+  context.loaders.wrote(lsn);
   const confirmation = await context.services.confirmer.confirm(lsn, confirm);
   return { row: rows[0], lsn, bookmark: context.positions.bookmark(lsn), confirmation };
 }
