@@ -192,9 +192,9 @@ export class Sessions {
   }
 
   async #readAnywhere({ id, seen }: Asked): Promise<Standing | null> {
-    const { router, primary } = this.#options;
+    const { primary } = this.#options;
     const position = later(later(seen, this.#told), primary.clock.latest ?? 0n);
-    const reads = new Reads(router, primary, 'session', position, undefined);
+    const reads = new Reads(this.#options, 'session', position, undefined);
     try {
       const { values } = await reads.read((place) => this.#standings.batcherOn(place.sql).load([id]));
       return values[0] ?? null;

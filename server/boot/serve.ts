@@ -18,7 +18,6 @@ import { withinMs } from '../lib/within.ts';
 import { describeError, operationLog } from '../observe/log.ts';
 import { Observation } from '../observe/observer.ts';
 import { Arrivals } from '../reads/arrivals.ts';
-import { Confirmer } from '../reads/confirm.ts';
 import { Router } from '../reads/router.ts';
 import { TableSizes } from '../replication/sizes.ts';
 import { ReplicationStatus } from '../replication/status.ts';
@@ -88,7 +87,7 @@ async function build(
     slotsTimeoutMs: config.REPLICA_LOOK_TIMEOUT_MS,
     complain: pools.complain,
   });
-  const http = { config, services, router, sizes, fanOut, observer: observation, scrape, log };
+  const http = { config, services, sizes, fanOut, observer: observation, scrape, log };
   return {
     metricsPort: scrape && (await listenMetrics(config, scrape, services.status, releasers)),
     ...(await listenHttp(http, releasers)),
@@ -131,7 +130,7 @@ function openServices({ config }: Parts, servers: Servers, feed: Feed, router: R
       },
     }),
     primary,
-    confirmer: new Confirmer(router, replicas, config.BOOKMARK_WAIT_MS),
+    router,
     arrivals: new Arrivals(router, replicas, monitor, config.BOOKMARK_WAIT_MS),
     feed,
     tables,

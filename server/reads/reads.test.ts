@@ -12,7 +12,12 @@ function servers(...names: string[]) {
     inUse.add(name);
     return { name, sql: undefined!, waitedMs: 0, failed: () => {}, release: () => void inUse.delete(name) };
   };
-  const reads = new Reads({ atLeast } as unknown as Router, {} as Primary, 'session', null, undefined);
+  const reads = new Reads(
+    { router: { atLeast } as unknown as Router, primary: {} as Primary },
+    'session',
+    null,
+    undefined,
+  );
   return { reads, inUse };
 }
 

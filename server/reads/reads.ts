@@ -45,8 +45,7 @@ export class Reads {
   #isApart = false;
 
   constructor(
-    router: Router,
-    primary: Primary,
+    { router, primary }: { router: Router; primary: Primary },
     level: Level,
     bookmark: Lsn | null,
     observer: OperationObserver | undefined,

@@ -6,7 +6,7 @@ import { mayAll } from '../../auth/viewer.ts';
 import { badInput, notFound, nothingHas, type ClientError } from '../../lib/errors.ts';
 import type { Lsn } from '../../lib/lsn.ts';
 import { rowsOf, type Rows } from '../../reads/rows.ts';
-import type { Confirmed } from '../../reads/confirm.ts';
+import type { Confirmed } from '../../reads/router.ts';
 import { namedBy, parseId } from '../../declare/declaration.ts';
 import type { Context } from './context.ts';
 
@@ -28,7 +28,7 @@ export async function write<Row extends object>(
   context.signal.throwIfAborted();
   const { rows, lsn } = await context.services.primary.write(statement);
   context.loaders.wrote(lsn);
-  const confirmation = await context.services.confirmer.confirm(lsn, confirm);
+  const confirmation = await context.services.router.confirm(lsn, confirm);
   return { row: rows[0], lsn, bookmark: context.positions.bookmark(lsn), confirmation };
 }
 
