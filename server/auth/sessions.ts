@@ -6,7 +6,7 @@ import type { Complain } from '../lib/complaints.ts';
 import { asClientError, ClientError } from '../lib/errors.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
 import { withinMs } from '../lib/within.ts';
-import type { Source } from '../reads/batcher.ts';
+import type { Source } from '../reads/rows.ts';
 import { standingsOf } from '../reads/standings.ts';
 import type { Primary } from '../replication/primary.ts';
 import { Reads } from '../reads/reads.ts';
@@ -187,8 +187,8 @@ export class Sessions {
   async #askPrimary(ids: readonly string[]): Promise<(Standing | null)[]> {
     const { primary } = this.#options;
     const batcher = this.#standings.batcherOn(primary.reader);
-    const { values } = await primary.answer(withinMs(batcher.load(ids), ASK_MS));
-    return values;
+    const { rows } = await primary.answer(withinMs(batcher.load(ids), ASK_MS));
+    return rows;
   }
 
   async #readAnywhere({ id, seen }: Asked): Promise<Standing | null> {
@@ -196,8 +196,8 @@ export class Sessions {
     const position = later(later(seen, this.#told), primary.clock.latest ?? 0n);
     const reads = new Reads(this.#options, 'session', position, undefined);
     try {
-      const { values } = await reads.read((place) => this.#standings.batcherOn(place.sql).load([id]));
-      return values[0] ?? null;
+      const { rows } = await reads.read((place) => this.#standings.batcherOn(place.sql).load([id]));
+      return rows[0] ?? null;
     } catch (error) {
       throw primary.reachable ? error : nobodyKnows(error);
     } finally {

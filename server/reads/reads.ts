@@ -4,7 +4,7 @@ import { forClient, isUnavailable } from '../database/errors.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
 import type { OperationObserver } from '../lib/observer.ts';
 import type { Primary } from '../replication/primary.ts';
-import type { Source } from './batcher.ts';
+import type { Source } from './rows.ts';
 import type { Place, Router } from './router.ts';
 
 export type Level = 'eventual' | 'session' | 'strong';
@@ -15,10 +15,6 @@ export interface Report {
   bookmark?: string;
   waitedMs: number;
   fallback?: string;
-}
-
-interface Batch {
-  seen: Lsn;
 }
 
 /** The server that was chosen, one more, and where the primary is away, another one that would not do before. */
@@ -78,7 +74,7 @@ export class Reads {
    * Runs a read where this operation reads. Where a server breaks under it, again where the choice then falls, twice. From
    * the first table on of which the replicas hold other rows, it reads on the primary.
    */
-  async read<B extends Batch>(run: (place: Place) => Promise<B>, table?: string): Promise<B> {
+  async read<Read extends { seen: Lsn }>(run: (place: Place) => Promise<Read>, table?: string): Promise<Read> {
     if (table !== undefined && !this.#isApart && this.#router.holdsOthers(table)) {
       this.#isApart = true;
       this.#place = undefined;
@@ -134,9 +130,9 @@ export class Reads {
     return this.#router.atLeast(this.#position);
   }
 
-  #saw<B extends Batch>(batch: B): B {
-    this.#advance(batch.seen);
-    return batch;
+  #saw<Read extends { seen: Lsn }>(read: Read): Read {
+    this.#advance(read.seen);
+    return read;
   }
 
   #advance(lsn: Lsn): void {
@@ -186,11 +182,11 @@ export class Loaders {
 
   #make<Question, Value>(source: Source<Question, Value>): DataLoader<string, Value> {
     const loader = new DataLoader<string, Value>(async (keys) => {
-      const { values } = await this.#reads.read(
+      const { rows } = await this.#reads.read(
         (place) => source.batcherOn(place.sql).load(keys, this.#signal, this.#observer?.trace, this.#spender),
         source.table,
       );
-      return this.#takesTurns ? inSlices(values) : values;
+      return this.#takesTurns ? inSlices(rows) : rows;
     });
     this.#loaders.set(source, loader);
     return loader;

@@ -25,8 +25,7 @@ import {
   type Relation,
 } from '../../declare/declaration.ts';
 import { clientText } from '../../declare/kinds.ts';
-import type { Parent } from '../../reads/listing-under.ts';
-import { rowsOf, type Rows } from '../../reads/rows.ts';
+import { rowsOf, type Parent, type Rows } from '../../reads/rows.ts';
 import type { Filter } from '../../database/sql/table.ts';
 import { changesOf } from './changes.ts';
 import type { Context } from './context.ts';
