@@ -2,7 +2,7 @@ import type { Config, DatabaseUrls } from './config.ts';
 import { connect, type ConnectOptions, type Sql } from '../database/connect.ts';
 import { Connections } from '../database/connections.ts';
 import { Fence } from '../database/fence.ts';
-import { observed } from '../database/observed.ts';
+import { observed } from '../database/statements.ts';
 import { PooledGate, POOLED_ROLES } from '../database/pooled.ts';
 import { withShares } from '../database/shares.ts';
 import { complainTo, type Complain } from '../lib/complaints.ts';

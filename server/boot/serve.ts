@@ -22,6 +22,8 @@ import { Router } from '../reads/router.ts';
 import { TableSizes } from '../replication/sizes.ts';
 import { ReplicationStatus } from '../replication/status.ts';
 import { TableWatch } from '../replication/tables.ts';
+import { driftsOf, tablesNow } from '../setup/drift.ts';
+import { partitionChanges } from '../setup/partitions.ts';
 
 export interface Server {
   host: string;
@@ -75,7 +77,7 @@ async function build(
   const router = openRouter(parts, servers, tables);
   const people = await startPeople(parts, servers.primary, feed, router);
   const services = { ...openServices(parts, servers, feed, router, tables), ...people };
-  const sizes = watchSizes(servers, releasers);
+  const sizes = watchSizes(parts, servers);
   const fanOut = openFanOut(config, feed);
   // Mostly a matter of milliseconds: who is sent here then is not turned away at once.
   await withinMs(feed.begun(), FEED_START_MS).catch(() => undefined); // /health/ready tells until it has
@@ -146,8 +148,15 @@ function openServices({ config }: Parts, servers: Servers, feed: Feed, router: R
 }
 
 /** What the application changes about its tables. */
-function watchTables({ releasers, log }: Parts, { primary, replicas, monitor }: Servers): TableWatch {
-  const tables = new TableWatch({ primary, replicas, declared: project.tables.map(declarationOf), log });
+function watchTables({ pools, releasers, log }: Parts, { primary, replicas, monitor }: Servers): TableWatch {
+  const declared = project.tables.map(declarationOf);
+  const tables = new TableWatch({
+    drifts: async () => driftsOf(await tablesNow(primary.reader, declared), declared),
+    partitionChanges: () => partitionChanges(primary.writer),
+    replicas,
+    log,
+    complain: pools.complain,
+  });
   releasers.add(
     'tables',
     monitor.watch(() => tables.round()),
@@ -156,10 +165,11 @@ function watchTables({ releasers, log }: Parts, { primary, replicas, monitor }: 
 }
 
 /** How large tables are, for what a count of one costs. */
-function watchSizes({ primary, monitor }: Servers, releasers: Releasers): TableSizes {
+function watchSizes({ pools, releasers }: Parts, { primary, monitor }: Servers): TableSizes {
   const sizes = new TableSizes(
-    primary,
+    primary.watch,
     allTables().map(({ name }) => name),
+    pools.complain,
   );
   sizes.round();
   releasers.add(

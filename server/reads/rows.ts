@@ -2,7 +2,7 @@ import type { ClassType } from 'type-graphql';
 import { declarationOf, type Declaration, type DeclaredColumn } from '../declare/declaration.ts';
 import { exactJson } from '../declare/scalars.ts';
 import type { Sql } from '../database/connect.ts';
-import { cancelledBy, observerOf } from '../database/observed.ts';
+import { cancelledBy, observerOf } from '../database/statements.ts';
 import { sharesOf } from '../database/shares.ts';
 import type { PageRequest, Position } from '../database/sql/keyset.ts';
 import type { Seen } from '../database/sql/seen.ts';

@@ -7,10 +7,11 @@ test('a replica that is away does not hide that it holds other rows', async () =
   vi.useFakeTimers({ toFake: ['performance'] });
   const replica = { last: 0 as number | undefined };
   const watch = new TableWatch({
-    primary: { drifts: async () => [], partitionChanges: async () => [CHANGE] },
+    drifts: async () => [],
+    partitionChanges: async () => [CHANGE],
     replicas: [{ changesCopied: async () => replica.last }],
-    declared: [],
     log: { warn: () => {}, info: () => {} },
+    complain: () => {},
   });
   const looked = async () => {
     vi.advanceTimersByTime(60_000);

@@ -1,19 +1,23 @@
-import type { Declaration } from '../declare/declaration.ts';
+import type { Complain } from '../lib/complaints.ts';
 import type { Logger } from '../lib/logger.ts';
 import { driftInWords, type Drift } from '../setup/drift.ts';
-import { changeInWords } from '../setup/partitions.ts';
-import type { Primary } from './primary.ts';
+import { changeInWords, type PartitionChange } from '../setup/partitions.ts';
 import type { Replica } from './replica.ts';
 
 /** It costs a few statements over the catalog. */
 const EVERY_MS = 30_000;
 
 interface TableWatchOptions {
-  primary: Pick<Primary, 'drifts' | 'partitionChanges'>;
+  /** What was changed on the primary by other ways than migrations. */
+  drifts: () => Promise<Drift[]>;
+  /** What was done there to partitions alone. */
+  partitionChanges: () => Promise<PartitionChange[]>;
   replicas: readonly Pick<Replica, 'changesCopied'>[];
-  declared: readonly Declaration[];
   log: Pick<Logger, 'warn' | 'info'>;
+  complain: Complain;
 }
+
+const NOT_LOOKED = 'The tables of the primary cannot be compared with what they were when they were migrated.';
 
 /** What the application has changed about the tables of the primary, found within a minute and told once. */
 export class TableWatch {
@@ -46,19 +50,21 @@ export class TableWatch {
   }
 
   async #look(): Promise<void> {
-    const { primary, declared } = this.#options;
-    const drifts = await primary.drifts(declared);
-    const parts = await this.#partitions();
-    if (!drifts || !parts) return;
-    this.#others = new Set(parts.map(({ table }) => table));
-    this.#saw([...drifts, ...parts]);
+    try {
+      const parts = await this.#partitions();
+      const drifts = await this.#options.drifts();
+      this.#others = new Set(parts.map(({ table }) => table));
+      this.#saw([...drifts, ...parts]);
+    } catch (error) {
+      this.#options.complain(error, NOT_LOOKED);
+    }
   }
 
   /** Of what was done to partitions alone, what some replica's copy does not have. */
-  async #partitions(): Promise<Drift[] | undefined> {
-    const { primary, replicas } = this.#options;
-    const changes = await primary.partitionChanges();
-    if (!changes || changes.length === 0) return changes && [];
+  async #partitions(): Promise<Drift[]> {
+    const { partitionChanges, replicas } = this.#options;
+    const changes = await partitionChanges();
+    if (changes.length === 0) return [];
     const copied = await Promise.all(replicas.map((replica) => replica.changesCopied()));
     // One that does not answer is as it was; of one that never did, nothing is taken for copied.
     this.#copied = copied.map((last, index) => last ?? this.#copied[index] ?? 0);
