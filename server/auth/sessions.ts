@@ -4,6 +4,7 @@ import type { Follower } from '../feed/follower.ts';
 import type { FeedChange } from '../feed/recent.ts';
 import type { Complain } from '../lib/complaints.ts';
 import { asClientError, ClientError } from '../lib/errors.ts';
+import { kept } from '../lib/kept.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
 import { withinMs } from '../lib/within.ts';
 import type { Source } from '../reads/rows.ts';
@@ -123,8 +124,7 @@ export class Sessions {
 
   /** Tells the watch once its token is ended. */
   watch(id: string, watch: Watch): void {
-    const watches = this.#watches.get(id) ?? new Set();
-    this.#watches.set(id, watches.add(watch));
+    kept(this.#watches, id, () => new Set()).add(watch);
     // What the feed told between the admission and this call was told to nobody.
     void this.#known.get(id)?.standing.then(
       (standing) => look(watch, standing),

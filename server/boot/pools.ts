@@ -7,6 +7,7 @@ import { PooledGate, POOLED_ROLES } from '../database/pooled.ts';
 import { withShares } from '../database/shares.ts';
 import { complainTo, type Complain } from '../lib/complaints.ts';
 import { describeUrl, parseDatabaseUrl } from '../lib/database-url.ts';
+import { kept } from '../lib/kept.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Observer } from '../lib/observer.ts';
 import type { Releasers } from '../lib/releasers.ts';
@@ -69,13 +70,10 @@ export class Pools {
 
   /** Of several hosts, all connections of the process go to the same one. */
   connectionsTo(url: string): Connections {
-    const at = describeUrl(url);
-    const known = this.#connections.get(at);
-    if (known) return known;
-    const fence = () => new Fence((timelines) => this.#log.error({ at, ...timelines }, OUTDATED));
-    const made = parseDatabaseUrl(url).hosts.length > 1 ? fence() : new Connections();
-    this.#connections.set(at, made);
-    return made;
+    return kept(this.#connections, describeUrl(url), (at) => {
+      if (parseDatabaseUrl(url).hosts.length === 1) return new Connections();
+      return new Fence((timelines) => this.#log.error({ at, ...timelines }, OUTDATED));
+    });
   }
 
   /** It does not answer, and nothing that goes there will be answered. */

@@ -7,6 +7,7 @@ import { sharesOf } from '../database/shares.ts';
 import type { PageRequest, Position } from '../database/sql/keyset.ts';
 import type { Seen } from '../database/sql/seen.ts';
 import { Table, type Filter, type VisibleTo } from '../database/sql/table.ts';
+import { kept } from '../lib/kept.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
 import type { Turns } from '../lib/turns.ts';
 import { Batcher, type Asked } from './batcher.ts';
@@ -47,12 +48,11 @@ const known = new WeakMap<object, unknown>();
 
 /** Once for each class: whoever asks shares its batches. */
 export function rowsOf<Row extends { id: string }>(type: ClassType<Row>): Rows<Row> {
-  const made = (known.get(type) as Rows<Row> | undefined) ?? makeRows(declarationOf(type));
-  known.set(type, made);
-  return made;
+  return kept(known as WeakMap<object, Rows<Row>>, type, makeRows<Row>);
 }
 
-function makeRows<Row extends { id: string }>(declaration: Declaration<Row>): Rows<Row> {
+function makeRows<Row extends { id: string }>(type: ClassType<Row>): Rows<Row> {
+  const declaration = declarationOf(type);
   const table = new Table<Row>(declaration);
   const listings = new Map<string, Listing<Parent, Row>>();
   const sources = new Map<string, Source<string, Row | null>>();
@@ -61,17 +61,10 @@ function makeRows<Row extends { id: string }>(declaration: Declaration<Row>): Ro
     table,
     byId: byId(table),
     all: listing(table),
-    by: (columns) => once(sources, columns, () => byColumns(table, columns)),
-    under: (columns) => once(listings, columns, () => listingUnder(table, columns)),
+    // Whoever asks by the same columns shares what is made for them.
+    by: (columns) => kept(sources, fieldsOf(columns), () => byColumns(table, columns)),
+    under: (columns) => kept(listings, fieldsOf(columns), () => listingUnder(table, columns)),
   };
-}
-
-/** Whoever asks by the same columns shares what is made for them. */
-function once<Made>(all: Map<string, Made>, columns: readonly DeclaredColumn[], make: () => Made): Made {
-  const fields = fieldsOf(columns);
-  const made = all.get(fields) ?? make();
-  all.set(fields, made);
-  return made;
 }
 
 const byId = <Row extends { id: string }>(table: Table<Row>) =>

@@ -6,6 +6,7 @@ import { connectionOf, edgeOf, OrderDirection } from '../types/page.type.ts';
 import { declarationOf, nullableOf, type Declaration, type DeclaredColumn } from '../../declare/declaration.ts';
 import { IsKeyOf, IsLine, IsMoment, IsText, WhereGiven, WhereNotNull } from '../../declare/rules.ts';
 import { DateTime, Double } from '../../declare/scalars.ts';
+import { kept } from '../../lib/kept.ts';
 import { orderName } from '../../database/sql/table.ts';
 import type { Asked as Order } from './page.ts';
 
@@ -21,11 +22,7 @@ export interface RowTypes {
 const known = new WeakMap<Declaration, RowTypes>();
 
 /** Made when first asked for, as each is of a name that there is once. */
-export function typesOf(table: Declaration): RowTypes {
-  const made = known.get(table) ?? makeTypes(table);
-  known.set(table, made);
-  return made;
-}
+export const typesOf = (table: Declaration): RowTypes => kept(known, table, makeTypes);
 
 function makeTypes(table: Declaration): RowTypes {
   const { type, one } = table;
