@@ -119,7 +119,7 @@ const openRouter = ({ config, pools }: Parts, { primary, replicas }: Servers, ta
 
 /** What resolvers reach, people apart. */
 function openServices({ config }: Parts, servers: Servers, feed: Feed, router: Router, tables: TableWatch) {
-  const { primary, replicas, slots, monitor } = servers;
+  const { primary, replicas, monitor } = servers;
   return {
     live: new LiveSubscriptions({
       ofOne: {
@@ -136,14 +136,11 @@ function openServices({ config }: Parts, servers: Servers, feed: Feed, router: R
     arrivals: new Arrivals(router, replicas, monitor, config.BOOKMARK_WAIT_MS),
     feed,
     tables,
-    status: new ReplicationStatus(
-      primary,
-      replicas,
-      monitor,
-      slots,
-      () => describeFeed(feed.state),
-      () => tables.drifts,
-    ),
+    status: new ReplicationStatus({
+      ...servers,
+      feed: () => describeFeed(feed.state),
+      tables: () => tables.drifts,
+    }),
   };
 }
 
