@@ -1,5 +1,5 @@
 import { untilGone } from '../lib/iterables.ts';
-import { formatLsn, type Lsn } from '../lib/lsn.ts';
+import { bytesBetween, formatLsn, type Lsn } from '../lib/lsn.ts';
 import type { Drift } from '../setup/drift.ts';
 import type { Monitor } from './monitor.ts';
 import type { Primary } from './primary.ts';
@@ -62,7 +62,7 @@ export class ReplicationStatus {
         reason,
         position: text(view.applied),
         lagMs: view.lagMs,
-        lagBytes: bytesBetween(view.applied, latest),
+        lagBytes: view.applied === null || latest === null ? null : bytesBetween(view.applied, latest),
         copyingTables: view.copying,
         slot: slotStatus(slots.of(name)),
       })),
@@ -97,9 +97,6 @@ function slotStatus(slot: SlotView | undefined): SlotStatus | null {
 }
 
 const text = (lsn: Lsn | null) => (lsn === null ? null : formatLsn(lsn));
-
-const bytesBetween = (from: Lsn | null, to: Lsn | null) =>
-  from === null || to === null ? null : Number(to > from ? to - from : 0n);
 
 function isNews(last: Status, next: Status): boolean {
   if (stateOf(last) !== stateOf(next)) return true;
