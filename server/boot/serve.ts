@@ -30,12 +30,7 @@ export interface Server {
   port: number;
   /** Of the listener for metrics alone, where there is one. */
   metricsPort: number | undefined;
-  /** Live subscriptions to changes. */
-  subscribers: () => number;
-  /** Kinds of subscriptions, each event of which is rendered once. */
-  groups: () => number;
-  /** Clients closed so far because they did not take what was sent. */
-  slowClients: () => number;
+  fanOut: FanOut;
   stop: () => Promise<void>;
 }
 
@@ -93,9 +88,7 @@ async function build(
   return {
     metricsPort: scrape && (await listenMetrics(config, scrape, services.status, releasers)),
     ...(await listenHttp(http, releasers)),
-    subscribers: () => fanOut.subscribers,
-    groups: () => fanOut.groups,
-    slowClients: () => fanOut.slowClients,
+    fanOut,
   };
 }
 

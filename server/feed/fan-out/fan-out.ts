@@ -28,6 +28,7 @@ export class FanOut {
     this.#options = { ...options, gaveUp: () => this.#slowClients++ };
   }
 
+  /** Live subscriptions to changes. */
   get subscribers(): number {
     return this.#subscribers.size;
   }
@@ -37,6 +38,7 @@ export class FanOut {
     return this.#slowClients;
   }
 
+  /** Kinds of subscriptions, each event of which is rendered once. */
   get groups(): number {
     return this.#groups.size;
   }
