@@ -12,6 +12,7 @@ import { allTables, declarationOf } from '../declare/declaration.ts';
 import { FanOut } from '../feed/fan-out/fan-out.ts';
 import type { Feed } from '../feed/feed.ts';
 import { describeFeed } from '../feed/state.ts';
+import type { ClientError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { Releasers } from '../lib/releasers.ts';
 import { withinMs } from '../lib/within.ts';
@@ -72,12 +73,12 @@ async function build(
   await Promise.all([checkUrls(config, databases, pools.complain), servers.monitor.start()]);
 
   const feed = await startFeed(parts, servers);
-  const tables = watchTables(parts, servers);
+  const fanOut = openFanOut(config, feed);
+  const tables = watchTables(parts, servers, fanOut);
   const router = openRouter(parts, servers, tables);
   const people = await startPeople(parts, servers.primary, feed, router);
   const services = { ...openServices(parts, servers, feed, router, tables), ...people };
   const sizes = watchSizes(servers, releasers);
-  const fanOut = openFanOut(config, feed);
   // Mostly a matter of milliseconds: who is sent here then is not turned away at once.
   await withinMs(feed.begun(), FEED_START_MS).catch(() => undefined); // /health/ready tells until it has
 
@@ -147,8 +148,10 @@ function openServices({ config }: Parts, servers: Servers, feed: Feed, router: R
 }
 
 /** What the application changes about its tables. */
-function watchTables({ releasers, log }: Parts, { primary, replicas, monitor }: Servers): TableWatch {
-  const tables = new TableWatch({ primary, replicas, declared: project.tables.map(declarationOf), log });
+function watchTables({ releasers, log }: Parts, { primary, replicas, monitor }: Servers, fanOut: FanOut): TableWatch {
+  const declared = project.tables.map(declarationOf);
+  const hasOthers = (table: string, refusal: ClientError) => fanOut.refuse(table, refusal);
+  const tables = new TableWatch({ primary, replicas, declared, hasOthers, log });
   releasers.add(
     'tables',
     monitor.watch(() => tables.round()),

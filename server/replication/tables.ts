@@ -1,4 +1,5 @@
 import type { Declaration } from '../declare/declaration.ts';
+import { ClientError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { driftInWords, type Drift } from '../setup/drift.ts';
 import { changeInWords } from '../setup/partitions.ts';
@@ -12,8 +13,16 @@ interface TableWatchOptions {
   primary: Pick<Primary, 'drifts' | 'partitionChanges'>;
   replicas: readonly Pick<Replica, 'changesCopied'>[];
   declared: readonly Declaration[];
+  /** A replica was found to hold other rows of the table: who follows its changes lacks some. */
+  hasOthers: (table: string, refusal: ClientError) => void;
   log: Pick<Logger, 'warn' | 'info'>;
 }
+
+const refusalOf = (table: string) =>
+  new ClientError(
+    'REPLICA_UNAVAILABLE',
+    `The replicas hold other rows of ${table} than the primary, so its changes cannot be followed until these are copied again: /health says so to whoever runs the server.`,
+  );
 
 /** What the application has changed about the tables of the primary, found within a minute and told once. */
 export class TableWatch {
@@ -38,6 +47,12 @@ export class TableWatch {
     return this.#others.has(table);
   }
 
+  /** @throws ClientError REPLICA_UNAVAILABLE where a replica lacks what was done to one of them: its log has no change of that. */
+  assertSame(tables: readonly Declaration[]): void {
+    const other = tables.find(({ name }) => this.#others.has(name));
+    if (other) throw refusalOf(other.name);
+  }
+
   /** To be called in each round of the monitor. With the primary away what was seen stays. */
   round(): void {
     if (performance.now() - this.#lookedAtMs < EVERY_MS) return;
@@ -50,7 +65,9 @@ export class TableWatch {
     const drifts = await primary.drifts(declared);
     const parts = await this.#partitions();
     if (!drifts || !parts) return;
+    const before = this.#others;
     this.#others = new Set(parts.map(({ table }) => table));
+    for (const table of this.#others) if (!before.has(table)) this.#options.hasOthers(table, refusalOf(table));
     this.#saw([...drifts, ...parts]);
   }
 
