@@ -68,12 +68,12 @@ async function build(
   await Promise.all([checkUrls(config, databases, pools.complain), servers.monitor.start()]);
 
   const feed = await startFeed(parts, servers);
-  const tables = watchTables(parts, servers);
+  const fanOut = openFanOut(config, feed);
+  const tables = watchTables(parts, servers, fanOut);
   const router = openRouter(parts, servers, tables);
   const people = await startPeople(parts, servers.primary, feed, router);
   const services = { ...openServices(parts, servers, feed, router, tables), ...people };
   const sizes = watchSizes(parts, servers);
-  const fanOut = openFanOut(config, feed);
   // Mostly a matter of milliseconds: who is sent here then is not turned away at once.
   await withinMs(feed.begun(), FEED_START_MS).catch(() => undefined); // /health/ready tells until it has
 
@@ -138,12 +138,14 @@ function openServices({ config }: Parts, servers: Servers, feed: Feed, router: R
 }
 
 /** What the application changes about its tables. */
-function watchTables({ pools, releasers, log }: Parts, { primary, replicas, monitor }: Servers): TableWatch {
+function watchTables(parts: Parts, { primary, replicas, monitor }: Servers, fanOut: FanOut): TableWatch {
+  const { pools, releasers, log } = parts;
   const declared = project.tables.map(declarationOf);
   const tables = new TableWatch({
     drifts: async () => driftsOf(await tablesNow(primary.reader, declared), declared),
     partitionChanges: () => partitionChanges(primary.writer),
     replicas,
+    hasOthers: (table, refusal) => fanOut.refuse(table, refusal),
     log,
     complain: pools.complain,
   });

@@ -13,6 +13,8 @@ const VALUES = new Set(['22001', '22003', '22007', '22008', '22009', '22P02', '2
 /** SQLSTATE classes and driver codes that mean: the server can't be reached, or not for work. */
 const UNAVAILABLE =
   /^(08|53|57P|28)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|CONNECT_TIMEOUT|CONNECTION_\w+)$/;
+/** `raise exception`, in a trigger of the application's. */
+const RAISED = 'P0001';
 const READ_ONLY = '25006';
 /** It answers, and refuses work: it lacks something, lets the login in no more, or takes no writes. */
 const REFUSING = /^(53...|28...|25006)$/;
@@ -58,6 +60,9 @@ export function forClient(error: unknown, side: Side): unknown {
   if (VALUES.has(code)) {
     return new ClientError('BAD_USER_INPUT', 'A value is not among those that the table takes.', { cause: error });
   }
+  // Its own words may be for anybody, or for nobody outside.
+  if (code === RAISED)
+    return new ClientError('BAD_USER_INPUT', "A rule of the database's own refuses this.", { cause: error });
   if (CHARACTERS.has(code)) {
     return new ClientError('BAD_USER_INPUT', 'A text holds a character that PostgreSQL cannot store.', {
       cause: error,

@@ -5,13 +5,17 @@ import { fieldName, type Sql } from './connect.ts';
 const UNIQUE = '23505';
 const FOREIGN_KEY = '23503';
 const RESTRICT = '23001';
-const CODES = new Set([UNIQUE, FOREIGN_KEY, RESTRICT]);
+const EXCLUSION = '23P01';
+const NOT_NULL = '23502';
+const CODES = new Set([UNIQUE, FOREIGN_KEY, RESTRICT, EXCLUSION, NOT_NULL]);
 
 interface ViolationError {
   code: string;
   schema_name?: string;
   table_name?: string;
   constraint_name?: string;
+  /** Of one that may not be null. */
+  column_name?: string;
   /** The driver's note of the statement. */
   query?: string;
 }
@@ -23,17 +27,27 @@ interface Constraint {
   columns: string[];
 }
 
-/** True for what `told` tells: a constraint was broken that concerns several rows. */
+/** True for what `told` tells: a constraint was broken of which the catalog knows the columns. */
 export const isViolation = (error: unknown): error is ViolationError & Error =>
   CODES.has((error as ViolationError | undefined)?.code ?? '');
 
 /** What a client is told of it, with the names that the schema has. `sql` leads to where it happened. */
 export async function told(error: ViolationError & Error, sql: Sql): Promise<ClientError> {
+  if (error.code === NOT_NULL) return missing(await isKnown(sql, error), error);
   const constraint = await constraintOf(sql, error);
   const fields = constraint.columns.map(fieldName);
-  if (error.code === UNIQUE) return taken(fields, error);
+  if (error.code === UNIQUE || error.code === EXCLUSION) return taken(fields, error);
   if (error.code === RESTRICT || deletes(error)) return inUse(constraint.table, fields, error);
   return nothingHas(fields[0], error);
+}
+
+/** Whether clients know the column. */
+async function isKnown(sql: Sql, error: ViolationError): Promise<boolean> {
+  const { schema_name: schema = '', table_name: table = '', column_name: column = '' } = error;
+  const found = await sql`
+    select from pg_publication_tables where pubname = 'readback' and schemaname = ${schema} and tablename = ${table}
+      and ${column} = any(attnames)`.catch(() => []);
+  return found.length > 0;
 }
 
 /** Rows keep their ids, so only a delete can leave children without a parent: any other statement is the child's. */
@@ -66,6 +80,13 @@ function taken(fields: string[], cause: Error): ClientError {
       ? `This ${field} is taken: choose another.`
       : `This ${fields.join(' with this ')} is taken: change one of them.`;
   return new ClientError('CONFLICT', message, { field, cause });
+}
+
+function missing(isKnown: boolean, error: ViolationError & Error): ClientError {
+  if (!isKnown)
+    return new ClientError('BAD_USER_INPUT', 'The table needs a value that this gives it none of.', { cause: error });
+  const field = fieldName(error.column_name!);
+  return new ClientError('BAD_USER_INPUT', `${field} must have a value.`, { field, cause: error });
 }
 
 function inUse(table: string | null, fields: string[], cause: Error): ClientError {

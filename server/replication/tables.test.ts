@@ -6,10 +6,12 @@ const CHANGE = { id: 3, table: 'parts', part: 'parts_old', what: 'truncated' };
 test('a replica that is away does not hide that it holds other rows', async () => {
   vi.useFakeTimers({ toFake: ['performance'] });
   const replica = { last: 0 as number | undefined };
+  const told: string[] = [];
   const watch = new TableWatch({
     drifts: async () => [],
     partitionChanges: async () => [CHANGE],
     replicas: [{ changesCopied: async () => replica.last }],
+    hasOthers: (table) => told.push(table),
     log: { warn: () => {}, info: () => {} },
     complain: () => {},
   });
@@ -27,6 +29,7 @@ test('a replica that is away does not hide that it holds other rows', async () =
     expect(await looked()).toBe(false);
     replica.last = undefined;
     expect(await looked()).toBe(false);
+    expect(told).toEqual(['parts']);
   } finally {
     vi.useRealTimers();
   }

@@ -1,4 +1,6 @@
+import type { Declaration } from '../declare/declaration.ts';
 import type { Complain } from '../lib/complaints.ts';
+import { ClientError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { driftInWords, type Drift } from '../setup/drift.ts';
 import { changeInWords, type PartitionChange } from '../setup/partitions.ts';
@@ -13,11 +15,19 @@ interface TableWatchOptions {
   /** What was done there to partitions alone. */
   partitionChanges: () => Promise<PartitionChange[]>;
   replicas: readonly Pick<Replica, 'changesCopied'>[];
+  /** A replica was found to hold other rows of the table: who follows its changes lacks some. */
+  hasOthers: (table: string, refusal: ClientError) => void;
   log: Pick<Logger, 'warn' | 'info'>;
   complain: Complain;
 }
 
 const NOT_LOOKED = 'The tables of the primary cannot be compared with what they were when they were migrated.';
+
+const refusalOf = (table: string) =>
+  new ClientError(
+    'REPLICA_UNAVAILABLE',
+    `The replicas hold other rows of ${table} than the primary, so its changes cannot be followed until these are copied again: /health says so to whoever runs the server.`,
+  );
 
 /** What the application has changed about the tables of the primary, found within a minute and told once. */
 export class TableWatch {
@@ -42,6 +52,12 @@ export class TableWatch {
     return this.#others.has(table);
   }
 
+  /** @throws ClientError REPLICA_UNAVAILABLE where a replica lacks what was done to one of them: its log has no change of that. */
+  assertSame(tables: readonly Declaration[]): void {
+    const other = tables.find(({ name }) => this.#others.has(name));
+    if (other) throw refusalOf(other.name);
+  }
+
   /** To be called in each round of the monitor. With the primary away what was seen stays. */
   round(): void {
     if (performance.now() - this.#lookedAtMs < EVERY_MS) return;
@@ -50,14 +66,15 @@ export class TableWatch {
   }
 
   async #look(): Promise<void> {
-    try {
-      const parts = await this.#partitions();
-      const drifts = await this.#options.drifts();
-      this.#others = new Set(parts.map(({ table }) => table));
-      this.#saw([...drifts, ...parts]);
-    } catch (error) {
-      this.#options.complain(error, NOT_LOOKED);
-    }
+    const { complain, hasOthers } = this.#options;
+    const look = async () => ({ parts: await this.#partitions(), drifts: await this.#options.drifts() });
+    const found = await look().catch((error: unknown) => complain(error, NOT_LOOKED));
+    if (!found) return;
+    const { parts, drifts } = found;
+    const before = this.#others;
+    this.#others = new Set(parts.map(({ table }) => table));
+    for (const table of this.#others) if (!before.has(table)) hasOthers(table, refusalOf(table));
+    this.#saw([...drifts, ...parts]);
   }
 
   /** Of what was done to partitions alone, what some replica's copy does not have. */

@@ -68,8 +68,14 @@ export function fits(
 ): boolean {
   if (sent.labels && taking.labels)
     return isList(sent) === isList(taking) && sent.labels.every((label) => taking.labels!.includes(label));
-  return sent.type === taking.type || isWider(sent.type, taking.type) || lengthOf(sent.type) <= lengthOf(taking.type);
+  const { type } = taking;
+  const isSame = [sent.type, withoutBound(sent.type)].includes(type);
+  return isSame || isWider(sent.type, type) || lengthOf(sent.type) <= lengthOf(type);
 }
+
+/** Of these a column without a bound takes what one with a bound has, as it is. */
+export const withoutBound = (type: string): string =>
+  type.replace(/^(varchar|character varying|varbit|bit varying|numeric)\([^)]*\)/, '$1');
 
 const isList = ({ type }: Pick<ColumnShape, 'type'>) => type.endsWith('[]');
 

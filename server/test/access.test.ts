@@ -11,6 +11,7 @@ import { adminCreateCommand } from '../cli/admin.ts';
 import { readConfig } from '../boot/config.ts';
 import { testConfig } from './support/databases.ts';
 import { addUser, PASSWORD, person, signIn, startProtected, type Person } from './support/people.ts';
+import { processorMs } from './support/processor.ts';
 import { startServer, type TestServer } from './support/server.ts';
 import { connect } from './support/socket.ts';
 
@@ -55,12 +56,11 @@ describe('signing in', () => {
       { login: gone.username, password: PASSWORD },
     ];
     const answers: string[] = [];
-    const ask = async (attempt: (typeof attempts)[number]) => {
-      const started = performance.now();
-      const { status, data, errors } = await server.query(SignInDocument, attempt);
-      answers.push(JSON.stringify({ status, data, errors }));
-      return performance.now() - started;
-    };
+    const ask = (attempt: (typeof attempts)[number]) =>
+      processorMs(async () => {
+        const { status, data, errors } = await server.query(SignInDocument, attempt);
+        answers.push(JSON.stringify({ status, data, errors }));
+      });
     const took: number[] = [];
     for (const attempt of attempts) took.push(Math.min(await ask(attempt), await ask(attempt), await ask(attempt)));
     expect(new Set(answers).size).toBe(1);

@@ -5,6 +5,7 @@ import { examine, fixAll } from './support/doctor.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
 import { startServer } from './support/server.ts';
 import { sqlFolderWith } from './support/sql-folder.ts';
+import { subscribeTo, type Events } from './support/subscribe.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
@@ -110,6 +111,13 @@ test('the server finds within a minute what was done to one partition, reads tha
       found: `${table}: its partition ${part} was dropped or detached, which PostgreSQL does not replicate: replicas hold other rows`,
       command: 'readback doctor --fix, which copies the replicas again',
     });
+    const following = ['changes { __typename }', 'postChanged { cursor }', 'userChanged { cursor }'].map((field) =>
+      subscribeTo<any>(server.websocket(), `subscription { ${field} }`),
+    );
+    const [all, ofPosts, ofUsers] = following as [Events<any>, Events<any>, Events<any>];
+    expect((await all.next()).changes.__typename).toBe('CaughtUp');
+    const ended = [all, ofPosts].map((events) => events.failure());
+    const user = ofUsers.next();
     await primary`drop table parts_2`;
     // As if posts, which are served, had partitions.
     await primary`insert into readback.partition_changes (table_name, part_name, what) values ('posts', 'posts_1', 'dropped or detached')`;
@@ -130,6 +138,12 @@ test('the server finds within a minute what was done to one partition, reads tha
       expect((await server.websocket().iterate({ query }).next()).value).toMatchObject({
         errors: [{ extensions: { code: 'REPLICA_UNAVAILABLE' } }],
       });
+    for (const one of ended)
+      expect(await one).toMatchObject([
+        { message: expect.stringContaining('posts'), extensions: { code: 'REPLICA_UNAVAILABLE' } },
+      ]);
+    await primary`insert into users (username, email, password_hash) values ('ada', 'ada@example.com', '-')`;
+    expect((await user).userChanged.cursor).toEqual(expect.any(String));
     await fixAll(databases.config);
     await expect.poll(tables, { timeout: 60_000, interval: 500 }).toEqual([]);
     await expect.poll(() => read('{ posts { nodes { id } } }')).toMatchObject({ source: 'replica-1' });

@@ -82,6 +82,42 @@ test.each(['no action', 'restrict'])(
   },
 );
 
+test('what an exclusion constraint refuses is taken', async () => {
+  await alter('alter table posts add constraint one_title exclude (title with =, author_id with =)');
+  expect((await post('Notes')).errors).toEqual([]);
+  expect(told(await post('Notes'))).toEqual([
+    'CONFLICT',
+    'title',
+    'This title with this authorId is taken: change one of them.',
+  ]);
+});
+
+test('a value that the table has come to need is named, where clients know it', async () => {
+  await alter(`update users set first_name = 'x'`);
+  await alter('alter table users alter first_name set not null');
+  const create = () => server.query(CreateUserDocument, { input: input() });
+  expect(told(await create())).toEqual(['BAD_USER_INPUT', 'firstName', 'firstName must have a value.']);
+  await alter('alter table users alter first_name drop not null, add column tenant int');
+  await alter('update users set tenant = 1');
+  await alter('alter table users alter tenant set not null');
+  expect(told(await create())).toEqual([
+    'BAD_USER_INPUT',
+    undefined,
+    'The table needs a value that this gives it none of.',
+  ]);
+});
+
+test('a trigger of the application refuses a write, and its words stay inside', async () => {
+  await alter(`create function refuse() returns trigger language plpgsql as $$
+    begin raise exception 'the ledger of % is closed', new.title; end $$`);
+  await alter('create trigger refuse before insert on posts for each row execute function refuse()');
+  expect(told(await post('Notes'))).toEqual([
+    'BAD_USER_INPUT',
+    undefined,
+    "A rule of the database's own refuses this.",
+  ]);
+});
+
 test('nor are tables that they do not know of', async () => {
   await alter('create table payroll (employee uuid constraint payroll_fk references users (id))');
   await alter(`insert into payroll values ('${authorId}')`);

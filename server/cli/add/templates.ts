@@ -2,6 +2,7 @@ import { quoted } from '../../database/connect.ts';
 import { block, literal as text } from '../../database/sql/columns.ts';
 import type { Definition, Column, Relation } from './define.ts';
 import { literal } from './define.ts';
+import { withoutBound } from '../../setup/obstacles.ts';
 import type { Needed } from './catalog.ts';
 import { kebab } from './names.ts';
 
@@ -109,10 +110,11 @@ function replicaSql(definition: Definition): string {
   const { table, schema } = found;
   const usage = schema === 'public' ? '' : `create schema if not exists ${ident(schema)};\n`;
   const grant = schema === 'public' ? '' : `grant usage on schema ${ident(schema)} to readback_reader;\n`;
+  // The primary has checked what it sends: a bound that is moved there later would stop the apply worker here.
   const lines = [
     ...columns.map(
-      ({ found: { name, type, isNullable, isGenerated, default: value } }) =>
-        `${ident(name)} ${type}${isNullable ? '' : ' not null'}${isGenerated ? computes(value) : ''}`,
+      ({ found: { name, type, isGenerated, default: value } }) =>
+        `${ident(name)} ${isGenerated ? type + computes(value) : withoutBound(type)}`,
     ),
     `primary key (${list(key)})`,
   ];

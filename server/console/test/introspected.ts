@@ -21,7 +21,7 @@ type Mutation {
   createTag(confirm: Confirm! = COMMITTED): TagPayload!
   signIn(login: String!, password: String!): String
 }
-type Subscription { changes(tables: [String!], after: Cursor, snapshot: Boolean! = false): FeedEvent! }
+type Subscription { changes(tables: [String!], after: Cursor, snapshot: Boolean! = false, latest: Int): FeedEvent! }
 type Note { id: ID! title: String! size: BigInt mood: Mood words: [String] doc: JSON at: DateTime! tag: Tag tags(first: Int, after: String): TagConnection! }
 type Tag { id: ID! name: String at(zone: String!): String }
 enum Mood { SAD GLAD }

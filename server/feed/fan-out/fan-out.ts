@@ -1,3 +1,4 @@
+import type { ClientError } from '../../lib/errors.ts';
 import type { Feed } from '../feed.ts';
 import type { FeedStream } from '../stream.ts';
 import { Ending } from './ending.ts';
@@ -60,6 +61,11 @@ export class FanOut {
     this.#subscribers.add(subscriber);
     subscriber.begin(stream.request);
     return ending;
+  }
+
+  /** Ends all subscriptions to the table's changes. */
+  refuse(table: string, refusal: ClientError): void {
+    for (const group of this.#groups.values()) if (group.isOf(table)) group.fail(refusal);
   }
 
   #leave(subscriber: Subscriber): void {

@@ -85,7 +85,7 @@ export class Group {
     this.#render = render;
     this.#ahead = Math.max(1, Math.min(AHEAD, Math.floor(AHEAD_ROWS / cost)));
     this.#follower = feed.follow();
-    this.#run().catch((error: unknown) => this.#fail(error));
+    this.#run().catch((error: unknown) => this.fail(error));
   }
 
   /** Nobody can join it any more. */
@@ -162,11 +162,12 @@ export class Group {
     if (this.#rendered.size > KEPT) this.#rendered.delete(this.#rendered.keys().next().value!);
   }
 
-  /**
-   * What no event should bring about: its subscribers are ended with it, and may subscribe again. Those who follow by
-   * themselves hear of it when they want to join.
-   */
-  #fail(error: unknown): void {
+  isOf(table: string): boolean {
+    return this.#stream.request.tables.some(({ name }) => name === table);
+  }
+
+  /** Its subscribers are ended with that. Those who follow by themselves hear of it when they want to join. */
+  fail(error: unknown): void {
     this.#failure = { error };
     for (const subscriber of this.#live) subscriber.fail(error);
   }

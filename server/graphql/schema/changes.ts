@@ -20,7 +20,7 @@ import { Cursor } from '../../declare/scalars.ts';
 import { changedFields, lagMs } from '../../feed/change.ts';
 import type { FeedChange } from '../../feed/recent.ts';
 import { FeedStream, type FeedEvent, type FeedRequest } from '../../feed/stream.ts';
-import { badInput, ClientError } from '../../lib/errors.ts';
+import { badInput } from '../../lib/errors.ts';
 import type { Context } from './context.ts';
 import { typesOf } from './types.ts';
 
@@ -79,7 +79,7 @@ async function subscribeToAll({
   context,
 }: SubscribeResolverData<unknown, ChangesArgs, Context>): Promise<FeedStream> {
   const tables = args.tables == null ? allTables() : tablesNamed(args.tables, context.viewer);
-  assertSame(context, tables);
+  context.services.tables.assertSame(tables);
   const from = args.after == null ? startOf(args) : await context.positions.readCursor(args.after);
   const sight = sightOf(context.viewer);
   const request = { tables, key: null, operations: null, from, wantsMarks: true, sight };
@@ -93,16 +93,6 @@ function startOf({ snapshot, latest }: ChangesArgs): FeedRequest['from'] {
   if (latest < 1 || latest > LATEST_MAX)
     throw badInput(`latest must be from 1 to ${LATEST_MAX}, got: ${latest}`, 'latest');
   return { latest };
-}
-
-/** @throws ClientError REPLICA_UNAVAILABLE where a replica lacks what was done to one of them: its log has no change of that. */
-function assertSame({ services }: Context, tables: readonly Declaration[]): void {
-  const other = tables.find(({ name }) => services.tables.holdsOthers(name));
-  if (other)
-    throw new ClientError(
-      'REPLICA_UNAVAILABLE',
-      `The replicas hold other rows of ${other.name} than the primary, so its changes cannot be followed until these are copied again: /health says so to whoever runs the server.`,
-    );
 }
 
 /** Tables that are administrators' alone are told to nobody else. */
@@ -121,7 +111,7 @@ function tablesNamed(names: readonly string[], viewer: Viewer): Declaration[] {
 /** Makes the source of a subscription to the changes of one table. */
 export function changesOf(table: Declaration) {
   return async ({ args, context }: SubscribeResolverData<unknown, RowChangedArgs, Context>): Promise<FeedStream> => {
-    assertSame(context, [table]);
+    context.services.tables.assertSame([table]);
     const request = {
       tables: [table],
       key: args.id == null ? null : parseId(table, args.id),
