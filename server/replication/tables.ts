@@ -66,15 +66,20 @@ export class TableWatch {
   }
 
   async #look(): Promise<void> {
-    const { complain, hasOthers } = this.#options;
-    const look = async () => ({ parts: await this.#partitions(), drifts: await this.#options.drifts() });
-    const found = await look().catch((error: unknown) => complain(error, NOT_LOOKED));
-    if (!found) return;
-    const { parts, drifts } = found;
+    const drifts = await this.#answered(this.#options.drifts());
+    const parts = await this.#answered(this.#partitions());
+    if (!drifts || !parts) return;
     const before = this.#others;
     this.#others = new Set(parts.map(({ table }) => table));
-    for (const table of this.#others) if (!before.has(table)) hasOthers(table, refusalOf(table));
+    for (const table of this.#others) if (!before.has(table)) this.#options.hasOthers(table, refusalOf(table));
     this.#saw([...drifts, ...parts]);
+  }
+
+  #answered<T>(asked: Promise<T>): Promise<T | undefined> {
+    return asked.catch((error: unknown) => {
+      this.#options.complain(error, NOT_LOOKED);
+      return undefined;
+    });
   }
 
   /** Of what was done to partitions alone, what some replica's copy does not have. */
