@@ -3,7 +3,7 @@ import { shared } from '../lib/shared.ts';
 import { withinMs } from '../lib/within.ts';
 import type { Primary } from '../replication/primary.ts';
 import type { Accounts } from '../database/sql/accounts.ts';
-import { forgetRenewals, type EndedToken, type Successor } from '../database/sql/renewals.ts';
+import { endedTokens, forgetRenewals, type EndedToken, type Successor } from '../database/sql/renewals.ts';
 import { refused } from './tokens.ts';
 import type { Claims } from './viewer.ts';
 
@@ -106,7 +106,10 @@ export class Renewals {
 
   readonly #poll = shared(async (): Promise<void> => {
     const atMs = performance.now();
-    const rows = await withinMs(this.#primary.endedTokens(atMs - this.#polledAtMs + OVERLAP_MS), POLL_TIMEOUT_MS);
+    const rows = await withinMs(
+      endedTokens(this.#primary.watch, atMs - this.#polledAtMs + OVERLAP_MS),
+      POLL_TIMEOUT_MS,
+    );
     for (const row of rows) this.#note(row);
     this.#polledAtMs = atMs;
     this.#tellDue();

@@ -4,9 +4,10 @@ import type { Follower } from '../feed/follower.ts';
 import type { FeedChange } from '../feed/recent.ts';
 import type { Complain } from '../lib/complaints.ts';
 import { asClientError, ClientError } from '../lib/errors.ts';
+import { kept } from '../lib/kept.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
 import { withinMs } from '../lib/within.ts';
-import type { Source } from '../reads/batcher.ts';
+import type { Source } from '../reads/rows.ts';
 import { standingsOf } from '../reads/standings.ts';
 import type { Primary } from '../replication/primary.ts';
 import { Reads } from '../reads/reads.ts';
@@ -123,8 +124,7 @@ export class Sessions {
 
   /** Tells the watch once its token is ended. */
   watch(id: string, watch: Watch): void {
-    const watches = this.#watches.get(id) ?? new Set();
-    this.#watches.set(id, watches.add(watch));
+    kept(this.#watches, id, () => new Set()).add(watch);
     // What the feed told between the admission and this call was told to nobody.
     void this.#known.get(id)?.standing.then(
       (standing) => look(watch, standing),
@@ -187,17 +187,17 @@ export class Sessions {
   async #askPrimary(ids: readonly string[]): Promise<(Standing | null)[]> {
     const { primary } = this.#options;
     const batcher = this.#standings.batcherOn(primary.reader);
-    const { values } = await primary.answer(withinMs(batcher.load(ids), ASK_MS));
-    return values;
+    const { rows } = await primary.answer(withinMs(batcher.load(ids), ASK_MS));
+    return rows;
   }
 
   async #readAnywhere({ id, seen }: Asked): Promise<Standing | null> {
-    const { router, primary } = this.#options;
+    const { primary } = this.#options;
     const position = later(later(seen, this.#told), primary.clock.latest ?? 0n);
-    const reads = new Reads(router, primary, 'session', position, undefined);
+    const reads = new Reads(this.#options, 'session', position, undefined);
     try {
-      const { values } = await reads.read((place) => this.#standings.batcherOn(place.sql).load([id]));
-      return values[0] ?? null;
+      const { rows } = await reads.read((place) => this.#standings.batcherOn(place.sql).load([id]));
+      return rows[0] ?? null;
     } catch (error) {
       throw primary.reachable ? error : nobodyKnows(error);
     } finally {

@@ -1,11 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { ClientError } from '../lib/errors.ts';
+import { Hold } from '../lib/hold.ts';
 import { networkOf } from '../lib/network.ts';
 
-const HOLD_MS = 1000;
-/** So that memory is bounded too. */
-const MOST_HELD = 10_000;
 /** Accounts and networks that are counted at once: about 10 MB of each. Those that were met least lately are forgotten. */
 const MOST_COUNTED = 50_000;
 /** From where too many guesses come, one is let through in this time: who shares an address with others gets in. */
@@ -39,7 +36,7 @@ export class Throttle {
   readonly #signUps: Windows;
   /** Accounts that somebody has signed in to from that network. */
   readonly #good = new LRUCache<string, true>({ max: MOST_COUNTED });
-  #held = 0;
+  readonly #hold = new Hold();
 
   constructor({ failuresPerAccount, failuresPerAddress, signUpsPerAddress, windowMs }: ThrottleOptions) {
     this.#ofAccount = new Windows(failuresPerAccount, windowMs);
@@ -107,19 +104,8 @@ export class Throttle {
 
   async #pass(waitMs: number): Promise<void> {
     if (waitMs <= 0) return;
-    await this.#hold();
+    await this.#hold.wait();
     throw rateLimited(waitMs);
-  }
-
-  /**
-   * A hundred connections that are answered at once ask again at once, and are always a hundred ahead of everybody else
-   * in the event loop. Answered after a second, they are a hundred a second.
-   */
-  async #hold(): Promise<void> {
-    if (this.#held >= MOST_HELD) return;
-    this.#held++;
-    await sleep(HOLD_MS);
-    this.#held--;
   }
 }
 

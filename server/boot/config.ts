@@ -154,17 +154,9 @@ function readDatabases(v: Variables): DatabaseConfig | undefined {
   if (primary === undefined && replicas === undefined) return undefined;
   if (primary === undefined || replicas === undefined) throw new SetupError(onlyOne(primary === undefined));
   const admins = v.REPLICA_ADMIN_URLS ?? replicas;
-  if (admins.length !== replicas.length) {
-    throw new SetupError(
-      `REPLICA_ADMIN_URLS must name as many servers as REPLICA_URLS (${replicas.length}), got: ${admins.length}`,
-    );
-  }
   const pooled = v.REPLICA_POOLED_URLS;
-  if (pooled && pooled.length !== replicas.length) {
-    throw new SetupError(
-      `REPLICA_POOLED_URLS must name as many servers as REPLICA_URLS (${replicas.length}), got: ${pooled.length}`,
-    );
-  }
+  mustBeAsMany('REPLICA_ADMIN_URLS', admins, replicas);
+  if (pooled) mustBeAsMany('REPLICA_POOLED_URLS', pooled, replicas);
   return {
     primary: withPooled(
       { url: primary, adminUrl: v.PRIMARY_ADMIN_URL ?? primary },
@@ -175,6 +167,11 @@ function readDatabases(v: Variables): DatabaseConfig | undefined {
     ),
     replicationUrl: v.PRIMARY_REPLICATION_URL,
   };
+}
+
+function mustBeAsMany(name: string, { length }: string[], replicas: string[]): void {
+  if (length === replicas.length) return;
+  throw new SetupError(`${name} must name as many servers as REPLICA_URLS (${replicas.length}), got: ${length}`);
 }
 
 /** What a pooled session may do is its login's to say, so no other session may have the same one. */

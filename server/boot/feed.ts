@@ -1,22 +1,31 @@
 import type { Parts, Servers } from './servers.ts';
+import { Listener } from '../database/listener.ts';
 import { Feed } from '../feed/feed.ts';
 import { Pruner } from '../feed/pruner.ts';
 import { Snapshots, VIEWS_MAX } from '../feed/snapshots.ts';
 import type { FeedSource } from '../feed/source.ts';
+import type { Replica } from '../replication/replica.ts';
 import type { ReplicaState, ReplicaView } from '../replication/state.ts';
 
 /** The feed of all replicas' change logs, woken by their notifications. */
 export async function startFeed(parts: Parts, servers: Servers): Promise<Feed> {
-  const { databases, pools, releasers } = parts;
+  const { config, databases, pools, releasers } = parts;
   const { replicas, monitor } = servers;
   const feed = openFeed(parts, servers);
   for (const [index, replica] of replicas.entries()) {
-    const rang = () => {
-      replica.rang();
-      feed.rang();
-    };
-    const listener = pools.listener(replica.name, databases.replicas[index]!.url, rang);
-    releasers.add(`listener of ${replica.name}`, () => listener.stop());
+    const name = `listener of ${replica.name}`;
+    const { url } = databases.replicas[index]!;
+    const listener = new Listener({
+      open: (hooks) => pools.connect(url, { role: 'readback_reader', max: 1, name, ...hooks }),
+      channel: 'readback',
+      rang: () => {
+        replica.rang();
+        feed.rang();
+      },
+      heartbeatMs: config.LISTEN_HEARTBEAT_MS,
+      complain: pools.complain,
+    });
+    releasers.add(name, () => listener.stop());
     await listener.start();
   }
   // After LISTEN, so that nothing falls between; and at each round of the monitor, which may have seen a replica change.
@@ -32,9 +41,7 @@ function openFeed(parts: Parts, { primary, replicas }: Servers): Feed {
   const { config, databases, pools, releasers, log } = parts;
   const urlOf = (index: number) => databases.replicas[index]!.url;
   const closed = (name: string) => feed.closed(name);
-  const sources = replicas.map((replica, index) =>
-    openSource(parts, urlOf(index), { name: replica.name, view: () => replica.view }, closed),
-  );
+  const sources = replicas.map((replica, index) => openSource(parts, urlOf(index), replica, closed));
   const feed: Feed = new Feed({
     sources,
     windowChanges: config.FEED_WINDOW_CHANGES,
@@ -61,9 +68,10 @@ function openFeed(parts: Parts, { primary, replicas }: Servers): Feed {
 function openSource(
   { config, pools }: Parts,
   url: string,
-  { name, view }: ViewOf,
+  replica: Replica,
   closed: (name: string) => void,
 ): FeedSource {
+  const { name } = replica;
   const open = (max: number, what: string) =>
     pools.open(url, { role: 'readback_reader', max, name: `${what} of ${name}`, closed: () => closed(name) });
   return {
@@ -71,15 +79,10 @@ function openSource(
     reader: open(1, 'feed'),
     replay: open(REPLAY_CONNECTIONS, 'replay'),
     snapshots: new Snapshots(open(VIEWS_MAX, 'snapshots'), config.SNAPSHOT_MAX_MS),
-    fitness: () => (view().proven ? FITNESS[view().state] : 'away'),
-    lagMs: () => view().lagMs,
-    settled: () => settledOf(view()),
+    fitness: () => (replica.view.proven ? FITNESS[replica.view.state] : 'away'),
+    lagMs: () => replica.view.lagMs,
+    settled: () => settledOf(replica.view),
   };
-}
-
-interface ViewOf {
-  name: string;
-  view: () => ReplicaView;
 }
 
 /** For clients that come from earlier places in the log. Each reads some changes, and sends them without a connection. */

@@ -19,7 +19,6 @@ import type { Releasers } from '../lib/releasers.ts';
 import { openFilesMost } from '../lib/open-files.ts';
 import { projectRoot } from '../lib/root.ts';
 import { Stopping } from '../lib/stopping.ts';
-import type { Router } from '../reads/router.ts';
 import type { TableSizes } from '../replication/sizes.ts';
 import type { ReplicationStatus } from '../replication/status.ts';
 import type { Services } from '../graphql/schema/context.ts';
@@ -28,7 +27,6 @@ import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
 interface HttpParts {
   config: Config;
   services: Services;
-  router: Router;
   sizes: TableSizes;
   fanOut: FanOut;
   observer: Observer;
@@ -38,7 +36,7 @@ interface HttpParts {
 
 /** The part of the server that clients reach. `port` may have been left to the system. */
 export async function listenHttp(
-  { config, services, router, sizes, fanOut, observer, scrape, log }: HttpParts,
+  { config, services, sizes, fanOut, observer, scrape, log }: HttpParts,
   releasers: Releasers,
 ): Promise<{ host: string; port: number }> {
   const trusted = config.TRUSTED_DOCUMENTS === undefined ? undefined : readTrustedDocuments(config.TRUSTED_DOCUMENTS);
@@ -46,7 +44,7 @@ export async function listenHttp(
   const stopping = new Stopping(config.SHUTDOWN_GRACE_MS, config.SHUTDOWN_DRAIN_MS);
   const app = await createApp({
     pipeline,
-    operations: new Operations(services, router, limits, observer),
+    operations: new Operations(services, limits, observer),
     introspection: config.INTROSPECTION === 'on',
     trusted,
     fanOut,

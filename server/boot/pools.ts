@@ -2,12 +2,12 @@ import type { Config, DatabaseUrls } from './config.ts';
 import { connect, type ConnectOptions, type Sql } from '../database/connect.ts';
 import { Connections } from '../database/connections.ts';
 import { Fence } from '../database/fence.ts';
-import { Listener } from '../database/listener.ts';
-import { observed } from '../database/observed.ts';
+import { observed } from '../database/statements.ts';
 import { PooledGate, POOLED_ROLES } from '../database/pooled.ts';
 import { withShares } from '../database/shares.ts';
 import { complainTo, type Complain } from '../lib/complaints.ts';
 import { describeUrl, parseDatabaseUrl } from '../lib/database-url.ts';
+import { kept } from '../lib/kept.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Observer } from '../lib/observer.ts';
 import type { Releasers } from '../lib/releasers.ts';
@@ -38,7 +38,7 @@ export class Pools {
   }
 
   open(url: string, options: PoolOptions): Sql {
-    const sql = this.#connect(url, options);
+    const sql = this.connect(url, options);
     this.#open.push(sql);
     return observed(sql, this.#observer.pool(options.name, options.max));
   }
@@ -70,13 +70,10 @@ export class Pools {
 
   /** Of several hosts, all connections of the process go to the same one. */
   connectionsTo(url: string): Connections {
-    const at = describeUrl(url);
-    const known = this.#connections.get(at);
-    if (known) return known;
-    const fence = () => new Fence((timelines) => this.#log.error({ at, ...timelines }, OUTDATED));
-    const made = parseDatabaseUrl(url).hosts.length > 1 ? fence() : new Connections();
-    this.#connections.set(at, made);
-    return made;
+    return kept(this.#connections, describeUrl(url), (at) => {
+      if (parseDatabaseUrl(url).hosts.length === 1) return new Connections();
+      return new Fence((timelines) => this.#log.error({ at, ...timelines }, OUTDATED));
+    });
   }
 
   /** It does not answer, and nothing that goes there will be answered. */
@@ -90,17 +87,8 @@ export class Pools {
     if (connections instanceof Fence) connections.leaveAll();
   }
 
-  listener(name: string, url: string, rang: () => void): Listener {
-    return new Listener({
-      open: (hooks) => this.#connect(url, { role: 'readback_reader', max: 1, name: `listener of ${name}`, ...hooks }),
-      channel: 'readback',
-      rang,
-      heartbeatMs: this.#config.LISTEN_HEARTBEAT_MS,
-      complain: this.complain,
-    });
-  }
-
-  #connect(url: string, { name, ...options }: PoolOptions): Sql {
+  /** One that nobody observes: whoever asks for it ends it. */
+  connect(url: string, { name, ...options }: PoolOptions): Sql {
     return connect(url, {
       ...options,
       connections: this.connectionsTo(url),

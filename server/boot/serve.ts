@@ -12,30 +12,25 @@ import { allTables, declarationOf } from '../declare/declaration.ts';
 import { FanOut } from '../feed/fan-out/fan-out.ts';
 import type { Feed } from '../feed/feed.ts';
 import { describeFeed } from '../feed/state.ts';
-import type { ClientError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { Releasers } from '../lib/releasers.ts';
 import { withinMs } from '../lib/within.ts';
 import { describeError, operationLog } from '../observe/log.ts';
 import { Observation } from '../observe/observer.ts';
 import { Arrivals } from '../reads/arrivals.ts';
-import { Confirmer } from '../reads/confirm.ts';
 import { Router } from '../reads/router.ts';
 import { TableSizes } from '../replication/sizes.ts';
 import { ReplicationStatus } from '../replication/status.ts';
 import { TableWatch } from '../replication/tables.ts';
+import { driftsOf, tablesNow } from '../setup/drift.ts';
+import { partitionChanges } from '../setup/partitions.ts';
 
 export interface Server {
   host: string;
   port: number;
   /** Of the listener for metrics alone, where there is one. */
   metricsPort: number | undefined;
-  /** Live subscriptions to changes. */
-  subscribers: () => number;
-  /** Kinds of subscriptions, each event of which is rendered once. */
-  groups: () => number;
-  /** Clients closed so far because they did not take what was sent. */
-  slowClients: () => number;
+  fanOut: FanOut;
   stop: () => Promise<void>;
 }
 
@@ -78,7 +73,7 @@ async function build(
   const router = openRouter(parts, servers, tables);
   const people = await startPeople(parts, servers.primary, feed, router);
   const services = { ...openServices(parts, servers, feed, router, tables), ...people };
-  const sizes = watchSizes(servers, releasers);
+  const sizes = watchSizes(parts, servers);
   // Mostly a matter of milliseconds: who is sent here then is not turned away at once.
   await withinMs(feed.begun(), FEED_START_MS).catch(() => undefined); // /health/ready tells until it has
 
@@ -89,13 +84,11 @@ async function build(
     slotsTimeoutMs: config.REPLICA_LOOK_TIMEOUT_MS,
     complain: pools.complain,
   });
-  const http = { config, services, router, sizes, fanOut, observer: observation, scrape, log };
+  const http = { config, services, sizes, fanOut, observer: observation, scrape, log };
   return {
     metricsPort: scrape && (await listenMetrics(config, scrape, services.status, releasers)),
     ...(await listenHttp(http, releasers)),
-    subscribers: () => fanOut.subscribers,
-    groups: () => fanOut.groups,
-    slowClients: () => fanOut.slowClients,
+    fanOut,
   };
 }
 
@@ -119,7 +112,7 @@ const openRouter = ({ config, pools }: Parts, { primary, replicas }: Servers, ta
 
 /** What resolvers reach, people apart. */
 function openServices({ config }: Parts, servers: Servers, feed: Feed, router: Router, tables: TableWatch) {
-  const { primary, replicas, slots, monitor } = servers;
+  const { primary, replicas, monitor } = servers;
   return {
     live: new LiveSubscriptions({
       ofOne: {
@@ -132,26 +125,30 @@ function openServices({ config }: Parts, servers: Servers, feed: Feed, router: R
       },
     }),
     primary,
-    confirmer: new Confirmer(router, replicas, config.BOOKMARK_WAIT_MS),
+    router,
     arrivals: new Arrivals(router, replicas, monitor, config.BOOKMARK_WAIT_MS),
     feed,
     tables,
-    status: new ReplicationStatus(
-      primary,
-      replicas,
-      monitor,
-      slots,
-      () => describeFeed(feed.state),
-      () => tables.drifts,
-    ),
+    status: new ReplicationStatus({
+      ...servers,
+      feed: () => describeFeed(feed.state),
+      tables: () => tables.drifts,
+    }),
   };
 }
 
 /** What the application changes about its tables. */
-function watchTables({ releasers, log }: Parts, { primary, replicas, monitor }: Servers, fanOut: FanOut): TableWatch {
+function watchTables(parts: Parts, { primary, replicas, monitor }: Servers, fanOut: FanOut): TableWatch {
+  const { pools, releasers, log } = parts;
   const declared = project.tables.map(declarationOf);
-  const hasOthers = (table: string, refusal: ClientError) => fanOut.refuse(table, refusal);
-  const tables = new TableWatch({ primary, replicas, declared, hasOthers, log });
+  const tables = new TableWatch({
+    drifts: async () => driftsOf(await tablesNow(primary.reader, declared), declared),
+    partitionChanges: () => partitionChanges(primary.writer),
+    replicas,
+    hasOthers: (table, refusal) => fanOut.refuse(table, refusal),
+    log,
+    complain: pools.complain,
+  });
   releasers.add(
     'tables',
     monitor.watch(() => tables.round()),
@@ -160,10 +157,11 @@ function watchTables({ releasers, log }: Parts, { primary, replicas, monitor }: 
 }
 
 /** How large tables are, for what a count of one costs. */
-function watchSizes({ primary, monitor }: Servers, releasers: Releasers): TableSizes {
+function watchSizes({ pools, releasers }: Parts, { primary, monitor }: Servers): TableSizes {
   const sizes = new TableSizes(
-    primary,
+    primary.watch,
     allTables().map(({ name }) => name),
+    pools.complain,
   );
   sizes.round();
   releasers.add(

@@ -1,6 +1,6 @@
 import type { Config, DatabaseConfig, DatabaseUrls } from './config.ts';
 import type { Pools } from './pools.ts';
-import { flush } from '../database/sql/positions.ts';
+import { flush, notedOf, noteSeen } from '../database/sql/positions.ts';
 import { giveUpSlot } from '../database/sql/slots.ts';
 import { WRITES_PIPELINE } from '../database/writes.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -95,8 +95,8 @@ function openReplica({ config, pools, log }: Parts, { name, urls, primary, isSlo
     lagOf: (applied) => primary.clock.lagOf(applied, performance.now()),
     isSlotLost,
     seen: {
-      noted: (slot) => withinMs(primary.noted(slot), config.REPLICA_LOOK_TIMEOUT_MS / 2),
-      note: primary.note,
+      noted: (slot) => withinMs(notedOf(primary.watch, slot), config.REPLICA_LOOK_TIMEOUT_MS / 2),
+      note: (slot, logId, at, isLost) => noteSeen(primary.writer, slot, logId, at, isLost),
       lost: (missing) => log.error({ replica: name, missing: formatLsn(missing) }, TRANSACTIONS_LOST),
     },
     isPrimaryReachable: () => primary.reachable,

@@ -1,18 +1,18 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../boot/config.ts';
-import type { Sql } from '../database/connect.ts';
 import { allTables, type Declaration } from '../declare/declaration.ts';
 import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
 import { SetupError } from '../lib/errors.ts';
 import { projectRoot } from '../lib/root.ts';
 import type { Say } from '../lib/logger.ts';
-import { openServer } from '../setup/servers.ts';
+import { appliedIn, seriesIn } from '../setup/migrations.ts';
+import { withServers } from '../setup/servers.ts';
 import { tablesOf, type Found } from './add/catalog.ts';
 import { define, nameTables, obstaclesOf, relate, type Choices, type Definition, type Named } from './add/define.ts';
 import { Taken } from './add/names.ts';
 import { foreignWrites } from './add/triggers.ts';
-import { PROJECT, registered, unregistered } from './add/register.ts';
+import { importersOf, PROJECT, registered, unregistered } from './add/register.ts';
 import { declarationFile, fileOf, filesFor } from './add/templates.ts';
 import { write } from './add/write.ts';
 import { withDatabases } from './databases.ts';
@@ -36,8 +36,8 @@ export async function addCommand(
     throw new SetupError(
       'Expected names of tables, or --all, and got neither: run readback add TABLE…, or readback add --all.',
     );
-  const found = await withDatabases(config, say, ({ primary }) =>
-    onPrimary(primary.adminUrl, config, (sql) => tablesOf(sql, null)),
+  const found = await withDatabases(config, say, (databases) =>
+    withServers(databases, config, 'add', ({ primary }) => tablesOf(primary.admin, null)),
   );
   const served = servedTables(root);
   const wanted = options.all
@@ -55,15 +55,6 @@ export async function addCommand(
     say,
   );
 }
-
-const onPrimary = async <T>(url: string, config: Config, work: (sql: Sql) => Promise<T>): Promise<T> => {
-  const { admin } = openServer('primary', url, config, 'add');
-  try {
-    return await work(admin);
-  } finally {
-    await admin.end({ timeout: 5 });
-  }
-};
 
 function named(name: string, found: readonly Found[], served: ReadonlyMap<string, string>): Found {
   const table = found.find((one) => one.table === name || `${one.schema}.${one.bare}` === name || one.bare === name);
@@ -239,14 +230,19 @@ export async function undoCommand(table: string, config: Config, say: Say, root 
     throw new SetupError(
       `No declaration of ${table} is in schema/tables: it has ${[...servedTables(root).keys()].join(', ') || 'none'}.`,
     );
-  refuseNamed(table, root);
+  const others = importersOf([path], root);
+  if (others.length > 0)
+    throw new SetupError(
+      `${others.join(', ')} in schema/tables refer to ${table}: take those back first, or their relations.`,
+    );
   const own = ['primary', 'replica'].flatMap((side) =>
     readdirSync(join(root, 'sql', side))
       .filter((name) => name.endsWith(`.do.${fileOf(table)}.sql`))
       .map((name) => join('sql', side, name)),
   );
-  const applied = await withDatabases(config, say, ({ primary }) =>
-    onPrimary(primary.adminUrl, config, appliedNumbers),
+  const { project } = seriesIn(join(root, 'sql'), 'primary');
+  const applied = await withDatabases(config, say, (databases) =>
+    withServers(databases, config, 'add', ({ primary }) => appliedIn(primary.admin, project)),
   );
   const isApplied = own.some((file) => applied.has(parseInt(file.split('/').at(-1)!, 10)));
   write({ [PROJECT]: unregistered({ table, type }, readFileSync(join(root, PROJECT), 'utf8')) }, root);
@@ -257,24 +253,6 @@ export async function undoCommand(table: string, config: Config, say: Say, root 
   say(`changed  ${PROJECT}`);
   if (isApplied) writeLeaving(table, root, say);
   say(`\n${NEXT}`);
-}
-
-function refuseNamed(table: string, root: string): void {
-  const folder = join(root, 'schema/tables');
-  const others = readdirSync(folder).filter((name) =>
-    readFileSync(join(folder, name), 'utf8').includes(`'./${fileOf(table)}.ts'`),
-  );
-  if (others.length > 0)
-    throw new SetupError(
-      `${others.join(', ')} in schema/tables refer to ${table}: take those back first, or their relations.`,
-    );
-}
-
-async function appliedNumbers(sql: Sql): Promise<Set<number>> {
-  const [there] = await sql<[{ is: boolean }]>`select to_regclass('readback.migrations') is not null as is`;
-  if (!there.is) return new Set();
-  const rows = await sql<{ version: number }[]>`select version::int from readback.migrations`;
-  return new Set(rows.map(({ version }) => version));
 }
 
 /**

@@ -8,7 +8,7 @@ import { isViolation, told } from '../database/violations.ts';
 import { asClientError, SetupError } from '../lib/errors.ts';
 import { Hasher } from '../lib/password.ts';
 import type { Say } from '../lib/logger.ts';
-import { openServer } from '../setup/servers.ts';
+import { withServers } from '../setup/servers.ts';
 import type { Accounts, NewAccount } from '../database/sql/accounts.ts';
 import { withDatabases } from './databases.ts';
 
@@ -27,16 +27,15 @@ export async function adminCreateCommand(options: AdminOptions, config: Config, 
     );
   const { username, email, password } = checked(accounts, await complete(options));
   const passwordHash = await new Hasher(1, 0).hash(password);
-  await withDatabases(config, say, async ({ primary }) => {
-    const { admin } = openServer('primary', primary.adminUrl, config, 'admin');
-    try {
-      await accounts.addAdministrator(admin, { username, email }, passwordHash);
-    } catch (error) {
-      throw isViolation(error) ? new SetupError((await told(error, admin)).message) : inWords(error);
-    } finally {
-      await admin.end({ timeout: 5 });
-    }
-  });
+  await withDatabases(config, say, (databases) =>
+    withServers(databases, config, 'admin', async ({ primary: { admin } }) => {
+      try {
+        await accounts.addAdministrator(admin, { username, email }, passwordHash);
+      } catch (error) {
+        throw isViolation(error) ? new SetupError((await told(error, admin)).message) : inWords(error);
+      }
+    }),
+  );
   say(`${username} is an administrator.`);
 }
 

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXAMPLE, isExample } from '../../infra/example.ts';
 import type { Beginning, Config, DatabaseConfig } from '../boot/config.ts';
@@ -14,7 +14,7 @@ import { servedTables } from './add.ts';
 import { obstaclesOf } from './add/define.ts';
 import { tablesOf, type Found } from './add/catalog.ts';
 import { writeEnvironment } from './add/environment.ts';
-import { PROJECT, withoutFiles } from './add/register.ts';
+import { importersOf, PROJECT, withoutFiles } from './add/register.ts';
 import { write } from './add/write.ts';
 import { answered, confirmed } from './terminal.ts';
 import { UsageError } from './usage.ts';
@@ -99,10 +99,7 @@ async function removeExample(isYes: boolean, say: Say, root: string): Promise<vo
 
 /** @throws SetupError where a declaration of one's own refers to the example's. */
 function refuseNamed(classes: readonly string[], root: string): void {
-  const folder = join(root, 'schema/tables');
-  const own = readdirSync(folder).filter((name) => !EXAMPLE.includes(`schema/tables/${name}`));
-  const names = classes.map((path) => `'./${path.split('/').at(-1)!}'`);
-  const referring = own.filter((name) => names.some((one) => readFileSync(join(folder, name), 'utf8').includes(one)));
+  const referring = importersOf(classes, root).filter((name) => !EXAMPLE.includes(`schema/tables/${name}`));
   if (referring.length > 0)
     throw new SetupError(
       `${referring.join(', ')} in schema/tables refer to the example: take those relations out first.`,

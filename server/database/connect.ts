@@ -82,6 +82,20 @@ export function connect(text: string, options: ConnectOptions): Sql {
   });
 }
 
+/** One connection, which ends with the work. */
+export async function withConnection<T>(
+  url: string,
+  options: Pick<ConnectOptions, 'connectTimeoutMs' | 'applicationName'>,
+  work: (sql: Sql) => Promise<T>,
+): Promise<T> {
+  const sql = connect(url, { ...options, max: 1 });
+  try {
+    return await work(sql);
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
+
 const ownSettings = (options: ConnectOptions) => ({
   ...sessionSettings(options),
   ...(options.role && { role: options.role }),

@@ -1,6 +1,6 @@
 import type { Lsn } from '../lib/lsn.ts';
 import type { Sql, Statement } from './connect.ts';
-import { observedOnHeld } from './observed.ts';
+import { observedOnHeld } from './statements.ts';
 
 interface Place {
   flushed: Lsn;

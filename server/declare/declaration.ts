@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { Field, ID, ObjectType, type ClassType } from 'type-graphql';
-import { SetupError } from '../lib/errors.ts';
+import { badInput, SetupError } from '../lib/errors.ts';
 import { clientText, formOf, type DeclaredType, type Kind } from './kinds.ts';
 import { readRule } from './read-rule.ts';
 import { isAlways, ownersIn, type Clause, type Rule } from './rule.ts';
@@ -392,6 +392,19 @@ export function keyIn({ key }: Declaration, id: string): string[] | undefined {
   const texts = key.length === 1 ? [id] : textsIn(id);
   const parsed = texts?.map((text, index) => key[index]?.form.parse(text));
   return parsed?.length === key.length && !parsed.includes(undefined) ? (parsed as string[]) : undefined;
+}
+
+/** The id, of one column in PostgreSQL's own spelling where that is known: a UUID in lower case, 42 for 042. */
+export function parseId(table: Declaration, id: string): string {
+  const { key } = table;
+  const texts = keyIn(table, id);
+  if (texts === undefined) throw badInput(`id must be ${formOfKey(key)}, got: ${id.slice(0, 50)}`, 'id');
+  return key.length === 1 && key[0].form.isOneText ? texts[0]! : id;
+}
+
+function formOfKey(key: Declaration['key']): string {
+  const forms = key.map(({ form }) => form.form);
+  return forms.length === 1 ? forms[0]! : `a JSON array of texts: ${forms.join(', then ')}`;
 }
 
 function textsIn(id: string): string[] | undefined {

@@ -8,11 +8,13 @@ import {
   Bytes,
   DateTime,
   Day,
+  DECIMAL,
   Decimal,
   Double,
   Interval,
   Json,
   LocalDateTime,
+  matching,
   Time,
   TimeTz,
   Uuid,
@@ -49,7 +51,6 @@ const text = (form: string, parse: Kind['parse'] = (given) => (isStorable(given)
   parse,
   form,
 });
-const like = (form: RegExp) => (given: string) => (form.test(given) ? given : undefined);
 const whole = (least: bigint, most: bigint) => (given: string) => {
   if (!/^[+-]?\d{1,30}$/.test(given)) return undefined;
   const value = globalThis.BigInt(given);
@@ -58,7 +59,7 @@ const whole = (least: bigint, most: bigint) => (given: string) => {
 
 const uuid: Kind = {
   sql: 'uuid',
-  ...text('a UUID such as 3fa85f64-5717-4562-b3fc-2c963f66afa6', (given) => like(UUID_FORM)(given)?.toLowerCase()),
+  ...text('a UUID such as 3fa85f64-5717-4562-b3fc-2c963f66afa6', (given) => matching(UUID_FORM)(given)?.toLowerCase()),
   isText: true,
   isOneText: true,
 };
@@ -76,10 +77,7 @@ const bigint: Kind = {
   isLong: true,
 };
 const string: Kind = { sql: 'text', ...text('text without null characters'), fromImage: digitsOf, isText: true };
-const moment = (sql: string, form: string): Kind => ({
-  sql,
-  ...text(form, (given) => (isStorable(given) ? given : undefined)),
-});
+const moment = (sql: string, form: string): Kind => ({ sql, ...text(form) });
 
 const KINDS = new Map<unknown, Kind>([
   [ID, uuid],
@@ -88,12 +86,12 @@ const KINDS = new Map<unknown, Kind>([
   [Number, int],
   [BigIntType, bigint],
   [String, string],
-  [Boolean, { sql: 'boolean', ...text('true or false', like(/^(?:true|false)$/)), toText: String }],
+  [Boolean, { sql: 'boolean', ...text('true or false', matching(/^(?:true|false)$/)), toText: String }],
   [
     Decimal,
     {
       sql: 'numeric',
-      ...text('a number such as 1.50', like(/^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,6})?|NaN|[+-]?Infinity)$/)),
+      ...text('a number such as 1.50', matching(DECIMAL)),
       fromImage: digitsOf,
       isLong: true,
     },

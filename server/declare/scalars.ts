@@ -1,6 +1,7 @@
 import { GraphQLError, GraphQLScalarType, Kind, valueFromASTUntyped, type ValueNode } from 'graphql';
 import { digitsOf, isRawNumber, rawNumber } from '../lib/exact-json.ts';
 import { isoInterval } from '../lib/time.ts';
+import { UUID } from './rules.ts';
 
 interface TextForm {
   /** A row's value as the client's text; left out: it is that. */
@@ -38,7 +39,7 @@ function textScalar(name: string, description: string, form: TextForm = {}): Gra
   });
 }
 
-const matching = (form: RegExp) => (text: string) => (form.test(text) ? text : undefined);
+export const matching = (form: RegExp) => (text: string) => (form.test(text) ? text : undefined);
 
 export const DateTime = textScalar(
   'DateTime',
@@ -90,7 +91,7 @@ export const Double = new GraphQLScalarType<number, number | string>({
 });
 
 export const Uuid = textScalar('UUID', 'A UUID such as 3fa85f64-5717-4562-b3fc-2c963f66afa6', {
-  toServer: (text) => matching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i)(text)?.toLowerCase(),
+  toServer: (text) => matching(UUID)(text)?.toLowerCase(),
 });
 
 export const BigInt = textScalar('BigInt', 'A whole number of any length, as a string', {
@@ -98,11 +99,13 @@ export const BigInt = textScalar('BigInt', 'A whole number of any length, as a s
   takesNumbers: true,
 });
 
+export const DECIMAL = /^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,6})?|NaN|[+-]?Infinity)$/;
+
 export const Decimal = textScalar(
   'Decimal',
   'A decimal number with all its digits, as a string; besides: "NaN", "Infinity", "-Infinity"',
   {
-    toServer: matching(/^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,6})?|NaN|[+-]?Infinity)$/),
+    toServer: matching(DECIMAL),
     takesNumbers: true,
   },
 );

@@ -1,13 +1,18 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { asClientError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
+import type { Lsn } from '../lib/lsn.ts';
+import type { Position } from '../lib/position.ts';
+import { withinMs } from '../lib/within.ts';
 import type { FeedPlace } from './cursor.ts';
 import { Follower, type Followed } from './follower.ts';
-import { FeedReader } from './reader.ts';
-import { RecentChanges } from './recent.ts';
-import type { FeedSource, OpenSource } from './source.ts';
-import type { FeedState } from './state.ts';
+import { RecentChanges, type FeedChange } from './recent.ts';
+import { FeedFault, openSource, type FeedSource, type OpenSource } from './source.ts';
+import { feedStep, type FeedState, type FeedStep } from './state.ts';
 import { Wake } from './wake.ts';
 
 export interface FeedOptions {
+  /** All replicas; the first of those that are equally well is read. */
   sources: readonly FeedSource[];
   /** Changes kept in memory for all who follow; who is further behind reads the log. */
   windowChanges: number;
@@ -16,30 +21,64 @@ export interface FeedOptions {
   log: Logger;
 }
 
-/** The change feed of the process: one reader, a window of what it read, and any number of followers. */
+/** Rows of the log: at times they are more changes. */
+const BATCH = 500;
+/** The doorbell wakes at once; this is for one that was not heard. */
+const POLL_MS = 1000;
+const RETRY_MS = 200;
+/** Changes wait no longer than this for a primary that is away. */
+const SETTLE_MS = 1000;
+const STOP_MS = 500;
+/** So long a replica that failed comes after all others. */
+const AVOID_MS = 10_000;
+const RANKS = { growing: 0, standing: 1, away: 2 };
+const CHECK_FAULTS_MS = 10_000;
+/** So long replicas that refuse the position wait for another to take it. Then the feed starts again from its end. */
+const PATIENCE_MS = 30_000;
+
+/**
+ * The change feed of the process, and any number of followers. It reads one replica's change log into the window that all
+ * of them share, and goes on from another one when that goes away. LISTEN comes first: whatever is committed before it is
+ * found by the read after it.
+ */
 export class Feed implements Followed {
   readonly recent: RecentChanges;
-  readonly #reader: FeedReader;
+  readonly #options: FeedOptions;
+  /** Rings when some log may have more. */
+  readonly #bell = new Wake();
+  #hasRung = false;
+  /** Rings when changes were read, and at every change of the state. */
   readonly #moved = new Wake();
+  #state: FeedState = { phase: 'starting' };
+  #open: OpenSource | undefined;
+  /** Whose position the window's end is; undefined until a log was found. */
+  #logId: bigint | undefined;
+  /** The one that could not be read, or not be trusted, when it was tried last. */
+  #failed: FeedSource | undefined;
+  #failedAt = 0;
+  #refusedSince: number | undefined;
+  /** Replicas that have refused the position since. */
+  readonly #refusals = new Set<FeedSource>();
   #gaps = 0;
   #wasLive = false;
+  #ended: Promise<void> = Promise.resolve();
 
-  constructor({ sources, windowChanges, settled, log }: FeedOptions) {
-    this.recent = new RecentChanges(windowChanges);
-    this.#reader = new FeedReader({ sources, recent: this.recent, settled, log, moved: () => this.#onMove() });
+  constructor(options: FeedOptions) {
+    this.#options = options;
+    this.recent = new RecentChanges(options.windowChanges);
   }
 
   get state(): FeedState {
-    return this.#reader.state;
+    return this.#state;
   }
 
   get isLive(): boolean {
-    return this.#reader.state.phase === 'live';
+    return this.#state.phase === 'live';
   }
 
   /** Live, and the replica that is read is no further behind the primary than that. */
   isLiveWithin(ms: number): boolean {
-    return this.isLive && (this.open?.source.lagMs() ?? 0) <= ms;
+    return this.isLive && (this.#open?.source.lagMs() ?? 0) <= ms;
   }
 
   /** How often the feed has ceased to be live so far: who has seen a lower number may have been owed something since. */
@@ -49,31 +88,35 @@ export class Feed implements Followed {
 
   /** The log that can be read now. */
   get open(): OpenSource | undefined {
-    return this.#reader.open;
+    return this.#open;
   }
 
   /** Where the feed ends, as a cursor's parts; undefined until a log was found. */
   get end(): FeedPlace | undefined {
-    const { logId } = this.#reader;
-    return logId === undefined ? undefined : { ...this.recent.end, logId };
+    return this.#logId === undefined ? undefined : { ...this.recent.end, logId: this.#logId };
   }
 
   start(): void {
-    this.#reader.start();
+    this.#ended = this.#run();
   }
 
-  stop(): Promise<void> {
-    return this.#reader.stop();
+  async stop(): Promise<void> {
+    this.#step({ kind: 'stopped' });
+    this.rang();
+    // A read that waits for a replica that is away ends with its connections.
+    await withinMs(this.#ended, STOP_MS).catch(() => undefined);
   }
 
-  /** A replica's doorbell rang, or its state has changed. */
+  /** A doorbell: some log has grown, or some replica's state has changed. */
   rang(): void {
-    this.#reader.rang();
+    this.#hasRung = true;
+    this.#bell.ring();
   }
 
-  /** A connection of the feed to this replica closed. */
+  /** A connection to the replica closed: after a crash its latest changes may come again, under other seq numbers. */
   closed(name: string): void {
-    this.#reader.closed(name);
+    if (this.#open?.source.name === name) this.#open = undefined;
+    this.rang();
   }
 
   /** Resolves when there is more, or the state has changed. */
@@ -83,17 +126,126 @@ export class Feed implements Followed {
 
   /** Resolves when a log was found: until then there is no place to follow from. */
   async opened(): Promise<void> {
-    while (!this.end && this.state.phase !== 'stopped') await this.moved();
+    while (!this.end && this.#state.phase !== 'stopped') await this.moved();
   }
 
   /** Resolves when the first log was read from, or could not be. */
   async begun(): Promise<void> {
-    while (this.state.phase === 'starting') await this.moved();
+    while (this.#state.phase === 'starting') await this.moved();
   }
 
   /** From a cursor on; without one, with what is read after this call. */
   follow(from = this.end): Follower {
     return new Follower(this, from);
+  }
+
+  async #run(): Promise<void> {
+    while (this.#state.phase !== 'stopped') {
+      const source = this.#best();
+      if (source) await this.#readFrom(source).catch((error: unknown) => this.#lost(source, error));
+      else this.#step({ kind: 'lost', reason: 'no replica can be read' });
+      this.#open = undefined;
+      if (this.#state.phase === 'degraded') await this.#woken(RETRY_MS);
+    }
+  }
+
+  /** One that grows rather than one that stands; the one that is read already rather than another; the one that failed last of all. */
+  #best(): FeedSource | undefined {
+    const failed = Date.now() - this.#failedAt < AVOID_MS ? this.#failed : undefined;
+    const fitness = (source: FeedSource) => (source === failed ? RANKS.away : RANKS[source.fitness()]);
+    const candidates = this.#options.sources.filter((source) => source.fitness() !== 'away');
+    const current = this.#open?.source;
+    return candidates.toSorted((a, b) => fitness(a) - fitness(b) || Number(b === current) - Number(a === current))[0];
+  }
+
+  async #readFrom(source: FeedSource): Promise<void> {
+    const open = await openSource(source);
+    const reading = open.read(source.reader, await this.#whereFrom(open));
+    this.#open = open;
+    this.#logId = open.logId;
+    this.#refusedSince = undefined;
+    this.#refusals.clear();
+    this.#step({ kind: 'opened', source: source.name });
+    this.#onMove(); // whoever waits for a log to read, whatever the phase was
+    for (let checked = Date.now(); this.#goesOn(open);) {
+      const settled = source.settled();
+      const batch = await reading.next(BATCH);
+      if (batch.length > 0) await this.#settle();
+      this.#publish(source, batch, settled);
+      await this.#pause(batch.length);
+      if (Date.now() - checked < CHECK_FAULTS_MS) continue;
+      await open.check();
+      checked = Date.now();
+    }
+  }
+
+  async #settle(): Promise<void> {
+    const settled = this.#options.settled();
+    if (settled) await withinMs(settled, SETTLE_MS).catch(() => undefined); // it is late, and its look tells why
+  }
+
+  #goesOn(open: OpenSource): boolean {
+    return this.#state.phase !== 'stopped' && this.#open === open && this.#best() === open.source;
+  }
+
+  /** Where nothing came, everything up to what was settled before the read is known to hold nothing. */
+  #publish(source: FeedSource, batch: FeedChange[], settled: Lsn | null): void {
+    this.recent.push(batch);
+    if (batch.length === 0 && settled !== null) this.recent.advance({ lsn: settled, place: 0 });
+    if (source.fitness() === 'growing') this.#step({ kind: 'read', owes: batch.length >= BATCH });
+    else this.#step({ kind: 'opened', source: source.name }); // it stands still: what the primary has more is owed
+    if (batch.length > 0) this.#onMove();
+  }
+
+  /** The window's end; at the very start, the log's. */
+  async #whereFrom(open: OpenSource): Promise<Position & { logId: bigint }> {
+    if (this.#logId === undefined) {
+      this.recent.restart(await open.end());
+      this.#logId = open.logId;
+    }
+    return { ...this.recent.end, logId: this.#logId };
+  }
+
+  /** A full batch is followed by the next one, when others have had their turn. */
+  async #pause(read: number): Promise<void> {
+    if (read >= BATCH) await turn();
+    else await this.#woken(POLL_MS);
+  }
+
+  async #woken(most: number): Promise<void> {
+    if (!this.#hasRung) {
+      const timer = setTimeout(() => this.#bell.ring(), most);
+      await this.#bell.next();
+      clearTimeout(timer);
+    }
+    this.#hasRung = false;
+  }
+
+  #lost(source: FeedSource, error: unknown): void {
+    const reason = error instanceof FeedFault ? error.message : `the change log of ${source.name} cannot be read`;
+    this.#failed = source;
+    this.#failedAt = Date.now();
+    if (this.#state.phase !== 'degraded') this.#options.log.error({ err: error }, `change feed: ${reason}`);
+    this.#step({ kind: 'lost', reason });
+    if (asClientError(error)?.code === 'CURSOR_EXPIRED') this.#refused(source);
+  }
+
+  #refused(source: FeedSource): void {
+    this.#refusedSince ??= Date.now();
+    this.#refusals.add(source);
+    const mayTake = this.#options.sources.some((other) => !this.#refusals.has(other));
+    if (mayTake && Date.now() - this.#refusedSince < PATIENCE_MS) return;
+    this.#options.log.error(
+      { source: source.name },
+      'change feed: no log holds what follows; starting again from its end',
+    );
+    this.#logId = undefined;
+  }
+
+  #step(step: FeedStep): void {
+    const before = this.#state;
+    this.#state = feedStep(before, step);
+    if (before.phase !== this.#state.phase) this.#onMove();
   }
 
   #onMove(): void {

@@ -5,9 +5,7 @@ import { badInput, ClientError } from '../lib/errors.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import type { Observer, OperationObserver, Via } from '../lib/observer.ts';
 import { spenderOf } from '../lib/spender.ts';
-import { Loaders } from '../reads/loaders.ts';
-import { Reads, type Level, type Report } from '../reads/reads.ts';
-import type { Router } from '../reads/router.ts';
+import { Loaders, Reads, type Level, type Report } from '../reads/reads.ts';
 import type { PreparedDocument } from './documents.ts';
 import type { Limits } from './limits.ts';
 import { codeOf } from './masking.ts';
@@ -38,17 +36,15 @@ interface Socket {
 /** Begins operations, the same for HTTP, websocket and REST. */
 export class Operations {
   readonly #services: Services;
-  readonly #router: Router;
   readonly #limits: Limits;
   readonly #observer: Observer;
   readonly #positions: Positions;
 
-  constructor(services: Services, router: Router, limits: Limits, observer: Observer) {
+  constructor(services: Services, limits: Limits, observer: Observer) {
     this.#observer = observer;
     this.#services = services;
-    this.#router = router;
     this.#limits = limits;
-    this.#positions = new Positions(services.primary, router);
+    this.#positions = new Positions(services.primary, services.router);
   }
 
   /** @throws ClientError UNAUTHENTICATED, RATE_LIMITED, BAD_BOOKMARK, or BAD_USER_INPUT for an unknown consistency. */
@@ -70,7 +66,7 @@ export class Operations {
     if (refused) await refused;
     const level = parseLevel(consistency);
     const position = bookmarks ? await this.#positions.latestOf(bookmarks) : null;
-    const reads = new Reads(this.#router, this.#services.primary, level, position, observer);
+    const reads = new Reads(this.#services, level, position, observer);
     return this.#make({ requestId, via, viewer, address, spender, socket }, reads, observer);
   }
 
@@ -94,7 +90,7 @@ export class Operations {
 
   /** For the execution of a subscription on one event: what it reads is at or past the event. */
   forEvent({ requestId, via, address }: Operation, viewer: Viewer, seen: Lsn | null, spender: string): Operation {
-    const reads = new Reads(this.#router, this.#services.primary, 'session', seen, undefined);
+    const reads = new Reads(this.#services, 'session', seen, undefined);
     return this.#make({ requestId, via, viewer, address, spender, socket: undefined }, reads, undefined);
   }
 

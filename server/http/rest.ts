@@ -82,23 +82,12 @@ function addWrites(app: FastifyInstance, table: Declaration, run: Run): void {
 }
 
 /** Carries the pipeline's first error to the error handler. */
-export class RestError extends Error {
-  readonly status: number;
-  readonly code: string;
-  readonly field: string | undefined;
-  readonly retryAfter: number | undefined;
+class RestError extends Error {
+  readonly told: GraphQLFormattedError;
 
-  constructor(error: GraphQLFormattedError) {
-    super(error.message);
-    const { code, field, retryAfter } = (error.extensions ?? {}) as {
-      code?: string;
-      field?: string;
-      retryAfter?: number;
-    };
-    this.retryAfter = retryAfter;
-    this.code = code ?? 'INTERNAL_SERVER_ERROR';
-    this.field = field;
-    this.status = statusOf(this.code);
+  constructor(told: GraphQLFormattedError) {
+    super(told.message);
+    this.told = told;
   }
 }
 
@@ -129,21 +118,23 @@ function nextLink(path: string, limit: string | undefined, after: string): strin
 
 /** A client's error as REST has it. Undefined: it is none, and the log's business. */
 export function restErrorBody(error: unknown, reply: FastifyReply) {
-  const rest = error instanceof RestError ? error : fromClientError(error);
-  if (!rest) return undefined;
-  if (rest.retryAfter !== undefined) void reply.header('retry-after', rest.retryAfter);
-  void reply.code(rest.status);
-  return {
-    success: false,
-    message: rest.message,
-    error: rest.code,
-    ...(rest.field !== undefined && { field: rest.field }),
-  };
+  const told = error instanceof RestError ? error.told : fromClientError(error);
+  if (!told) return undefined;
+  const { code = 'INTERNAL_SERVER_ERROR', field, retryAfter } = (told.extensions ?? {}) as Extensions;
+  if (retryAfter !== undefined) void reply.header('retry-after', retryAfter);
+  void reply.code(statusOf(code));
+  return { success: false, message: told.message, error: code, ...(field !== undefined && { field }) };
 }
 
-function fromClientError(error: unknown): RestError | undefined {
+interface Extensions {
+  code?: string;
+  field?: string;
+  retryAfter?: number;
+}
+
+function fromClientError(error: unknown): GraphQLFormattedError | undefined {
   const masked = maskError({ message: '' }, error);
-  return masked.extensions?.['code'] === 'INTERNAL_SERVER_ERROR' ? undefined : new RestError(masked);
+  return masked.extensions?.['code'] === 'INTERNAL_SERVER_ERROR' ? undefined : masked;
 }
 
 /** What the routes of a table run, each with one field. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { ClientError } from './errors.ts';
+import { Hold } from './hold.ts';
 import { Turns } from './turns.ts';
 
 export interface BudgetOptions {
@@ -31,8 +32,6 @@ const MOST_WAITING = 10_000;
 const [BYTES_PER_SECOND, BYTES_OF_A_MESSAGE, SMALL_BODY] = [2_000_000, 100, 10_000];
 /** Of bytes that were read all the same, no more is to be paid back. */
 const MOST_OWED_S = 6;
-/** A request too many is answered after that time; so that memory is bounded, too, no more of them wait for it. */
-const [HOLD_MS, MOST_HELD] = [1000, 10_000];
 /** Who has spent nothing for so long may spend it all at once. */
 const SAVED_S = 3;
 /** Spenders that are counted at once; those that were met least lately are forgotten. */
@@ -59,7 +58,7 @@ export class Budget {
   readonly #accounts = new LRUCache<string, Account>({ max: MOST_COUNTED });
   readonly #operations: Turns;
   readonly #events: Turns;
-  #held = 0;
+  readonly #hold = new Hold();
 
   constructor(options: BudgetOptions) {
     this.#options = options;
@@ -137,11 +136,7 @@ export class Budget {
 
   /** Who is refused at once asks again at once: twenty connections that do so take a processor. */
   async #refuse(error: ClientError): Promise<never> {
-    if (this.#held < MOST_HELD) {
-      this.#held++;
-      await sleep(HOLD_MS, undefined, { ref: false });
-      this.#held--;
-    }
+    await this.#hold.wait();
     throw error;
   }
 

@@ -23,3 +23,6 @@ export function formatLsn(lsn: Lsn): string {
 }
 
 export const later = (a: Lsn, b: Lsn): Lsn => (a > b ? a : b);
+
+/** WAL from the one to the other; 0 where that is not past it. */
+export const bytesBetween = (from: Lsn, to: Lsn): number => Number(to > from ? to - from : 0n);

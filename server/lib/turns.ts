@@ -1,4 +1,5 @@
 import type { ClientError } from './errors.ts';
+import { kept } from './kept.ts';
 
 export interface TurnsOptions {
   /** At once, of all together. */
@@ -22,6 +23,8 @@ interface Party {
   running: number;
   waiting: Waiter[];
 }
+
+const newParty = (spender: string): Party => ({ spender, running: 0, waiting: [] });
 
 /**
  * Lets a bounded number work at once. Where more want to, those who spend take turns, one piece of work each: whoever has
@@ -62,7 +65,7 @@ export class Turns {
   enter(spender: string, signal?: AbortSignal): Promise<void> | undefined {
     signal?.throwIfAborted();
     const { most, mostOfOne } = this.#options;
-    const party = this.#partyOf(spender);
+    const party = kept(this.#parties, spender, newParty);
     if (this.#running >= most || party.running >= mostOfOne) return this.#wait(party, signal);
     this.#begin(party);
     return undefined;
@@ -74,14 +77,6 @@ export class Turns {
     this.#running--;
     this.#forget(party);
     this.#next();
-  }
-
-  #partyOf(spender: string): Party {
-    const known = this.#parties.get(spender);
-    if (known) return known;
-    const made = { spender, running: 0, waiting: [] };
-    this.#parties.set(spender, made);
-    return made;
   }
 
   #begin(party: Party): void {

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Counter, Histogram, Registry } from 'prom-client';
+import { kept } from '../lib/kept.ts';
 import type { Chosen } from '../lib/observer.ts';
 import type { Meter } from './observer.ts';
 import type { PoolMeter } from './pool.ts';
@@ -104,12 +105,4 @@ const tally = (labels: Record<string, string>): Tally => ({ labels, count: 0 });
 function bound(histogram: Histogram, ...labels: string[]): Observe {
   const child = histogram.labels(...labels);
   return (value) => child.observe(value);
-}
-
-function kept<T>(known: Map<string, T>, key: string, make: () => T): T {
-  const there = known.get(key);
-  if (there !== undefined) return there;
-  const made = make();
-  known.set(key, made);
-  return made;
 }

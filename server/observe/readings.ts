@@ -5,7 +5,7 @@ import type { Complain } from '../lib/complaints.ts';
 import type { Hasher } from '../lib/password.ts';
 import { withinMs } from '../lib/within.ts';
 import type { Primary } from '../replication/primary.ts';
-import type { ReplicaState } from '../replication/state.ts';
+import { REPLICA_STATES } from '../replication/state.ts';
 import type { ReplicationStatus } from '../replication/status.ts';
 import type { Slot } from '../database/sql/slots.ts';
 import type { PoolWatch } from './pool.ts';
@@ -27,16 +27,7 @@ const NO_SLOTS = 'The primary does not tell of its slots, so the metrics have no
 
 type Samples = Iterable<[Record<string, string>, number]>;
 
-/** As records, so that the compiler finds one that is left out. */
-const REPLICA_STATES = Object.keys({
-  down: true,
-  reachable: true,
-  disabled: true,
-  copying: true,
-  lagging: true,
-  streaming: true,
-  lost: true,
-} satisfies Record<ReplicaState, true>);
+/** As a record, so that the compiler finds one that is left out. */
 const FEED_PHASES = Object.keys({
   starting: true,
   catchingUp: true,

@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseConfig } from '../boot/config.ts';
 import type { Sql } from '../database/connect.ts';
-import { refusalOf } from '../database/refusal.ts';
+import { refusalOf, type Refusal } from '../database/refusal.ts';
 import { isSubscribed, ours, subscriptionOf } from '../database/sql/subscriptions.ts';
 import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
 import { completeLogs } from '../setup/log-state.ts';
 import { asReplicator, becomeMember, mayStream, runFormatted } from '../setup/logins.ts';
+import { rehearsed } from '../setup/rehearsal.ts';
 import { subscribeReplica } from '../setup/replicate.ts';
 import { reachableOf, type OperatedServer, type Server, type Servers } from '../setup/servers.ts';
 import { replicationUrl, type SetupConfig } from '../setup/setup.ts';
@@ -180,21 +181,21 @@ async function slotFaults(primary: Server, names: string[]): Promise<string[]> {
 async function loginFaults(primary: Server, names: string[]): Promise<string[]> {
   const faults = [];
   for (const name of names) {
-    const refusal = refusalOf(await refused(primary.admin, name));
+    const refusal = await refusalToDrop(primary.admin, name);
     if (refusal) faults.push(await mayNot(primary, `drop the login ${name}: ${refusal.reason}`));
   }
   return faults;
 }
 
-async function refused(sql: Sql, name: string): Promise<unknown> {
-  const undone = new Error('a rehearsal');
-  const rehearsal = sql.begin(async (transaction) => {
-    await dropReplicator(transaction as unknown as Sql, name);
-    throw undone;
-  });
-  const error: unknown = await rehearsal.catch((thrown: unknown) => thrown);
-  if (error !== undone && !refusalOf(error)) throw error;
-  return error;
+async function refusalToDrop(sql: Sql, name: string): Promise<Refusal | undefined> {
+  try {
+    await rehearsed(sql, (transaction) => dropReplicator(transaction, name));
+    return undefined;
+  } catch (error) {
+    const refusal = refusalOf(error);
+    if (!refusal) throw error;
+    return refusal;
+  }
 }
 
 /** Not rehearsed: dropping a subscription forgets at once, whatever becomes of the transaction, how far it is. */

@@ -1,9 +1,11 @@
 import type { Sql } from '../database/connect.ts';
+import { appliedOn } from '../database/sql/positions.ts';
+import { isThere } from '../database/sql/there.ts';
 import { NOT_COMPLETE } from '../database/sql/change-log.ts';
 import { slotsOf, type Slot } from '../database/sql/slots.ts';
 import { subscribedTables, subscriptionOf, type Subscription } from '../database/sql/subscriptions.ts';
 import { parseDatabaseUrl } from '../lib/database-url.ts';
-import { formatLsn, type Lsn } from '../lib/lsn.ts';
+import { bytesBetween, formatLsn, type Lsn } from '../lib/lsn.ts';
 import { arrival, beat } from '../setup/log-state.ts';
 import { publishedTables } from '../setup/shapes.ts';
 import { unreachable, type OperatedServer, type Servers } from '../setup/servers.ts';
@@ -176,7 +178,7 @@ async function lagOf(primary: OperatedServer, replica: OperatedServer, waitMs: n
   const { flushed } = await lookAtServer(primary.admin);
   const applied = await lookAtApplied(replica.admin);
   if (applied === null || !(await isThere(primary.admin, 'readback.heartbeat'))) return { lagBytes: null, lagMs: null };
-  const lagBytes = Number(flushed > applied ? flushed - applied : 0n);
+  const lagBytes = bytesBetween(applied, flushed);
   const started = performance.now();
   const outcome = await arrival(replica, await beat(primary), waitMs);
   const lagMs = outcome === 'arrived' ? Math.round((performance.now() - started) * 10) / 10 : null;
@@ -239,13 +241,5 @@ async function lookAtLog(sql: Sql): Promise<ChangeLogReport | null> {
   };
 }
 
-async function lookAtApplied(sql: Sql): Promise<Lsn | null> {
-  if (!(await isThere(sql, 'readback.log_state'))) return null;
-  const [row] = await sql<[{ applied: Lsn | null }]>`select applied from readback.position()`;
-  return row.applied;
-}
-
-async function isThere(sql: Sql, relation: string): Promise<boolean> {
-  const [row] = await sql<[{ there: boolean }]>`select to_regclass(${relation}) is not null as there`;
-  return row.there;
-}
+const lookAtApplied = async (sql: Sql): Promise<Lsn | null> =>
+  (await isThere(sql, 'readback.log_state')) ? appliedOn(sql) : null;

@@ -1,9 +1,8 @@
 import { untilGone } from '../lib/iterables.ts';
 import type { Lsn } from '../lib/lsn.ts';
-import { worthWaitingFor } from './choose.ts';
 import type { Monitor } from '../replication/monitor.ts';
 import type { Replica } from '../replication/replica.ts';
-import type { Router } from './router.ts';
+import { worthWaitingFor, type Router } from './router.ts';
 
 export interface Arrival {
   replica: string;

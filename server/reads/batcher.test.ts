@@ -5,8 +5,8 @@ import { Batcher, MAX_BATCH_KEYS } from './batcher.ts';
 function recorder() {
   const sent: { keys: number[]; answer: () => void }[] = [];
   const run = (keys: number[]) =>
-    new Promise<{ values: string[]; seen: bigint }>((resolve) => {
-      sent.push({ keys, answer: () => resolve({ values: keys.map(String), seen: BigInt(sent.length) }) });
+    new Promise<{ rows: string[]; seen: bigint }>((resolve) => {
+      sent.push({ keys, answer: () => resolve({ rows: keys.map(String), seen: BigInt(sent.length) }) });
     });
   return { sent, run };
 }
@@ -19,7 +19,7 @@ test('what is asked for in one turn goes out together, equal keys once, each cal
   await turn();
   expect(sent.map(({ keys }) => keys)).toEqual([[3, 1, 2]]);
   sent[0]!.answer();
-  expect((await Promise.all(answers)).map(({ values }) => values)).toEqual([
+  expect((await Promise.all(answers)).map(({ rows }) => rows)).toEqual([
     ['3', '1'],
     ['1', '2'],
   ]);
@@ -40,7 +40,7 @@ test('past the bound of statements under way, keys gather for the next one', asy
   await turn();
   expect(sent.map(({ keys }) => keys)).toEqual([[1], [2, 3]]);
   sent[1]!.answer();
-  expect((await Promise.all(later)).map(({ values }) => values)).toEqual([['2'], ['3']]);
+  expect((await Promise.all(later)).map(({ rows }) => rows)).toEqual([['2'], ['3']]);
 });
 
 test('a statement has a bounded number of keys', async () => {
@@ -57,13 +57,13 @@ test('a statement has a bounded number of keys', async () => {
 test('a failure reaches everyone in the batch, and no one else', async () => {
   let fail = true;
   const batcher = new Batcher<number, number>(
-    (keys) => (fail ? Promise.reject(new Error('down')) : Promise.resolve({ values: keys, seen: 0n })),
+    (keys) => (fail ? Promise.reject(new Error('down')) : Promise.resolve({ rows: keys, seen: 0n })),
     2,
   );
   const both = await Promise.allSettled([batcher.load([1]), batcher.load([2])]);
   expect(both.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
   fail = false;
-  expect((await batcher.load([1])).values).toEqual([1]);
+  expect((await batcher.load([1])).rows).toEqual([1]);
 });
 
 test('a statement goes on while anybody waits for it, and is told when nobody does', async () => {

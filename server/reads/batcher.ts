@@ -1,16 +1,4 @@
-import type { Lsn } from '../lib/lsn.ts';
-import type { Sql } from '../database/connect.ts';
-import type { Turns } from '../lib/turns.ts';
-import { cancelledBy } from '../database/cancel.ts';
-import { later } from '../lib/lsn.ts';
-import { observerOf } from '../database/observed.ts';
-import { sharesOf } from '../database/shares.ts';
-
-/** The values of the keys asked for, in their order, and a position at or after everything the read could see. */
-export interface Batch<Value> {
-  values: Value[];
-  seen: Lsn;
-}
+import type { Seen } from '../database/sql/seen.ts';
 
 /** Those who ask. */
 export interface Asked {
@@ -22,13 +10,14 @@ export interface Asked {
   spender: string;
 }
 
-type Run<Key, Value> = (keys: Key[], asked: Asked) => Promise<Batch<Value>>;
+/** Answers each key, in their order. */
+type Run<Key, Value> = (keys: Key[], asked: Asked) => Promise<Seen<Value>>;
 
 interface Waiting<Key, Value> {
   keys: readonly Key[];
   askedBy: unknown;
   spender: string;
-  resolve: (batch: Batch<Value>) => void;
+  resolve: (batch: Seen<Value>) => void;
   reject: (error: unknown) => void;
   isGone: boolean;
   /** Called when this one waits no longer. */
@@ -59,8 +48,8 @@ export class Batcher<Key, Value> {
   }
 
   /** @throws the signal's reason as soon as it aborts. */
-  load(keys: readonly Key[], signal?: AbortSignal, askedBy?: unknown, spender = ''): Promise<Batch<Value>> {
-    const { promise, resolve, reject } = Promise.withResolvers<Batch<Value>>();
+  load(keys: readonly Key[], signal?: AbortSignal, askedBy?: unknown, spender = ''): Promise<Seen<Value>> {
+    const { promise, resolve, reject } = Promise.withResolvers<Seen<Value>>();
     const waiting: Waiting<Key, Value> = { keys, askedBy, spender, resolve, reject, isGone: false, gone: () => {} };
     this.#waiting.push(waiting);
     this.#schedule();
@@ -98,8 +87,8 @@ export class Batcher<Key, Value> {
     const askedBy = group.map((one) => one.askedBy);
     try {
       const asked = { signal: nobody.signal, askedBy, spender: group[0]!.spender };
-      const { values, seen } = await this.#run([...places.keys()], asked);
-      for (const { keys, resolve } of group) resolve({ values: keys.map((key) => values[places.get(key)!]!), seen });
+      const { rows, seen } = await this.#run([...places.keys()], asked);
+      for (const { keys, resolve } of group) resolve({ rows: keys.map((key) => rows[places.get(key)!]!), seen });
     } catch (error) {
       for (const { reject } of group) reject(error);
     }
@@ -108,9 +97,9 @@ export class Batcher<Key, Value> {
 
 async function abandonedAt<Key, Value>(
   signal: AbortSignal,
-  batch: Promise<Batch<Value>>,
+  batch: Promise<Seen<Value>>,
   waiting: Waiting<Key, Value>,
-): Promise<Batch<Value>> {
+): Promise<Seen<Value>> {
   const abandon = () => {
     waiting.isGone = true;
     waiting.reject(signal.reason);
@@ -139,63 +128,3 @@ function groups<Key, Value>(waiting: Waiting<Key, Value>[]): Waiting<Key, Value>
   }
   return result;
 }
-
-/**
- * What sort of statements answer. Look-ups by key are quick and alike: two at once keep the connection busy, and more keys
- * share the next. Pages and counts differ in cost: none waits for another of the same user, and those of several users
- * take turns, where the pool has shares.
- */
-export type Sort = 'keys' | 'pages' | 'counts';
-
-const KEYS_IN_FLIGHT = 2;
-
-/** Sends a statement, when its turn has come. */
-export type Send = <T>(statement: () => Promise<T>) => Promise<T>;
-
-type Answer<Value> = (sql: Sql, keys: string[], send: Send) => Promise<Batch<Value>>;
-
-/**
- * One kind of question and how it is answered, for the whole process. Each connection pool has a batcher of its own,
- * made when first read from: what all operations ask there in one turn goes out together.
- */
-export class Source<Question, Value> {
-  /** For who looks at the server from outside. */
-  readonly #name: string;
-  /** Equal questions have equal keys. */
-  readonly keyOf: (question: Question) => string;
-  /** What is read; undefined: nothing that a replica may lack a part of. */
-  readonly table: string | undefined;
-  readonly #run: Answer<Value>;
-  readonly #sort: Sort;
-  readonly #batchers = new WeakMap<Sql, Batcher<string, Value>>();
-
-  constructor(name: string, keyOf: (question: Question) => string, run: Answer<Value>, sort: Sort, table?: string) {
-    this.table = table;
-    this.#name = name;
-    this.keyOf = keyOf;
-    this.#run = run;
-    this.#sort = sort;
-  }
-
-  batcherOn(sql: Sql): Batcher<string, Value> {
-    const existing = this.#batchers.get(sql);
-    if (existing) return existing;
-    const turns = this.#sort === 'keys' ? undefined : sharesOf(sql)?.[this.#sort];
-    const mostInFlight = this.#sort === 'keys' ? KEYS_IN_FLIGHT : Infinity;
-    const batcher = new Batcher<string, Value>(this.#runOn(sql, turns), mostInFlight, turns !== undefined);
-    this.#batchers.set(sql, batcher);
-    return batcher;
-  }
-
-  #runOn(sql: Sql, turns: Turns | undefined) {
-    const observer = observerOf(sql);
-    return (keys: string[], { signal, askedBy, spender }: Asked): Promise<Batch<Value>> => {
-      const send: Send = (statement) => (turns ? turns.run(spender, signal, statement) : statement());
-      const run = () => this.#run(cancelledBy(sql, signal), keys, send);
-      return observer ? observer.batch({ loader: this.#name, keys: keys.length, askedBy }, run) : run();
-    };
-  }
-}
-
-/** A position at or after everything that any of the reads could see. */
-export const latest = (reads: readonly Pick<Batch<never>, 'seen'>[]) => reads.map(({ seen }) => seen).reduce(later, 0n);

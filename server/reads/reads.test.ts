@@ -1,6 +1,7 @@
+import DataLoader from 'dataloader';
 import { expect, test } from 'vitest';
 import type { Primary } from '../replication/primary.ts';
-import { Reads } from './reads.ts';
+import { inSlices, Reads } from './reads.ts';
 import type { Place, Router } from './router.ts';
 
 /** Chooses one server after the other, and tells where it reads. */
@@ -11,7 +12,12 @@ function servers(...names: string[]) {
     inUse.add(name);
     return { name, sql: undefined!, waitedMs: 0, failed: () => {}, release: () => void inUse.delete(name) };
   };
-  const reads = new Reads({ atLeast } as unknown as Router, {} as Primary, 'session', null, undefined);
+  const reads = new Reads(
+    { router: { atLeast } as unknown as Router, primary: {} as Primary },
+    'session',
+    null,
+    undefined,
+  );
   return { reads, inUse };
 }
 
@@ -38,4 +44,25 @@ test('what is chosen after the operation has ended, for a field that nobody wait
   reads.release();
   await reads.read(async () => ({ seen: 1n }));
   expect([...inUse]).toEqual([]);
+});
+
+test('of many rows the later ones come in later turns, in their order, and few at once', async () => {
+  const pages = Array.from({ length: 30 }, (_, n) => Array.from({ length: 50 }, () => n));
+  const loader = new DataLoader<number, number[]>(async (keys) => inSlices(keys.map((key) => pages[key]!)));
+  let turns = 0;
+  const count = () => setImmediate(() => ++turns < 100 && count());
+  count();
+  const came: [page: number, turn: number][] = [];
+  await Promise.all(pages.map(async (_, n) => came.push([(await loader.load(n))[0]!, turns])));
+  expect(came.map(([page]) => page)).toEqual(pages.map((_, n) => n));
+  const inTurns = Map.groupBy(came, ([, at]) => at);
+  expect(inTurns.size).toBe(15);
+  for (const together of inTurns.values()) expect(together.length).toBeLessThanOrEqual(2);
+});
+
+test('few rows, and one page however long, come at once', () => {
+  const few = [[1, 2], [3]];
+  expect(inSlices(few)).toEqual(few);
+  const [long] = inSlices([Array.from({ length: 1000 }, () => 1)]);
+  expect(long).toHaveLength(1000);
 });

@@ -1,8 +1,11 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import DataLoader from 'dataloader';
 import { forClient, isUnavailable } from '../database/errors.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
 import type { OperationObserver } from '../lib/observer.ts';
-import type { Place, Router } from './router.ts';
 import type { Primary } from '../replication/primary.ts';
+import type { Source } from './rows.ts';
+import type { Place, Router } from './router.ts';
 
 export type Level = 'eventual' | 'session' | 'strong';
 
@@ -12,10 +15,6 @@ export interface Report {
   bookmark?: string;
   waitedMs: number;
   fallback?: string;
-}
-
-interface Batch {
-  seen: Lsn;
 }
 
 /** The server that was chosen, one more, and where the primary is away, another one that would not do before. */
@@ -42,8 +41,7 @@ export class Reads {
   #isApart = false;
 
   constructor(
-    router: Router,
-    primary: Primary,
+    { router, primary }: { router: Router; primary: Primary },
     level: Level,
     bookmark: Lsn | null,
     observer: OperationObserver | undefined,
@@ -76,7 +74,7 @@ export class Reads {
    * Runs a read where this operation reads. Where a server breaks under it, again where the choice then falls, twice. From
    * the first table on of which the replicas hold other rows, it reads on the primary.
    */
-  async read<B extends Batch>(run: (place: Place) => Promise<B>, table?: string): Promise<B> {
+  async read<Read extends { seen: Lsn }>(run: (place: Place) => Promise<Read>, table?: string): Promise<Read> {
     if (table !== undefined && !this.#isApart && this.#router.holdsOthers(table)) {
       this.#isApart = true;
       this.#place = undefined;
@@ -132,9 +130,9 @@ export class Reads {
     return this.#router.atLeast(this.#position);
   }
 
-  #saw<B extends Batch>(batch: B): B {
-    this.#advance(batch.seen);
-    return batch;
+  #saw<Read extends { seen: Lsn }>(read: Read): Read {
+    this.#advance(read.seen);
+    return read;
   }
 
   #advance(lsn: Lsn): void {
@@ -145,3 +143,74 @@ export class Reads {
     return forClient(error, place.name === 'primary' ? 'PRIMARY' : 'REPLICA');
   }
 }
+
+/** The loaders of one operation: each question once, all of one tick together, from where the operation reads. */
+export class Loaders {
+  readonly #reads: Reads;
+  readonly #signal: AbortSignal;
+  readonly #observer: OperationObserver | undefined;
+  readonly #spender: string;
+  readonly #takesTurns: boolean;
+  /** By source, made when first asked. */
+  #loaders = new Map<object, DataLoader<string, unknown>>();
+
+  /** What nobody waits for once the signal aborts is cancelled; `takesTurns`: others have theirs between many rows. */
+  constructor(
+    reads: Reads,
+    signal: AbortSignal,
+    observer: OperationObserver | undefined,
+    spender: string,
+    takesTurns: boolean,
+  ) {
+    this.#reads = reads;
+    this.#signal = signal;
+    this.#observer = observer;
+    this.#spender = spender;
+    this.#takesTurns = takesTurns;
+  }
+
+  /** The operation has written on the primary: what was read before that is no longer true. */
+  wrote(lsn: Lsn): void {
+    this.#reads.wrote(lsn);
+    this.#loaders = new Map();
+  }
+
+  load<Question, Value>(source: Source<Question, Value>, question: Question): Promise<Value> {
+    const loader = (this.#loaders.get(source) as DataLoader<string, Value> | undefined) ?? this.#make(source);
+    return loader.load(source.keyOf(question));
+  }
+
+  #make<Question, Value>(source: Source<Question, Value>): DataLoader<string, Value> {
+    const loader = new DataLoader<string, Value>(async (keys) => {
+      const { rows } = await this.#reads.read(
+        (place) => source.batcherOn(place.sql).load(keys, this.#signal, this.#observer?.trace, this.#spender),
+        source.table,
+      );
+      return this.#takesTurns ? inSlices(rows) : rows;
+    });
+    this.#loaders.set(source, loader);
+    return loader;
+  }
+}
+
+/** More rows than the first come in slices of the second, which take a few milliseconds to be made the fields that were asked for. */
+const [MANY_ROWS, SLICE_ROWS] = [1000, 100];
+
+/**
+ * Of many rows the later ones come in later turns of the event loop, so that others have theirs: all that is done with what
+ * is there at once is done in one go. What is asked for under them is a statement for each slice, so that it is done only where
+ * users have limits.
+ */
+export function inSlices<Value>(values: Value[]): Value[] {
+  if (values.length === 1 || values.reduce((sum, value) => sum + rowsIn(value), 0) <= MANY_ROWS) return values;
+  let [rows, later]: [number, Promise<void> | undefined] = [0, undefined];
+  return values.map((value) => {
+    const count = rowsIn(value);
+    rows += count;
+    if (rows > SLICE_ROWS && rows > count) [rows, later] = [count, later ? later.then(() => turn()) : turn()];
+    // DataLoader resolves with it, and so waits for it.
+    return later ? (later.then(() => value) as Value) : value;
+  });
+}
+
+const rowsIn = (value: unknown): number => (Array.isArray(value) ? value.length : 1);

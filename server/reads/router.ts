@@ -2,9 +2,9 @@ import type { Sql } from '../database/connect.ts';
 import type { Complain } from '../lib/complaints.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { Lsn } from '../lib/lsn.ts';
-import { chooseAny, chooseNow, chooseWithoutPrimary, worthWaitingFor } from './choose.ts';
 import type { Primary } from '../replication/primary.ts';
 import type { Replica } from '../replication/replica.ts';
+import type { ReplicaState } from '../replication/state.ts';
 
 /** Why the primary, or a replica that is not well, answered a read. A closed list, told to clients. */
 export type Fallback =
@@ -21,8 +21,15 @@ export interface Place {
   release: () => void;
 }
 
+/** What became of a wait for a write to be applied. */
+export interface Confirmed {
+  level: 'COMMITTED' | 'REPLICATED';
+  replica: string | null;
+  waitedMs: number;
+}
+
 export interface RouterOptions {
-  /** How long a read waits for a replica to reach its position. */
+  /** How long a read, or who has written, waits for a replica to reach its position. */
   bookmarkWaitMs: number;
   /** A wait this long is helped along by a heartbeat. */
   stallMs: number;
@@ -35,7 +42,7 @@ export interface RouterOptions {
 
 const NO_BEAT = 'The heartbeat that helps a waiting read along could not be written on the primary.';
 
-/** Chooses the server that answers a request's reads. */
+/** Chooses the server that answers a request's reads, and waits for replicas. */
 export class Router {
   readonly #primary: Primary;
   readonly #replicas: readonly Replica[];
@@ -86,6 +93,14 @@ export class Router {
     return replica
       ? onReplica(replica, waitedMs)
       : this.#withoutReplica(required, 'no replica was there in time', waitedMs);
+  }
+
+  /** Waits, after a commit, until a replica has applied it. The write stands whatever comes of it. */
+  async confirm(lsn: Lsn, wanted: Confirmed['level']): Promise<Confirmed> {
+    if (wanted === 'COMMITTED') return { level: 'COMMITTED', replica: null, waitedMs: 0 };
+    const waitable = worthWaitingFor(this.#replicas);
+    const { replica, waitedMs } = await this.waitForFirst(waitable, lsn, this.#options.bookmarkWaitMs);
+    return { level: replica ? 'REPLICATED' : 'COMMITTED', replica: replica?.name ?? null, waitedMs };
   }
 
   /** The first replica to reach `lsn`, or none at the bound. */
@@ -159,4 +174,43 @@ function once(work: () => void): () => void {
     if (!done) work();
     done = true;
   };
+}
+
+/** What choosing looks at of a replica. */
+export interface Candidate {
+  view: { state: ReplicaState; applied: Lsn | null };
+  inFlight: number;
+}
+
+/** Well and, where a position is asked for, there: the least loaded of them. */
+export function chooseNow<C extends Candidate>(replicas: readonly C[], required: Lsn | null): C | undefined {
+  return leastLoaded(replicas.filter((replica) => replica.view.state === 'streaming' && satisfies(replica, required)));
+}
+
+/** For who takes any state: the well ones first, then whatever answers and has a whole copy. */
+export function chooseAny<C extends Candidate>(replicas: readonly C[]): C | undefined {
+  return chooseNow(replicas, null) ?? leastLoaded(replicas.filter(isWhole));
+}
+
+/** With the primary away nothing new is written: a replica that answers and is far enough will do, though it is not fed. */
+export function chooseWithoutPrimary<C extends Candidate>(replicas: readonly C[], required: Lsn | null): C | undefined {
+  return leastLoaded(replicas.filter((replica) => isWhole(replica) && satisfies(replica, required)));
+}
+
+/** Those worth waiting for: all others are passed over at once. */
+export function worthWaitingFor<C extends Candidate>(replicas: readonly C[]): C[] {
+  return replicas.filter(({ view }) => view.state === 'streaming');
+}
+
+/** One that is lost stays behind for good, and is emptied without further notice once it is copied again. */
+const isWhole = ({ view }: Candidate) => view.state !== 'down' && view.state !== 'copying' && view.state !== 'lost';
+
+const satisfies = ({ view }: Candidate, required: Lsn | null) =>
+  required === null || (view.applied !== null && view.applied >= required);
+
+function leastLoaded<C extends Candidate>(replicas: readonly C[]): C | undefined {
+  return replicas.reduce<C | undefined>(
+    (best, next) => (best && best.inFlight <= next.inFlight ? best : next),
+    undefined,
+  );
 }

@@ -1,5 +1,5 @@
 import type { Accounts, Standing } from '../database/sql/accounts.ts';
-import { Source } from './batcher.ts';
+import { Source } from './rows.ts';
 
 /** Whether users' tokens are good; null where there is no such user. */
 export const standingsOf = ({ standings }: Accounts): Source<string, Standing | null> =>
@@ -9,7 +9,7 @@ export const standingsOf = ({ standings }: Accounts): Source<string, Standing | 
     async (sql, ids) => {
       const { rows, seen } = await standings(sql, ids);
       const found = new Map(rows.map((row) => [row.id, row]));
-      return { values: ids.map((id) => found.get(id) ?? null), seen };
+      return { rows: ids.map((id) => found.get(id) ?? null), seen };
     },
     'keys',
   );

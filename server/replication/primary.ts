@@ -8,13 +8,7 @@ import type { Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
 import { withinMs } from '../lib/within.ts';
 import { identityOf, timelineEnds, type IdentityRow } from '../database/sql/identity.ts';
-import { notedOf, noteSeen, type Noted } from '../database/sql/positions.ts';
-import { endedTokens, type EndedToken } from '../database/sql/renewals.ts';
-import { estimatedRows } from '../database/sql/sizes.ts';
 import { slotsSeen } from '../database/sql/slots.ts';
-import type { Declaration } from '../declare/declaration.ts';
-import { driftsOf, tablesNow, type Drift } from '../setup/drift.ts';
-import { partitionChanges, type PartitionChange } from '../setup/partitions.ts';
 import { LagClock } from './lag.ts';
 import { PlaceUnknown, write } from '../database/writes.ts';
 
@@ -42,16 +36,16 @@ const ENDS_AGAIN_MS = 60_000;
 const REFUSED =
   'The primary refuses what it is asked: no room on its disk, no connection left, no writes. The error says which; only who runs it can help.';
 const NO_LOOK = 'The primary does not say how far it is: it is taken for away.';
-const NO_SIZES = 'The primary does not tell how large tables are: counts are taken for as dear as they were before.';
-const NO_TABLES = 'The tables of the primary cannot be compared with what they were when they were migrated.';
 const NO_ENDS =
   'The primary does not tell its earlier timelines, so bookmarks and cursors from before a failover are refused. ' +
   'The error says why; readback doctor says more.';
 
 /** The primary: writes, what is known of its position, and the heartbeat that moves the replicas along. */
-export class Primary {
+export class Primary implements PrimaryConnections {
+  readonly writer: Sql;
+  readonly reader: Sql;
+  readonly watch: Sql;
   readonly clock = new LagClock();
-  readonly #connections: PrimaryConnections;
   readonly #options: PrimaryOptions;
   #history: History | undefined;
   /** A connection broke since it was looked last: another server may be the primary by now. */
@@ -65,17 +59,11 @@ export class Primary {
   #endsUnknown: string | null = null;
   #endsAskedAt = -Infinity;
 
-  constructor(connections: PrimaryConnections, options: PrimaryOptions) {
-    this.#connections = connections;
+  constructor({ writer, reader, watch }: PrimaryConnections, options: PrimaryOptions) {
+    this.writer = writer;
+    this.reader = reader;
+    this.watch = watch;
     this.#options = options;
-  }
-
-  get writer(): Sql {
-    return this.#connections.writer;
-  }
-
-  get reader(): Sql {
-    return this.#connections.reader;
   }
 
   get reachable(): boolean {
@@ -117,8 +105,7 @@ export class Primary {
   async write<Row extends object>(
     statement: (sql: Sql) => Statement<Row>,
   ): Promise<{ rows: readonly Row[]; lsn: Lsn }> {
-    const { writer } = this.#connections;
-    const written = write(writer, statement(writer)).catch((error: unknown) => {
+    const written = write(this.writer, statement(this.writer)).catch((error: unknown) => {
       throw error instanceof PlaceUnknown ? withoutBookmark(error.cause) : error;
     });
     const { rows, flushed, timeline } = await this.answer(written);
@@ -137,7 +124,7 @@ export class Primary {
       return await withinMs(work, this.#options.answerTimeoutMs);
     } catch (error) {
       this.#noteRefusal(error);
-      throw isViolation(error) ? await told(error, this.#connections.writer) : forClient(error, 'PRIMARY');
+      throw isViolation(error) ? await told(error, this.writer) : forClient(error, 'PRIMARY');
     }
   }
 
@@ -162,7 +149,7 @@ export class Primary {
   /** Writes the published heartbeat row; shared by all who ask while one is under way. It shows whether writes are taken, too. */
   readonly beat = shared(async (): Promise<void> => {
     try {
-      await this.#connections.writer`update readback.heartbeat set beat_at = clock_timestamp()`;
+      await this.writer`update readback.heartbeat set beat_at = clock_timestamp()`;
       this.#refusal = null;
     } catch (error) {
       this.#noteRefusal(error);
@@ -170,54 +157,11 @@ export class Primary {
     }
   });
 
-  /** What servers have noted of the replica that reads from the slot. */
-  noted(slot: string): Promise<Noted | undefined> {
-    return notedOf(this.#connections.watch, slot);
-  }
-
-  /** Which tokens were renewed, or ended, in that time. */
-  endedTokens(withinMs: number): Promise<EndedToken[]> {
-    return endedTokens(this.#connections.watch, withinMs);
-  }
-
-  /** About how many rows tables have; undefined: it does not say. */
-  async estimatedRows(tables: readonly string[]): Promise<Map<string, number> | undefined> {
-    try {
-      return await estimatedRows(this.#connections.watch, tables);
-    } catch (error) {
-      this.#options.complain(error, NO_SIZES);
-      return undefined;
-    }
-  }
-
-  /** What was changed there by other ways than migrations; undefined: it does not say. */
-  async drifts(declared: readonly Declaration[]): Promise<Drift[] | undefined> {
-    try {
-      return driftsOf(await tablesNow(this.#connections.reader, declared), declared);
-    } catch (error) {
-      this.#options.complain(error, NO_TABLES);
-      return undefined;
-    }
-  }
-
-  /** What was done to partitions alone; undefined: it does not say. */
-  async partitionChanges(): Promise<PartitionChange[] | undefined> {
-    try {
-      return await partitionChanges(this.#connections.writer);
-    } catch (error) {
-      this.#options.complain(error, NO_TABLES);
-      return undefined;
-    }
-  }
-
-  readonly note = (slot: string, logId: bigint, at: Lsn, isLost: boolean): Promise<void> =>
-    noteSeen(this.#connections.writer, slot, logId, at, isLost);
-
   /** The replication slots, asked for after this call; shared like the position. */
-  readonly slots = shared(() => slotsSeen(this.#connections.watch));
+  readonly slots = shared(() => slotsSeen(this.watch));
 
   async #look(): Promise<Lsn> {
-    const flushed = await this.#lookOver(this.#connections.watch);
+    const flushed = await this.#lookOver(this.watch);
     this.#reachable = true;
     this.#silence = null;
     this.#isDoubtful = false;
@@ -274,7 +218,7 @@ export class Primary {
   async #expect(timeline: number): Promise<void> {
     if (timeline === this.#history?.timeline) return;
     try {
-      await this.flushedNow().catch(() => this.answer(this.#lookOver(this.#connections.writer)));
+      await this.flushedNow().catch(() => this.answer(this.#lookOver(this.writer)));
     } catch (error) {
       throw withoutBookmark(error);
     }

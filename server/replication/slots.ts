@@ -4,10 +4,13 @@ import { shared } from '../lib/shared.ts';
 import type { Replica } from './replica.ts';
 
 /**
- * What a slot is for the primary, the better first. excessive: it holds more than SLOT_WAL_MAX_BYTES, or the primary is
- * about to give it up by itself. lost: it is gone, or was given up: its replica must be copied again.
+ * What a slot is for the primary, the better first, and how it is logged. excessive: it holds more than
+ * SLOT_WAL_MAX_BYTES, or the primary is about to give it up by itself. lost: it is gone, or was given up: its replica must
+ * be copied again.
  */
-export type SlotCondition = 'well' | 'large' | 'excessive' | 'lost';
+const LEVELS = { well: 'info', large: 'warn', excessive: 'error', lost: 'error' } as const;
+
+export type SlotCondition = keyof typeof LEVELS;
 
 export interface SlotView extends Slot {
   /** Whose it is; null: of none that was seen since the server started. */
@@ -190,8 +193,3 @@ export class SlotWatch {
 
 /** States that a slot may be the reason of. */
 const SUSPECT: ReadonlySet<string> = new Set(['reachable', 'lost']);
-
-const LEVELS = { well: 'info', large: 'warn', excessive: 'error', lost: 'error' } as const satisfies Record<
-  SlotCondition,
-  string
->;

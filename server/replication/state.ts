@@ -7,7 +7,9 @@ import { later, type Lsn } from '../lib/lsn.ts';
  *                  any ─> disabled | reachable | down, and back, as the next look finds it
  *                  any ─> lost, and back by way of a fresh copy
  */
-export type ReplicaState = 'down' | 'reachable' | 'disabled' | 'lost' | 'copying' | 'lagging' | 'streaming';
+export const REPLICA_STATES = ['down', 'reachable', 'disabled', 'copying', 'lagging', 'streaming', 'lost'] as const;
+
+export type ReplicaState = (typeof REPLICA_STATES)[number];
 
 /** What one look at the replica found. */
 export interface Look {

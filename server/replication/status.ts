@@ -1,5 +1,5 @@
 import { untilGone } from '../lib/iterables.ts';
-import { formatLsn, type Lsn } from '../lib/lsn.ts';
+import { bytesBetween, formatLsn, type Lsn } from '../lib/lsn.ts';
 import type { Drift } from '../setup/drift.ts';
 import type { Monitor } from './monitor.ts';
 import type { Primary } from './primary.ts';
@@ -32,49 +32,42 @@ export interface Status {
   tables: readonly Drift[];
 }
 
+interface Watched {
+  primary: Primary;
+  replicas: readonly Replica[];
+  monitor: Monitor;
+  slots: SlotWatch;
+  feed: () => Status['feed'];
+  tables: () => Status['tables'];
+}
+
 /** All servers, as last seen by the monitor: asking costs them nothing. */
 export class ReplicationStatus {
-  readonly #primary: Primary;
-  readonly #replicas: readonly Replica[];
-  readonly #monitor: Monitor;
-  readonly #slots: SlotWatch;
-  readonly #feed: () => Status['feed'];
-  readonly #tables: () => Status['tables'];
+  readonly #watched: Watched;
 
-  constructor(
-    primary: Primary,
-    replicas: readonly Replica[],
-    monitor: Monitor,
-    slots: SlotWatch,
-    feed: () => Status['feed'],
-    tables: () => Status['tables'],
-  ) {
-    this.#primary = primary;
-    this.#replicas = replicas;
-    this.#monitor = monitor;
-    this.#slots = slots;
-    this.#feed = feed;
-    this.#tables = tables;
+  constructor(watched: Watched) {
+    this.#watched = watched;
   }
 
   now(): Status {
-    const { clock, reachable, reason, refusal } = this.#primary;
+    const { primary, replicas, slots, feed, tables } = this.#watched;
+    const { clock, reachable, reason, refusal } = primary;
     const { latest } = clock;
     return {
       at: new Date().toISOString(),
       primary: { reachable, position: text(latest), reason, refusal },
-      replicas: this.#replicas.map(({ name, view, reason }) => ({
+      replicas: replicas.map(({ name, view, reason }) => ({
         name,
         state: view.state.toUpperCase() as Uppercase<ReplicaState>,
         reason,
         position: text(view.applied),
         lagMs: view.lagMs,
-        lagBytes: bytesBetween(view.applied, latest),
+        lagBytes: view.applied === null || latest === null ? null : bytesBetween(view.applied, latest),
         copyingTables: view.copying,
-        slot: slotStatus(this.#slots.of(name)),
+        slot: slotStatus(slots.of(name)),
       })),
-      feed: this.#feed(),
-      tables: this.#tables(),
+      feed: feed(),
+      tables: tables(),
     };
   }
 
@@ -87,7 +80,7 @@ export class ReplicationStatus {
     let last = this.now();
     yield last;
     while (!gone.aborted) {
-      await this.#monitor.nextRound(gone);
+      await this.#watched.monitor.nextRound(gone);
       const next = this.now();
       if (!isNews(last, next)) continue;
       yield next;
@@ -104,9 +97,6 @@ function slotStatus(slot: SlotView | undefined): SlotStatus | null {
 }
 
 const text = (lsn: Lsn | null) => (lsn === null ? null : formatLsn(lsn));
-
-const bytesBetween = (from: Lsn | null, to: Lsn | null) =>
-  from === null || to === null ? null : Number(to > from ? to - from : 0n);
 
 function isNews(last: Status, next: Status): boolean {
   if (stateOf(last) !== stateOf(next)) return true;

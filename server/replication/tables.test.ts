@@ -8,11 +8,12 @@ test('a replica that is away does not hide that it holds other rows', async () =
   const replica = { last: 0 as number | undefined };
   const told: string[] = [];
   const watch = new TableWatch({
-    primary: { drifts: async () => [], partitionChanges: async () => [CHANGE] },
+    drifts: async () => [],
+    partitionChanges: async () => [CHANGE],
     replicas: [{ changesCopied: async () => replica.last }],
-    declared: [],
     hasOthers: (table) => told.push(table),
     log: { warn: () => {}, info: () => {} },
+    complain: () => {},
   });
   const looked = async () => {
     vi.advanceTimersByTime(60_000);

@@ -1,22 +1,27 @@
 import type { Declaration } from '../declare/declaration.ts';
+import type { Complain } from '../lib/complaints.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { driftInWords, type Drift } from '../setup/drift.ts';
-import { changeInWords } from '../setup/partitions.ts';
-import type { Primary } from './primary.ts';
+import { changeInWords, type PartitionChange } from '../setup/partitions.ts';
 import type { Replica } from './replica.ts';
 
 /** It costs a few statements over the catalog. */
 const EVERY_MS = 30_000;
 
 interface TableWatchOptions {
-  primary: Pick<Primary, 'drifts' | 'partitionChanges'>;
+  /** What was changed on the primary by other ways than migrations. */
+  drifts: () => Promise<Drift[]>;
+  /** What was done there to partitions alone. */
+  partitionChanges: () => Promise<PartitionChange[]>;
   replicas: readonly Pick<Replica, 'changesCopied'>[];
-  declared: readonly Declaration[];
   /** A replica was found to hold other rows of the table: who follows its changes lacks some. */
   hasOthers: (table: string, refusal: ClientError) => void;
   log: Pick<Logger, 'warn' | 'info'>;
+  complain: Complain;
 }
+
+const NOT_LOOKED = 'The tables of the primary cannot be compared with what they were when they were migrated.';
 
 const refusalOf = (table: string) =>
   new ClientError(
@@ -61,21 +66,22 @@ export class TableWatch {
   }
 
   async #look(): Promise<void> {
-    const { primary, declared } = this.#options;
-    const drifts = await primary.drifts(declared);
-    const parts = await this.#partitions();
-    if (!drifts || !parts) return;
+    const { complain, hasOthers } = this.#options;
+    const look = async () => ({ parts: await this.#partitions(), drifts: await this.#options.drifts() });
+    const found = await look().catch((error: unknown) => complain(error, NOT_LOOKED));
+    if (!found) return;
+    const { parts, drifts } = found;
     const before = this.#others;
     this.#others = new Set(parts.map(({ table }) => table));
-    for (const table of this.#others) if (!before.has(table)) this.#options.hasOthers(table, refusalOf(table));
+    for (const table of this.#others) if (!before.has(table)) hasOthers(table, refusalOf(table));
     this.#saw([...drifts, ...parts]);
   }
 
   /** Of what was done to partitions alone, what some replica's copy does not have. */
-  async #partitions(): Promise<Drift[] | undefined> {
-    const { primary, replicas } = this.#options;
-    const changes = await primary.partitionChanges();
-    if (!changes || changes.length === 0) return changes && [];
+  async #partitions(): Promise<Drift[]> {
+    const { partitionChanges, replicas } = this.#options;
+    const changes = await partitionChanges();
+    if (changes.length === 0) return [];
     const copied = await Promise.all(replicas.map((replica) => replica.changesCopied()));
     // One that does not answer is as it was; of one that never did, nothing is taken for copied.
     this.#copied = copied.map((last, index) => last ?? this.#copied[index] ?? 0);

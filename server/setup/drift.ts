@@ -1,4 +1,5 @@
 import type { Sql } from '../database/connect.ts';
+import { isThere } from '../database/sql/there.ts';
 import type { Declaration } from '../declare/declaration.ts';
 import { labelsOf } from '../declare/kinds.ts';
 import { isWider } from './obstacles.ts';
@@ -38,17 +39,12 @@ export async function tablesNow(primary: Sql, declared: readonly Declaration[]):
 
 /** One that was dropped and made again has its name, and another oid. None before the first migration that notes them. */
 export async function knownTables(primary: Sql): Promise<KnownTable[]> {
-  if (!(await areNoted(primary))) return [];
+  if (!(await isThere(primary, 'readback.known_tables'))) return [];
   return primary<KnownTable[]>`
     select k.table_name as table, k.columns, case when to_regclass(k.table_name) is not null then k.table_name else (
       select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
       where c.oid = k.relid and c.relkind in ('r', 'p')) end as now
     from readback.known_tables k order by 1`;
-}
-
-async function areNoted(primary: Sql): Promise<boolean> {
-  const [noted] = await primary<[{ are: boolean }]>`select to_regclass('readback.known_tables') is not null as are`;
-  return noted.are;
 }
 
 /** Something was sent under its former name, and nothing that is renamed on a replica too early could take it. */
@@ -62,7 +58,7 @@ export async function hasRenamed(primary: Sql): Promise<boolean> {
 
 /** From now on these are what is compared with. Nothing is noted before the migration that makes room for it. */
 export async function noteTables(primary: Sql): Promise<void> {
-  if (!(await areNoted(primary))) return;
+  if (!(await isThere(primary, 'readback.known_tables'))) return;
   const shapes = await shapesOf(primary, await publishedTables(primary));
   await primary`delete from readback.known_tables`;
   await primary`

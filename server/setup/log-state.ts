@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../database/connect.ts';
 import { NOT_COMPLETE } from '../database/sql/change-log.ts';
 import { estimatedRows } from '../database/sql/sizes.ts';
+import { flushedOn } from '../database/sql/positions.ts';
 import { subscribedTables, subscriptionOf, type SubscribedTable } from '../database/sql/subscriptions.ts';
 import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
@@ -144,8 +145,7 @@ function tooLong({ name, at }: Server, copying: SubscribedTable[], timeoutMs: nu
 /** Writes the heartbeat row; what a replica has applied beyond the returned position came after everything before. */
 export async function beat({ admin }: Server): Promise<Lsn> {
   await admin`update readback.heartbeat set beat_at = clock_timestamp()`;
-  const [{ flushed }] = await admin<[{ flushed: Lsn }]>`select pg_current_wal_flush_lsn() as flushed`;
-  return flushed;
+  return flushedOn(admin);
 }
 
 /** Waits for the replica to apply what the primary wrote up to `target`, no longer than `timeoutMs`. */

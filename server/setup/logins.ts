@@ -1,6 +1,6 @@
 import { createHash, createHmac, pbkdf2 as derive, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
-import { connect, type Sql } from '../database/connect.ts';
+import { withConnection, type Sql } from '../database/connect.ts';
 import { pooledSettings, type PooledWay } from '../database/pooled.ts';
 import { parseDatabaseUrl } from '../lib/database-url.ts';
 import type { Server, Side } from './servers.ts';
@@ -163,14 +163,8 @@ export async function asReplicator<T>({ admin, replicator }: Server, work: (sql:
   return may || replicator === undefined ? work(admin) : asLogin(replicator, work);
 }
 
-async function asLogin<T>(url: string, work: (sql: Sql) => Promise<T>): Promise<T> {
-  const sql = connect(url, { max: 1, connectTimeoutMs: LOGIN_TIMEOUT_MS, applicationName: 'readback setup' });
-  try {
-    return await work(sql);
-  } finally {
-    await sql.end({ timeout: 1 });
-  }
-}
+const asLogin = <T>(url: string, work: (sql: Sql) => Promise<T>) =>
+  withConnection(url, { connectTimeoutMs: LOGIN_TIMEOUT_MS, applicationName: 'readback setup' }, work);
 
 const LOGIN_TIMEOUT_MS = 10_000;
 

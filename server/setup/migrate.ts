@@ -12,6 +12,7 @@ import { refuseMisfits, type ReplicaState } from './misfits.ts';
 import { obstacles } from './obstacles.ts';
 import { divideVersions } from './divide.ts';
 import { partitionChanges } from './partitions.ts';
+import { rehearsed } from './rehearsal.ts';
 import { apply, isRehearsed, latestIn, pendingOn, seriesIn, type AllSeries, type Target } from './migrations.ts';
 import type { Server, Side } from './servers.ts';
 import { makeRolesIn, ROLES } from './logins.ts';
@@ -86,17 +87,17 @@ async function allPending(
 async function rehearse(primary: Server, files: AllSeries): Promise<void> {
   const last = (await pendingOn(primary, files.project)).findLast((version) => isRehearsed(files.project, version));
   if (last === undefined) return;
-  const undone = new Error('a rehearsal');
   const target = { engine: latestIn([files.engine]), project: last };
-  const rehearsal = () =>
-    inTransactions([primary], async ([sql]) => {
-      await applyOn(primary, sql!, files, target);
-      throw undone;
-    });
-  await retryLocked(rehearsal).catch((error: unknown) => {
-    if (error !== undone) throw error;
-  });
+  await tried(primary, (sql) => applyOn(primary, sql, files, target));
 }
+
+const tried = <T>({ admin }: Server, work: (sql: Sql) => Promise<T>): Promise<T> =>
+  retryLocked(() =>
+    rehearsed(admin, async (sql) => {
+      await boundLocks(sql);
+      return work(sql);
+    }),
+  );
 
 /** What all that is new would make of the primary. */
 export interface Foretold {
@@ -111,20 +112,12 @@ export interface Foretold {
 export async function tryOn(primary: Server, folder: string): Promise<Foretold> {
   const files = seriesIn(folder, 'primary');
   const target = { engine: latestIn([files.engine]), project: latestIn([files.project]) };
-  const undone = new Error('a rehearsal');
-  let foretold: Foretold | undefined;
-  const rehearsal = () =>
-    inTransactions([primary], async ([sql]) => {
-      await makeRolesIn(sql!, ROLES.primary);
-      const pending = await applyOn(primary, sql!, files, target);
-      const tables = (await publishedTables(sql!)).filter((table) => !table.startsWith('readback.'));
-      foretold = { pending, tables, size: await sizeOf(sql!, tables) };
-      throw undone;
-    });
-  await retryLocked(rehearsal).catch((error: unknown) => {
-    if (error !== undone) throw error;
+  return tried(primary, async (sql) => {
+    await makeRolesIn(sql, ROLES.primary);
+    const pending = await applyOn(primary, sql, files, target);
+    const tables = (await publishedTables(sql)).filter((table) => !table.startsWith('readback.'));
+    return { pending, tables, size: await sizeOf(sql, tables) };
   });
-  return foretold!;
 }
 
 async function sizeOf(sql: Sql, tables: string[]): Promise<string> {
@@ -188,11 +181,13 @@ function inTransactions<T>(servers: Server[], work: (open: Sql[]) => Promise<T>,
   if (!server) return work(open);
   const begun = server.admin.begin(async (transaction) => {
     const sql = transaction as unknown as Sql; // all that is asked of it are statements
-    await sql.unsafe(`set local lock_timeout = '${LOCK_TIMEOUT}'`);
+    await boundLocks(sql);
     return inTransactions(rest, work, [...open, sql]);
   });
   return begun as Promise<T>;
 }
+
+const boundLocks = (sql: Sql) => sql.unsafe(`set local lock_timeout = '${LOCK_TIMEOUT}'`);
 
 /** What the primary sends that is not of these files is followed with the last of them, and refuses none before. */
 async function run(step: Step, primary: Sql, replicas: Sql[], behind: Set<Server>): Promise<string[]> {

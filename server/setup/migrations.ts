@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Postgrator from 'postgrator';
 import { columnName, type Sql } from '../database/connect.ts';
+import { isThere } from '../database/sql/there.ts';
 import { SetupError } from '../lib/errors.ts';
 import type { Server, Side } from './servers.ts';
 
@@ -72,9 +73,9 @@ export async function appliedTexts(sql: Sql, series: Series): Promise<string[]> 
     .map(({ name }) => readFileSync(join(series.folder, name), 'utf8'));
 }
 
-async function appliedIn(sql: Sql, { table }: Series): Promise<Set<number>> {
-  const [found] = await sql<[{ exists: boolean }]>`select to_regclass(${table}) is not null as exists`;
-  if (!found.exists) return new Set();
+/** The numbers of the files that were applied. */
+export async function appliedIn(sql: Sql, { table }: Series): Promise<Set<number>> {
+  if (!(await isThere(sql, table))) return new Set();
   const rows = await sql.unsafe<{ version: number }[]>(`select version::int from ${table} where version > 0`);
   return new Set(rows.map(({ version }) => version));
 }

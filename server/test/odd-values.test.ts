@@ -15,7 +15,7 @@ import type { Declaration } from '../declare/declaration.ts';
 import { DateTime, Double } from '../declare/scalars.ts';
 import { kindOf } from '../declare/kinds.ts';
 import { rowOf } from '../declare/images.ts';
-import { listing } from '../reads/listing.ts';
+import { listing } from '../reads/rows.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
 import { startServer, type TestServer } from './support/server.ts';
@@ -241,8 +241,8 @@ test('filters by numbers that JSON has no form for are told from each other, and
     await sql`insert into gauges (weight) select unnest(${weights.map(String)}::text[]::double precision[])`;
     const asked = [NaN, Infinity, -Infinity, 0.1, 1];
     const keys = asked.map((weight) => counts.keyOf({ scope: { equal: { weight } } }));
-    const { values } = await counts.batcherOn(sql).load(keys);
-    expect(values).toEqual([1, 2, 3, 1, 0]);
+    const { rows } = await counts.batcherOn(sql).load(keys);
+    expect(rows).toEqual([1, 2, 3, 1, 0]);
   } finally {
     await sql`drop table gauges`;
   }

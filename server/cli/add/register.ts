@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { SetupError } from '../../lib/errors.ts';
 import { fileOf } from './templates.ts';
 
@@ -45,4 +47,14 @@ export function withoutFiles(paths: readonly string[], list: string): string {
     for (const name of names) if (name !== '') project = project.replace(new RegExp(`\\b${name}\\b,?\\s*`), '');
   }
   return imports + project.replace(/^\s*resolvers: \[\],?\n/m, '');
+}
+
+/** What is in schema/tables and imports one of these files of it. */
+export function importersOf(files: readonly string[], root: string): string[] {
+  const folder = join(root, 'schema/tables');
+  const names = files.map((path) => `'./${path.split('/').at(-1)!}'`);
+  return readdirSync(folder).filter((name) => {
+    const text = readFileSync(join(folder, name), 'utf8');
+    return names.some((one) => text.includes(one));
+  });
 }

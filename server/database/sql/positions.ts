@@ -19,6 +19,18 @@ export interface Noted {
   lost: Lsn | null;
 }
 
+/** Of the primary: up to where all that was committed is on its disk. */
+export async function flushedOn(primary: Sql): Promise<Lsn> {
+  const [row] = await primary<[{ flushed: Lsn }]>`select pg_current_wal_flush_lsn() as flushed`;
+  return row.flushed;
+}
+
+/** What the replica has applied for certain; null: that is not known. */
+export async function appliedOn(replica: Sql): Promise<Lsn | null> {
+  const [row] = await replica<[{ applied: Lsn | null }]>`select applied from readback.position()`;
+  return row.applied;
+}
+
 /** On a replica, as readback_reader. The origin is read first: what it says is there is in the lives that are read after it. */
 export async function proofOf(replica: Sql, positions: readonly Lsn[]): Promise<Proof> {
   const list = `{${positions.map(formatLsn).join()}}`;

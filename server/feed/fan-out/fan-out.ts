@@ -29,6 +29,7 @@ export class FanOut {
     this.#options = { ...options, gaveUp: () => this.#slowClients++ };
   }
 
+  /** Live subscriptions to changes. */
   get subscribers(): number {
     return this.#subscribers.size;
   }
@@ -38,6 +39,7 @@ export class FanOut {
     return this.#slowClients;
   }
 
+  /** Kinds of subscriptions, each event of which is rendered once. */
   get groups(): number {
     return this.#groups.size;
   }

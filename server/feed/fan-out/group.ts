@@ -7,13 +7,15 @@ import type { FeedEvent, FeedStream } from '../stream.ts';
 import { Wake } from '../wake.ts';
 import { comparePositions } from '../../lib/position.ts';
 import type { Payers } from '../../lib/budget.ts';
-import { Asking, RenderedChange } from './rendered-change.ts';
 
 /**
  * Executes the group's operation on an event, for an audience, when one of those who want it can pay; the result as JSON. A
  * failure is a result, too.
  */
 export type Render = (event: FeedEvent, audience: string, payers: Payers) => Promise<string>;
+
+/** The spenders of some who ask for an event. */
+type Some = () => Iterable<string>;
 
 /** What an event comes to. */
 export interface Rendering {
@@ -130,8 +132,11 @@ export class Group {
    * The end of the message for a subscriber, made once for all of its audience; null where it is not for them. `payers` are
    * those who ask for it.
    */
-  render(event: FeedEvent, own: string, payers: () => Iterable<string>): Promise<Buffer> | null {
-    const audience = this.#stream.audienceOf(event, own);
+  render(event: FeedEvent, own: string, payers: Some): Promise<Buffer> | null {
+    return this.#renderFor(event, this.#stream.audienceOf(event, own), payers);
+  }
+
+  #renderFor(event: FeedEvent, audience: string, payers: Some): Promise<Buffer> | null {
     const kept = event.kind === 'change' ? this.#rendered.get(event.change)?.get(audience) : undefined;
     kept?.asking?.add(payers);
     if (kept) return kept.payload;
@@ -210,7 +215,7 @@ export class Group {
   }
 
   async #make(change: RenderedChange, audience: string): Promise<void> {
-    change.set(audience, await this.render(change.event, audience, () => this.#payersFor(change, audience)));
+    change.set(audience, await this.#renderFor(change.event, audience, () => this.#payersFor(change, audience)));
   }
 
   /** Those who are live and belong to the audience, each once. */
@@ -253,10 +258,68 @@ export class Group {
     const owed = [...this.#live].filter((subscriber) => subscriber.isOwedMark(place, gaps));
     if (owed.length === 0) return;
     const payers = () => owed.map(({ spender }) => spender);
-    const payload = await this.render({ kind: 'caughtUp', place, at: new Date().toISOString() }, '', payers);
+    const payload = await this.#renderFor({ kind: 'caughtUp', place, at: new Date().toISOString() }, '', payers);
     // Only those who are live still, and not ahead by now: a cursor never goes back.
     for (const subscriber of owed) {
       if (this.#live.has(subscriber) && subscriber.isOwedMark(place, gaps)) subscriber.mark(payload!, gaps);
     }
+  }
+}
+
+/** A change, and the ends of the messages that tell each audience of it. */
+export class RenderedChange {
+  readonly event: FeedEvent & { kind: 'change' };
+  readonly place: FeedPlace;
+  /** Audiences other than ''. */
+  readonly owners: readonly string[];
+  /** Null: it is not for them. */
+  readonly #tails = new Map<string, Buffer | null>();
+
+  constructor(change: FeedChange, stream: FeedStream) {
+    this.event = { kind: 'change', change };
+    this.place = { ...change.position, logId: change.logId };
+    this.owners = stream.ownersIn(this.event);
+  }
+
+  has(audience: string): boolean {
+    return this.#tails.has(audience);
+  }
+
+  set(audience: string, tail: Buffer | null): void {
+    this.#tails.set(audience, tail);
+  }
+
+  tailFor(own: string): Buffer | null | undefined {
+    return this.#tails.get(this.audienceOf(own));
+  }
+
+  audienceOf(own: string): string {
+    return this.owners.includes(own) ? own : '';
+  }
+}
+
+/**
+ * Those for whom one event is rendered, in the order in which they asked: who reads again what the others have had long
+ * ago pays for that alone.
+ */
+class Asking implements Payers {
+  readonly #some: Some[];
+  readonly #more = new Wake();
+
+  constructor(first: Some) {
+    this.#some = [first];
+  }
+
+  add(some: Some): void {
+    this.#some.push(some);
+    this.#more.ring();
+  }
+
+  *now(): Iterable<string> {
+    for (const some of this.#some) yield* some();
+  }
+
+  more(): Promise<void> {
+    return this.#more.next();
   }
 }

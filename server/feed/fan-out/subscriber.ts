@@ -5,9 +5,8 @@ import type { OpenSource } from '../source.ts';
 import type { FeedEvent, FeedRequest, Latest } from '../stream.ts';
 import { ClientError } from '../../lib/errors.ts';
 import { comparePositions } from '../../lib/position.ts';
-import type { Group, Member } from './group.ts';
+import type { Group, Member, RenderedChange } from './group.ts';
 import { Outlet, type OutletOptions, type Sink } from './outlet.ts';
-import type { RenderedChange } from './rendered-change.ts';
 
 /** Where a subscription's events go: a socket, and the id that its client gave the subscription. */
 export interface Channel {

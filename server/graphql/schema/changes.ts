@@ -14,7 +14,7 @@ import { CaughtUp, SnapshotRow, type Change, type RowChangedArgs } from '../type
 import { Allowed } from '../../auth/rights.ts';
 import { sightOf } from '../../auth/visibility.ts';
 import { mayAll, type Viewer } from '../../auth/viewer.ts';
-import { allTables, idOf, tableNamed, type Declaration } from '../../declare/declaration.ts';
+import { allTables, idOf, parseId, tableNamed, type Declaration } from '../../declare/declaration.ts';
 import { rowOf, type Image } from '../../declare/images.ts';
 import { Cursor } from '../../declare/scalars.ts';
 import { changedFields, lagMs } from '../../feed/change.ts';
@@ -22,7 +22,7 @@ import type { FeedChange } from '../../feed/recent.ts';
 import { FeedStream, type FeedEvent, type FeedRequest } from '../../feed/stream.ts';
 import { badInput } from '../../lib/errors.ts';
 import type { Context } from './context.ts';
-import { parseId, typesOf } from './types.ts';
+import { typesOf } from './types.ts';
 
 const LATEST_MAX = 1000;
 

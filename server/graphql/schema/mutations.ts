@@ -6,10 +6,9 @@ import { mayAll } from '../../auth/viewer.ts';
 import { badInput, notFound, nothingHas, type ClientError } from '../../lib/errors.ts';
 import type { Lsn } from '../../lib/lsn.ts';
 import { rowsOf, type Rows } from '../../reads/rows.ts';
-import type { Confirmed } from '../../reads/confirm.ts';
-import { namedBy } from '../../declare/declaration.ts';
+import type { Confirmed } from '../../reads/router.ts';
+import { namedBy, parseId } from '../../declare/declaration.ts';
 import type { Context } from './context.ts';
-import { parseId } from './types.ts';
 
 export interface Written<Row> {
   /** The written row, as the statement returned it; undefined where there was none to write. */
@@ -28,9 +27,8 @@ export async function write<Row extends object>(
   await context.services.access.confirm(context.viewer);
   context.signal.throwIfAborted();
   const { rows, lsn } = await context.services.primary.write(statement);
-  context.reads.wrote(lsn);
-  context.loaders.forget();
-  const confirmation = await context.services.confirmer.confirm(lsn, confirm);
+  context.loaders.wrote(lsn);
+  const confirmation = await context.services.router.confirm(lsn, confirm);
   return { row: rows[0], lsn, bookmark: context.positions.bookmark(lsn), confirmation };
 }
 

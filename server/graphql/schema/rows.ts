@@ -18,20 +18,20 @@ import { Allowed, assertMayAskBy, assertMayCreate } from '../../auth/rights.ts';
 import { mayAll, type Viewer } from '../../auth/viewer.ts';
 import {
   namedBy,
+  parseId,
   type Declaration,
   type DeclaredColumn,
   type DeclaredFilter,
   type Relation,
 } from '../../declare/declaration.ts';
 import { clientText } from '../../declare/kinds.ts';
-import type { Parent } from '../../reads/listing-under.ts';
-import { rowsOf, type Rows } from '../../reads/rows.ts';
+import { rowsOf, type Parent, type Rows } from '../../reads/rows.ts';
 import type { Filter } from '../../database/sql/table.ts';
 import { changesOf } from './changes.ts';
 import type { Context } from './context.ts';
 import { assertSeesReferences, defined, given, write, writeOne, type Written } from './mutations.ts';
 import { connect, type Asked as Order } from './page.ts';
-import { changeable, createInput, givenBy, parseId, typesOf, updateInput } from './types.ts';
+import { changeable, createInput, givenBy, typesOf, updateInput } from './types.ts';
 
 export interface Row {
   id: string;

@@ -3,10 +3,10 @@ import { Field, ID, InputType, Int, ObjectType, registerEnumType, type ClassType
 import { Change, changeOf } from '../types/change.type.ts';
 import { payloadWith } from '../types/confirmation.type.ts';
 import { connectionOf, edgeOf, OrderDirection } from '../types/page.type.ts';
-import { declarationOf, keyIn, nullableOf, type Declaration, type DeclaredColumn } from '../../declare/declaration.ts';
+import { declarationOf, nullableOf, type Declaration, type DeclaredColumn } from '../../declare/declaration.ts';
 import { IsKeyOf, IsLine, IsMoment, IsText, WhereGiven, WhereNotNull } from '../../declare/rules.ts';
 import { DateTime, Double } from '../../declare/scalars.ts';
-import { badInput } from '../../lib/errors.ts';
+import { kept } from '../../lib/kept.ts';
 import { orderName } from '../../database/sql/table.ts';
 import type { Asked as Order } from './page.ts';
 
@@ -22,11 +22,7 @@ export interface RowTypes {
 const known = new WeakMap<Declaration, RowTypes>();
 
 /** Made when first asked for, as each is of a name that there is once. */
-export function typesOf(table: Declaration): RowTypes {
-  const made = known.get(table) ?? makeTypes(table);
-  known.set(table, made);
-  return made;
-}
+export const typesOf = (table: Declaration): RowTypes => kept(known, table, makeTypes);
 
 function makeTypes(table: Declaration): RowTypes {
   const { type, one } = table;
@@ -142,17 +138,4 @@ function named<Base extends abstract new () => object>(name: string, base: Base)
   const made = class extends (base as unknown as new () => object) {};
   Object.defineProperty(made, 'name', { value: name });
   return made as ClassType<InstanceType<Base>>;
-}
-
-/** The id, of one column in PostgreSQL's own spelling where that is known: a UUID in lower case, 42 for 042. */
-export function parseId(table: Declaration, id: string): string {
-  const { key } = table;
-  const texts = keyIn(table, id);
-  if (texts === undefined) throw badInput(`id must be ${formOf(key)}, got: ${id.slice(0, 50)}`, 'id');
-  return key.length === 1 && key[0].form.isOneText ? texts[0]! : id;
-}
-
-function formOf(key: Declaration['key']): string {
-  const forms = key.map(({ form }) => form.form);
-  return forms.length === 1 ? forms[0]! : `a JSON array of texts: ${forms.join(', then ')}`;
 }

@@ -1,27 +1,27 @@
 import { Field, Float, Int, ObjectType, registerEnumType } from 'type-graphql';
 import { DateTime } from '../../declare/scalars.ts';
+import type { SlotCondition as Condition } from '../../replication/slots.ts';
+import type { ReplicaState as State } from '../../replication/state.ts';
 
-export enum ReplicaState {
-  STREAMING = 'STREAMING',
-  LAGGING = 'LAGGING',
-  COPYING = 'COPYING',
-  DISABLED = 'DISABLED',
-  LOST = 'LOST',
-  REACHABLE = 'REACHABLE',
-  DOWN = 'DOWN',
+/** Each value with what it means. */
+function enumOf<Value extends string>(name: string, meanings: Record<Value, string>): Record<Value, Value> {
+  const entries = Object.entries<string>(meanings);
+  const values = Object.fromEntries(entries.map(([value]) => [value, value])) as Record<Value, Value>;
+  const described = entries.map(([value, description]) => [value, { description }] as const);
+  const valuesConfig = Object.fromEntries(described) as Record<Value, { description: string }>;
+  registerEnumType(values, { name, valuesConfig });
+  return values;
 }
-registerEnumType(ReplicaState, {
-  name: 'ReplicaState',
-  valuesConfig: {
-    STREAMING: { description: 'Applies what the primary writes, within the allowed lag' },
-    LAGGING: { description: 'Applies, but further behind than REPLICA_MAX_LAG_MS' },
-    COPYING: { description: 'A table is still in its initial copy' },
-    DISABLED: { description: 'Its subscription is disabled: someone must enable it' },
-    LOST: { description: 'Its slot or subscription is gone: it must be copied again (readback doctor --fix)' },
-    REACHABLE: { description: 'It answers, but its apply worker does not run, or is not known yet' },
-    DOWN: { description: 'It does not answer' },
-  },
-});
+
+const ReplicaState = enumOf('ReplicaState', {
+  STREAMING: 'Applies what the primary writes, within the allowed lag',
+  LAGGING: 'Applies, but further behind than REPLICA_MAX_LAG_MS',
+  COPYING: 'A table is still in its initial copy',
+  DISABLED: 'Its subscription is disabled: someone must enable it',
+  LOST: 'Its slot or subscription is gone: it must be copied again (readback doctor --fix)',
+  REACHABLE: 'It answers, but its apply worker does not run, or is not known yet',
+  DOWN: 'It does not answer',
+} satisfies Record<Uppercase<State>, string>);
 
 @ObjectType({ description: 'The primary, as last seen' })
 export class PrimaryStatus {
@@ -32,26 +32,17 @@ export class PrimaryStatus {
   position!: string | null;
 }
 
-export enum SlotCondition {
-  WELL = 'WELL',
-  LARGE = 'LARGE',
-  EXCESSIVE = 'EXCESSIVE',
-  LOST = 'LOST',
-}
-registerEnumType(SlotCondition, {
-  name: 'SlotCondition',
-  valuesConfig: {
-    WELL: { description: 'Little WAL is kept' },
-    LARGE: { description: 'More is kept than SLOT_WAL_WARN_BYTES' },
-    EXCESSIVE: { description: 'More than SLOT_WAL_MAX_BYTES, or the primary is about to give it up by itself' },
-    LOST: { description: 'It is gone, or was given up: the replica must be copied again' },
-  },
-});
+const SlotCondition = enumOf('SlotCondition', {
+  WELL: 'Little WAL is kept',
+  LARGE: 'More is kept than SLOT_WAL_WARN_BYTES',
+  EXCESSIVE: 'More than SLOT_WAL_MAX_BYTES, or the primary is about to give it up by itself',
+  LOST: 'It is gone, or was given up: the replica must be copied again',
+} satisfies Record<Uppercase<Condition>, string>);
 
 @ObjectType({ description: 'What the primary keeps of its WAL until a replica has it, as last seen' })
 export class SlotStatus {
   @Field(() => SlotCondition)
-  condition!: SlotCondition;
+  condition!: keyof typeof SlotCondition;
 
   @Field(() => Boolean, { description: 'The replica reads from it' })
   isActive!: boolean;
@@ -72,7 +63,7 @@ export class ReplicaStatus {
   name!: string;
 
   @Field(() => ReplicaState)
-  state!: ReplicaState;
+  state!: keyof typeof ReplicaState;
 
   @Field(() => String, { nullable: true, description: 'How far it has applied, as an LSN of the primary' })
   position!: string | null;
@@ -90,28 +81,18 @@ export class ReplicaStatus {
   slot!: SlotStatus | null;
 }
 
-export enum FeedPhase {
-  STARTING = 'STARTING',
-  CATCHING_UP = 'CATCHING_UP',
-  LIVE = 'LIVE',
-  DEGRADED = 'DEGRADED',
-  STOPPED = 'STOPPED',
-}
-registerEnumType(FeedPhase, {
-  name: 'FeedPhase',
-  valuesConfig: {
-    STARTING: { description: 'No change log was read yet' },
-    CATCHING_UP: { description: 'It reads what happened while it was away' },
-    LIVE: { description: 'Changes are sent as they arrive' },
-    DEGRADED: { description: 'No change log can be read, or trusted: subscribers are kept, and caught up later' },
-    STOPPED: { description: 'The server is stopping' },
-  },
+const FeedPhase = enumOf('FeedPhase', {
+  STARTING: 'No change log was read yet',
+  CATCHING_UP: 'It reads what happened while it was away',
+  LIVE: 'Changes are sent as they arrive',
+  DEGRADED: 'No change log can be read, or trusted: subscribers are kept, and caught up later',
+  STOPPED: 'The server is stopping',
 });
 
 @ObjectType({ description: "This server's change feed" })
 export class FeedStatus {
   @Field(() => FeedPhase)
-  phase!: FeedPhase;
+  phase!: keyof typeof FeedPhase;
 
   @Field(() => String, { nullable: true, description: 'The replica whose change log it reads' })
   source!: string | null;

@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { kept } from '../../lib/kept.ts';
 import { networkOf } from '../../lib/network.ts';
 import { refuse, type Refusal } from './refusal.ts';
 
@@ -141,9 +142,7 @@ export class Connections {
   }
 
   #roomOf(network: string): Room {
-    const room = this.#ofNetwork.get(network) ?? new Room();
-    this.#ofNetwork.set(network, room);
-    return room;
+    return kept(this.#ofNetwork, network, () => new Room());
   }
 
   /** False: the server is at work on all of them. */

@@ -1,4 +1,5 @@
-import { connect, type Sql } from '../../database/connect.ts';
+import { withConnection, type Sql } from '../../database/connect.ts';
+import { appliedOn, flushedOn } from '../../database/sql/positions.ts';
 import {
   conninfoOf,
   subscriptionOf,
@@ -6,7 +7,7 @@ import {
   type Subscription,
 } from '../../database/sql/subscriptions.ts';
 import { wordsOf } from '../../lib/complaints.ts';
-import type { Lsn } from '../../lib/lsn.ts';
+import { bytesBetween } from '../../lib/lsn.ts';
 import { parse, toUrl, type Conninfo } from '../../setup/conninfo.ts';
 import { arrival, beat } from '../../setup/log-state.ts';
 import { mayStream } from '../../setup/logins.ts';
@@ -48,15 +49,15 @@ export async function lookAtConnection(replica: Sql, timeoutMs: number): Promise
  * login that is gone is so from everywhere.
  */
 async function refusal(conninfo: Conninfo, timeoutMs: number): Promise<string | null> {
-  const sql = connect(toUrl(conninfo), { max: 1, connectTimeoutMs: timeoutMs, applicationName: 'readback doctor' });
+  const options = { connectTimeoutMs: timeoutMs, applicationName: 'readback doctor' };
   try {
-    const [row] = await sql<[{ may: boolean }]>`
-      select ${mayStream(sql)} as may from pg_roles u where rolname = session_user`;
-    return row.may ? null : 'the login may connect, and not replicate';
+    return await withConnection(toUrl(conninfo), options, async (sql) => {
+      const [row] = await sql<[{ may: boolean }]>`
+        select ${mayStream(sql)} as may from pg_roles u where rolname = session_user`;
+      return row.may ? null : 'the login may connect, and not replicate';
+    });
   } catch (error) {
     return wordsOf(error);
-  } finally {
-    await sql.end({ timeout: 1 });
   }
 }
 
@@ -68,8 +69,8 @@ export async function probe(primary: Server, replica: Server, waitMs: number): P
   const started = performance.now();
   const outcome = await arrival(replica, await beat(primary), waitMs);
   const waitedMs = performance.now() - started;
-  const [{ applied }] = await replica.admin<[{ applied: Lsn | null }]>`select applied from readback.position()`;
-  const [{ flushed }] = await primary.admin<[{ flushed: Lsn }]>`select pg_current_wal_flush_lsn() as flushed`;
+  const applied = await appliedOn(replica.admin);
+  const flushed = await flushedOn(primary.admin);
   const subscription = await subscriptionOf(replica.admin);
   return {
     outcome,
@@ -77,7 +78,7 @@ export async function probe(primary: Server, replica: Server, waitMs: number): P
     applyErrors: subscription?.applyErrors ?? 0,
     syncErrors: subscription?.syncErrors ?? 0,
     worker: subscription?.worker == null ? null : await workerOf(replica.admin, subscription.worker),
-    lagBytes: applied === null ? null : Math.max(0, Number(flushed - applied)),
+    lagBytes: applied === null ? null : bytesBetween(applied, flushed),
   };
 }
 

@@ -1,5 +1,6 @@
-import { connect, type Sql } from '../../database/connect.ts';
+import { withConnection, type Sql } from '../../database/connect.ts';
 import { notedOf, proofOf } from '../../database/sql/positions.ts';
+import { isThere } from '../../database/sql/there.ts';
 import { wordsOf } from '../../lib/complaints.ts';
 import { describeUrl, formatDatabaseUrl, parseDatabaseUrl } from '../../lib/database-url.ts';
 import type { Lsn } from '../../lib/lsn.ts';
@@ -65,27 +66,27 @@ export async function lookAtHosts(text: string, timeoutMs: number): Promise<Host
 
 async function lookAtHost(url: string, timeoutMs: number): Promise<HostFacts> {
   const at = describeUrl(url);
-  const sql = connect(url, { max: 1, connectTimeoutMs: timeoutMs, applicationName: 'readback doctor' });
   try {
-    const [row] = await sql<[Required<Omit<HostFacts, 'at' | 'unreachable'>>]>`
-      select pg_is_in_recovery() as is_standby,
-             (select coalesce(json_agg(name order by name), '[]') from pg_settings
-              where name in ('sync_replication_slots', 'hot_standby_feedback', 'primary_slot_name') and setting in ('off', '')) as unset,
-             (select coalesce(json_agg(slot_name), '[]') from pg_replication_slots s
-              where to_jsonb(s) ->> 'synced' = 'true' and not temporary and to_jsonb(s) ->> 'invalidation_reason' is null) as keeps`;
-    return { at, ...row };
+    const options = { connectTimeoutMs: timeoutMs, applicationName: 'readback doctor' };
+    const [facts] = await withConnection(url, options, factsOf);
+    return { at, ...facts };
   } catch (error) {
     return { at, unreachable: wordsOf(error) };
-  } finally {
-    await sql.end({ timeout: 1 });
   }
 }
 
+const factsOf = async (sql: Sql) => sql<[Required<Omit<HostFacts, 'at' | 'unreachable'>>]>`
+  select pg_is_in_recovery() as is_standby,
+         (select coalesce(json_agg(name order by name), '[]') from pg_settings
+          where name in ('sync_replication_slots', 'hot_standby_feedback', 'primary_slot_name') and setting in ('off', '')) as unset,
+         (select coalesce(json_agg(slot_name), '[]') from pg_replication_slots s
+          where to_jsonb(s) ->> 'synced' = 'true' and not temporary and to_jsonb(s) ->> 'invalidation_reason' is null) as keeps`;
+
 /** What servers saw on the replica, and it has no more. Where the schema is older than that, nothing is known. */
 export async function noteMissing(primary: Sql, replica: Sql, details: Following): Promise<void> {
-  const [known] = await primary<[{ is: boolean }]>`select to_regclass('readback.seen_positions') is not null as is`;
   const slot = details.subscription?.slot;
-  const noted = known.is && slot != null ? await notedOf(primary, slot) : undefined;
+  const isKnown = await isThere(primary, 'readback.seen_positions');
+  const noted = isKnown && slot != null ? await notedOf(primary, slot) : undefined;
   if (!noted) return;
   const proof = await proofOf(replica, noted.positions);
   if (proof.logId === noted.logId) details.missing = noted.lost ?? proof.missing;

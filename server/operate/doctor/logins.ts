@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { connect, type Sql } from '../../database/connect.ts';
+import { withConnection, type Sql } from '../../database/connect.ts';
 import { parseDatabaseUrl } from '../../lib/database-url.ts';
 import { projectRoot } from '../../lib/root.ts';
 import { allowLogin, makeRoles, ROLES, type Role } from '../../setup/logins.ts';
@@ -54,18 +54,15 @@ export async function lookAtLogins(
 /** Connects as the server does, and takes on each role as it does. */
 async function lookAtLogin({ urls, name }: OperatedServer, roles: Role[], config: SetupConfig): Promise<Login> {
   const login = { name: parseDatabaseUrl(urls.url).user ?? '', isSuperuser: false, lacks: [] };
-  const sql = connect(urls.url, {
-    max: 1,
-    connectTimeoutMs: config.DB_CONNECT_TIMEOUT_MS,
-    applicationName: `readback doctor as the login of ${name}`,
-  });
+  const connectTimeoutMs = config.DB_CONNECT_TIMEOUT_MS;
+  const applicationName = `readback doctor as the login of ${name}`;
   try {
-    const [row] = await sql<[{ is: boolean }]>`select rolsuper as is from pg_roles where rolname = session_user`;
-    return { ...login, isSuperuser: row.is, lacks: await rolesRefused(sql, roles) };
+    return await withConnection(urls.url, { connectTimeoutMs, applicationName }, async (sql) => {
+      const [row] = await sql<[{ is: boolean }]>`select rolsuper as is from pg_roles where rolname = session_user`;
+      return { ...login, isSuperuser: row.is, lacks: await rolesRefused(sql, roles) };
+    });
   } catch (error) {
     return { ...login, refused: (error as Error).message };
-  } finally {
-    await sql.end({ timeout: 1 });
   }
 }
 

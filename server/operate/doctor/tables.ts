@@ -1,4 +1,5 @@
 import type { Sql } from '../../database/connect.ts';
+import { feedFaults } from '../../database/sql/change-log.ts';
 import type { SubscribedTable, Subscription } from '../../database/sql/subscriptions.ts';
 import { SetupError } from '../../lib/errors.ts';
 import { startLogAnew } from '../../setup/log-state.ts';
@@ -53,7 +54,6 @@ export async function lookAtTables(sql: Sql, known: string[]): Promise<TableFact
   const tables = [...new Set([...known, ...watched])];
   const [log] = await sql<[{ isReady: boolean }?]>`
     select complete_since < 'FFFFFFFF/FFFFFFFF' as is_ready from readback.log_state`;
-  const faults = await sql<{ fault: string }[]>`select fault from readback.feed_faults() as fault`;
   return {
     watched,
     shapes: await shapesOf(sql, tables),
@@ -61,7 +61,7 @@ export async function lookAtTables(sql: Sql, known: string[]): Promise<TableFact
     writers: await writersInto(sql, [...tables, LOG, 'readback.log_state']),
     hidden: await hiddenFrom(sql, tables, ['readback_reader']),
     isLogReady: log?.isReady ?? false,
-    feedFaults: faults.map(({ fault }) => fault),
+    feedFaults: await feedFaults(sql),
   };
 }
 

@@ -64,9 +64,9 @@ export async function startServer(
     ...client,
     metricsPort: server.metricsPort,
     databases,
-    subscribers: server.subscribers,
-    groups: server.groups,
-    slowClients: server.slowClients,
+    subscribers: () => server.fanOut.subscribers,
+    groups: () => server.fanOut.groups,
+    slowClients: () => server.fanOut.slowClients,
     stop: async () => {
       await client.dispose();
       await server.stop();

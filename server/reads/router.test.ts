@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { chooseAny, chooseNow, chooseWithoutPrimary, worthWaitingFor } from './choose.ts';
+import { chooseAny, chooseNow, chooseWithoutPrimary, worthWaitingFor } from './router.ts';
 import { LagClock } from '../replication/lag.ts';
 import type { ReplicaState } from '../replication/state.ts';
 

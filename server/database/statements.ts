@@ -6,7 +6,9 @@ interface DriverQuery {
   strings: readonly string[];
   handler: (query: DriverQuery) => unknown;
   active: boolean;
+  /** It was sent, or is about to be. */
   executed: boolean;
+  cancel: () => unknown;
   [ACTIVE]: boolean;
   [TURN]?: Turn;
 }
@@ -86,4 +88,20 @@ function tellActive(queries: DriverQuery): void {
       else this[TURN]?.ended();
     },
   });
+}
+
+/** The same connections; what is asked through it and still runs when the signal aborts is cancelled in PostgreSQL. */
+export function cancelledBy(sql: Sql, signal: AbortSignal): Sql {
+  return new Proxy(sql, {
+    apply: (target, self, args) => {
+      const made: unknown = Reflect.apply(target as unknown as Callable, self, args);
+      if (made instanceof Promise) signal.addEventListener('abort', () => cancel(made as unknown as DriverQuery));
+      return made;
+    },
+  });
+}
+
+/** A part of another statement is never sent by itself. */
+function cancel(statement: DriverQuery): void {
+  if (statement.executed) statement.cancel();
 }
