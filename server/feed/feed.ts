@@ -1,3 +1,4 @@
+import type { Complain } from '../lib/complaints.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { FeedPlace } from './cursor.ts';
 import { Follower, type Followed } from './follower.ts';
@@ -14,6 +15,7 @@ export interface FeedOptions {
   /** Undefined: it is known which timeline of the primary changes are of, which their cursors say. Else resolves when it is. */
   settled: () => Promise<void> | undefined;
   log: Logger;
+  complain: Complain;
 }
 
 /** The change feed of the process: one reader, a window of what it read, and any number of followers. */
@@ -24,9 +26,9 @@ export class Feed implements Followed {
   #gaps = 0;
   #wasLive = false;
 
-  constructor({ sources, windowChanges, settled, log }: FeedOptions) {
+  constructor({ windowChanges, ...options }: FeedOptions) {
     this.recent = new RecentChanges(windowChanges);
-    this.#reader = new FeedReader({ sources, recent: this.recent, settled, log, moved: () => this.#onMove() });
+    this.#reader = new FeedReader({ ...options, recent: this.recent, moved: () => this.#onMove() });
   }
 
   get state(): FeedState {

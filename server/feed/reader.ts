@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
+import type { Complain } from '../lib/complaints.ts';
 import { asClientError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Lsn } from '../lib/lsn.ts';
@@ -16,6 +17,7 @@ export interface ReaderOptions {
   /** See FeedOptions. */
   settled: () => Promise<void> | undefined;
   log: Logger;
+  complain: Complain;
   /** Called when changes were read, and at every change of the state. */
   moved: () => void;
 }
@@ -180,10 +182,12 @@ export class FeedReader {
   }
 
   #lost(source: FeedSource, error: unknown): void {
-    const reason = error instanceof FeedFault ? error.message : `the change log of ${source.name} cannot be read`;
+    const isFault = error instanceof FeedFault;
+    const reason = isFault ? error.message : `the change log of ${source.name} cannot be read`;
     this.#failed = source;
     this.#failedAt = Date.now();
-    if (this.#state.phase !== 'degraded') this.#options.log.error({ err: error }, `change feed: ${reason}`);
+    if (!isFault) this.#options.complain(error, `change feed: ${reason}`);
+    else if (this.#state.phase !== 'degraded') this.#options.log.error({ err: error }, `change feed: ${reason}`);
     this.#step({ kind: 'lost', reason });
     if (asClientError(error)?.code === 'CURSOR_EXPIRED') this.#refused(source);
   }

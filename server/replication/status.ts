@@ -58,11 +58,11 @@ export class ReplicationStatus {
   }
 
   now(): Status {
-    const { clock, reachable, reason, refusal } = this.#primary;
+    const { clock, reachable, refusal } = this.#primary;
     const { latest } = clock;
     return {
       at: new Date().toISOString(),
-      primary: { reachable, position: text(latest), reason, refusal },
+      primary: { reachable, position: text(latest), reason: this.#untold(), refusal },
       replicas: this.#replicas.map(({ name, view, reason }) => ({
         name,
         state: view.state.toUpperCase() as Uppercase<ReplicaState>,
@@ -76,6 +76,12 @@ export class ReplicationStatus {
       feed: this.#feed(),
       tables: this.#tables(),
     };
+  }
+
+  /** What the primary does not say, and why. */
+  #untold(): string | null {
+    const { reason } = this.#slots;
+    return this.#primary.reason ?? (reason && `its slots cannot be looked at: ${reason}`);
   }
 
   /** The status now, then at every change of a state, and each second while a lag moves. */

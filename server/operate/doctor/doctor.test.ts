@@ -176,6 +176,7 @@ const replicaDetails = (changes: Partial<ReplicaDetails> = {}): ReplicaDetails =
   isLogReady: true,
   feedFaults: [],
   mayLose: false,
+  denied: null,
   changesCopied: 0,
   missing: null,
   hidden: [],
