@@ -155,7 +155,7 @@ export async function assertMayTake({ primary, names, replicas }: Taking, others
     ...(await Promise.all(replicas.map(subscriptionFaults))).flat(),
     ...others,
   ];
-  if (faults.length > 0) throw new SetupError([...faults, REMEDY].join('\n'));
+  if (faults.length > 0) throw new SetupError(`${faults.join('.\n')}. ${REMEDY}`);
 }
 
 const REMEDY =

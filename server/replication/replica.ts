@@ -3,7 +3,7 @@ import { wordsOf, type Complain } from '../lib/complaints.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
 import { withinMs } from '../lib/within.ts';
-import { denialInWords, deniedInWorker, type Denied } from '../database/sql/denied.ts';
+import { deniedInWorker, type Denied } from '../database/sql/denied.ts';
 import { proofOf } from '../database/sql/positions.ts';
 import { changesCopied } from '../setup/partitions.ts';
 import { observe, UNKNOWN, type Look, type Observation, type ReplicaView } from './state.ts';
@@ -63,7 +63,7 @@ export class Replica {
   #reason: string | null = null;
   #waiters = new Set<Waiter>();
   #worker: number | null = null;
-  /** A function that the apply worker may not call. */
+  /** What the apply worker may not do. */
   #denied: Denied | null = null;
   #timer: NodeJS.Timeout | undefined;
   #answeredAt = performance.now();
@@ -86,7 +86,7 @@ export class Replica {
 
   /** Why the last look was not answered, or why nothing is applied; null where all is well, or that is not known. */
   get reason(): string | null {
-    return this.#reason ?? (this.#denied && `its apply worker fails: ${denialInWords(this.#denied)}`);
+    return this.#reason ?? (this.#denied && `its apply worker fails: ${this.#denied.words}`);
   }
 
   hasApplied(lsn: Lsn): boolean {
@@ -179,7 +179,7 @@ export class Replica {
   async #askWhatIsDenied(): Promise<void> {
     this.#denied = await deniedInWorker(this.#options.watch);
     if (!this.#denied) return;
-    const error = Object.assign(new Error(denialInWords(this.#denied)), { code: INSUFFICIENT_PRIVILEGE });
+    const error = Object.assign(new Error(this.#denied.words), { code: INSUFFICIENT_PRIVILEGE });
     this.#options.complain(error, `The apply worker of ${this.name} fails at each change, so nothing arrives there.`);
   }
 

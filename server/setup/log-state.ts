@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../database/connect.ts';
 import { NOT_COMPLETE } from '../database/sql/change-log.ts';
-import { denialInWords, deniedInWorker } from '../database/sql/denied.ts';
+import { deniedInWorker } from '../database/sql/denied.ts';
 import { subscribedTables, subscriptionOf, type SubscribedTable } from '../database/sql/subscriptions.ts';
 import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
@@ -53,7 +53,7 @@ async function awaitFirstBeat(primary: Server, replicas: Server[], timeoutMs: nu
 async function tooLate({ name, at, admin }: Server, timeoutMs: number): Promise<string> {
   const denied = await deniedInWorker(admin);
   const why = denied
-    ? `Its apply worker fails: ${denialInWords(denied)}.`
+    ? `Its apply worker fails: ${denied.words}.`
     : 'Its log says why the apply worker does not get on.';
   return `${name} (${at}): a heartbeat written on the primary did not arrive within ${timeoutMs} ms. ${why}`;
 }

@@ -210,13 +210,13 @@ test(
     const failure = setUp(managed.config, testConfig(), () => {}, undefined, 500).catch(
       (error: Error) => error.message,
     );
-    expect(await failure).toContain('Its apply worker fails: permission denied for function pg_notify to owner.');
+    expect(await failure).toContain('Its apply worker fails: permission denied for function pg_notify.');
     await managed.replica`grant execute on function pg_notify(text, text) to public`;
     expect(findings).toContainEqual(
       expect.objectContaining({
-        check: 'function-denied',
+        check: 'apply-denied',
         server: 'replica-1',
-        found: expect.stringContaining('permission denied for function pg_notify to owner'),
+        found: expect.stringContaining('permission denied for function pg_notify'),
         remedy: expect.stringContaining('as a superuser: grant execute on function pg_notify(text,text) to owner;'),
       }),
     );

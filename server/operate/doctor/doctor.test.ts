@@ -27,6 +27,7 @@ const basics = (changes: Partial<Basics> = {}): Basics => ({
   mayMakeRoles: true,
   mayCreate: true,
   notPassedOn: [],
+  notCopied: [],
   schemaOwner: null,
   mayReplicate: true,
   maySubscribe: true,

@@ -6,7 +6,7 @@ import {
   type SubscribedTable,
   type Subscription,
 } from '../../database/sql/subscriptions.ts';
-import { denialInWords, deniedInWorker, type Denied } from '../../database/sql/denied.ts';
+import { deniedInWorker, type Denied } from '../../database/sql/denied.ts';
 import { formatLsn, type Lsn } from '../../lib/lsn.ts';
 import { toGrant, type Provider } from '../../setup/providers.ts';
 import { setInDatabase } from '../../setup/logins.ts';
@@ -73,7 +73,7 @@ export function checkSubscription(primary: Looked<Sending>, replica: Looked<Subs
     ...(subscription.binary ? [BINARY.found(name)] : []),
     ...(subscription.origin === 'none' ? [ORIGIN.found(name)] : []),
     ...(readOnly ? [cannotWrite(name, readOnly)] : []),
-    ...(denied ? [mayNotCall(name, denied, replica.basics?.provider ?? null)] : []),
+    ...(denied ? [mayNot(name, denied, replica.basics?.provider ?? null)] : []),
     ...checkIdentities(primary, name, identities),
   ];
   // A character that the replica does not have may be what the worker fails at, too: that is told with the servers.
@@ -251,10 +251,10 @@ const cannotWrite = kind('read-only', (readOnly: ReadOnly) => ({
   fix: letWrite,
 }));
 
-const mayNotCall = kind('function-denied', (denied: Denied, provider: Provider | null) => ({
-  found: `its apply worker fails at each change: ${denialInWords(denied)}`,
-  expected: 'an apply worker that may call what the triggers of the change log call',
-  remedy: `${toGrant(provider, `grant execute on function ${denied.called} to ${denied.login}`)} What waits is applied then.`,
+const mayNot = kind('apply-denied', ({ words, statement }: Denied, provider: Provider | null) => ({
+  found: `its apply worker fails at each change: ${words}`,
+  expected: 'an apply worker that may write each table, and call what the triggers of the change log call',
+  remedy: `${toGrant(provider, statement)} What waits is applied then.`,
 }));
 
 const lost = kind('transactions-lost', (at: Lsn) => ({
