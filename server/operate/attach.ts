@@ -10,7 +10,7 @@ import { asReplicator, becomeMember, mayStream, runFormatted } from '../setup/lo
 import { rehearsed } from '../setup/rehearsal.ts';
 import { subscribeReplica } from '../setup/replicate.ts';
 import { reachableOf, type OperatedServer, type Server, type Servers } from '../setup/servers.ts';
-import { replicationUrl, type SetupConfig } from '../setup/setup.ts';
+import { replicationUrl, subscribingAs, type SetupConfig } from '../setup/setup.ts';
 
 export interface Attaching {
   servers: Servers;
@@ -30,7 +30,7 @@ export async function lockSetup({ admin }: OperatedServer): Promise<void> {
 
 /** Subscribes the replica, or repairs its subscription, and returns when all that it takes is copied. */
 export async function attach(replica: OperatedServer, { servers, databases, config, say }: Attaching): Promise<void> {
-  const pair = { primary: servers.primary, replica, commit: config.REPLICA_SYNCHRONOUS_COMMIT };
+  const pair = { primary: servers.primary, replica, ...subscribingAs(config) };
   await subscribeReplica(pair, replicationUrl(databases));
   await completeReachable({ servers, databases, config, say });
 }
@@ -156,7 +156,7 @@ export async function assertMayTake({ primary, names, replicas }: Taking, others
     ...(await Promise.all(replicas.map(subscriptionFaults))).flat(),
     ...others,
   ];
-  if (faults.length > 0) throw new SetupError([...faults, REMEDY].join('\n'));
+  if (faults.length > 0) throw new SetupError(`${faults.join('.\n')}. ${REMEDY}`);
 }
 
 const REMEDY =

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../database/connect.ts';
 import { NOT_COMPLETE } from '../database/sql/change-log.ts';
+import { deniedInWorker } from '../database/sql/denied.ts';
 import { estimatedRows } from '../database/sql/sizes.ts';
 import { flushedOn } from '../database/sql/positions.ts';
 import { subscribedTables, subscriptionOf, type SubscribedTable } from '../database/sql/subscriptions.ts';
@@ -47,11 +48,17 @@ async function awaitFirstBeat(primary: Server, replicas: Server[], timeoutMs: nu
   const target = await beat(primary);
   const arrivals = await Promise.all(replicas.map((replica) => arrival(replica, target, timeoutMs)));
   const late = replicas.filter((_, index) => arrivals[index] === 'late');
-  if (late.length > 0) throw new NothingArrives(late.map((replica) => tooLate(replica, timeoutMs)).join('\n'));
+  const lines = await Promise.all(late.map((replica) => tooLate(replica, timeoutMs)));
+  if (lines.length > 0) throw new NothingArrives(lines.join('\n'));
 }
 
-const tooLate = ({ name, at }: Server, timeoutMs: number) =>
-  `${name} (${at}): a heartbeat written on the primary did not arrive within ${timeoutMs} ms. Its log says why the apply worker does not get on.`;
+async function tooLate({ name, at, admin }: Server, timeoutMs: number): Promise<string> {
+  const denied = await deniedInWorker(admin);
+  const why = denied
+    ? `Its apply worker fails: ${denied.words}.`
+    : 'Its log says why the apply worker does not get on.';
+  return `${name} (${at}): a heartbeat written on the primary did not arrive within ${timeoutMs} ms. ${why}`;
+}
 
 interface CopyState {
   seen: Lsn;

@@ -8,6 +8,7 @@ import { format, fromUrl, parse, type Conninfo } from './conninfo.ts';
 import { startLogAnew } from './log-state.ts';
 import { noteCopying } from './partitions.ts';
 import { allowCopy, asReplicator, isVerified, makeReplicator, runSecretly, verifierOf } from './logins.ts';
+import { tryToReach } from './reach.ts';
 import { basicsOf, type Server } from './servers.ts';
 import { letPast, refuseHidden } from './stops.ts';
 import { publishedTables } from './shapes.ts';
@@ -30,6 +31,8 @@ export interface Subscribing {
   primary: Server;
   replica: Server;
   commit: ReplicaCommit;
+  /** The replica may take so long to reach the primary. */
+  connectTimeoutMs: number;
 }
 
 /** Subscribes a replica to the primary, or repairs what differs in the subscription it has. Running it again changes nothing. */
@@ -60,7 +63,11 @@ async function showAll(primary: Server, tables: string[], login: string, slot: s
   await refuseHidden(primary, tables, [login]);
 }
 
-async function create({ primary, replica, commit }: Subscribing, slot: string, wanted: Conninfo): Promise<void> {
+async function create(
+  { primary, replica, commit, connectTimeoutMs }: Subscribing,
+  slot: string,
+  wanted: Conninfo,
+): Promise<void> {
   const conninfo = await withLogin(primary, slot, wanted);
   const tables = await publishedTables(primary.admin);
   await showAll(primary, tables, conninfo.user!, slot);
@@ -75,13 +82,15 @@ async function create({ primary, replica, commit }: Subscribing, slot: string, w
   await startLogAnew(replica.admin);
   await noteCopying(primary.admin, replica.admin);
   const failover = (await keepsSlots(primary.admin, replica.admin)) ? ', failover = true' : '';
-  const make = () =>
-    runSecretly(
+  const make = async () => {
+    await tryToReach(replica.admin, conninfo, connectTimeoutMs);
+    await runSecretly(
       replica.admin,
       `create subscription readback connection %L publication readback with (slot_name = %L, streaming = on, synchronous_commit = ${commit}${failover})`,
       format({ ...conninfo, application_name: slot }),
       slot,
     );
+  };
   // Of several hosts a standby may be asked first, which does not have the login of a moment ago yet.
   const patienceMs = conninfo.host?.includes(',') ? LOGIN_TIMEOUT_MS : 0;
   try {

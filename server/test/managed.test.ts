@@ -3,18 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DatabaseConfig } from '../boot/config.ts';
-import { UpdateUserDocument } from '../../schema/generated/operations.ts';
 import { projectRoot } from '../lib/root.ts';
-import type { TestDatabases } from './support/databases.ts';
 import { examine, faults, fixAll } from './support/doctor.ts';
 import { EACH, everythingWorks, looked, made, migrated, served, WELL } from './support/managed.ts';
 import { manage, MODELS, type Managed, type Model } from './support/models.ts';
-import { startServer } from './support/server.ts';
 import { ownServers, type OwnServers } from './support/standby.ts';
 
 /** Readback where nobody is a superuser: what providers grant, modelled. */
 const SLOW = { timeout: 120_000 };
-const WITHIN = { timeout: 30_000, interval: 50 };
 
 let servers: OwnServers;
 beforeAll(async () => {
@@ -170,56 +166,6 @@ describe('a right that is missing', SLOW, () => {
     expect(await made(managed)).toEqual(before);
     expect(await looked(app)).toEqual(WELL);
   });
-});
-
-/** What the functions of the schema readback call, which anybody may, or the login by a grant. */
-const CALLED: [side: 'primary' | 'replica', name: string, whom: string][] = [
-  ['primary', 'pg_control_system()', 'public'],
-  ['primary', 'pg_walfile_name(pg_lsn)', 'public'],
-  ['primary', 'pg_current_wal_flush_lsn()', 'public'],
-  ['replica', 'pg_show_replication_origin_status()', 'owner'],
-  ['replica', 'pg_stat_get_subscription(oid)', 'public'],
-  ['replica', 'pg_stat_get_activity(integer)', 'public'],
-];
-
-describe('a function that may not be called any more', SLOW, () => {
-  let managed: Managed;
-  let id: string;
-  beforeAll(async () => {
-    managed = await manage(servers, { ...MODELS.M3, name: 'called' });
-    await migrated(managed.config);
-    const [row] = await managed.primary<[{ id: string }]>`
-      insert into users (username, email, password_hash) values ('ada', 'ada@example.com', '-') returning id`;
-    ({ id } = row);
-  }, SLOW.timeout);
-  afterAll(() => managed?.end());
-
-  for (const [side, name, whom] of CALLED)
-    test(`health and the log name it, and no bookmark is empty: ${name} on the ${side}`, async () => {
-      const words = `permission denied for function ${name.replace(/\(.*/, '')}`;
-      const lines: string[] = [];
-      const databases = { config: managed.config } as TestDatabases;
-      const server = await startServer({ LOG_LEVEL: 'warn', MONITOR_INTERVAL_MS: 50 }, databases, {
-        write: (line) => lines.push(line),
-      });
-      const health = async () => (await server.rest('GET', '/health')).body;
-      const write = (firstName: string) => server.query(UpdateUserDocument, { id, input: { firstName } });
-      await expect.poll(async () => (await health()).status, WITHIN).toBe('healthy');
-      await managed[side].unsafe(`revoke execute on function ${name} from ${whom}`);
-      try {
-        await expect.poll(async () => JSON.stringify(await health()), WITHIN).toContain(words);
-        expect((await health()).status).not.toBe('healthy');
-        const { data, errors } = await write(name);
-        expect(errors[0]?.extensions.code ?? data.updateUser.bookmark).toMatch(/^(PRIMARY_UNAVAILABLE|.{28})$/);
-        expect(lines.filter((line) => line.includes(words)).length).toBeGreaterThan(0);
-      } finally {
-        await managed[side].unsafe(`grant execute on function ${name} to ${whom}`);
-      }
-      await expect.poll(async () => (await health()).status, WITHIN).toBe('healthy');
-      await write('again');
-      await expect.poll(() => managed.replica`select first_name from users`, WITHIN).toEqual([{ first_name: 'again' }]);
-      await server.stop();
-    });
 });
 
 test('a replica that nobody may ask for its origin is refused, and nothing is changed', SLOW, async () => {
