@@ -53,9 +53,12 @@ const RELEASE_TIMEOUT_MS = 10_000;
  * Drops the replica's subscription without asking the primary, which may be gone or have given up the slot. Returns the
  * slot that it had on the primary; undefined where there is no subscription.
  */
-export async function dropSubscription({ admin }: Server): Promise<string | undefined> {
+export async function dropSubscription(replica: Server): Promise<string | undefined> {
+  const { admin } = replica;
   const subscription = await subscriptionOf(admin);
   if (!subscription) return undefined;
+  const faults = await subscriptionFaults(replica);
+  if (faults.length > 0) throw new SetupError(faults.join('\n'));
   await admin`alter subscription readback disable`;
   await admin`alter subscription readback set (slot_name = none)`;
   await admin`drop subscription readback`;

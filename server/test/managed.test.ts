@@ -3,14 +3,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DatabaseConfig } from '../boot/config.ts';
+import { findProgram } from '../../infra/programs.ts';
 import { projectRoot } from '../lib/root.ts';
-import { examine, faults, fixAll } from './support/doctor.ts';
-import { EACH, everythingWorks, looked, made, migrated, served, WELL } from './support/managed.ts';
+import { examine } from './support/doctor.ts';
+import { EACH, everythingWorks, looked, made, migrated, served, STEPS, WELL } from './support/managed.ts';
 import { manage, MODELS, type Managed, type Model } from './support/models.ts';
+import { HISTORIES, Results, VERSION } from './support/results.ts';
 import { ownServers, type OwnServers } from './support/standby.ts';
 
 /** Readback where nobody is a superuser: what providers grant, modelled. */
 const SLOW = { timeout: 120_000 };
+
+const results = new Results();
 
 let servers: OwnServers;
 beforeAll(async () => {
@@ -41,7 +45,7 @@ function readback(args: string, { primary, replicas: [replica] }: DatabaseConfig
 const SERVED: Model[] = [MODELS.M1, MODELS.M1_LESS, MODELS.M3, MODELS.NR, MODELS.M0_PRIMARY];
 for (const model of SERVED)
   describe(`GUARANTEE no superuser is needed: ${model.name}`, SLOW, () => {
-    everythingWorks(() => servers, model);
+    everythingWorks(() => servers, model, VERSION, results);
   });
 
 test('one login may be both, the one that sets up and that of the server', SLOW, async () => {
@@ -75,44 +79,6 @@ const RIGHTS: [side: 'primary' | 'replica', take: string, give: string, said: Re
     /may not call pg_show_replication_origin_status/,
   ],
 ];
-
-describe('a slot that is gone, or keeps too much', SLOW, () => {
-  let managed: Managed;
-  beforeAll(async () => {
-    managed = await manage(servers, { ...MODELS.M1_LESS, name: 'slots' });
-    await migrated(managed.config);
-  }, SLOW.timeout);
-  afterAll(() => managed.end());
-  const slot = async () => {
-    const [row] = await managed.primary<[{ name: string; reader: number | null }?]>`
-      select slot_name::text as name, active_pid as reader from pg_replication_slots where database = ${managed.database}`;
-    return row;
-  };
-
-  test('the server gives it up, though its reader is another login', async () => {
-    const { name } = (await slot())!;
-    await managed.replica.begin(async (held) => {
-      await held`lock table users in access exclusive mode`;
-      await managed.primary`insert into users (username, email, password_hash) values ('a', 'a@example.com', '-')`;
-      for (let n = 0; n < 5; n++) {
-        await managed.primary`select pg_logical_emit_message(true, 'fill', 'x')`;
-        await managed.primary`select pg_switch_wal()`;
-      }
-      const [given] = await managed.primary.begin(async (sql) => {
-        await sql`set local role readback_pruner`;
-        return sql<[{ held: number }]>`select readback.give_up_slot(${name}, 67108864) as held`;
-      });
-      expect(given.held).toBeGreaterThan(67_108_864);
-      expect(await slot()).toBeUndefined();
-    });
-  });
-
-  test('doctor --fix copies its replica again', async () => {
-    expect(await faults(managed.config)).toContain('replica-1 slot-missing');
-    await fixAll(managed.config);
-    expect(await looked(managed.config)).toEqual(WELL);
-  });
-});
 
 describe('a right that is missing', SLOW, () => {
   let managed: Managed;
@@ -175,4 +141,13 @@ test('a replica that nobody may ask for its origin is refused, and nothing is ch
   );
   expect(await made(managed)).toEqual([]);
   await managed.end();
+});
+
+test('docs/managed.md has what passed, and nothing else', () => {
+  const hasPgBouncer = findProgram('pgbouncer') !== undefined;
+  const [published, wanted] = results.tables(
+    (step, _, version) =>
+      version === VERSION && !HISTORIES.includes(step) && (step !== STEPS.PGBOUNCER || hasPgBouncer),
+  );
+  expect(published).toBe(wanted);
 });

@@ -188,7 +188,7 @@ export const inOnePhase: Repair = {
 export const commitLocally: Repair = {
   name: 'commit-locally',
   does: () => 'set its synchronous_commit to local',
-  run: ({ admin }) => setCommit(admin, 'local'),
+  run: (replica) => setCommit(replica, 'local'),
   isOfSubscription: true,
 };
 
