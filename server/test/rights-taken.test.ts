@@ -180,8 +180,8 @@ beforeAll(async () => {
     roles: ['pg_create_subscription'],
     functions: [SHOW],
   };
-  managed = await manage(servers, { name: 'taken', primary: grants, replica: grants });
-  const more = await manage(servers, { name: 'more', primary: grants, replica: grants });
+  managed = await manage(servers, { name: 'taken', title: 'taken', primary: grants, replica: grants });
+  const more = await manage(servers, { name: 'more', title: 'more', primary: grants, replica: grants });
   await more.end();
   await migrated(managed.config);
   await managed.primary`create table visits (id int primary key, path text)`;
