@@ -12,8 +12,8 @@ export const UNIT = [
   'infra/test/bench-options.test.ts',
   ...(isReadbackItself ? ['server/test/docs.test.ts'] : []),
 ];
-/** What needs Docker, or earlier versions of PostgreSQL, has commands of its own. */
-export const APART = ['containers', 'upgrade', 'versions'].map((name) => `infra/test/${name}.test.ts`);
+/** What needs Docker, or earlier versions of PostgreSQL, or measures them, has commands of its own. */
+export const APART = ['containers', 'model-speed', 'upgrade', 'versions'].map((name) => `infra/test/${name}.test.ts`);
 
 export default defineConfig({
   // Some packages load graphql as CommonJS, some as a module: one copy for all, or its types are "from another realm".

@@ -4,12 +4,25 @@ import type { DatabaseConfig } from '../../server/boot/config.ts';
 import { createLog, serve } from '../../server/boot/serve.ts';
 import { setUp } from '../../server/setup/setup.ts';
 import { testConfig } from '../../server/test/support/databases.ts';
-import { everythingWorks } from '../../server/test/support/managed.ts';
+import { everythingWorks, STEPS } from '../../server/test/support/managed.ts';
 import { MODELS, type Model } from '../../server/test/support/models.ts';
+import { Results, VERSION } from '../../server/test/support/results.ts';
 import { connectTo } from '../../server/test/support/server.ts';
 import { ownServers, type OwnServers } from '../../server/test/support/standby.ts';
 import { subscribeTo } from '../../server/test/support/subscribe.ts';
-import { cluster, database, homeOf, isHere, readback, run, SLOW, stopClusters } from './support/versions.ts';
+import { findProgram } from '../programs.ts';
+import { awaitedWorks } from './support/awaited.ts';
+import {
+  cluster,
+  database,
+  homeOf,
+  isHere,
+  readback,
+  run,
+  SLOW,
+  stopClusters,
+  type Major,
+} from './support/versions.ts';
 
 /** Readback on the versions of PostgreSQL that it is for, alone and mixed. */
 const PAIRS = [
@@ -127,15 +140,36 @@ describe.skipIf(!isHere).each(PAIRS)('primary %i, replicas %i:', SLOW, (ofPrimar
   });
 });
 
-/** Superusers are asked for nowhere from 16 on; the tests of each run do the same on 18. */
-describe.skipIf(!isHere).each([16, 17] as const)('without a superuser on %i:', SLOW, (major) => {
+const results = new Results();
+
+/** A primary and a replica of a version. */
+function onServersOf(major: Major, work: (servers: () => OwnServers) => void): void {
   let servers: OwnServers;
   beforeAll(async () => {
-    servers = await ownServers(['primary', 'replica'], {}, homeOf(major));
+    servers = await ownServers(['primary', 'replica'], { max_sync_workers_per_subscription: '8' }, homeOf(major));
   }, SLOW.timeout);
   afterAll(() => servers?.end(), SLOW.timeout);
+  work(() => servers);
+}
 
-  describe.each([MODELS.M1, MODELS.M1_LESS, MODELS.M3, MODELS.NR] as Model[])('$name', (model) => {
-    everythingWorks(() => servers, model);
+describe.skipIf(!isHere)('without a superuser on 15:', SLOW, () => {
+  onServersOf(15, (servers) => awaitedWorks(servers, results));
+});
+
+/** Superusers are asked for nowhere from 16 on; the tests of each run do the same on 18. */
+describe.skipIf(!isHere).each([16, 17] as const)('without a superuser on %i:', SLOW, (major) => {
+  onServersOf(major, (servers) => {
+    const models: Model[] = [MODELS.M1, MODELS.M1_LESS, MODELS.M3, MODELS.NR, MODELS.M0_PRIMARY];
+    describe.each(models)('$name', (model) => {
+      everythingWorks(servers, model, major, results);
+    });
   });
+});
+
+test.skipIf(!isHere)('docs/managed.md has what passed without a superuser', () => {
+  const hasPgBouncer = findProgram('pgbouncer') !== undefined;
+  const [published, wanted] = results.tables(
+    (step, _, version) => version < VERSION && (step !== STEPS.PGBOUNCER || hasPgBouncer),
+  );
+  expect(published).toBe(wanted);
 });

@@ -47,6 +47,7 @@ function openFeed(parts: Parts, { primary, replicas }: Servers): Feed {
     windowChanges: config.FEED_WINDOW_CHANGES,
     settled: () => primary.settled(),
     log,
+    complain: pools.complain,
   });
   const pruner = new Pruner({
     logs: replicas.map(({ name }, index) => ({

@@ -128,5 +128,6 @@ function openSlotWatch(
     action: config.SLOT_ACTION,
     everyMs: config.SLOT_WATCH_MS,
     log,
+    complain: pools.complain,
   });
 }

@@ -39,13 +39,17 @@ export type Side = 'PRIMARY' | 'REPLICA';
 
 const codeOf = (error: unknown) => (error as { code?: string } | undefined)?.code ?? '';
 
+/** A session that did not begin, as its login may not take on its role. */
+const isWithoutRole = (error: unknown) =>
+  codeOf(error) === INSUFFICIENT_PRIVILEGE && (error as { severity?: string }).severity === 'FATAL';
+
 /** True where another server might answer, or the same one later. */
 export function isUnavailable(error: unknown): boolean {
-  return UNAVAILABLE.test(codeOf(error));
+  return UNAVAILABLE.test(codeOf(error)) || isWithoutRole(error);
 }
 
 /** True where the server answers, and does nothing of the kind before somebody helps it, or the rush is over. */
-export const isRefusal = (error: unknown): boolean => REFUSING.test(codeOf(error));
+export const isRefusal = (error: unknown): boolean => REFUSING.test(codeOf(error)) || isWithoutRole(error);
 
 /** What a client is told of a database's error; whatever has no telling is returned as it is, and masked further up. */
 export function forClient(error: unknown, side: Side): unknown {
@@ -76,9 +80,9 @@ export function forClient(error: unknown, side: Side): unknown {
 function unavailable(side: Side, cause: unknown): ClientError {
   if (side === 'REPLICA')
     return new ClientError('REPLICA_UNAVAILABLE', 'No replica can answer now: try again soon.', { cause });
-  const message = `The primary ${failingOf(codeOf(cause))}, so nothing can be written now: try again soon.`;
+  const message = `The primary ${failingOf(cause)}, so nothing can be written now: try again soon.`;
   return new ClientError('PRIMARY_UNAVAILABLE', message, { cause });
 }
 
-const failingOf = (code: string): string =>
-  REFUSALS[code] ?? (isRefusal({ code }) ? 'refuses to work for this server' : 'cannot be reached');
+const failingOf = (error: unknown): string =>
+  REFUSALS[codeOf(error)] ?? (isRefusal(error) ? 'refuses to work for this server' : 'cannot be reached');

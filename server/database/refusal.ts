@@ -66,6 +66,15 @@ const BY_CODE: [RegExp, string][] = [
   ],
 ];
 
+/** What the driver and OpenSSL have codes for, and no words. */
+const IN_WORDS: Record<string, string> = {
+  CONNECT_TIMEOUT: 'no answer of PostgreSQL came in time',
+  CONNECTION_CLOSED: 'the connection was closed',
+};
+
+const wordsOf = (code: string, message: string | undefined): string =>
+  IN_WORDS[code] ?? /SSL routines:[^:]*:([^:]+)/.exec(message ?? '')?.[1] ?? (message || code);
+
 /** Undefined for what is no refusal, but a fault of the program. */
 export function refusalOf(error: unknown): Refusal | undefined {
   const { name, code, message, detail, hint } = (error ?? {}) as DatabaseError;
@@ -75,7 +84,7 @@ export function refusalOf(error: unknown): Refusal | undefined {
     BY_CODE.find(([pattern]) => pattern.test(code))?.[1];
   if (remedy === undefined) return undefined;
   // Several addresses that were tried leave an error without a message.
-  const said = [message || code, detail, hint].filter((part) => part !== undefined && part !== '');
+  const said = [wordsOf(code, message), detail, hint].filter((part) => part !== undefined && part !== '');
   return { reason: said.map((part) => part!.replace(/\s+/g, ' ').replace(/\.$/, '')).join('. '), remedy };
 }
 

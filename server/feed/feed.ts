@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { asClientError } from '../lib/errors.ts';
+import type { Complain } from '../lib/complaints.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import type { Position } from '../lib/position.ts';
@@ -19,6 +20,7 @@ export interface FeedOptions {
   /** Undefined: it is known which timeline of the primary changes are of, which their cursors say. Else resolves when it is. */
   settled: () => Promise<void> | undefined;
   log: Logger;
+  complain: Complain;
 }
 
 /** Rows of the log: at times they are more changes. */
@@ -222,10 +224,12 @@ export class Feed implements Followed {
   }
 
   #lost(source: FeedSource, error: unknown): void {
-    const reason = error instanceof FeedFault ? error.message : `the change log of ${source.name} cannot be read`;
+    const isFault = error instanceof FeedFault;
+    const reason = isFault ? error.message : `the change log of ${source.name} cannot be read`;
     this.#failed = source;
     this.#failedAt = Date.now();
-    if (this.#state.phase !== 'degraded') this.#options.log.error({ err: error }, `change feed: ${reason}`);
+    if (!isFault) this.#options.complain(error, `change feed: ${reason}`);
+    else if (this.#state.phase !== 'degraded') this.#options.log.error({ err: error }, `change feed: ${reason}`);
     this.#step({ kind: 'lost', reason });
     if (asClientError(error)?.code === 'CURSOR_EXPIRED') this.#refused(source);
   }

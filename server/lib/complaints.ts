@@ -8,13 +8,16 @@ const EVERY_MS = 60_000;
 /** The driver's words for what this process itself has closed: who did that has the reason. */
 const OWN_DOING = new Set(['CONNECTION_ENDED', 'CONNECTION_DESTROYED']);
 
-/** `message` is one of few: each is remembered, with the error's code. */
+/** PostgreSQL says by name what a role may not use: that is one cause, whatever fails for it. */
+const DENIED = '42501';
+
+/** `message` is one of few: each is remembered, with the error's code; of a denial its words are. */
 export function complainTo(log: Pick<Logger, 'warn'>, everyMs = EVERY_MS): Complain {
   const written = new Map<string, { atMs: number; more: number }>();
   return (error, message) => {
     const code = String((error as { code?: unknown } | undefined)?.code);
     if (OWN_DOING.has(code)) return;
-    const key = `${code} ${message}`;
+    const key = `${code} ${code === DENIED ? wordsOf(error) : message}`;
     const last = written.get(key);
     const now = performance.now();
     if (last && now - last.atMs < everyMs) return void last.more++;

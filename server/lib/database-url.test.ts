@@ -37,6 +37,23 @@ test('what is no URL of a database is none', () => {
   expect([...wrong, ...broken].filter(isDatabaseUrl)).toEqual([]);
 });
 
+test.each([
+  ['postgres://app:s3cret@db:5432', 'has no database'],
+  ['postgres://app:s3cret@db/?sslmode=require', 'has no database'],
+  ['postgres://app:s3cret@%2Ftmp/shop', 'has the folder of a Unix socket'],
+  ['postgres:///shop?host=/tmp', 'has the folder of a Unix socket'],
+  ['mysql://app:s3cret@db/shop', 'has another scheme'],
+  ['jdbc:postgresql://db/shop?password=s3cret', 'has the form of JDBC'],
+  ['host=db user=app password=s3cret', "has libpq's form of key=value"],
+  ['postgres://app:s3cret/x@db', 'must be a URL such as'],
+  ['postgres://app:s3cret?x@db/shop', 'must be a URL such as'],
+  ['s3cret', 'must be a URL such as'],
+])('what is meant by what is no URL is told, and nothing of it is shown: %s', (text, said) => {
+  const fault = databaseUrlFault(text);
+  expect(fault).toContain(said);
+  expect(fault).not.toContain('s3cret');
+});
+
 test('parameters are read as libpq reads them: the last of two, a plus as a plus, and ssl=true for JDBC', () => {
   const { parameters } = parseDatabaseUrl('postgres://a@b/c?sslmode=disable&sslmode=require&options=-c+x%3D1%20y');
   expect([...parameters]).toEqual([

@@ -26,6 +26,27 @@ const DEFAULT_PORT = 5432;
 const NO_URL =
   'must be a URL such as postgres://user:password@host:5432/database, in which a password has its # / ? @ % as %23 %2F %3F %40 %25';
 
+const SOCKET =
+  'has the folder of a Unix socket for its host, and those are not used: write the name or the address of the server, such as localhost';
+
+/** What is meant by what is none; nothing of it is shown, as a password may be anywhere. */
+const OTHERS: [RegExp, string][] = [
+  [/^jdbc:/i, 'has the form of JDBC: write postgres://user:password@host:5432/database'],
+  [
+    /^(?:mysql|mariadb|mssql|mongodb|redis|https?):\/\//i,
+    'has another scheme than postgres://, so PostgreSQL is not there',
+  ],
+  [
+    /^\s*(?:host|hostaddr|user|dbname|port|password)\s*=/,
+    "has libpq's form of key=value: write postgres://user:password@host:5432/database",
+  ],
+  [/^postgres(?:ql)?:\/\/\/[^@]*[?&]host=/i, SOCKET],
+  [
+    /^postgres(?:ql)?:\/\/(?:[^/?#@]*@)?[^/?#@]+\/?(?:\?[^#@/]*)?$/i,
+    'has no database: write its name after the host, as in postgres://user:password@host:5432/database',
+  ],
+];
+
 /** @throws SetupError that says what is wrong with it, and has no password in it. */
 export function parseDatabaseUrl(text: string): DatabaseUrl {
   const url = tryParse(text);
@@ -46,7 +67,7 @@ export const looksLikeUrl = (text: string): boolean => text.includes('://');
 
 function tryParse(text: string): DatabaseUrl | string {
   const [, login, authority, path, query = ''] = FORM.exec(text) ?? [];
-  if (authority === undefined || !path) return NO_URL;
+  if (authority === undefined || !path) return OTHERS.find(([form]) => form.test(text))?.[1] ?? NO_URL;
   // A password with a / in it has its @ after what then looks like the host: what follows is not the database's name.
   if (`${path}${query}`.includes('@')) return NO_URL;
   const [user, password] = decodedLogin(login);
@@ -55,6 +76,7 @@ function tryParse(text: string): DatabaseUrl | string {
   const pairs = readQuery(query);
   if (user === undefined || password === undefined || database === undefined || pairs === undefined) return NO_URL;
   if (!hosts.every((host) => host !== undefined)) return NO_URL;
+  if (hosts.some(({ host }) => host.startsWith('/'))) return SOCKET;
   const parameters = normalised(pairs);
   const url = { user: user === '' ? undefined : user, password, hosts, database, parameters };
   return parameterFault(parameters) ?? url;

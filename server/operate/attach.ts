@@ -10,7 +10,7 @@ import { asReplicator, becomeMember, mayStream, runFormatted } from '../setup/lo
 import { rehearsed } from '../setup/rehearsal.ts';
 import { subscribeReplica } from '../setup/replicate.ts';
 import { reachableOf, type OperatedServer, type Server, type Servers } from '../setup/servers.ts';
-import { replicationUrl, type SetupConfig } from '../setup/setup.ts';
+import { replicationUrl, subscribingAs, type SetupConfig } from '../setup/setup.ts';
 
 export interface Attaching {
   servers: Servers;
@@ -30,7 +30,7 @@ export async function lockSetup({ admin }: OperatedServer): Promise<void> {
 
 /** Subscribes the replica, or repairs its subscription, and returns when all that it takes is copied. */
 export async function attach(replica: OperatedServer, { servers, databases, config, say }: Attaching): Promise<void> {
-  const pair = { primary: servers.primary, replica, commit: config.REPLICA_SYNCHRONOUS_COMMIT };
+  const pair = { primary: servers.primary, replica, ...subscribingAs(config) };
   await subscribeReplica(pair, replicationUrl(databases));
   await completeReachable({ servers, databases, config, say });
 }
@@ -53,9 +53,12 @@ const RELEASE_TIMEOUT_MS = 10_000;
  * Drops the replica's subscription without asking the primary, which may be gone or have given up the slot. Returns the
  * slot that it had on the primary; undefined where there is no subscription.
  */
-export async function dropSubscription({ admin }: Server): Promise<string | undefined> {
+export async function dropSubscription(replica: Server): Promise<string | undefined> {
+  const { admin } = replica;
   const subscription = await subscriptionOf(admin);
   if (!subscription) return undefined;
+  const faults = await subscriptionFaults(replica);
+  if (faults.length > 0) throw new SetupError(faults.join('\n'));
   await admin`alter subscription readback disable`;
   await admin`alter subscription readback set (slot_name = none)`;
   await admin`drop subscription readback`;
@@ -156,7 +159,7 @@ export async function assertMayTake({ primary, names, replicas }: Taking, others
     ...(await Promise.all(replicas.map(subscriptionFaults))).flat(),
     ...others,
   ];
-  if (faults.length > 0) throw new SetupError([...faults, REMEDY].join('\n'));
+  if (faults.length > 0) throw new SetupError(`${faults.join('.\n')}. ${REMEDY}`);
 }
 
 const REMEDY =

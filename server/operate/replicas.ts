@@ -1,13 +1,22 @@
 import type { DatabaseConfig, DatabaseUrls } from '../boot/config.ts';
+import { deniedInWorker } from '../database/sql/denied.ts';
 import { slotsOf } from '../database/sql/slots.ts';
 import { subscriptionOf } from '../database/sql/subscriptions.ts';
 import { describeUrl, isDatabaseUrl } from '../lib/database-url.ts';
 import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
+import { toGrant } from '../setup/providers.ts';
 import { slotName } from '../setup/replicate.ts';
 import { setUp, type SetupConfig } from '../setup/setup.ts';
 import { assertMayTake, dropSlot, dropSubscription, isSlotName, leftOf, loginsLeft } from './attach.ts';
-import { reachableOf, unreachable, withServers, type OperatedServer, type Servers } from '../setup/servers.ts';
+import {
+  basicsOf,
+  reachableOf,
+  unreachable,
+  withServers,
+  type OperatedServer,
+  type Servers,
+} from '../setup/servers.ts';
 
 /** Sets one more replica up. Replicas that are away now are left out: their logs know all that the new one will. */
 export async function addReplica(
@@ -18,10 +27,24 @@ export async function addReplica(
 ): Promise<void> {
   if (databases.replicas.some(({ url }) => describeUrl(url) === describeUrl(added.url)))
     throw new SetupError(`${describeUrl(added.url)} is configured already: run readback migrate.`);
-  const there = await withServers(databases, config, 'replica add', ({ replicas }) =>
-    reachableOf(replicas, config.DB_CONNECT_TIMEOUT_MS),
-  );
+  const there = await withServers(databases, config, 'replica add', async ({ replicas }) => {
+    const reachable = await reachableOf(replicas, config.DB_CONNECT_TIMEOUT_MS);
+    await refuseFailing(reachable);
+    return reachable;
+  });
   await setUp({ ...databases, replicas: [...there.map(({ urls }) => urls), added] }, config, say);
+}
+
+/** From where on the new one's log is complete, all of them must have got to. @throws SetupError where one never will. */
+async function refuseFailing(replicas: OperatedServer[]): Promise<void> {
+  for (const { name, at, admin } of replicas) {
+    const denied = await deniedInWorker(admin);
+    if (!denied) continue;
+    const { provider } = await basicsOf(admin);
+    throw new SetupError(
+      `${name} (${at}): its apply worker fails: ${denied.words}. ${toGrant(provider, denied.statement)} Then add the new one.`,
+    );
+  }
 }
 
 /** What is to be dropped, in words for a question, and its deed. */

@@ -3,6 +3,7 @@ import { wordsOf, type Complain } from '../lib/complaints.ts';
 import type { Lsn } from '../lib/lsn.ts';
 import { shared } from '../lib/shared.ts';
 import { withinMs } from '../lib/within.ts';
+import { deniedInWorker, type Denied } from '../database/sql/denied.ts';
 import { proofOf } from '../database/sql/positions.ts';
 import { changesCopied } from '../setup/partitions.ts';
 import { observe, UNKNOWN, type Look, type Observation, type ReplicaView } from './state.ts';
@@ -48,6 +49,8 @@ const LOOK_AGAIN_MS = 25;
 /** What is known may be so much older, where nobody asks: who waits looks at once. */
 const RUNG_MS = 10;
 
+const INSUFFICIENT_PRIVILEGE = '42501';
+
 /** One replica: what is known of it, and waiting until it has applied a position. */
 export class Replica {
   readonly name: string;
@@ -60,6 +63,8 @@ export class Replica {
   #reason: string | null = null;
   #waiters = new Set<Waiter>();
   #worker: number | null = null;
+  /** What the apply worker may not do. */
+  #denied: Denied | null = null;
   #timer: NodeJS.Timeout | undefined;
   #answeredAt = performance.now();
   #rung: NodeJS.Timeout | undefined;
@@ -79,9 +84,9 @@ export class Replica {
     return this.#view;
   }
 
-  /** Why the last look was not answered; null where it was. */
+  /** Why the last look was not answered, or why nothing is applied; null where all is well, or that is not known. */
   get reason(): string | null {
-    return this.#reason;
+    return this.#reason ?? (this.#denied && `its apply worker fails: ${this.#denied.words}`);
   }
 
   hasApplied(lsn: Lsn): boolean {
@@ -161,11 +166,21 @@ export class Replica {
     const { slot, progress, applied, copying, worker } = look;
     if (worker !== null && worker !== this.#worker) this.#options.restarted?.();
     this.#worker = worker ?? this.#worker;
+    if (look.enabled && (worker === null || this.#denied)) await this.#askWhatIsDenied();
     const trust = this.#trust;
     trust.copies(copying > 0);
     if (slot !== null) await trust.settle(slot, this.#options.isPrimaryReachable());
     if (progress !== null && applied !== null && applied >= progress) trust.saw(progress);
-    return { ...look, working: worker !== null, lost: this.#isLost(look), proven: trust.isProven };
+    const working = worker !== null && this.#denied === null;
+    return { ...look, working, lost: this.#isLost(look), proven: trust.isProven };
+  }
+
+  /** A worker that fails is there and gone again: what has it fail is asked until it is mended. */
+  async #askWhatIsDenied(): Promise<void> {
+    this.#denied = await deniedInWorker(this.#options.watch);
+    if (!this.#denied) return;
+    const error = Object.assign(new Error(this.#denied.words), { code: INSUFFICIENT_PRIVILEGE });
+    this.#options.complain(error, `The apply worker of ${this.name} fails at each change, so nothing arrives there.`);
   }
 
   /** The last of what was done to partitions alone that its copy has; undefined: it does not say. */

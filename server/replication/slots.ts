@@ -1,5 +1,7 @@
+import { isUnavailable } from '../database/errors.ts';
 import type { Slot } from '../database/sql/slots.ts';
 import type { Logger } from '../lib/logger.ts';
+import { wordsOf, type Complain } from '../lib/complaints.ts';
 import { shared } from '../lib/shared.ts';
 import type { Replica } from './replica.ts';
 
@@ -90,7 +92,10 @@ export interface SlotWatchOptions extends SlotLimits {
   action: 'warn' | 'drop';
   everyMs: number;
   log: Logger;
+  complain: Complain;
 }
+
+const NO_SLOTS = 'The slots of the primary cannot be looked at: nobody is warned before one fills its disk.';
 
 /**
  * Watches the slots by which the primary keeps WAL for its replicas. Several servers may: each tells its own log, and
@@ -103,7 +108,7 @@ export class SlotWatch {
   readonly #told = new Map<string, string>();
   #slots: readonly SlotView[] = [];
   #lookedAt = -Infinity;
-  #isBlind = false;
+  #reason: string | null = null;
   #looking: Promise<void> = Promise.resolve();
 
   constructor(options: SlotWatchOptions) {
@@ -113,6 +118,11 @@ export class SlotWatch {
   /** As they were when last looked at. */
   view(): readonly SlotView[] {
     return this.#slots;
+  }
+
+  /** Why they could not be looked at the last time; null where they could. */
+  get reason(): string | null {
+    return this.#reason;
   }
 
   of(replica: string): SlotView | undefined {
@@ -125,7 +135,7 @@ export class SlotWatch {
 
   /** To be called in each round of the monitor. A replica that gets nothing has its slot looked at at once. */
   round(): void {
-    const isDue = performance.now() - this.#lookedAt >= this.#options.everyMs;
+    const isDue = this.#reason !== null || performance.now() - this.#lookedAt >= this.#options.everyMs;
     if (isDue || this.#options.replicas.some(({ view }) => SUSPECT.has(view.state))) this.#looking = this.look();
   }
 
@@ -139,10 +149,11 @@ export class SlotWatch {
     this.#lookedAt = performance.now();
     try {
       await this.#lookAndAct();
-      this.#isBlind = false;
+      this.#reason = null;
     } catch (error) {
-      if (!this.#isBlind) this.#options.log.warn({ err: error }, 'The slots of the primary cannot be looked at.');
-      this.#isBlind = true;
+      this.#options.complain(error, NO_SLOTS);
+      // One that is away is told as that.
+      this.#reason = isUnavailable(error) ? null : wordsOf(error);
     }
   });
 

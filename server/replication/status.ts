@@ -51,11 +51,11 @@ export class ReplicationStatus {
 
   now(): Status {
     const { primary, replicas, slots, feed, tables } = this.#watched;
-    const { clock, reachable, reason, refusal } = primary;
+    const { clock, reachable, refusal } = primary;
     const { latest } = clock;
     return {
       at: new Date().toISOString(),
-      primary: { reachable, position: text(latest), reason, refusal },
+      primary: { reachable, position: text(latest), reason: this.#untold(), refusal },
       replicas: replicas.map(({ name, view, reason }) => ({
         name,
         state: view.state.toUpperCase() as Uppercase<ReplicaState>,
@@ -69,6 +69,13 @@ export class ReplicationStatus {
       feed: feed(),
       tables: tables(),
     };
+  }
+
+  /** What the primary does not say, and why. */
+  #untold(): string | null {
+    const { primary, slots } = this.#watched;
+    const { reason } = slots;
+    return primary.reason ?? (reason && `its slots cannot be looked at: ${reason}`);
   }
 
   /** The status now, then at every change of a state, and each second while a lag moves. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../database/connect.ts';
 import { NOT_COMPLETE } from '../database/sql/change-log.ts';
+import { deniedInWorker } from '../database/sql/denied.ts';
 import { estimatedRows } from '../database/sql/sizes.ts';
 import { flushedOn } from '../database/sql/positions.ts';
 import { subscribedTables, subscriptionOf, type SubscribedTable } from '../database/sql/subscriptions.ts';
@@ -47,17 +48,25 @@ async function awaitFirstBeat(primary: Server, replicas: Server[], timeoutMs: nu
   const target = await beat(primary);
   const arrivals = await Promise.all(replicas.map((replica) => arrival(replica, target, timeoutMs)));
   const late = replicas.filter((_, index) => arrivals[index] === 'late');
-  if (late.length > 0) throw new NothingArrives(late.map((replica) => tooLate(replica, timeoutMs)).join('\n'));
+  const lines = await Promise.all(late.map((replica) => tooLate(replica, timeoutMs)));
+  if (lines.length > 0) throw new NothingArrives(lines.join('\n'));
 }
 
-const tooLate = ({ name, at }: Server, timeoutMs: number) =>
-  `${name} (${at}): a heartbeat written on the primary did not arrive within ${timeoutMs} ms. Its log says why the apply worker does not get on.`;
+async function tooLate({ name, at, admin }: Server, timeoutMs: number): Promise<string> {
+  const denied = await deniedInWorker(admin);
+  const why = denied
+    ? `Its apply worker fails: ${denied.words}.`
+    : 'Its log says why the apply worker does not get on.';
+  return `${name} (${at}): a heartbeat written on the primary did not arrive within ${timeoutMs} ms. ${why}`;
+}
 
 interface CopyState {
   seen: Lsn;
   completeSince: Lsn;
   /** Where the copy of the table that was copied last ended. */
   copiedTo: Lsn;
+  /** And of the first; null: none was copied. */
+  copiedFrom: Lsn | null;
 }
 
 /**
@@ -67,6 +76,7 @@ interface CopyState {
  * before that.
  */
 async function noteCompleteness(replicas: Server[]): Promise<void> {
+  for (const { admin } of replicas) if (isOfEarlier(await readState(admin))) await startLogAnew(admin);
   const states = await Promise.all(replicas.map(({ admin }) => readState(admin)));
   const copiedTo = states.map((state) => state.copiedTo).reduce(later);
   if (states.every(({ completeSince }) => completeSince >= copiedTo && completeSince < NOT_COMPLETE)) return;
@@ -79,8 +89,18 @@ async function readState(replica: Sql): Promise<CopyState> {
   const [state] = await replica<[Omit<CopyState, 'copiedTo'>]>`
     select complete_since, coalesce(readback.seen(), '0/0') as seen from readback.log_state`;
   const copied = (await subscribedTables(replica)).map(({ copiedTo }) => copiedTo ?? 0n);
-  return { ...state, copiedTo: copied.reduce(later, 0n) };
+  const copiedFrom = copied.length === 0 ? null : copied.reduce(earlier);
+  return { ...state, copiedTo: copied.reduce(later, 0n), copiedFrom };
 }
+
+/**
+ * Of a subscription the heartbeat is copied first, and never again. Where all is copied past what the log was complete
+ * from, somebody has made the subscription again: what happened between the two is in the copy, and in no log.
+ */
+const isOfEarlier = ({ completeSince, copiedFrom }: CopyState) =>
+  completeSince < NOT_COMPLETE && copiedFrom !== null && copiedFrom > completeSince;
+
+const earlier = (one: Lsn, other: Lsn): Lsn => (one < other ? one : other);
 
 async function noteOn(replica: Sql, position: Lsn): Promise<void> {
   const since = replica.typed.lsn(position);

@@ -1,13 +1,20 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../database/connect.ts';
-import { conninfoOf, subscribedTables, subscriptionOf, type Subscription } from '../database/sql/subscriptions.ts';
+import {
+  conninfoOf,
+  ours,
+  subscribedTables,
+  subscriptionOf,
+  type Subscription,
+} from '../database/sql/subscriptions.ts';
 import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
 import { format, fromUrl, parse, type Conninfo } from './conninfo.ts';
 import { startLogAnew } from './log-state.ts';
 import { noteCopying } from './partitions.ts';
 import { allowCopy, asReplicator, isVerified, makeReplicator, runSecretly, verifierOf } from './logins.ts';
+import { tryToReach } from './reach.ts';
 import { basicsOf, type Server } from './servers.ts';
 import { letPast, refuseHidden } from './stops.ts';
 import { publishedTables } from './shapes.ts';
@@ -30,6 +37,8 @@ export interface Subscribing {
   primary: Server;
   replica: Server;
   commit: ReplicaCommit;
+  /** The replica may take so long to reach the primary. */
+  connectTimeoutMs: number;
 }
 
 /** Subscribes a replica to the primary, or repairs what differs in the subscription it has. Running it again changes nothing. */
@@ -60,7 +69,11 @@ async function showAll(primary: Server, tables: string[], login: string, slot: s
   await refuseHidden(primary, tables, [login]);
 }
 
-async function create({ primary, replica, commit }: Subscribing, slot: string, wanted: Conninfo): Promise<void> {
+async function create(
+  { primary, replica, commit, connectTimeoutMs }: Subscribing,
+  slot: string,
+  wanted: Conninfo,
+): Promise<void> {
   const conninfo = await withLogin(primary, slot, wanted);
   const tables = await publishedTables(primary.admin);
   await showAll(primary, tables, conninfo.user!, slot);
@@ -75,13 +88,15 @@ async function create({ primary, replica, commit }: Subscribing, slot: string, w
   await startLogAnew(replica.admin);
   await noteCopying(primary.admin, replica.admin);
   const failover = (await keepsSlots(primary.admin, replica.admin)) ? ', failover = true' : '';
-  const make = () =>
-    runSecretly(
+  const make = async () => {
+    await tryToReach(replica.admin, conninfo, connectTimeoutMs);
+    await runSecretly(
       replica.admin,
       `create subscription readback connection %L publication readback with (slot_name = %L, streaming = on, synchronous_commit = ${commit}${failover})`,
       format({ ...conninfo, application_name: slot }),
       slot,
     );
+  };
   // Of several hosts a standby may be asked first, which does not have the login of a moment ago yet.
   const patienceMs = conninfo.host?.includes(',') ? LOGIN_TIMEOUT_MS : 0;
   try {
@@ -118,6 +133,22 @@ function setAtRest(admin: Sql, option: string): Promise<void> {
   return atRest(admin, () => admin.unsafe(`alter subscription readback set (${option})`));
 }
 
+async function isOthers(replica: Sql): Promise<boolean> {
+  const rows = await replica`
+    select from pg_subscription s where ${ours(replica)} and not pg_has_role(current_user, subowner, 'usage')`;
+  return rows.length > 0;
+}
+
+/** @throws SetupError for a subscription of somebody else's, with what they have to run. */
+async function alter({ name, at, admin }: Server, what: string): Promise<void> {
+  const statement = `alter subscription readback ${what}`;
+  if (await isOthers(admin))
+    throw new SetupError(
+      `${name} (${at}): its subscription belongs to somebody else, who has to run there: ${statement}; then start again.`,
+    );
+  await admin.unsafe(statement);
+}
+
 async function atRest(replica: Sql, work: () => PromiseLike<unknown>): Promise<void> {
   await replica`alter subscription readback disable`;
   try {
@@ -152,13 +183,13 @@ async function noteCommit(replica: Sql, commit: ReplicaCommit): Promise<void> {
  * The statement restarts the worker, and the new one confirms what the old one has committed and not flushed: afterwards
  * that is on the disk.
  */
-export async function setCommit(replica: Sql, commit: ReplicaCommit): Promise<void> {
-  await replica.unsafe(`alter subscription readback set (synchronous_commit = ${commit})`);
-  await replica`select readback.flush()`;
+export async function setCommit(replica: Server, commit: ReplicaCommit): Promise<void> {
+  await alter(replica, `set (synchronous_commit = ${commit})`);
+  await replica.admin`select readback.flush()`;
 }
 
 /** Any but `off` waits for the disk. */
-async function mendCommit(replica: Sql, { commit }: Subscription, wanted: ReplicaCommit): Promise<void> {
+async function mendCommit(replica: Server, { commit }: Subscription, wanted: ReplicaCommit): Promise<void> {
   if ((commit === 'off') !== (wanted === 'off')) await setCommit(replica, wanted);
 }
 
@@ -171,7 +202,7 @@ async function repair(pair: Subscribing, current: Subscription, wanted: Conninfo
     await keepSlot(replica);
   // Parallel streaming applies in several workers, out of commit order.
   if (current.streaming === 'parallel') await admin`alter subscription readback set (streaming = on)`;
-  await mendCommit(admin, current, commit);
+  await mendCommit(replica, current, commit);
   await followTables(pair, current, wanted.user ?? conninfo?.['user'] ?? current.slot ?? undefined);
 }
 
@@ -222,14 +253,17 @@ export async function awaitSubscription(pair: Subscribing, primaryUrl: string, s
   if (user === undefined) throw new SetupError(NO_LOGIN);
   await allowCopy(primary, user);
   let made = await subscriptionOf(replica.admin);
-  if (!made) say(`${replica.name}: waiting for the subscription readback to the publication readback`);
+  if (!made) {
+    await noteCopying(primary.admin, replica.admin);
+    say(`${replica.name}: waiting for the subscription readback to the publication readback`);
+  }
   for (const deadline = Date.now() + MOST_WAIT_MS; !made; made = await subscriptionOf(replica.admin)) {
     if (Date.now() > deadline) throw new SetupError(unmade(replica));
     await sleep(POLL_MS);
   }
   if (!made.publications.includes('readback')) throw new SetupError(toOthers(replica, made.publications));
   await noteCommit(replica.admin, pair.commit);
-  await mendCommit(replica.admin, made, pair.commit);
+  await mendCommit(replica, made, pair.commit);
   await followTables(pair, made, (await connectionOf(replica.admin))?.['user'] ?? user);
 }
 
@@ -274,7 +308,7 @@ async function followTables(
   if (!isEnabled) throw new SetupError(disabled(replica));
   if (subscribed.length === 0) await skipToNow(primary, replica, slot);
   await emptyTables(replica.admin, added);
-  await replica.admin`alter subscription readback refresh publication`;
+  await alter(replica, 'refresh publication');
 }
 
 /**
@@ -283,11 +317,16 @@ async function followTables(
  */
 async function skipToNow(primary: Server, replica: Server, slot: string | null): Promise<void> {
   const [found] = await primary.admin`select from pg_replication_slots where slot_name = ${slot}`;
+  if (await isOthers(replica.admin)) throw new SetupError(tooEarly(replica));
   if (!found) throw new SetupError(slotless(replica, slot));
   await asReplicator(primary, (sql) =>
     atRest(replica.admin, () => sql`select pg_replication_slot_advance(${slot}, pg_current_wal_flush_lsn())`),
   );
 }
+
+const tooEarly = ({ name, at }: Server) =>
+  `${name} (${at}): its subscription was made before there was anything to copy, and belongs to somebody else. ` +
+  'Have them drop it, start again, and have them make it when set-up says that it waits for it.';
 
 const slotless = ({ name, at }: Server, slot: string | null) =>
   `${name} (${at}): its subscription readback copies no table, and ${slot === null ? 'has no slot' : `its slot ${slot} is not on the primary`}. ` +

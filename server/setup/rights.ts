@@ -14,6 +14,8 @@ export interface Rights {
   mayCreate: boolean;
   /** Roles of Readback's that somebody else made, and which it may not pass on. */
   notPassedOn: string[];
+  /** Tables that are published already, and that it may not let replicas copy. */
+  notCopied: string[];
   /** Whose the schema readback is, where that is somebody else; null: its own, or not there. */
   schemaOwner: string | null;
   mayReplicate: boolean;
@@ -82,6 +84,13 @@ export const RIGHTS: Right[] = [
     lacks: ({ notPassedOn }) => notPassedOn.length > 0,
     found: ({ login, notPassedOn }) => `the login ${login} may not grant ${notPassedOn.join(', ')} to others`,
     remedy: (own) => granted(own, `grant ${own.notPassedOn.join(', ')} to ${own.login} with admin option`),
+  },
+  {
+    of: 'primary',
+    lacks: ({ notCopied }) => notCopied.length > 0,
+    found: ({ login, notCopied }) =>
+      `the login ${login} may not let replicas copy ${notCopied.join(', ')}, of which it is not the owner`,
+    remedy: (own) => granted(own, `grant select on ${own.notCopied.join(', ')} to ${own.login} with grant option`),
   },
   {
     of: 'primary',
@@ -183,7 +192,10 @@ export async function rightsOf(sql: Sql, side: Side, login: string): Promise<Rig
             where nspname = 'readback' and not pg_has_role(current_user, nspowner, 'usage')) as schema_owner,
            (select pg_get_userbyid(subowner)::text from pg_subscription s
             where ${ours(sql)} and not pg_has_role(current_user, subowner, 'usage')) as subscription_owner,
-           ${notPassedOn(sql, side, login)} as not_passed_on
+           ${notPassedOn(sql, side, login)} as not_passed_on,
+           (select coalesce(json_agg(r.prrelid::regclass::text order by 1), '[]')
+            from pg_publication p join pg_publication_rel r on r.prpubid = p.oid
+            where pubname = 'readback' and not has_any_column_privilege(r.prrelid, 'select with grant option')) as not_copied
     from pg_roles u where rolname = current_user`;
   return rights;
 }

@@ -77,12 +77,7 @@ export async function setUpToServe(
 
 const PASSED_OVER = 'Reads go to the other servers until it does; readback doctor names the cause and the remedy.';
 
-async function replicate(
-  { primary, replicas }: Servers,
-  url: string,
-  { SUBSCRIPTIONS, REPLICA_SYNCHRONOUS_COMMIT: commit }: SetupConfig,
-  say: Say,
-): Promise<void> {
+async function replicate({ primary, replicas }: Servers, url: string, config: SetupConfig, say: Say): Promise<void> {
   const tables = await publishedTables(primary.admin);
   await readAll(primary, tables, say);
   for (const replica of replicas) await refuseHidden(replica, tables, ['readback_reader']);
@@ -90,11 +85,17 @@ async function replicate(
   for (const replica of replicas) {
     await allowLogin(replica, replica.urls.url, ROLES.replica);
     await sayWhatStops(primary, replica, say);
-    const pair = { primary, replica, commit };
-    if (SUBSCRIPTIONS === 'awaited') await awaitSubscription(pair, url, say);
+    const pair = { primary, replica, ...subscribingAs(config) };
+    if (config.SUBSCRIPTIONS === 'awaited') await awaitSubscription(pair, url, say);
     else await subscribeReplica(pair, url);
   }
 }
+
+/** How a replica is to be subscribed, by the configuration. */
+export const subscribingAs = ({ REPLICA_SYNCHRONOUS_COMMIT: commit, DB_CONNECT_TIMEOUT_MS }: SetupConfig) => ({
+  commit,
+  connectTimeoutMs: DB_CONNECT_TIMEOUT_MS,
+});
 
 /** Row level security holds for writes alone: what is read there is what the replicas have, by Readback's own rules. */
 async function readAll(primary: Server, tables: string[], say: Say): Promise<void> {

@@ -1,8 +1,10 @@
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
 import { faults } from './support/doctor.ts';
+import { startServer } from './support/server.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 /** SUBSCRIPTIONS=awaited, where what makes the subscription does so before set-up, or in its own way. */
 const SLOW = { timeout: 60_000 };
@@ -16,6 +18,11 @@ beforeEach(async () => {
   await databases.primary.unsafe(`create role ${login} login replication password 'secret'`);
 });
 afterEach(async () => {
+  await unsubscribe();
+  await databases.drop();
+});
+
+async function unsubscribe(): Promise<void> {
   const replica = databases.replicas[0]!;
   await replica`alter subscription readback disable`;
   await replica`alter subscription readback set (slot_name = none)`;
@@ -24,8 +31,7 @@ afterEach(async () => {
     select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = ${slot}`;
   await databases.primary`
     select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = ${slot}`;
-  await databases.drop();
-});
+}
 
 async function subscribe(options = '', publication = 'readback'): Promise<void> {
   const { hosts, database } = parseDatabaseUrl(databases.config.primary.adminUrl);
@@ -76,3 +82,34 @@ test('one whose slot is gone is named at once', SLOW, async () => {
   await replica`alter subscription readback enable`;
   await expect(migrate()).rejects.toThrow(new RegExp(`its slot ${slot} is not on the primary. Drop it there`));
 });
+
+test.each([
+  ['while set-up waits', true],
+  ['before set-up', false],
+])(
+  'one that is made again copies what no log has: cursors from before are refused (%s)',
+  SLOW,
+  async (_, isAwaited) => {
+    const [replica] = databases.replicas;
+    await subscribe();
+    await migrate();
+    const first = await startServer({}, databases);
+    const cursors = 'subscription ($after: Cursor) { changes(after: $after) { ... on CaughtUp { cursor } } }';
+    const { cursor } = (await subscribeTo<any>(first.websocket(), cursors).next()).changes;
+    await first.stop();
+
+    await unsubscribe();
+    await databases.primary`insert into users (username, email, password_hash) values ('a', 'a@example.com', '-')`;
+    await replica!`truncate users, posts, readback.heartbeat`;
+    if (!isAwaited) await subscribe();
+    const waits = Promise.withResolvers<void>();
+    const again = migrate((line) => (line.includes('waiting for the subscription') ? waits.resolve() : undefined));
+    if (isAwaited) await waits.promise.then(() => subscribe());
+    await again;
+    expect(await replica!`select username from users`).toEqual([{ username: 'a' }]);
+    const next = await startServer({}, databases);
+    onTestFinished(() => next.stop());
+    const [error] = await subscribeTo(next.websocket(), cursors, { after: cursor }).failure();
+    expect(error!.extensions.code).toBe('CURSOR_EXPIRED');
+  },
+);

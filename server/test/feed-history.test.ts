@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, onTestFinished, test } from 'vitest';
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { logNames } from './checker/change-logs.ts';
 import { compareAll } from './checker/compare.ts';
 import { writeElsewhere } from './checker/elsewhere.ts';
@@ -9,14 +9,16 @@ import { Killer, ROUND } from './checker/kills.ts';
 import { recordPrimary } from './checker/primary-history.ts';
 import { logIndexOf, movesOf, shownCursor, toldTo, type LogNames } from './checker/cursors.ts';
 import { newWriter, write } from './checker/writers.ts';
-import { startCluster } from './support/cluster.ts';
 import type { TestDatabases } from './support/databases.ts';
 import { ALL, ResumingClient } from './support/feed-clients.ts';
 import { randomFrom } from './support/history.ts';
+import { historyServers } from './support/history-servers.ts';
+import { chosenModels, type Model } from './support/models.ts';
 import { KEYS, otherKeys } from './support/other-keys.ts';
 import { ownProcess } from './support/own-process.ts';
+import { FEED_HISTORY, Results, triedByChosen, VERSION } from './support/results.ts';
 
-/** A longer run: FEED_CHANGES=2000000 FEED_KILLS=500. A run again: FEED_SEED=<the seed it printed>, FEED_FSYNC=<on or off>. */
+/** A longer run: FEED_CHANGES=2000000 FEED_KILLS=500. A run again: FEED_SEED=<the seed it printed>, FEED_FSYNC=<on or off>. By whom: ROLE_MODELS. */
 const CHANGES = Number(process.env['FEED_CHANGES'] ?? 8_000);
 const KILLS = Number(process.env['FEED_KILLS'] ?? 13);
 const SEED = Number(process.env['FEED_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
@@ -30,27 +32,42 @@ const RUNS = [
 ];
 const chosen = process.env['FEED_FSYNC'];
 
-for (const run of chosen === undefined ? RUNS : [{ fsync: chosen, changes: CHANGES, kills: KILLS }]) {
-  const { fsync, changes, kills } = run;
-  test(
-    `GUARANTEE each change once, in order: ${changes} changes, ${kills} kills, fsync ${fsync}`,
-    { timeout: 300_000 + changes * 2 + kills * 5000 },
-    async () => {
-      const { differences, made, moves, copied, rows } = await play(run);
-      expect(differences).toEqual([]);
-      expect(made).toBeGreaterThan(changes * 0.8);
-      // Who was told from one replica goes on with the other: what this is all about.
-      if (kills >= ROUND) expect(Math.min(...moves)).toBeGreaterThan(0);
-      expect(copied).toBe(rows);
-    },
-  );
-}
+const results = new Results();
+/** The copy of the project, for all runs. */
+let root: string | undefined;
+const undos: (() => void)[] = [];
+afterAll(() => undos.forEach((undo) => undo()));
+
+for (const model of chosenModels())
+  describe(`with ${model?.title ?? 'a superuser'}:`, () => {
+    for (const run of chosen === undefined ? RUNS : [{ fsync: chosen, changes: CHANGES, kills: KILLS }]) {
+      const { fsync, changes, kills } = run;
+      test(
+        `GUARANTEE each change once, in order: ${changes} changes, ${kills} kills, fsync ${fsync}`,
+        { timeout: 300_000 + changes * 2 + kills * 5000 },
+        async () => {
+          const { differences, made, moves, copied, rows } = await play(run, model);
+          expect(differences).toEqual([]);
+          expect(made).toBeGreaterThan(changes * 0.8);
+          // Who was told from one replica goes on with the other: what this is all about.
+          if (kills >= ROUND) expect(Math.min(...moves)).toBeGreaterThan(0);
+          expect(copied).toBe(rows);
+          if (model) results.passed(FEED_HISTORY, model.title, VERSION);
+        },
+      );
+    }
+  });
+
+test('docs/managed.md has what passed with the chosen models', () => {
+  const [published, wanted] = results.tables(triedByChosen(FEED_HISTORY));
+  expect(published).toBe(wanted);
+});
 
 /** Everything of a run: its servers are its own, and gone with it. */
-async function start(fsync: string) {
-  const cluster = await startCluster({ fsync });
+async function start(fsync: string, model: Model | undefined) {
+  const { cluster, databases } = await historyServers(model, fsync);
   onTestFinished(() => cluster.stop(), 60_000);
-  const { root, databases } = await otherKeys({ replicas: 2, cluster });
+  root = await otherKeys(databases, (undo) => undos.push(undo), root);
   onTestFinished(() => databases.drop().catch(() => undefined), 60_000);
   for (const sql of [databases.primary, ...databases.replicas])
     await sql.unsafe(`alter database ${databases.name} reset log_statement`);
@@ -69,8 +86,8 @@ async function start(fsync: string) {
 
 type Run = Awaited<ReturnType<typeof start>>;
 
-async function play({ fsync, changes, kills }: (typeof RUNS)[number]) {
-  const run = await start(fsync);
+async function play({ fsync, changes, kills }: (typeof RUNS)[number], model: Model | undefined) {
+  const run = await start(fsync, model);
   const { databases } = run;
   const journal = new Journal();
   const logs = await logNames(databases.replicas);
@@ -82,7 +99,8 @@ async function play({ fsync, changes, kills }: (typeof RUNS)[number]) {
   const { changes: made, differences } = await compareAll(databases, journal, told);
   const moves = told.map(movesOf);
   const resumes = clients.map((client) => client.resumes);
-  tellFigures({ test: 'feed', seed: SEED, fsync, changes: made, kills: counts, resumes, moves, caughtUpMs });
+  const whose = model && { model: model.title };
+  tellFigures({ test: 'feed', ...whose, seed: SEED, fsync, changes: made, kills: counts, resumes, moves, caughtUpMs });
   return { differences, made, moves, copied: copyOf(clients[0]!.told).size, rows: await rowsOf(databases) };
 }
 

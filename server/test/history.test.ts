@@ -1,20 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compareAll } from './checker/compare.ts';
 import { crash, killWorkerStopPrimaryKillReplica, killWorkerThenReplica, type Undo } from './checker/crashes.ts';
 import { writeElsewhere } from './checker/elsewhere.ts';
 import { tellFigures } from './checker/figures.ts';
 import { Journal } from './checker/journal.ts';
 import { recordPrimary } from './checker/primary-history.ts';
-import { startCluster, type OwnCluster } from './support/cluster.ts';
+import type { OwnCluster } from './support/cluster.ts';
 import type { TestDatabases } from './support/databases.ts';
 import { cutOff, disableSubscription, holdApply, pauseWorker } from './support/faults.ts';
 import { randomFrom, runHistory, type Random, type RegisterOf } from './support/history.ts';
+import { historyServers } from './support/history-servers.ts';
+import { chosenModels, type Model } from './support/models.ts';
 import { otherKeys } from './support/other-keys.ts';
 import { ownProcess, type OwnProcess } from './support/own-process.ts';
+import { HISTORY, Results, triedByChosen, VERSION } from './support/results.ts';
 import { connectTo, type TestClient } from './support/server.ts';
 
-/** A longer run: HISTORY_OPERATIONS=500000 npm run test:history. A run again: HISTORY_SEED=<the seed it printed>, HISTORY_FSYNC=<on or off>. */
+/** A longer run: HISTORY_OPERATIONS=500000 npm run test:history. A run again: HISTORY_SEED=<the seed it printed>, HISTORY_FSYNC=<on or off>. By whom: ROLE_MODELS. */
 const OPERATIONS = Number(process.env['HISTORY_OPERATIONS'] ?? 6_000);
 const SEED = Number(process.env['HISTORY_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const FSYNC = process.env['HISTORY_FSYNC'] ?? 'off';
@@ -26,8 +29,6 @@ let databases: TestDatabases;
 let serving: OwnProcess;
 let server: TestClient;
 
-const undos: (() => void)[] = [];
-
 const SETTINGS = {
   LOG_LEVEL: 'silent',
   BOOKMARK_WAIT_MS: '200',
@@ -38,20 +39,44 @@ const SETTINGS = {
   CHANGE_LOG_MAX_BYTES: String(2 ** 40),
 };
 
-beforeAll(async () => {
-  cluster = await startCluster({ fsync: FSYNC });
-  const made = await otherKeys({ replicas: 2, cluster }, (undo) => undos.push(undo));
-  databases = made.databases;
-  serving = await ownProcess(databases.config, SETTINGS, undefined, made.root);
-  await serving.start();
-  server = connectTo(serving.url);
-}, 180_000);
-afterAll(async () => {
-  await server?.dispose();
-  await serving?.stop();
-  await databases?.drop().catch(() => undefined);
-  await cluster.stop();
-  for (const undo of undos) undo();
+const results = new Results();
+/** The copy of the project, for all models. */
+let root: string | undefined;
+const undos: (() => void)[] = [];
+afterAll(() => undos.forEach((undo) => undo()));
+
+for (const model of chosenModels())
+  describe(`with ${model?.title ?? 'a superuser'}:`, () => {
+    beforeAll(async () => {
+      ({ cluster, databases } = await historyServers(model, FSYNC));
+      root = await otherKeys(databases, (undo) => undos.push(undo), root);
+      serving = await ownProcess(databases.config, SETTINGS, undefined, root);
+      await serving.start();
+      server = connectTo(serving.url);
+    }, 180_000);
+    afterAll(async () => {
+      await server?.dispose();
+      await serving?.stop();
+      await databases?.drop().catch(() => undefined);
+      await cluster.stop();
+    });
+
+    test(
+      `GUARANTEE reads know writes: ${OPERATIONS} operations under faults, none in violation`,
+      { timeout: 60_000 + OPERATIONS * 20 },
+      async () => {
+        expect.hasAssertions();
+        await expectNoViolation(model);
+        if (model) results.passed(HISTORY, model.title, VERSION);
+      },
+    );
+
+    test('a position that is believed too early is found', { timeout: 120_000 }, expectFound);
+  });
+
+test('docs/managed.md has what passed with the chosen models', () => {
+  const [published, wanted] = results.tables(triedByChosen(HISTORY));
+  expect(published).toBe(wanted);
 });
 
 /** As many of each kind of key. */
@@ -117,36 +142,33 @@ async function keepFailing(random: Random, stopped: () => boolean, journal: Jour
   return counts;
 }
 
-test(
-  `GUARANTEE reads know writes: ${OPERATIONS} operations under faults, none in violation`,
-  { timeout: 60_000 + OPERATIONS * 20 },
-  async () => {
-    const [started, journal] = [performance.now(), new Journal()];
-    await recordPrimary(databases.primary);
-    let done = false;
-    const registers = await newRegisters();
-    const faults = keepFailing(randomFrom(SEED + 1), () => done, journal);
-    const elsewhere = writeElsewhere(databases.primary, randomFrom(SEED + 2), () => done);
-    const outcome = await runHistory(server, registers, OPERATIONS, randomFrom(SEED)).finally(() => (done = true));
-    const kills = await faults;
-    await elsewhere;
-    const { changes, differences } = await compareAll(databases, journal);
-    const seconds = Math.round((performance.now() - started) / 1000);
-    tellFigures({ test: 'history', seed: SEED, fsync: FSYNC, ...outcome, kills, changes, seconds });
-    if (outcome.violations.length > 0) console.log(journal.around(undefined).join('\n'));
-    expect(outcome.violations).toEqual([]);
-    expect(differences).toEqual([]);
-    expect(
-      Object.keys(outcome.refused).filter(
-        (code) => !['REPLICA_UNAVAILABLE', 'PRIMARY_UNAVAILABLE', 'TIMEOUT'].includes(code),
-      ),
-    ).toEqual([]);
-    expect(outcome.sources['replica-1']).toBeGreaterThan(OPERATIONS / 10);
-    expect(outcome.sources['replica-2']).toBeGreaterThan(OPERATIONS / 10);
-  },
-);
+async function expectNoViolation(model: Model | undefined): Promise<void> {
+  const [started, journal] = [performance.now(), new Journal()];
+  await recordPrimary(databases.primary);
+  let done = false;
+  const registers = await newRegisters();
+  const faults = keepFailing(randomFrom(SEED + 1), () => done, journal);
+  const elsewhere = writeElsewhere(databases.primary, randomFrom(SEED + 2), () => done);
+  const outcome = await runHistory(server, registers, OPERATIONS, randomFrom(SEED)).finally(() => (done = true));
+  const kills = await faults;
+  await elsewhere;
+  const { changes, differences } = await compareAll(databases, journal);
+  const seconds = Math.round((performance.now() - started) / 1000);
+  const run = { test: 'history', ...(model && { model: model.title }), seed: SEED, fsync: FSYNC };
+  tellFigures({ ...run, ...outcome, kills, changes, seconds });
+  if (outcome.violations.length > 0) console.log(journal.around(undefined).join('\n'));
+  expect(outcome.violations).toEqual([]);
+  expect(differences).toEqual([]);
+  expect(
+    Object.keys(outcome.refused).filter(
+      (code) => !['REPLICA_UNAVAILABLE', 'PRIMARY_UNAVAILABLE', 'TIMEOUT'].includes(code),
+    ),
+  ).toEqual([]);
+  expect(outcome.sources['replica-1']).toBeGreaterThan(OPERATIONS / 10);
+  expect(outcome.sources['replica-2']).toBeGreaterThan(OPERATIONS / 10);
+}
 
-test('a position that is believed too early is found', { timeout: 120_000 }, async () => {
+async function expectFound(): Promise<void> {
   await expect
     .poll(async () => (await server.rest('GET', '/health')).body.message, { timeout: 60_000 })
     .toMatch(/^Both/);
@@ -162,7 +184,7 @@ test('a position that is believed too early is found', { timeout: 120_000 }, asy
   const outcome = await runHistory(server, await newRegisters(), 1500, randomFrom(SEED)).finally(() => (done = true));
   await faults;
   expect(outcome.violations.length).toBeGreaterThan(0);
-});
+}
 
 /** Ahead by about the write-ahead log of two updates. */
 async function believeTooEarly(replica: TestDatabases['primary']): Promise<void> {

@@ -3,18 +3,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DatabaseConfig } from '../boot/config.ts';
-import { UpdateUserDocument } from '../../schema/generated/operations.ts';
+import { findProgram } from '../../infra/programs.ts';
 import { projectRoot } from '../lib/root.ts';
-import type { TestDatabases } from './support/databases.ts';
-import { examine, faults, fixAll } from './support/doctor.ts';
-import { EACH, everythingWorks, looked, made, migrated, served, WELL } from './support/managed.ts';
+import { examine } from './support/doctor.ts';
+import { EACH, everythingWorks, looked, made, migrated, served, STEPS, WELL } from './support/managed.ts';
 import { manage, MODELS, type Managed, type Model } from './support/models.ts';
-import { startServer } from './support/server.ts';
+import { HISTORIES, Results, VERSION } from './support/results.ts';
 import { ownServers, type OwnServers } from './support/standby.ts';
 
 /** Readback where nobody is a superuser: what providers grant, modelled. */
 const SLOW = { timeout: 120_000 };
-const WITHIN = { timeout: 30_000, interval: 50 };
+
+const results = new Results();
 
 let servers: OwnServers;
 beforeAll(async () => {
@@ -45,7 +45,7 @@ function readback(args: string, { primary, replicas: [replica] }: DatabaseConfig
 const SERVED: Model[] = [MODELS.M1, MODELS.M1_LESS, MODELS.M3, MODELS.NR, MODELS.M0_PRIMARY];
 for (const model of SERVED)
   describe(`GUARANTEE no superuser is needed: ${model.name}`, SLOW, () => {
-    everythingWorks(() => servers, model);
+    everythingWorks(() => servers, model, VERSION, results);
   });
 
 test('one login may be both, the one that sets up and that of the server', SLOW, async () => {
@@ -79,44 +79,6 @@ const RIGHTS: [side: 'primary' | 'replica', take: string, give: string, said: Re
     /may not call pg_show_replication_origin_status/,
   ],
 ];
-
-describe('a slot that is gone, or keeps too much', SLOW, () => {
-  let managed: Managed;
-  beforeAll(async () => {
-    managed = await manage(servers, { ...MODELS.M1_LESS, name: 'slots' });
-    await migrated(managed.config);
-  }, SLOW.timeout);
-  afterAll(() => managed.end());
-  const slot = async () => {
-    const [row] = await managed.primary<[{ name: string; reader: number | null }?]>`
-      select slot_name::text as name, active_pid as reader from pg_replication_slots where database = ${managed.database}`;
-    return row;
-  };
-
-  test('the server gives it up, though its reader is another login', async () => {
-    const { name } = (await slot())!;
-    await managed.replica.begin(async (held) => {
-      await held`lock table users in access exclusive mode`;
-      await managed.primary`insert into users (username, email, password_hash) values ('a', 'a@example.com', '-')`;
-      for (let n = 0; n < 5; n++) {
-        await managed.primary`select pg_logical_emit_message(true, 'fill', 'x')`;
-        await managed.primary`select pg_switch_wal()`;
-      }
-      const [given] = await managed.primary.begin(async (sql) => {
-        await sql`set local role readback_pruner`;
-        return sql<[{ held: number }]>`select readback.give_up_slot(${name}, 67108864) as held`;
-      });
-      expect(given.held).toBeGreaterThan(67_108_864);
-      expect(await slot()).toBeUndefined();
-    });
-  });
-
-  test('doctor --fix copies its replica again', async () => {
-    expect(await faults(managed.config)).toContain('replica-1 slot-missing');
-    await fixAll(managed.config);
-    expect(await looked(managed.config)).toEqual(WELL);
-  });
-});
 
 describe('a right that is missing', SLOW, () => {
   let managed: Managed;
@@ -172,56 +134,6 @@ describe('a right that is missing', SLOW, () => {
   });
 });
 
-/** What the functions of the schema readback call, which anybody may, or the login by a grant. */
-const CALLED: [side: 'primary' | 'replica', name: string, whom: string][] = [
-  ['primary', 'pg_control_system()', 'public'],
-  ['primary', 'pg_walfile_name(pg_lsn)', 'public'],
-  ['primary', 'pg_current_wal_flush_lsn()', 'public'],
-  ['replica', 'pg_show_replication_origin_status()', 'owner'],
-  ['replica', 'pg_stat_get_subscription(oid)', 'public'],
-  ['replica', 'pg_stat_get_activity(integer)', 'public'],
-];
-
-describe('a function that may not be called any more', SLOW, () => {
-  let managed: Managed;
-  let id: string;
-  beforeAll(async () => {
-    managed = await manage(servers, { ...MODELS.M3, name: 'called' });
-    await migrated(managed.config);
-    const [row] = await managed.primary<[{ id: string }]>`
-      insert into users (username, email, password_hash) values ('ada', 'ada@example.com', '-') returning id`;
-    ({ id } = row);
-  }, SLOW.timeout);
-  afterAll(() => managed?.end());
-
-  for (const [side, name, whom] of CALLED)
-    test(`health and the log name it, and no bookmark is empty: ${name} on the ${side}`, async () => {
-      const words = `permission denied for function ${name.replace(/\(.*/, '')}`;
-      const lines: string[] = [];
-      const databases = { config: managed.config } as TestDatabases;
-      const server = await startServer({ LOG_LEVEL: 'warn', MONITOR_INTERVAL_MS: 50 }, databases, {
-        write: (line) => lines.push(line),
-      });
-      const health = async () => (await server.rest('GET', '/health')).body;
-      const write = (firstName: string) => server.query(UpdateUserDocument, { id, input: { firstName } });
-      await expect.poll(async () => (await health()).status, WITHIN).toBe('healthy');
-      await managed[side].unsafe(`revoke execute on function ${name} from ${whom}`);
-      try {
-        await expect.poll(async () => JSON.stringify(await health()), WITHIN).toContain(words);
-        expect((await health()).status).not.toBe('healthy');
-        const { data, errors } = await write(name);
-        expect(errors[0]?.extensions.code ?? data.updateUser.bookmark).toMatch(/^(PRIMARY_UNAVAILABLE|.{28})$/);
-        expect(lines.filter((line) => line.includes(words)).length).toBeGreaterThan(0);
-      } finally {
-        await managed[side].unsafe(`grant execute on function ${name} to ${whom}`);
-      }
-      await expect.poll(async () => (await health()).status, WITHIN).toBe('healthy');
-      await write('again');
-      await expect.poll(() => managed.replica`select first_name from users`, WITHIN).toEqual([{ first_name: 'again' }]);
-      await server.stop();
-    });
-});
-
 test('a replica that nobody may ask for its origin is refused, and nothing is changed', SLOW, async () => {
   const managed = await manage(servers, MODELS.M0_REPLICA);
   await expect(migrated(managed.config)).rejects.toThrow(
@@ -229,4 +141,13 @@ test('a replica that nobody may ask for its origin is refused, and nothing is ch
   );
   expect(await made(managed)).toEqual([]);
   await managed.end();
+});
+
+test('docs/managed.md has what passed, and nothing else', () => {
+  const hasPgBouncer = findProgram('pgbouncer') !== undefined;
+  const [published, wanted] = results.tables(
+    (step, _, version) =>
+      version === VERSION && !HISTORIES.includes(step) && (step !== STEPS.PGBOUNCER || hasPgBouncer),
+  );
+  expect(published).toBe(wanted);
 });

@@ -249,7 +249,7 @@ test('a primary that falls silent is known to be away in time: strong reads are 
 });
 
 test('a write that a silent primary does not answer fails in time; what became of it is seen when it is back', async () => {
-  // One connection: the server writes by itself, too, and would open another that is not stopped.
+  // One connection writes, so that none is on its way while all that are there are silenced.
   const own = await startServer({ ...settings, OPERATION_TIMEOUT_MS: 500, PRIMARY_POOL_SIZE: 1 }, databases);
   const write = (firstName: string) => own.query(UpdateUserDocument, { id, input: { firstName } });
   expect((await write('before')).errors).toEqual([]);

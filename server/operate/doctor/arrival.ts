@@ -13,7 +13,7 @@ import { arrival, beat } from '../../setup/log-state.ts';
 import { mayStream } from '../../setup/logins.ts';
 import { renewConnection } from '../../setup/replicate.ts';
 import type { Server } from '../../setup/servers.ts';
-import { replicationUrl } from '../../setup/setup.ts';
+import { replicationUrl, subscribingAs } from '../../setup/setup.ts';
 import { kind, type Finding, type Repair } from './finding.ts';
 
 /** What became of a heartbeat written on the primary. */
@@ -125,7 +125,7 @@ export const renewLogin: Repair = {
   name: 'renew-login',
   does: () => 'give its subscription a login with a new password, and the address of the primary that is configured',
   run: (replica, { servers: { primary }, databases, config }) =>
-    renewConnection({ primary, replica, commit: config.REPLICA_SYNCHRONOUS_COMMIT }, replicationUrl(databases)),
+    renewConnection({ primary, replica, ...subscribingAs(config) }, replicationUrl(databases)),
   isOfSubscription: true,
 };
 

@@ -194,10 +194,11 @@ async function lookAtReplica(
 async function follow(
   primary: OperatedServer,
   replica: OperatedServer,
-  { details }: ReplicaFacts,
+  { basics, details }: ReplicaFacts,
   waitMs: number,
 ): Promise<void> {
-  if (!details) return;
+  // Without that right there is no position, which is told.
+  if (!details || !basics!.asksOrigin) return;
   await noteAhead(primary.admin, replica.admin, details);
   await noteMissing(primary.admin, replica.admin, details);
   if (details.subscription?.isEnabled) details.probe = await probe(primary, replica, waitMs);

@@ -51,14 +51,16 @@ export async function lookAtServer(server: OperatedServer, side: Side, timeoutMs
   const { name, at, admin } = server;
   const reason = await unreachable(server, timeoutMs);
   if (reason !== undefined) return { name, at, unreachable: reason };
-  const [setUp] = await admin<[SetUp]>`select to_regproc(${MARKS[side]}) is not null as is_set_up`;
+  const [setUp] = await admin<[SetUp]>`
+    select exists (select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+      where n.nspname = 'readback' and p.proname = ${MARKS[side]}) as is_set_up`;
   const rights = await rightsOf(admin, side, parseDatabaseUrl(server.urls.url).user ?? '');
   const basics = { ...(await basicsOf(admin)), ...rights, ...setUp };
   return { name, at, basics, clock: await clockOf(admin), texts: await textsOf(admin) };
 }
 
 /** Made by the first migration of one side, and not of the other. */
-const MARKS = { primary: 'readback.slots', replica: 'readback.prune_log' };
+const MARKS = { primary: 'slots', replica: 'prune_log' };
 
 const ROUNDS = 3;
 /** By this machine's clock, which does not jump meanwhile. */

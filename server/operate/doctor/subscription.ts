@@ -6,7 +6,9 @@ import {
   type SubscribedTable,
   type Subscription,
 } from '../../database/sql/subscriptions.ts';
+import { deniedInWorker, type Denied } from '../../database/sql/denied.ts';
 import { formatLsn, type Lsn } from '../../lib/lsn.ts';
+import { toGrant, type Provider } from '../../setup/providers.ts';
 import { setInDatabase } from '../../setup/logins.ts';
 import { onePhase, setCommit } from '../../setup/replicate.ts';
 import { tablesOf, type TableShape } from '../../setup/shapes.ts';
@@ -30,6 +32,7 @@ export interface SubscriptionFacts {
   missing: Lsn | null;
   readOnly: ReadOnly | null;
   identities: ReplicaIdentity[];
+  denied: Denied | null;
   /** Only where a heartbeat could be sent. */
   probe?: Probe;
 }
@@ -54,13 +57,14 @@ export async function lookAtSubscription(sql: Sql, published: string[], timeoutM
     missing: null,
     readOnly: await readOnlyOn(sql),
     identities: await identitiesOf(sql, published),
+    denied: await deniedInWorker(sql),
   };
 }
 
 export function checkSubscription(primary: Looked<Sending>, replica: Looked<SubscriptionFacts>): Finding[] {
   const { name, details } = replica;
   if (!details) return [];
-  const { subscription, others, identities, readOnly, missing, mayLose } = details;
+  const { subscription, others, identities, readOnly, denied, missing, mayLose } = details;
   const strangers = others.map((other) => stranger(name, other));
   if (!subscription) return [noSubscription(name), ...strangers];
   // Each has a remedy of its own, after which what waits is applied: nothing is skipped, and nothing is copied again.
@@ -69,6 +73,7 @@ export function checkSubscription(primary: Looked<Sending>, replica: Looked<Subs
     ...(subscription.binary ? [BINARY.found(name)] : []),
     ...(subscription.origin === 'none' ? [ORIGIN.found(name)] : []),
     ...(readOnly ? [cannotWrite(name, readOnly)] : []),
+    ...(denied ? [mayNot(name, denied, replica.basics?.provider ?? null)] : []),
     ...checkIdentities(primary, name, identities),
   ];
   // A character that the replica does not have may be what the worker fails at, too: that is told with the servers.
@@ -183,7 +188,7 @@ export const inOnePhase: Repair = {
 export const commitLocally: Repair = {
   name: 'commit-locally',
   does: () => 'set its synchronous_commit to local',
-  run: ({ admin }) => setCommit(admin, 'local'),
+  run: (replica) => setCommit(replica, 'local'),
   isOfSubscription: true,
 };
 
@@ -244,6 +249,12 @@ const cannotWrite = kind('read-only', (readOnly: ReadOnly) => ({
   expected: 'an apply worker that may write',
   remedy: `Take the setting back, or run there: alter role ${readOnly.owner} in database … set default_transaction_read_only = off; what waits is applied then. Others stay read-only.`,
   fix: letWrite,
+}));
+
+const mayNot = kind('apply-denied', ({ words, statement }: Denied, provider: Provider | null) => ({
+  found: `its apply worker fails at each change: ${words}`,
+  expected: 'an apply worker that may write each table, and call what the triggers of the change log call',
+  remedy: `${toGrant(provider, statement)} What waits is applied then.`,
 }));
 
 const lost = kind('transactions-lost', (at: Lsn) => ({

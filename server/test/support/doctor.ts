@@ -29,9 +29,9 @@ export async function faults(databases: Given, options: Partial<typeof OPTIONS &
 }
 
 /** What `readback doctor --fix --yes` does. */
-export async function fixAll(databases: Given): Promise<void> {
-  const findings = await examine(databases);
-  const config = testConfig();
+export async function fixAll(databases: Given, options: Partial<typeof OPTIONS & Config> = {}): Promise<void> {
+  const findings = await examine(databases, options);
+  const config = testConfig(options);
   await withServers(databases, config, 'test', async (servers) => {
     await lockSetup(servers.primary);
     for (const fix of planFixes(findings.flatMap((finding) => finding.fix ?? [])))

@@ -1,18 +1,21 @@
 import type { Sql } from 'postgres';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ChangesDocument, UpdateUserDocument, UserDocument } from '../../../schema/generated/operations.ts';
-import type { DatabaseConfig } from '../../boot/config.ts';
+import type { Config, DatabaseConfig } from '../../boot/config.ts';
 import { createLog, serve } from '../../boot/serve.ts';
 import { addReplica, planDrop } from '../../operate/replicas.ts';
 import { reset } from '../../operate/reset.ts';
 import { statusOf } from '../../operate/status.ts';
 import { verify } from '../../operate/verify/verify.ts';
+import type { Say } from '../../lib/logger.ts';
 import { withServers, type Servers } from '../../setup/servers.ts';
 import { setUp } from '../../setup/setup.ts';
 import { testConfig } from './databases.ts';
 import { faults } from './doctor.ts';
+import { added, behindPgBouncer, givenUp, repaired } from './managed-steps.ts';
 import { manage, OWNER, type Grants, type Managed, type Model } from './models.ts';
 import { connectTo } from './server.ts';
+import type { Results } from './results.ts';
 import type { OwnServers } from './standby.ts';
 import { subscribeTo } from './subscribe.ts';
 
@@ -21,21 +24,28 @@ const SLOW_MS = 120_000;
 const config = testConfig({ BOOKMARK_WAIT_MS: 30_000, BOOKMARK_STALL_MS: 200 });
 const quiet = () => {};
 
-const on = <T>(databases: DatabaseConfig, work: (all: Servers) => Promise<T>) =>
+export const on = <T>(databases: DatabaseConfig, work: (all: Servers) => Promise<T>) =>
   withServers(databases, config, 'test', work);
 
-export async function migrated(databases: DatabaseConfig): Promise<string> {
+export async function migrated(
+  databases: DatabaseConfig,
+  overrides: Partial<Config> = {},
+  hear: Say = quiet,
+): Promise<string> {
   const lines: string[] = [];
-  await setUp(databases, config, (line) => lines.push(line));
+  await setUp(databases, { ...config, ...overrides }, (line) => {
+    lines.push(line);
+    hear(line);
+  });
   return lines.join('\n');
 }
 
 /** What doctor, status and verify say. */
-export async function looked(databases: DatabaseConfig) {
+export async function looked(databases: DatabaseConfig, overrides: Partial<Config> = {}) {
   const options = { chunkRows: 1000, most: 10, timeoutMs: 10_000 };
   return {
-    faults: await faults(databases, { waitMs: 10_000 }),
-    isWell: (await on(databases, (all) => statusOf(all, { ...config, waitMs: 10_000 }))).isWell,
+    faults: await faults(databases, { ...overrides, waitMs: 10_000 }),
+    isWell: (await on(databases, (all) => statusOf(all, { ...config, ...overrides, waitMs: 10_000 }))).isWell,
     isSame: (await on(databases, (all) => verify(all, [], options, quiet))).isSame,
   };
 }
@@ -46,8 +56,9 @@ export const WELL = { faults: [], isWell: true, isSame: true };
 export async function served({ config: databases, primary }: Managed): Promise<unknown[]> {
   const server = await serve(config, databases, createLog(config));
   const client = connectTo(`http://127.0.0.1:${server.port}`);
+  const name = `someone-${crypto.randomUUID()}`;
   const [someone] = await primary<[{ id: string }]>`
-    insert into users (username, email, password_hash) values ('someone', 'someone@example.com', '-') returning id`;
+    insert into users (username, email, password_hash) values (${name}, ${`${name}@example.com`}, '-') returning id`;
   const { id } = someone;
   await client.query('{ users { totalCount } }', {}, { 'readback-consistency': 'strong' });
   const events = subscribeTo(client.websocket(), ChangesDocument);
@@ -99,19 +110,44 @@ export async function made({ primary, replica, database }: Managed): Promise<str
         union all select pubname::text from pg_publication
         union all select slot_name::text from pg_replication_slots where database = ${database}
         union all select subname::text from pg_subscription s join pg_database d on d.oid = subdbid where datname = ${database}
-        union all select relname::text from pg_class where relname in ('users', 'posts')`,
+        union all select relname::text from pg_class where relname in ('users', 'posts', 'notes')`,
     ),
   );
   return found.flat().map(({ name }) => name);
 }
 
+/** As docs/managed.md has them. */
+export const STEPS = {
+  SET_UP: 'set-up, and once more',
+  LOOKED: 'doctor, status and verify find nothing',
+  SERVED: `${COUNT} writes, ${COUNT} reads from the replica, none stale, ${COUNT} events`,
+  GIVEN_UP: 'SLOT_ACTION=drop: the server gives a slot up',
+  REPAIRED: 'doctor --fix after a slot is lost',
+  AGAIN: 'a replica is dropped, and added again',
+  /** Left out where PgBouncer is missing. */
+  PGBOUNCER: 'PgBouncer before writes and reads, its three URLs',
+  ADD: 'add, of a table that the application owns',
+  RESET: 'reset leaves nothing',
+};
+
+/** A test of one of the steps; `results` has it when it has passed. */
+export const stepsOf =
+  (model: Model, version: number, results: Results) =>
+  (name: string, work: () => Promise<void>, options: { tags?: string[] } = {}) =>
+    test(name, { ...options, timeout: SLOW_MS }, async () => {
+      expect.hasAssertions();
+      await work();
+      results.passed(name, model.title, version);
+    });
+
 /** All that one does with Readback, from set-up to reset, with the rights of a model. */
-export function everythingWorks(servers: () => OwnServers, model: Model): void {
+export function everythingWorks(servers: () => OwnServers, model: Model, version: number, results: Results): void {
   let managed: Managed;
   beforeAll(async () => {
     managed = await manage(servers(), model);
   }, SLOW_MS);
   afterAll(() => managed?.end());
+  const step = stepsOf(model, version, results);
 
   test('the login is what the model says', async () => {
     const { primary, replica } = model;
@@ -119,24 +155,60 @@ export function everythingWorks(servers: () => OwnServers, model: Model): void {
     expect(await rightsOf(managed.replica)).toEqual(replica === 'superuser' ? expect.anything() : grantedBy(replica));
   });
 
-  test('set-up, twice, after which doctor, status and verify find nothing', async () => {
+  step(STEPS.SET_UP, async () => {
     expect(await migrated(managed.config)).toContain('applied');
     expect(await migrated(managed.config)).not.toContain('applied');
+  });
+
+  step(STEPS.LOOKED, async () => {
     expect(await looked(managed.config)).toEqual(WELL);
   });
 
-  test(`${COUNT} writes, as many reads from the replica, none stale, and as many events`, async () => {
+  step(STEPS.SERVED, async () => {
     expect(await served(managed)).toEqual(EACH);
   });
 
-  test('the replica is dropped, and added again', async () => {
+  // Dropping a slot is another login's there, and stays so.
+  const giving = model.streamsAs
+    ? {
+        run: test,
+        name: 'the server may not give a slot up, and says so',
+        said: 'permission denied to use replication slots',
+      }
+    : { run: step, name: STEPS.GIVEN_UP, said: 'Gave up the slot' };
+  giving.run(giving.name, async () => {
+    expect(await givenUp(managed)).toContain(giving.said);
+  });
+
+  step(STEPS.REPAIRED, async () => {
+    await repaired(managed);
+    expect(await looked(managed.config)).toEqual(WELL);
+  });
+
+  step(STEPS.AGAIN, async () => {
     const [replica] = managed.config.replicas;
     await on(managed.config, async (all) => (await planDrop(all, 'replica-1', config)).run());
     await addReplica({ ...managed.config, replicas: [] }, replica!, config, quiet);
     expect(await looked(managed.config)).toEqual(WELL);
   });
 
-  test('reset leaves nothing', async () => {
+  step(
+    STEPS.PGBOUNCER,
+    () =>
+      behindPgBouncer(managed, async (pooled) => {
+        await migrated(pooled);
+        expect(await looked(pooled)).toEqual(WELL);
+        expect(await served({ ...managed, config: pooled })).toEqual(EACH);
+      }),
+    { tags: ['pgbouncer'] },
+  );
+
+  step(STEPS.ADD, async () => {
+    await added(managed);
+    expect(await looked(managed.config)).toEqual(WELL);
+  });
+
+  step(STEPS.RESET, async () => {
     await on(managed.config, (all) => reset(all, { ...config, tables: true }, quiet));
     expect(await made(managed)).toEqual([]);
   });

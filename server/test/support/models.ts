@@ -4,11 +4,16 @@ import type { OwnServers } from './standby.ts';
 
 /** What a provider gives the login of its customer, who is no superuser. docs/managed.md says which stands for whom. */
 export interface Model {
+  /** Of its databases. */
   name: string;
+  /** In docs/managed.md. */
+  title: string;
   primary: Grants;
   replica: Grants;
   /** A login that replicates is made by somebody else, and configured. */
   streamsAs?: true;
+  /** A superuser makes the subscription, once. */
+  isAwaited?: true;
 }
 
 /** 'superuser': a server of one's own. */
@@ -26,49 +31,75 @@ const both = (grants: Grants) => ({ primary: grants, replica: grants });
 
 export const MODELS = {
   /** Cloud SQL, Azure, AlloyDB. */
-  M1: { name: 'm1', ...both(all) },
+  M1: { name: 'm1', title: 'M1', ...both(all) },
   /** One that grants less. */
-  M1_LESS: { name: 'm1_less', ...both({ ...all, roles: bare.roles }) },
+  M1_LESS: { name: 'm1_less', title: 'M1−', ...both({ ...all, roles: bare.roles }) },
   /** RDS, Aurora, Neon: of the functions of origins the slow one only. */
-  M3: { name: 'm3', ...both({ ...all, functions: [SHOW] }) },
+  M3: { name: 'm3', title: 'M3', ...both({ ...all, functions: [SHOW] }) },
   /** RDS, where replicating is another login's. */
-  NR: { name: 'nr', ...both({ ...all, attributes: 'createdb createrole noreplication' }), streamsAs: true },
+  NR: {
+    name: 'nr',
+    title: 'NR',
+    ...both({ ...all, attributes: 'createdb createrole noreplication' }),
+    streamsAs: true,
+  },
+  /** PostgreSQL 15, where superusers alone subscribe. */
+  AWAITED: { name: 'awaited', title: '15s', ...both({ ...all, roles: MONITORING }), streamsAs: true, isAwaited: true },
   /** Aiven, DigitalOcean, Supabase as the primary of replicas of one's own. */
-  M0_PRIMARY: { name: 'm0_primary', primary: { ...bare, roles: [] }, replica: 'superuser' },
+  M0_PRIMARY: { name: 'm0_primary', title: 'M0 primary', primary: { ...bare, roles: [] }, replica: 'superuser' },
   /** The same as a replica. */
-  M0_REPLICA: { name: 'm0_replica', primary: 'superuser', replica: bare },
+  M0_REPLICA: { name: 'm0_replica', title: 'M0 replica', primary: 'superuser', replica: bare },
 } satisfies Record<string, Model>;
+
+/**
+ * ROLE_MODELS=m1,m3: the long histories run with these, on servers of their own. Left out: with a superuser, as one's own
+ * servers have it.
+ */
+export function chosenModels(): (Model | undefined)[] {
+  const names = process.env['ROLE_MODELS']?.split(',') ?? [];
+  if (names.length === 0) return [undefined];
+  const known: Model[] = Object.values(MODELS);
+  return names.map((name) => {
+    const model = known.find((one) => one.name === name);
+    if (!model) throw new Error(`ROLE_MODELS has ${name}: expected some of ${known.map((one) => one.name).join(',')}`);
+    return model;
+  });
+}
 
 /** Of its databases. */
 export const OWNER = 'owner';
-const STREAMER = 'streamer';
-const PASSWORD = 'secret';
+export const STREAMER = 'streamer';
+export const PASSWORD = 'secret';
 
 export interface Managed {
   config: DatabaseConfig;
   database: string;
   /** As superuser, in that database. */
   primary: postgres.Sql;
+  /** The first of the replicas. */
   replica: postgres.Sql;
+  replicas: postgres.Sql[];
   end: () => Promise<void>;
 }
 
-/** Databases of a customer on `primary` and `replica`, as the model has them. One model at a time: it is one login. */
+/** Databases of a customer on all servers, as the model has them. One model at a time: it is one login. */
 export async function manage(servers: OwnServers, model: Model, database = `of_${model.name}`): Promise<Managed> {
+  const names = Object.keys(servers.servers).filter((name) => name !== 'primary');
   const primary = await databaseOf(servers, 'primary', model.primary, database);
-  const replica = await databaseOf(servers, 'replica', model.replica, database);
+  const replicas = await Promise.all(names.map((name) => databaseOf(servers, name, model.replica, database)));
   if (model.streamsAs) await makeStreamer(servers.admin('primary'));
   const streamer = Object.assign(new URL(primary.urls.adminUrl), { username: STREAMER, password: PASSWORD }).href;
   return {
     config: {
       primary: primary.urls,
-      replicas: [replica.urls],
+      replicas: replicas.map(({ urls }) => urls),
       replicationUrl: model.streamsAs ? streamer : undefined,
     },
     database,
     primary: primary.sql,
-    replica: replica.sql,
-    end: async () => void (await Promise.all([primary.sql.end(), replica.sql.end()])),
+    replica: replicas[0]!.sql,
+    replicas: replicas.map(({ sql }) => sql),
+    end: async () => void (await Promise.all([primary, ...replicas].map(({ sql }) => sql.end()))),
   };
 }
 
@@ -82,7 +113,7 @@ async function databaseOf(
   const admin = servers.admin(name);
   await makeOwner(admin);
   await admin.unsafe(`create database ${database} owner ${OWNER}`);
-  const sql = postgres(inDatabase(adminUrl, database), { max: 2, onnotice: () => {} });
+  const sql = postgres(inDatabase(adminUrl, database), { max: 4, onnotice: () => {} });
   if (grants !== 'superuser') await grant(sql, grants);
   const owner = grants === 'superuser' ? {} : { username: OWNER, password: PASSWORD };
   const urls = {
@@ -102,9 +133,11 @@ async function makeOwner(admin: postgres.Sql): Promise<void> {
 
 /** Takes away what an earlier model has given. */
 async function grant(sql: postgres.Sql, { attributes, roles, functions }: Exclude<Grants, string>): Promise<void> {
-  const others = [...MONITORING, 'pg_create_subscription'].filter((role) => !roles.includes(role));
   await sql.unsafe(`alter role ${OWNER} nosuperuser ${attributes}`);
-  if (others.length > 0) await sql.unsafe(`revoke ${others.join(', ')} from ${OWNER}`);
+  const others = await sql`
+    select g.rolname from pg_auth_members m join pg_roles g on g.oid = m.roleid join pg_roles u on u.oid = m.member
+    where u.rolname = ${OWNER} and g.rolname like 'pg\\_%' and g.rolname::text <> all(${roles}::text[])`;
+  for (const { rolname } of others) await sql.unsafe(`revoke ${rolname} from ${OWNER}`);
   if (roles.length > 0) await sql.unsafe(`grant ${roles.join(', ')} to ${OWNER}`);
   for (const one of functions) await sql.unsafe(`grant execute on function ${one} to ${OWNER}`);
 }

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
+import postgres from 'postgres';
 import { addCommand } from '../../cli/add.ts';
 import { setUp } from '../../setup/setup.ts';
-import { freshDatabases, testConfig, type FreshOptions, type TestDatabases } from './databases.ts';
+import { testConfig, type TestDatabases } from './databases.ts';
 import { projectCopy, run, type AtEnd } from './project-copy.ts';
 
 /** Tables whose keys are no uuid named id: a bigint, two columns, and two columns of a partitioned table. */
@@ -22,13 +23,20 @@ export const KEYS: Readonly<Record<string, readonly string[]>> = {
   shards: ['id', 'day'],
 };
 
-/** A copy of the project that serves them beside the example's tables, and its databases. */
-export async function otherKeys(
-  options: FreshOptions,
-  atEnd?: AtEnd,
-): Promise<{ root: string; databases: TestDatabases }> {
-  const databases = await freshDatabases(options);
-  await databases.primary.unsafe(TABLES);
+/**
+ * A copy of the project that serves them beside the example's tables, in these databases. Returns its folder, which can
+ * be given again: what is written there is the same for all databases.
+ */
+export async function otherKeys(databases: TestDatabases, atEnd: AtEnd, made?: string): Promise<string> {
+  const owner = postgres(databases.config.primary.adminUrl, { max: 1, onnotice: () => {} });
+  await owner.unsafe(TABLES);
+  await owner.end();
+  const root = made ?? (await builtCopy(databases, atEnd));
+  await setUp(databases.config, testConfig(), () => {}, join(root, 'sql'));
+  return root;
+}
+
+async function builtCopy(databases: TestDatabases, atEnd: AtEnd): Promise<string> {
   const root = await projectCopy(atEnd);
   const config = { ...testConfig(), databases: databases.config };
   await addCommand([], { all: true, without: [], send: [] }, config, () => {}, root);
@@ -39,6 +47,5 @@ export async function otherKeys(
     const said = run(root, program!, ...args);
     if (said !== 'ok') throw new Error(`${program} failed: ${said}`);
   }
-  await setUp(databases.config, testConfig(), () => {}, join(root, 'sql'));
-  return { root, databases };
+  return root;
 }

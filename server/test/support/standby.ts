@@ -6,7 +6,7 @@ import { expect } from 'vitest';
 import { startEmbeddedServers, type EmbeddedServers } from '../../../infra/cluster/embedded.ts';
 import { exists } from '../../../infra/cluster/processes.ts';
 import type { DatabaseConfig } from '../../boot/config.ts';
-import { quickFolder } from './folder.ts';
+import { folderOnDisk, quickFolder } from './folder.ts';
 
 /** Servers under names of one's own, in one folder. */
 export interface OwnServers extends EmbeddedServers {
@@ -21,7 +21,7 @@ export async function ownServers(
   settings: Record<string, string> = {},
   home?: string,
 ): Promise<OwnServers> {
-  const dir = quickFolder();
+  const dir = settings['fsync'] === 'on' ? folderOnDisk() : quickFolder();
   const control = await startEmbeddedServers({
     dir,
     servers: names.map((name) => ({ name, port: 0 })),
