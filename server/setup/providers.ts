@@ -118,3 +118,9 @@ const inParameters = ({ name, parameters }: Provider, setting: string, value: st
 /** A statement that a login without rights may not run itself. */
 export const toGrant = (provider: Provider | null, statement: string): string =>
   `Run there as ${provider?.grants ?? 'a superuser'}: ${statement};`;
+
+/** How a login there comes to replicate, and to drop slots. */
+export const toReplicate = (provider: Provider | null, login: string): string =>
+  provider?.replication
+    ? `There: ${provider.replication} ${login};`
+    : toGrant(provider, `alter role ${login} replication`);

@@ -3,7 +3,7 @@ import type { Sql } from '../database/connect.ts';
 import { ours } from '../database/sql/subscriptions.ts';
 import { parseDatabaseUrl } from '../lib/database-url.ts';
 import { keepsRows, maySet, mayStream, ROLES, takesOn } from './logins.ts';
-import { toGrant, type Provider } from './providers.ts';
+import { toGrant, toReplicate, type Provider } from './providers.ts';
 import type { Basics, Server, Side } from './servers.ts';
 
 /** What the login that sets a server up may do there; a superuser may all. */
@@ -116,10 +116,7 @@ export const RIGHTS: Right[] = [
     of: 'primary',
     lacks: (_, { streamsAs }) => streamsAs?.exists === true && !streamsAs.mayReplicate,
     found: (_, { streamsAs }) => `the login ${streamsAs!.login} of PRIMARY_REPLICATION_URL may not replicate`,
-    remedy: ({ provider }, { streamsAs }) =>
-      provider?.replication
-        ? `There: ${provider.replication} ${streamsAs!.login};`
-        : toGrant(provider, `alter role ${streamsAs!.login} replication`),
+    remedy: ({ provider }, { streamsAs }) => toReplicate(provider, streamsAs!.login),
   },
   {
     of: 'primary',

@@ -16,7 +16,7 @@ import { historyServers } from './support/history-servers.ts';
 import { chosenModels, type Model } from './support/models.ts';
 import { KEYS, otherKeys } from './support/other-keys.ts';
 import { ownProcess } from './support/own-process.ts';
-import { FEED_HISTORY, Results, triedByChosen, VERSION } from './support/results.ts';
+import { Results, STEPS, triedByChosen, VERSION } from './support/results.ts';
 
 /** A longer run: FEED_CHANGES=2000000 FEED_KILLS=500. A run again: FEED_SEED=<the seed it printed>, FEED_FSYNC=<on or off>. By whom: ROLE_MODELS. */
 const CHANGES = Number(process.env['FEED_CHANGES'] ?? 8_000);
@@ -52,14 +52,14 @@ for (const model of chosenModels())
           // Who was told from one replica goes on with the other: what this is all about.
           if (kills >= ROUND) expect(Math.min(...moves)).toBeGreaterThan(0);
           expect(copied).toBe(rows);
-          if (model) results.passed(FEED_HISTORY, model.title, VERSION);
+          if (model) results.passed(STEPS.FEED_HISTORY, model.title, VERSION);
         },
       );
     }
   });
 
 test('docs/managed.md has what passed with the chosen models', () => {
-  const [published, wanted] = results.tables(triedByChosen(FEED_HISTORY));
+  const [published, wanted] = results.tables(triedByChosen(STEPS.FEED_HISTORY));
   expect(published).toBe(wanted);
 });
 

@@ -14,7 +14,7 @@ import { historyServers } from './support/history-servers.ts';
 import { chosenModels, type Model } from './support/models.ts';
 import { otherKeys } from './support/other-keys.ts';
 import { ownProcess, type OwnProcess } from './support/own-process.ts';
-import { HISTORY, Results, triedByChosen, VERSION } from './support/results.ts';
+import { Results, STEPS, triedByChosen, VERSION } from './support/results.ts';
 import { connectTo, type TestClient } from './support/server.ts';
 
 /** A longer run: HISTORY_OPERATIONS=500000 npm run test:history. A run again: HISTORY_SEED=<the seed it printed>, HISTORY_FSYNC=<on or off>. By whom: ROLE_MODELS. */
@@ -67,7 +67,7 @@ for (const model of chosenModels())
       async () => {
         expect.hasAssertions();
         await expectNoViolation(model);
-        if (model) results.passed(HISTORY, model.title, VERSION);
+        if (model) results.passed(STEPS.HISTORY, model.title, VERSION);
       },
     );
 
@@ -75,7 +75,7 @@ for (const model of chosenModels())
   });
 
 test('docs/managed.md has what passed with the chosen models', () => {
-  const [published, wanted] = results.tables(triedByChosen(HISTORY));
+  const [published, wanted] = results.tables(triedByChosen(STEPS.HISTORY));
   expect(published).toBe(wanted);
 });
 

@@ -6,9 +6,10 @@ import type { DatabaseConfig } from '../boot/config.ts';
 import { findProgram } from '../../infra/programs.ts';
 import { projectRoot } from '../lib/root.ts';
 import { examine } from './support/doctor.ts';
-import { EACH, everythingWorks, looked, made, migrated, served, STEPS, WELL } from './support/managed.ts';
+import { EACH, everythingWorks, looked, made, migrated, served, WELL } from './support/managed.ts';
+import { givenUp } from './support/managed-steps.ts';
 import { manage, MODELS, type Managed, type Model } from './support/models.ts';
-import { HISTORIES, Results, VERSION } from './support/results.ts';
+import { HISTORIES, Results, STEPS, VERSION } from './support/results.ts';
 import { ownServers, type OwnServers } from './support/standby.ts';
 
 /** Readback where nobody is a superuser: what providers grant, modelled. */
@@ -56,6 +57,16 @@ test('one login may be both, the one that sets up and that of the server', SLOW,
   await migrated(config);
   expect(await looked(config)).toEqual(WELL);
   expect(await served({ ...managed, config })).toEqual(EACH);
+  await managed.end();
+});
+
+test('SLOT_ACTION=drop where a slot is read by a login of somebody else’s: the doctor names it', SLOW, async () => {
+  const managed = await manage(servers, { ...MODELS.M1_LESS, name: 'streamed', streamsAs: true });
+  await migrated(managed.config);
+  const found = (await examine(managed.config, { SLOT_ACTION: 'drop' })).find(({ check }) => check === 'slot-action');
+  expect(found?.found).toMatch(/readback.give_up_slot runs as owner, which may not end the sessions of streamer$/);
+  expect(found?.remedy).toMatch(/^Run there as a superuser: grant pg_signal_backend to owner; Or have the primary/);
+  expect(await givenUp(managed)).toContain('permission denied to terminate process');
   await managed.end();
 });
 

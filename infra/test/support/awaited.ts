@@ -6,20 +6,10 @@ import { setUp } from '../../../server/setup/setup.ts';
 import { testConfig } from '../../../server/test/support/databases.ts';
 import { faults, fixAll } from '../../../server/test/support/doctor.ts';
 import { SLOT, subscribe, unsubscribe } from '../../../server/test/support/helper.ts';
-import {
-  EACH,
-  looked,
-  made,
-  migrated,
-  on,
-  served,
-  STEPS,
-  stepsOf,
-  WELL,
-} from '../../../server/test/support/managed.ts';
+import { EACH, looked, made, migrated, on, served, stepsOf, WELL } from '../../../server/test/support/managed.ts';
 import { added, behindPgBouncer, givenUp } from '../../../server/test/support/managed-steps.ts';
-import { manage, MODELS, type Managed } from '../../../server/test/support/models.ts';
-import type { Results } from '../../../server/test/support/results.ts';
+import { manage, MODELS, rightsBy, rightsIn, type Managed } from '../../../server/test/support/models.ts';
+import { STEPS, type Results } from '../../../server/test/support/results.ts';
 import type { OwnServers } from '../../../server/test/support/standby.ts';
 import { SLOW } from './versions.ts';
 
@@ -40,6 +30,10 @@ export function awaitedWorks(servers: () => OwnServers, results: Results): void 
     const isWell = async () => expect(await looked(managed.config, AWAITED)).toEqual(WELL);
     const drop = (which: string) => on(managed.config, async (all) => (await planDrop(all, which, settings)).run());
     const resetAll = () => on(managed.config, (all) => reset(all, { ...settings, tables: true }, quiet));
+
+    test('the login is what the model says', async () => {
+      expect(await rightsIn(managed)).toEqual(rightsBy(MODELS.AWAITED));
+    });
 
     step(STEPS.SET_UP, async () => {
       expect(await asked(managed, (hear) => migrated(managed.config, AWAITED, hear))).toContain('applied');
@@ -90,6 +84,7 @@ export function awaitedWorks(servers: () => OwnServers, results: Results): void 
     });
 
     step(STEPS.GIVEN_UP, async () => {
+      expect(await faults(managed.config, { ...settings, SLOT_ACTION: 'drop' })).toEqual([]);
       expect(await givenUp(managed)).toContain('Gave up the slot');
     });
 

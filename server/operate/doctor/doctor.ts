@@ -1,3 +1,4 @@
+import type { Config } from '../../boot/config.ts';
 import type { Declaration } from '../../declare/declaration.ts';
 import { driftsOf, tablesNow, type Drift } from '../../setup/drift.ts';
 import { planOf, type Plan } from '../../setup/rights.ts';
@@ -65,7 +66,7 @@ export interface ReplicaDetails extends SubscriptionFacts, TableFacts {
   changesCopied: number;
 }
 
-export interface DoctorOptions extends SetupConfig {
+export interface DoctorOptions extends SetupConfig, Pick<Config, 'SLOT_ACTION'> {
   /** How long a heartbeat may take from the primary to a replica. */
   waitMs: number;
   /** A transaction of the primary that is open for longer is told. */
@@ -163,7 +164,7 @@ async function lookAtPrimary(primary: OperatedServer, options: DoctorOptions): P
       identities: await identitiesOf(admin, tablesOf(publication.published)),
       drifts: facts.basics!.isSetUp ? driftsOf(await tablesNow(admin, options.declared), options.declared) : [],
       partitionChanges: await partitionChanges(admin),
-      ...(await lookAtSlots(admin, options.longTransactionMs)),
+      ...(await lookAtSlots(admin, options.longTransactionMs, options.SLOT_ACTION)),
       ...(await lookAtHistory(admin)),
     },
   };

@@ -1,6 +1,8 @@
+import type { Config } from '../../boot/config.ts';
 import type { Sql } from '../../database/connect.ts';
 import { slotsOf, type Slot } from '../../database/sql/slots.ts';
-import { toSet, type Provider } from '../../setup/providers.ts';
+import { mayStream } from '../../setup/logins.ts';
+import { toGrant, toReplicate, toSet, type Provider } from '../../setup/providers.ts';
 import { dropSlot } from '../attach.ts';
 import { kind, megabytes, type Finding, type Repair } from './finding.ts';
 import type { Looked } from './servers.ts';
@@ -14,6 +16,16 @@ export interface SlotFacts {
   /** In seconds; 0: no limit; null: before PostgreSQL 18, which has none. */
   idleSlotTimeoutS: number | null;
   transactions: LongTransaction[];
+  /** Only where the server is told to give slots up. */
+  giver?: Giver;
+}
+
+/** As whom readback.give_up_slot runs. */
+interface Giver {
+  login: string;
+  mayDrop: boolean;
+  /** Logins that read from the slots, and whose sessions it may not end. */
+  mayNotEnd: string[];
 }
 
 interface LongTransaction {
@@ -26,11 +38,31 @@ interface LongTransaction {
 /** The slot that a replica reads from. */
 type Reader = Looked<{ subscription: { slot: string | null } | null }>;
 
-export async function lookAtSlots(sql: Sql, longTransactionMs: number): Promise<SlotFacts> {
+export async function lookAtSlots(
+  sql: Sql,
+  longTransactionMs: number,
+  action: Config['SLOT_ACTION'],
+): Promise<SlotFacts> {
+  const giver = action === 'drop' ? await giverOf(sql) : undefined;
   const [limits] = await sql<[Pick<SlotFacts, 'maxSlotWalKeepSize' | 'idleSlotTimeoutS'>]>`
     select (select setting::int from pg_settings where name = 'max_slot_wal_keep_size') as max_slot_wal_keep_size,
            extract(epoch from nullif(current_setting('idle_replication_slot_timeout', true), '')::interval)::float as idle_slot_timeout_s`;
-  return { slots: await slotsOf(sql), ...limits, transactions: await longTransactions(sql, longTransactionMs) };
+  const transactions = await longTransactions(sql, longTransactionMs);
+  return { slots: await slotsOf(sql), ...limits, transactions, ...(giver && { giver }) };
+}
+
+/** Undefined: the function is not there. */
+async function giverOf(sql: Sql): Promise<Giver | undefined> {
+  const [giver] = await sql<Giver[]>`
+    select u.rolname::text as login, ${mayStream(sql)} as may_drop, array(
+      select distinct r.rolname::text from pg_replication_slots s
+      join pg_stat_activity a on a.pid = s.active_pid join pg_roles r on r.oid = a.usesysid
+      where s.database = current_database() and s.slot_name like 'readback\\_%' and not u.rolsuper
+        and not pg_has_role(u.oid, r.oid, 'usage')
+        and (r.rolsuper or not pg_has_role(u.oid, 'pg_signal_backend', 'usage'))) as may_not_end
+    from pg_proc p join pg_roles u on u.oid = p.proowner
+    where p.oid = to_regprocedure('readback.give_up_slot(text, bigint)')`;
+  return giver;
 }
 
 /** They keep WAL from being let go, and a table's copy from beginning. Other databases' do, too. */
@@ -51,13 +83,14 @@ export function checkSlots(primary: Looked<SlotFacts>, replicas: Reader[], maxWa
   const { name, details, basics } = primary;
   if (!details) return [];
   const provider = basics?.provider ?? null;
-  const { slots, transactions, idleSlotTimeoutS } = details;
+  const { slots, transactions, idleSlotTimeoutS, giver } = details;
   return [
     ...replicas.flatMap((replica) => checkSlotOf(replica, slots, maxWalBytes, provider)),
     ...shared(replicas),
     ...orphaned(slots, replicas).map((slot) => orphan(name, slot)),
     ...transactions.map((transaction) => longTransaction(name, transaction)),
     ...checkLimit(name, details, maxWalBytes, provider),
+    ...(giver && (!giver.mayDrop || giver.mayNotEnd.length > 0) ? [cannotGiveUp(name, giver, provider)] : []),
     ...(idleSlotTimeoutS === 0 ? [idleFor(name, provider)] : []),
   ];
 }
@@ -179,4 +212,11 @@ const idleFor = kind('idle-slot-limit', (provider: Provider | null) => ({
     'idle_replication_slot_timeout = 0: a slot that nobody reads is kept for ever, with its WAL, and keeps vacuum from the catalogs',
   expected: 'the longest time that a replica may be away before it is copied again',
   remedy: toSet(provider, 'idle_replication_slot_timeout', "'1d'", 'reload'),
+}));
+
+const cannotGiveUp = kind('slot-action', ({ login, mayDrop, mayNotEnd }: Giver, provider: Provider | null) => ({
+  severity: 'warning',
+  found: `SLOT_ACTION is drop, and the server cannot do it: readback.give_up_slot runs as ${login}, which may not ${mayDrop ? `end the sessions of ${mayNotEnd.join(', ')}` : 'drop replication slots'}`,
+  expected: 'an owner of the schema readback that may replicate, and end who reads from the slots',
+  remedy: `${mayDrop ? toGrant(provider, `grant pg_signal_backend to ${login}`) : toReplicate(provider, login)} Or have the primary give slots up itself: ${toSet(provider, 'max_slot_wal_keep_size', "'10GB'", 'reload')}`,
 }));

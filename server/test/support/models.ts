@@ -1,4 +1,5 @@
 import postgres from 'postgres';
+import { expect } from 'vitest';
 import type { DatabaseConfig, DatabaseUrls } from '../../boot/config.ts';
 import type { OwnServers } from './standby.ts';
 
@@ -146,3 +147,28 @@ async function makeStreamer(admin: postgres.Sql): Promise<void> {
   const made = await admin`select from pg_roles where rolname = ${STREAMER}`;
   if (made.length === 0) await admin.unsafe(`create role ${STREAMER} login replication password '${PASSWORD}'`);
 }
+
+/** What PostgreSQL says that the login may, on the primary and on the replica. */
+export const rightsIn = ({ primary, replica }: Managed) => Promise.all([primary, replica].map(rightsOf));
+
+async function rightsOf(sql: postgres.Sql) {
+  const [rights] = await sql`
+    select rolsuper as super, array(select r.rolname::text from pg_roles r where r.rolname like 'pg\\_%'
+        and exists (select from pg_auth_members m where m.member = u.oid and m.roleid = r.oid) order by 1) as roles,
+      array(select p.proname::text from pg_proc p where p.proname like 'pg\\_%replication\\_origin\\_%'
+        and has_function_privilege(u.oid, p.oid, 'execute') order by 1) as functions
+    from pg_roles u where rolname = ${OWNER}`;
+  return rights;
+}
+
+/** And what the model says: of a server of one's own nothing. */
+export const rightsBy = ({ primary, replica }: Model): unknown[] => [primary, replica].map(grantedBy);
+
+const grantedBy = (grants: Grants): unknown =>
+  grants === 'superuser'
+    ? expect.anything()
+    : {
+        super: false,
+        roles: grants.roles.toSorted(),
+        functions: grants.functions.map((one) => one.replace(/\(.*/, '')).toSorted(),
+      };

@@ -10,10 +10,27 @@ const FIRST = '| step ';
 /** Of PostgreSQL, as it comes with npm. */
 export const VERSION = 18;
 
+/** Writes, reads and events of a step. */
+export const COUNT = 50;
+
+/** As docs/managed.md has them. */
+export const STEPS = {
+  SET_UP: 'set-up, and once more',
+  LOOKED: 'doctor, status and verify find nothing',
+  SERVED: `${COUNT} writes, ${COUNT} reads from the replica, none stale, ${COUNT} events`,
+  GIVEN_UP: 'SLOT_ACTION=drop: the server gives a slot up',
+  REPAIRED: 'doctor --fix after a slot is lost',
+  AGAIN: 'a replica is dropped, and added again',
+  /** Left out where PgBouncer is missing. */
+  PGBOUNCER: 'PgBouncer before writes and reads, its three URLs',
+  ADD: 'add, of a table that the application owns',
+  RESET: 'reset leaves nothing',
+  HISTORY: 'history of reads and writes under faults',
+  FEED_HISTORY: 'history of changes under kills',
+};
+
 /** Steps that have files of their own. */
-export const HISTORY = 'history of reads and writes under faults';
-export const FEED_HISTORY = 'history of changes under kills';
-export const HISTORIES = [HISTORY, FEED_HISTORY];
+export const HISTORIES = [STEPS.HISTORY, STEPS.FEED_HISTORY];
 
 /** Of the cells, those that a file of tests tries: what such a cell has, and did not pass, is wrong. */
 export type IsTried = (step: string, model: string, version: number) => boolean;
