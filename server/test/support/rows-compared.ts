@@ -27,6 +27,18 @@ export class TableClient {
     return data;
   }
 
+  /** With all digits, too. */
+  async rest(method: string, path: string, given?: object) {
+    const response = await fetch(new URL(path, this.url), {
+      method,
+      headers: { 'content-type': 'application/json', 'readback-consistency': 'strong' },
+      ...(given !== undefined && { body: JSON.stringify(given) }),
+    });
+    const { status, headers } = response;
+    const body = parseExactly(await response.text()) as any;
+    return { status, body, link: headers.get('link'), location: headers.get('location') };
+  }
+
   async rows(table: Declaration): Promise<Row[]> {
     const data = await this.ask(`{ ${table.many}(first: 100) { nodes ${fieldsOf(table)} } }`);
     return data[table.many].nodes;
