@@ -3,6 +3,7 @@ import { Field, ID, ObjectType, type ClassType } from 'type-graphql';
 import { SetupError } from '../lib/errors.ts';
 import { clientText, formOf, type DeclaredType, type Kind } from './kinds.ts';
 import { readRule } from './read-rule.ts';
+import { Json } from './scalars.ts';
 import { isAlways, ownersIn, type Clause, type Rule } from './rule.ts';
 
 /** A scalar of GraphQL, one of JavaScript's classes that stand for one, an enum, or one of them in brackets: a list. */
@@ -200,7 +201,8 @@ function column(kind: DeclaredColumn['kind'], type: Type, options: ColumnOptions
     const { name, sql, ...others } = options;
     const { field, ...sqlName } = named(property, name);
     const description = options.description ?? (options.read && 'Null where it is not yours to see');
-    const isNullable = options.nullable === true || options.read !== undefined;
+    // JSON has a null of its own.
+    const isNullable = options.nullable === true || options.read !== undefined || type() === Json;
     const shown = isKey && field === ID_FIELD ? () => ID : (type as () => StringConstructor);
     Field(shown, { nullable: nullableOf({ type }, isNullable), description })(target, field);
     add(target, {

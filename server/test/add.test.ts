@@ -154,7 +154,7 @@ test('the files that the documentation shows make a table, in few lines', { time
   expect(Object.values(files).join('').split('\n').length).toBeLessThan(70);
   const root = await projectCopy();
   const project = readFileSync(join(root, PROJECT), 'utf8');
-  writeFiles(root, { ...files, [PROJECT]: registered([{ table: 'comments', type: 'Comment' }], project) });
+  writeFiles(root, { ...files, [PROJECT]: registered([{ file: 'comments', type: 'Comment' }], project) });
   expect(run(root, 'prettier', '--check', ...Object.keys(files).filter((path) => path.endsWith('.ts')))).toBe('ok');
   expect(run(root, 'tsc', '-p', 'tsconfig.build.json')).toBe('ok');
   expect(run(root, 'node', 'infra/launch/program.mjs')).toBe('ok');
@@ -460,7 +460,7 @@ test('names and labels of any text stay names and labels in the SQL', { timeout:
 });
 
 test('a line is added to the list of tables in whatever form it stands', () => {
-  const item = { table: 'order_items', type: 'OrderItem' };
+  const item = { file: 'order-items', type: 'OrderItem' };
   const files = ['tables: [] };', 'tables: [Note] };', '\n  tables: [\n    Note,\n  ],\n};'].map(
     (list) => `import { Note } from './tables/notes.ts';\n\nexport const project: Project = { ${list}\n`,
   );

@@ -74,13 +74,20 @@ const NEEDED = String.raw`
   left join pg_extension e on e.oid = x.refobjid left join pg_namespace en on en.oid = e.extnamespace
   where n.nspname <> 'pg_catalog'`;
 
-/** Of the column a, with the type u below its own. */
+/** Of the column a: what its type is made of comes before it. */
 const NEEDS = `
-  select coalesce(json_agg(json_build_object('kind', q.kind, 'name', q.name, 'ddl', q.ddl) order by q.rank), '[]') from (
-    select 0 as rank, 'schema' as kind, quote_ident(needed.schema) as name, format('create schema if not exists %I', needed.schema) as ddl
-      from needed where needed.oid in (a.atttypid, u.element, u.base) and needed.schema not in ('public', 'readback') and needed.kind <> 'extension'
-    union all select 2 - (needed.oid = u.base)::int, needed.kind, needed.name, needed.ddl from needed where needed.oid in (a.atttypid, u.element, u.base)
-      and needed.kind <> 'other') q`;
+  with recursive used as (
+    select a.atttypid as oid, 0 as depth
+    union select part.oid, used.depth + 1 from used join pg_type t on t.oid = used.oid cross join lateral (
+      select t.typbasetype as oid where t.typtype = 'd'
+      union select t.typelem where t.typcategory = 'A'
+      union select rngsubtype from pg_range where rngtypid = t.oid
+      union select atttypid from pg_attribute where t.typtype = 'c' and attrelid = t.typrelid and attnum > 0 and not attisdropped) part)
+  select coalesce(json_agg(json_build_object('kind', q.kind, 'name', q.name, 'ddl', q.ddl) order by q.depth desc nulls first), '[]') from (
+    select null as depth, 'schema' as kind, quote_ident(needed.schema) as name, format('create schema if not exists %I', needed.schema) as ddl
+      from needed join used using (oid) where needed.schema not in ('public', 'readback') group by needed.schema
+    union all select max(used.depth), needed.kind, needed.name, needed.ddl from needed join used using (oid)
+      where needed.kind <> 'other' group by needed.kind, needed.name, needed.ddl) q`;
 
 /** Of the table c. */
 const COLUMNS = String.raw`

@@ -250,7 +250,7 @@ export function relate(definition: Definition, tables: ReadonlyMap<string, Named
     const isOfColumn = names.length === 1 && isToKey;
     if (isOfColumn || !parent || own.includes(undefined) || references.includes(undefined)) continue;
     const wanted = relationName(names, targets) ?? parent.one;
-    const as = freeField(fields.has(wanted) ? `${wanted}Row` : wanted, fields);
+    const as = relationField(wanted, fields);
     const isOnly = found.references.filter((other) => other.table === table).length === 1;
     const many = isOnly ? definition.many : `${definition.many}By${pascal(as)}`;
     const isKey = targets.join() === parent.key.join();
@@ -351,7 +351,8 @@ function labelName(label: string, used: Set<string>): string {
       ? `_${plain.replace(/^_+/, '')}`
       : plain;
   let free = name;
-  for (let number = 2; used.has(free); number++) free = `${name}_${number}`;
+  // GraphQL keeps names that begin with two underscores.
+  for (let number = 2; used.has(free); number++) free = `${name.replace(/_$/, '')}_${number}`;
   used.add(free);
   return free;
 }
@@ -362,8 +363,11 @@ const withUnderscores = (field: string) => field.replace(/[A-Z]/g, (letter) => `
 function fieldOf(column: string): string {
   if (column === 'id') return 'rowId';
   const field = camel(column);
-  return ['constructor', 'prototype', '__proto__'].includes(field) || field === '_' ? `${field}Value` : field;
+  return isNoField(field) ? `${field}Value` : field;
 }
+
+/** All objects have one of that name, or it is no name. */
+const isNoField = (field: string) => field in Object.prototype || field === 'prototype' || field === '_';
 
 function freeField(field: string, fields: Set<string>): string {
   let free = field;
@@ -372,6 +376,9 @@ function freeField(field: string, fields: Set<string>): string {
   return free;
 }
 
+const relationField = (wanted: string, fields: Set<string>) =>
+  freeField(fields.has(wanted) || isNoField(wanted) ? `${wanted}Row` : wanted, fields);
+
 /** `author` of `author_id`; what several columns name is told apart by them. */
 function nameRelations(columns: readonly Column[], names: Names, fields: Set<string>): void {
   const children = columns.filter((column) => column.parent !== undefined);
@@ -379,10 +386,14 @@ function nameRelations(columns: readonly Column[], names: Names, fields: Set<str
     const parent = column.parent!;
     const bare = column.found.name.replace(/_?(?:id|ID|Id|uuid|no|key|code)$/, '');
     const wanted = bare === '' || bare === column.found.name ? namesOf(parent.type).one : camel(bare);
-    parent.as = freeField(fields.has(wanted) ? `${wanted}Row` : wanted, fields);
+    parent.as = relationField(wanted, fields);
     const isOne = children.filter((other) => other.parent!.table === parent.table).length === 1;
     parent.many = isOne ? names.many : `${names.many}By${pascal(parent.as)}`;
   }
 }
 
-export const literal = (text: string) => `'${text.replace(/[\\']/g, '\\$&').replaceAll('\n', '\\n')}'`;
+/** A text in code. */
+export const literal = (text: string) =>
+  `'${JSON.stringify(text)
+    .slice(1, -1)
+    .replace(/\\"|'/g, (quote) => (quote === "'" ? "\\'" : '"'))}'`;

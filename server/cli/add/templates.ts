@@ -3,19 +3,23 @@ import { block, literal as text } from '../../database/sql/columns.ts';
 import type { Definition, Column, Relation } from './define.ts';
 import { literal } from './define.ts';
 import type { Needed } from './catalog.ts';
-import { kebab } from './names.ts';
 
-/** The file that declares the table, by its name in SQL. */
-export const fileOf = (table: string) => kebab(table.replaceAll('"', ''));
-export const declarationFile = (table: string) => `schema/tables/${fileOf(table)}.ts`;
+export const declarationFile = (file: string) => `schema/tables/${file}.ts`;
 
-/** The files about a table, by their paths, as a person would write them but for their lines, which are prettier's. */
-export function filesFor(definition: Definition, number: string): Record<string, string> {
-  const name = fileOf(definition.found.table);
+/**
+ * The files about a table, by their paths, as a person would write them but for their lines, which are prettier's. `files`
+ * are those of all tables, by their names in SQL.
+ */
+export function filesFor(
+  definition: Definition,
+  number: string,
+  files: ReadonlyMap<string, string>,
+): Record<string, string> {
+  const name = files.get(definition.found.table)!;
   return {
     [`sql/primary/${number}.do.${name}.sql`]: primarySql(definition),
     [`sql/replica/${number}.do.${name}.sql`]: replicaSql(definition),
-    [declarationFile(definition.found.table)]: declaration(definition),
+    [declarationFile(name)]: declaration(definition, files),
   };
 }
 
@@ -161,7 +165,7 @@ const IMPORTS = {
   ],
 };
 
-function declaration(definition: Definition): string {
+function declaration(definition: Definition, files: ReadonlyMap<string, string>): string {
   const { found, type, one, many, columns, enums, orderBy, isReadOnly } = definition;
   const options = [
     ...(one === type.charAt(0).toLowerCase() + type.slice(1) ? [] : [`one: '${one}'`]),
@@ -178,14 +182,14 @@ ${isIdApart(definition) ? 'id!: string; // The key, as one text\n' : ''}${[...co
 }
 `;
   const used = (names: string[]) =>
-    names.filter((name) => new RegExp(`\\b${name}\\b`).test(body.replace(/'[^']*'/g, '')));
+    names.filter((name) => new RegExp(`\\b${name}\\b`).test(body.replace(/'(?:[^'\\]|\\.)*'/g, '')));
   const named = [...columns, ...definition.relations].flatMap(({ parent }) => parent ?? []);
   const parents = new Map(named.map((parent) => [parent.type, parent.table] as const));
   const lines = [
     ...Object.entries(IMPORTS).map(([from, names]): [string, string[]] => [from, used(names)]),
     ...[...parents]
       .filter(([parent]) => parent !== type)
-      .map(([parent, table]): [string, string[]] => [`./${fileOf(table)}.ts`, [parent]]),
+      .map(([parent, table]): [string, string[]] => [`./${files.get(table)!}.ts`, [parent]]),
   ].filter(([, names]) => names.length > 0);
   return `${lines.map(([from, names]) => `import { ${names.join(', ')} } from '${from}';`).join('\n')}\n\n${body}`;
 }

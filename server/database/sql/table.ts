@@ -2,7 +2,7 @@ import { columnIn, idOf, keyIn, type Declaration, type DeclaredColumn } from '..
 import { arrayText } from '../../declare/kinds.ts';
 import { fieldsIn, isAlways, truth, type Claims, type Clause } from '../../declare/rule.ts';
 import { columnName, quoted, type Fragment, type Sql, type Statement } from '../connect.ts';
-import { all, constant, identifier, isPlain, joined, nameOf, parameter, selected } from './columns.ts';
+import { all, constant, identifier, isPlain, joined, nameOf, parameter, selected, textParameter } from './columns.ts';
 import { keyset, type Bound, type Order, type PageRequest, type Position } from './keyset.ts';
 import { ruleSql } from './rule.ts';
 import type { Seen } from './seen.ts';
@@ -64,6 +64,8 @@ export class Table<Row extends { id: string }> {
   readonly #columns: string;
   readonly #selected: string;
   readonly #isPlain: boolean;
+  /** Beside the columns, one of which may be called $place. */
+  readonly #placeName: string;
   /** What is still to be done with each row that was read. */
   readonly #finish: ((row: Record<string, unknown>) => void)[];
 
@@ -79,6 +81,7 @@ export class Table<Row extends { id: string }> {
     this.#columns = columns.map(({ name }) => `t.${quoted(name)}`).join(', ');
     this.#selected = columns.map(selected).join(', ');
     this.#isPlain = columns.every(isPlain);
+    this.#placeName = columns.some(({ name }) => name === '$place') ? '$place of page' : '$place';
     this.#finish = finishing(declaration);
   }
 
@@ -163,7 +166,7 @@ export class Table<Row extends { id: string }> {
     const columns = [order.column, ...order.ties];
     return {
       isNull: position.value === null,
-      values: columns.map((column, part) => parameter(sql, column, values[part])),
+      values: columns.map((column, part) => textParameter(sql, column, values[part]!)),
     };
   }
 
@@ -209,14 +212,15 @@ export class Table<Row extends { id: string }> {
         asked.flatMap((end) => this.#valuesAt(order, one.page[end]!).map((value, part) => [`${end}_${part}`, value])),
       ),
     }));
+    const place = this.#placeName;
     const result = await sql<(Row & Told & Placed)[]>`
-      select s.seen as "$seen", t."$place", ${this.#shown(sql)} from readback.seen() s(seen) left join (
-        select q.place as "$place", t.* from jsonb_to_recordset(${sql.json(questions)}) q(${constant(sql, types.join(', '))})
+      select s.seen as "$seen", ${constant(sql, selectedAs(place, '$place'))}, ${this.#shown(sql)} from readback.seen() s(seen) left join (
+        select q.place as ${constant(sql, quoted(place))}, t.* from jsonb_to_recordset(${sql.json(questions)}) q(${constant(sql, types.join(', '))})
         cross join lateral (
           select ${constant(sql, this.#columns)} from ${this.#from(sql)}
           where ${all(sql, [isUnder(sql, parents), this.#visible(sql, visibleTo, sql`q.viewer`), ...within])} order by ${by} limit q.rows
         ) t
-      ) t on true order by t."$place", ${by}`;
+      ) t on true order by ${nameOf(sql, { name: place })}, ${by}`;
     return this.#split(result);
   }
 
@@ -318,7 +322,7 @@ export class Table<Row extends { id: string }> {
     const { key } = this.#declaration;
     return all(
       sql,
-      key.map((column, part) => sql`${nameOf(sql, column)} = ${parameter(sql, column, texts[part])}`),
+      key.map((column, part) => sql`${nameOf(sql, column)} = ${textParameter(sql, column, texts[part]!)}`),
     );
   }
 
@@ -380,6 +384,9 @@ const toQuestion = ({ scope, visibleTo }: Under, place: number, parents: readonl
   ...partsOf(scope, parents),
   ...(visibleTo !== undefined && { viewer: typeof visibleTo === 'object' ? visibleTo.sub : null }),
 });
+
+/** Of alias t. */
+const selectedAs = (name: string, as: string) => `t.${quoted(name)}${name === as ? '' : ` as ${quoted(as)}`}`;
 
 const typeOf = (sql: Sql, { form }: DeclaredColumn): Fragment => constant(sql, form.sql);
 

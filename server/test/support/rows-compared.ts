@@ -52,9 +52,10 @@ export function fieldsOf({ columns }: Declaration): string {
   return `{ ${[...new Set(['id', ...fields])].join(' ')} }`;
 }
 
+const elementOf = (type: unknown): any => (Array.isArray(type) ? elementOf(type[0]) : type);
+
 const enumOf = ({ type }: DeclaredColumn) => {
-  const one = type();
-  const of = (Array.isArray(one) ? one[0] : one) as Record<string, string>;
+  const of = elementOf(type()) as Record<string, string>;
   return Object.getPrototypeOf(of) === Object.prototype && !('serialize' in of) ? of : undefined;
 };
 
@@ -62,8 +63,7 @@ const enumOf = ({ type }: DeclaredColumn) => {
 function toText(column: DeclaredColumn, value: unknown): string | null {
   if (value === null) return null;
   const labels = enumOf(column);
-  const element = (type: unknown): any => (Array.isArray(type) ? element(type[0]) : type);
-  const { name } = element(column.type());
+  const { name } = elementOf(column.type());
   const one = (item: unknown): unknown => {
     if (item === null) return null;
     if (labels) return labels[item as string];

@@ -23,6 +23,8 @@ export interface ServedTables {
   asks: TableClient;
   client: Client;
   primary: TestDatabases['primary'];
+  /** What the server has written so far. */
+  output: () => string;
 }
 
 /** Adds all tables of the primary to a copy of the project, with REST, builds it, migrates, and serves. */
@@ -35,7 +37,7 @@ export async function serveAllTables(databases: TestDatabases): Promise<ServedTa
   expect(run(root, 'tsc', '-p', 'tsconfig.build.json')).toBe('ok');
   expect(run(root, 'node', 'infra/launch/program.mjs')).toBe('ok');
   await setUp(databases.config, testConfig(), () => {}, join(root, 'sql'));
-  const { url } = await serve(root, databases);
+  const { url, output } = await serve(root, databases);
   await import(join(root, 'dist/schema/project.js'));
   const { allTables } = await import(join(root, 'dist/server/declare/declaration.js'));
   const tables = (allTables() as Declaration[]).filter(({ name }) => !EXAMPLE.includes(name));
@@ -46,7 +48,7 @@ export async function serveAllTables(databases: TestDatabases): Promise<ServedTa
     jsonMessageReviver: digits,
   });
   onTestFinished(() => client.dispose());
-  return { said, root, tables, url, asks: new TableClient(url), client, primary: databases.primary };
+  return { said, root, tables, url, asks: new TableClient(url), client, primary: databases.primary, output };
 }
 
 const EXAMPLE = ['users', 'posts'];
@@ -171,6 +173,25 @@ export async function freeRow(
 }
 
 const STAYS = new Error('a row that is only tried');
+
+/** The rows under each row are those that name it, on the first page and after it. */
+export async function expectRelated({ asks, tables }: ServedTables, table: Declaration): Promise<void> {
+  for (const { as, many, to } of table.relations) {
+    const parent = tables.find(({ type }) => type === to());
+    if (many === undefined || !parent) continue;
+    const children = `{ ${table.many}(first: 100) { nodes { id ${as} { id } } } }`;
+    const { nodes } = (await asks.ask(children))[table.many] as { nodes: Record<string, Row | null>[] };
+    const page = `${many}(first: 1) { totalCount nodes { id } pageInfo { endCursor } }`;
+    const parents = (await asks.ask(`{ ${parent.many}(first: 100) { nodes { id ${page} } } }`))[parent.many].nodes;
+    for (const { id, [many]: first } of parents) {
+      const named = nodes.flatMap((child) => (child[as]?.id === id ? [child['id']] : []));
+      const query = `query ($id: ID!, $after: String) { ${parent.one}(id: $id) { ${many}(first: 100, after: $after) { nodes { id } } } }`;
+      const more = (await asks.ask(query, { id, after: first.pageInfo.endCursor }))[parent.one][many].nodes;
+      const under = first.nodes.length === 0 ? [] : [...first.nodes, ...more].map((child) => child.id);
+      expect([table.name, as, id, first.totalCount, under]).toEqual([table.name, as, id, named.length, named]);
+    }
+  }
+}
 
 /** A row given its own values stays as it is; one that is deleted can be made again. */
 export async function expectWritten(served: ServedTables, table: Declaration, rows: Row[]): Promise<void> {
