@@ -38,6 +38,7 @@ export interface Kind {
   /** A row's value is text, and that of the clients. */
   isText?: true;
   isList?: true;
+  isJson?: true;
   /** Two of these texts are equal just where PostgreSQL takes their values for equal. */
   isOneText?: true;
   /** JSON may have a form of its own for it, so the change log may have made it text. */
@@ -130,6 +131,7 @@ const KINDS = new Map<unknown, Kind>([
       toText: (value) => JSON.stringify(value),
       ...text('JSON', (given) => (isStorable(given) && jsonIn(given) !== undefined ? given : undefined)),
       isLong: true,
+      isJson: true,
     },
   ],
   [
@@ -198,7 +200,7 @@ function jsonIn(given: string): unknown {
 function listIn(given: string, element: Kind): string | undefined {
   const list = jsonIn(given);
   if (!Array.isArray(list)) return undefined;
-  const isWritten = element.isList === true || element.sql === 'jsonb';
+  const isWritten = element.isList === true || element.isJson === true;
   const items = list.map((item) =>
     item === null ? null : element.parse(isWritten ? JSON.stringify(item) : digitsOf(item)),
   );

@@ -315,7 +315,8 @@ function columnOf(making: Making, found: FoundColumn): Column {
 function isUsual(declared: string, { type, dimensions }: FoundColumn): boolean {
   const usual = USUAL[declared.replace(/[[\]]/g, '')];
   const bare = dimensions > 0 ? type.replace(/\[\]$/, '') : type;
-  return usual !== undefined && (usual === bare || (usual === 'text' && bare.startsWith('character varying')));
+  const isVarying = usual === 'text' && dimensions === 0 && bare.startsWith('character varying');
+  return usual !== undefined && (usual === bare || isVarying);
 }
 
 function bounds({ type }: FoundColumn): string[] {

@@ -35,12 +35,19 @@ const RESERVED = new Set(
 
 /** What the table's columns are made of, in the order in which it must be there. */
 function needs(columns: readonly { needs: Needed[] }[]): string {
-  const all = new Map(columns.flatMap((column) => column.needs).map((one) => [one.name, one]));
+  const all = new Map(columns.flatMap((column) => column.needs).map((one) => [`${one.kind} ${one.name}`, one]));
   const guarded = ({ kind, ddl }: Needed) =>
     kind === 'schema' || kind === 'extension'
       ? `${ddl};`
       : `${block(`${ddl}; exception when duplicate_object then null;`)};`;
   return [...all.values()].map((one) => `${guarded(one)}\n`).join('');
+}
+
+/** Of the table's own schema, and of those that its types are in. */
+function usageOf({ found: { schema }, columns }: Definition, roles: string): string {
+  const types = columns.flatMap((column) => column.found.needs).filter(({ kind }) => kind === 'schema');
+  const schemas = new Set([...(schema === 'public' ? [] : [ident(schema)]), ...types.map(({ name }) => name)]);
+  return [...schemas].map((name) => `grant usage on schema ${name} to ${roles};\n`).join('');
 }
 
 function primarySql(definition: Definition): string {
@@ -65,8 +72,7 @@ function primarySql(definition: Definition): string {
     ...own.map(({ name, definition: text }) => `constraint ${name} ${text}`),
   ];
   const sequences = found.columns.flatMap(({ sequence }) => (sequence === null ? [] : [sequence]));
-  const usage =
-    schema === 'public' ? '' : `grant usage on schema ${ident(schema)} to readback_writer, readback_reader;\n`;
+  const usage = usageOf(definition, 'readback_writer, readback_reader');
   const made = sequences.map(
     (name) =>
       `${block(`if to_regclass(${text(name)}) is not null then grant usage on sequence ${name} to readback_writer; end if;`)};\n`,
@@ -112,7 +118,7 @@ function replicaSql(definition: Definition): string {
   const { found, columns, key } = definition;
   const { table, schema } = found;
   const usage = schema === 'public' ? '' : `create schema if not exists ${ident(schema)};\n`;
-  const grant = schema === 'public' ? '' : `grant usage on schema ${ident(schema)} to readback_reader;\n`;
+  const grant = usageOf(definition, 'readback_reader');
   const lines = [
     ...columns.map(
       ({ found: { name, type, isNullable, isGenerated, default: value } }) =>

@@ -44,9 +44,10 @@ export function selected(column: DeclaredColumn): string {
   return isPlain(column) ? name : `${column.form.select?.(name) ?? name} as ${quoted(column.field)}`;
 }
 
-/** A value as a parameter that PostgreSQL gives the type of the column beside it. */
-export function parameter(sql: Sql, { form }: Pick<DeclaredColumn, 'form'>, value: unknown): Fragment {
-  if (value === null || typeof value === 'boolean') return sql`${value as unknown as string}`;
+/** A value as a parameter that PostgreSQL gives the type of the column beside it. What names a row is the text of its key. */
+export function parameter(sql: Sql, { form, kind }: Pick<DeclaredColumn, 'form' | 'kind'>, value: unknown): Fragment {
+  if (value === null || typeof value === 'boolean') return sql`${value}`;
+  if (kind === 'reference') return textParameter(sql, { form }, form.parse(value as string) ?? (value as string));
   return form.toText ? cast(sql, form, form.toText(value)) : textParameter(sql, { form }, value as string);
 }
 

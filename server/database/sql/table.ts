@@ -1,5 +1,5 @@
 import { columnIn, idOf, keyIn, type Declaration, type DeclaredColumn } from '../../declare/declaration.ts';
-import { arrayText } from '../../declare/kinds.ts';
+import { arrayText, type Kind } from '../../declare/kinds.ts';
 import { fieldsIn, isAlways, truth, type Claims, type Clause } from '../../declare/rule.ts';
 import { columnName, quoted, type Fragment, type Sql, type Statement } from '../connect.ts';
 import { all, constant, identifier, isPlain, joined, nameOf, parameter, selected, textParameter } from './columns.ts';
@@ -197,12 +197,12 @@ export class Table<Row extends { id: string }> {
     const bound = (end: 'after' | 'before'): Bound | null =>
       page[end] && {
         isNull: page[end].value === null,
-        values: columns.map((_, part) => constant(sql, `q.${end}_${part}`)),
+        values: columns.map(({ form }, part) => constant(sql, ofQuestion(form, `${end}_${part}`))),
       };
     const { within, order: by } = keyset(sql, order, page, { after: bound('after'), before: bound('before') });
     const types = [
       `place int, ${parentTypes(parents)}, rows int`,
-      ...asked.flatMap((end) => columns.map(({ form }, part) => `${end}_${part} ${form.sql}`)),
+      ...asked.flatMap((end) => columns.map(({ form }, part) => `${end}_${part} ${typeInQuestion(form)}`)),
       ...(visibleTo ? ['viewer uuid'] : []),
     ];
     const questions = pages.map((one, place) => ({
@@ -362,16 +362,24 @@ function startsWith(sql: Sql, { text, columns }: Search): Fragment {
   return sql`(${each.reduce((either, one) => sql`${either} or ${one}`)})`;
 }
 
+/** A question has texts, of which JSON would make something else where the type is one of these. */
+const isText = ({ isMadeText, isJson, isList }: Kind) => isMadeText === true || isJson === true || isList === true;
+const typeInQuestion = (form: Kind) => (isText(form) ? 'text' : form.sql);
+const ofQuestion = (form: Kind, name: string) => (isText(form) ? `q.${name}::${form.sql}` : `q.${name}`);
+
 /** The columns that name the parent are one part of a question each. */
 const parentName = (part: number, parents: readonly unknown[]) => (parents.length === 1 ? 'parent' : `parent_${part}`);
 
 const parentTypes = (parents: readonly DeclaredColumn[]) =>
-  parents.map(({ form }, part) => `${parentName(part, parents)} ${form.sql}`).join(', ');
+  parents.map(({ form }, part) => `${parentName(part, parents)} ${typeInQuestion(form)}`).join(', ');
 
 const isUnder = (sql: Sql, parents: readonly DeclaredColumn[]): Fragment =>
   all(
     sql,
-    parents.map((column, part) => sql`${nameOf(sql, column)} = q.${constant(sql, parentName(part, parents))}`),
+    parents.map(
+      (column, part) =>
+        sql`${nameOf(sql, column)} = ${constant(sql, ofQuestion(column.form, parentName(part, parents)))}`,
+    ),
   );
 
 function partsOf(scope: string | null, parents: readonly unknown[]): Record<string, string | null> {

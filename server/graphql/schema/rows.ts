@@ -17,13 +17,13 @@ import { PageArgs } from '../types/page.type.ts';
 import { Allowed, assertMayAskBy, assertMayCreate } from '../../auth/rights.ts';
 import { mayAll, type Viewer } from '../../auth/viewer.ts';
 import {
+  columnText,
   namedBy,
   type Declaration,
   type DeclaredColumn,
   type DeclaredFilter,
   type Relation,
 } from '../../declare/declaration.ts';
-import { clientText } from '../../declare/kinds.ts';
 import type { Parent } from '../../reads/listing-under.ts';
 import { rowsOf, type Rows } from '../../reads/rows.ts';
 import type { Filter } from '../../database/sql/table.ts';
@@ -214,9 +214,9 @@ function toMany(rows: Rows<Row>, relation: Relation, parent: Rows<Row>, many: st
 
 /** What the rows under this one have in the columns that name it. */
 function parentIn(row: Row, named: readonly DeclaredColumn[]): Parent {
-  const texts = named.map(({ field, type, form }) => {
-    const value = (row as unknown as Readonly<Record<string, unknown>>)[field];
-    return value == null ? null : form.parse(clientText(type(), value))!;
+  const texts = named.map((column) => {
+    const value = (row as unknown as Readonly<Record<string, unknown>>)[column.field];
+    return value == null ? null : column.form.parse(columnText(column, value))!;
   });
   return texts.length === 1 ? texts[0]! : JSON.stringify(texts);
 }

@@ -41,41 +41,26 @@ export const sqlName = ({ schema, bare }: Pick<RandomTable, 'schema' | 'bare'>) 
 const MOST_ROWS = 4;
 
 /** Names that something has already, in GraphQL, in JavaScript, in SQL or in Readback, and those that need care there. */
+const WORDS = `
+  id ID Id row_id rowId RowId name order user select table key values type type_ _state constructor prototype __proto__
+  hasOwnProperty toString valueOf toJSON then __typename node nodes edges cursor before after first last page_info total_count
+  operation input filter order_by changes change bookmark bookmarks objects queries subscriptions subscription Query Mutation
+  query String Int Date Object Table Column Users Posts User Post news series data people children status line_1 line1 line_2nd
+  1st 2nd a_b a-b a.b aB a_B A a é É ß İ ñ a__b _ __ _a seen place t s q k0 parent parent_0 viewer rows $seen $place true null
+  undefined password_hash api_token token_expires_at user_id author_id created_at updated_at $1 $$ ${'$'}{x} a:b a/b * % ? #
+  it's \\ \\' \` semi;colon 日本語 日本 emoji😀 */ // {} [0] (x)`;
 const NAMES = [
-  ...'id ID Id row_id rowId RowId name order user select table key values type type_ _state constructor prototype'.split(
-    ' ',
-  ),
-  ...'__proto__ hasOwnProperty toString valueOf then __typename node nodes edges cursor before after first last'.split(
-    ' ',
-  ),
-  ...'page_info total_count operation input filter order_by changes change bookmark bookmarks objects queries'.split(
-    ' ',
-  ),
-  ...'subscriptions subscription Query Mutation query String Int Date Object Table Column Users Posts User Post'.split(
-    ' ',
-  ),
-  ...'news series data people children status line_1 line1 line_2nd 1st 2nd a_b a-b a.b aB a_B A a é É ß İ ñ'.split(
-    ' ',
-  ),
-  ...'a__b _ __ _a seen place t s q k0 parent parent_0 viewer rows $seen $place true null undefined'.split(' '),
-  ...'password_hash api_token token_expires_at user_id author_id created_at updated_at $1 $$ ${x} a:b a/b * % ? #'.split(
-    ' ',
-  ),
-  ...["it's", 'say "so"', 'back\\slash', '`tick`', 'semi;colon', ' lead', 'trail ', 'a b', 'new\nline', 'tab\t', "\\'"],
-  ...[
-    '日本語',
-    '日本',
-    'emoji😀',
-    '-- no',
-    '/* no */',
-    '*/',
-    '// no',
-    '{}',
-    '[0]',
-    '(x)',
-    'x'.repeat(63),
-    'ü'.repeat(31),
-  ],
+  ...WORDS.trim().split(/\s+/),
+  'say "so"',
+  ' lead',
+  'trail ',
+  'a b',
+  'new\nline',
+  'tab\t',
+  '-- no',
+  '/* no */',
+  'x'.repeat(63),
+  'ü'.repeat(31),
 ];
 /** Of PostgreSQL's own columns, and of the example's tables. */
 const TAKEN = ['tableoid', 'xmin', 'xmax', 'cmin', 'cmax', 'ctid', 'users', 'posts'];
@@ -198,7 +183,7 @@ function columnOf({ name, type, isNullable, way, values }: DrawnColumn, isKey: b
 function makerOf({ sql, isCounted }: RandomType, value: string | null, way: number, isKey: boolean): string {
   if (isCounted && way < (isKey ? 4 : 1)) return ` generated ${way % 2 === 0 ? 'always' : 'by default'} as identity`;
   if (sql === 'uuid' && way < 5) return ' default gen_random_uuid()';
-  if (sql.startsWith('timestamp') && way < 2) return ' default now()';
+  if (/^timestamp[^[]*$/.test(sql) && way < 2) return ' default now()';
   if (isKey || way > 2 || (value?.length ?? 0) > 100) return '';
   return value === null ? ' default null' : ` default ${literal(value)}::${sql}`;
 }

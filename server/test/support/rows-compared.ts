@@ -62,6 +62,7 @@ const enumOf = ({ type }: DeclaredColumn) => {
 /** What a client got, as PostgreSQL's text: by another way than the server's own. */
 function toText(column: DeclaredColumn, value: unknown): string | null {
   if (value === null) return null;
+  if (isReference(column)) return column.form.parse(value as string)!;
   const labels = enumOf(column);
   const { name } = elementOf(column.type());
   const one = (item: unknown): unknown => {
@@ -130,7 +131,7 @@ export function inputOf({ columns }: Declaration, row: Row, isCreate: boolean): 
     column.field,
     isReference(column) ? ((row[column.reference!.as] as Row | null)?.id ?? null) : ofInput(column, row[column.field]),
   ]);
-  return Object.fromEntries(values.filter(([, value]) => !isCreate || value !== null));
+  return Object.fromEntries(values);
 }
 
 /** Numbers that JavaScript would cut stay as they came. */

@@ -73,7 +73,7 @@ export async function onlyOf({ primary }: Pick<ServedTables, 'primary'>, { name 
   return `${table!['is_partitioned'] ? '' : 'only '}${identifier(name)}`;
 }
 
-export const byId = (rows: readonly Row[]) => Object.fromEntries(rows.map((row) => [row.id, row]));
+const byId = (rows: readonly Row[]) => Object.fromEntries(rows.map((row) => [row.id, row]));
 
 /** The rows are the same by id, by pages from both ends, in a snapshot, and in the events of an update. */
 export async function expectSameEverywhere(served: ServedTables, table: Declaration, rows: Row[]): Promise<void> {
@@ -89,7 +89,7 @@ export async function expectSameEverywhere(served: ServedTables, table: Declarat
 
 /** Row by row. */
 async function paged({ asks }: ServedTables, table: Declaration, size: 'first' | 'last'): Promise<Row[]> {
-  const [end, from] = size === 'first' ? ['endCursor', 'after'] : ['startCursor', 'before'];
+  const [end, from] = size === 'first' ? (['endCursor', 'after'] as const) : (['startCursor', 'before'] as const);
   const query = `query ($cursor: String) { ${table.many}(${size}: 1, ${from}: $cursor) { nodes ${fieldsOf(table)} pageInfo { ${end} } } }`;
   const rows: Row[] = [];
   for (let cursor: string | null = null; rows.length <= 100;) {
@@ -98,7 +98,7 @@ async function paged({ asks }: ServedTables, table: Declaration, size: 'first' |
     ];
     if (nodes.length === 0) break;
     rows.push(...nodes);
-    cursor = pageInfo[end!]!;
+    cursor = pageInfo[end]!;
   }
   return rows;
 }
