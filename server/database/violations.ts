@@ -1,3 +1,4 @@
+import { tableNamed } from '../declare/declaration.ts';
 import { ClientError, nothingHas } from '../lib/errors.ts';
 import { fieldName, type Sql } from './connect.ts';
 
@@ -21,6 +22,8 @@ interface Constraint {
   /** The table that has it: of a foreign key, the children's. null: clients do not know it. */
   table: string | null;
   columns: string[];
+  /** The name by which it may be declared. */
+  declared: string;
 }
 
 /** True for what `told` tells: a constraint was broken that concerns several rows. */
@@ -30,11 +33,15 @@ export const isViolation = (error: unknown): error is ViolationError & Error =>
 /** What a client is told of it, with the names that the schema has. `sql` leads to where it happened. */
 export async function told(error: ViolationError & Error, sql: Sql): Promise<ClientError> {
   const constraint = await constraintOf(sql, error);
-  const fields = constraint.columns.map(fieldName);
+  const fields = constraint.columns.map((name) => fieldIn(constraint, name));
   if (error.code === UNIQUE) return taken(fields, error);
   if (error.code === RESTRICT || deletes(error)) return inUse(constraint.table, fields, error);
   return nothingHas(fields[0], error);
 }
+
+/** As the table's declaration has it. */
+const fieldIn = ({ declared }: Constraint, name: string): string =>
+  tableNamed(declared)?.columns.find((column) => column.name === name)?.field ?? fieldName(name);
 
 /** Rows keep their ids, so only a delete can leave children without a parent: any other statement is the child's. */
 const deletes = ({ query = '' }: ViolationError) => /^\s*delete\b/i.test(query);
@@ -43,7 +50,8 @@ const deletes = ({ query = '' }: ViolationError) => /^\s*delete\b/i.test(query);
 async function constraintOf(sql: Sql, error: ViolationError): Promise<Constraint> {
   const { schema_name: schema = '', table_name: table = '', constraint_name: name = '' } = error;
   const [found] = await sql<[(Constraint & { keyed: string[] | null })?]>`
-    select p.tablename::text as table, array_to_json(array(
+    select p.tablename::text as table,
+      case when n.nspname = 'public' then quote_ident(c.relname) else format('%I.%I', n.nspname, c.relname) end as declared, array_to_json(array(
       select a.attname::text from pg_attribute a
       where a.attrelid = c.oid and a.attname = any(p.attnames) and (a.attnum = any(k.conkey)
         or k.oid is null and (a.attnum = any(i.indkey) or 0 = any(i.indkey) and exists (
@@ -55,7 +63,7 @@ async function constraintOf(sql: Sql, error: ViolationError): Promise<Constraint
     left join pg_constraint k on k.conrelid = c.oid and k.conname = ${name}
     left join (pg_index i join pg_class x on x.oid = i.indexrelid) on i.indrelid = c.oid and x.relname = ${name}
     where n.nspname = ${schema} and c.relname = ${table}`.catch(() => []);
-  return found ?? { table: null, columns: [] };
+  return found ?? { table: null, columns: [], declared: '' };
 }
 
 function taken(fields: string[], cause: Error): ClientError {

@@ -1,13 +1,12 @@
 import { expect, onTestFinished, test } from 'vitest';
 import type { Declaration } from '../declare/declaration.ts';
 import { identifier } from '../database/sql/columns.ts';
-import { verify } from '../operate/verify/verify.ts';
-import { withServers } from '../setup/servers.ts';
-import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
+import { freshDatabases } from './support/databases.ts';
 import { load, randomTables, sqlName, type RandomTable } from './support/random-tables.ts';
 import { expectSameByRest } from './support/rest-compared.ts';
 import { expectExact } from './support/rows-compared.ts';
 import {
+  differencesOf,
   expectRelated,
   expectSameEverywhere,
   expectWritten,
@@ -37,7 +36,7 @@ test('random tables are added, served and written as they are', { timeout: 600_0
   for (const table of served.tables) await faults.noting(table, () => expectServed(served, table));
   for (const table of served.tables) await faults.noting(table, () => expectKept(served, table));
   faults.report(served.output());
-  expect(await differences(databases)).toEqual([]);
+  expect(await differencesOf(databases)).toEqual([]);
 });
 
 /** Goes on after a fault: each is told with the table that has it. */
@@ -82,10 +81,3 @@ async function expectKept(served: ServedTables, table: Declaration): Promise<voi
   await expectWritten(served, table, await served.asks.rows(table));
   await expectSameByRest(served, table, await served.asks.rows(table));
 }
-
-const differences = ({ config }: TestDatabases) =>
-  withServers(config, testConfig(), 'test', async (servers) => {
-    const options = { chunkRows: 10_000, most: 100, timeoutMs: 30_000 };
-    const { replicas } = await verify(servers, [], options, () => {});
-    return replicas.flatMap(({ tables }) => tables.filter(({ state }) => state !== 'same'));
-  });

@@ -24,6 +24,8 @@ export interface FoundColumn {
   labels: string[] | null;
   /** 0: it is no array. */
   dimensions: number;
+  /** An array whose elements JSON has as objects: composite values, hstore. */
+  isOfObjects: boolean;
   isNullable: boolean;
   default: string | null;
   /** The default is the same for every row. */
@@ -89,12 +91,21 @@ const NEEDS = `
     union all select max(used.depth), needed.kind, needed.name, needed.ddl from needed join used using (oid)
       where needed.kind <> 'other' group by needed.kind, needed.name, needed.ddl) q`;
 
+/** Of the element of an array. */
+const OBJECTS = `
+  with recursive parts as (
+    select oid, typtype, typbasetype from pg_type where oid = u.element
+    union all select t.oid, t.typtype, t.typbasetype from parts join pg_type t on t.oid = parts.typbasetype where parts.typtype = 'd')
+  select coalesce(bool_or(typtype = 'c' or oid not in ('json'::regtype, 'jsonb'::regtype)
+    and exists (select from pg_cast where castsource = parts.oid and casttarget = 'json'::regtype)), false) from parts`;
+
 /** Of the table c. */
 const COLUMNS = String.raw`
   select json_agg(json_build_object(
       'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'base', format_type(coalesce(u.base, a.atttypid), null),
       'labels', (select json_agg(enumlabel order by enumsortorder) from pg_enum where enumtypid in (u.base, u.element)),
-      'dimensions', case when u.element is null then 0 else greatest(a.attndims, 1) end, 'isNullable', not a.attnotnull, 'default', pg_get_expr(d.adbin, d.adrelid),
+      'dimensions', case when u.element is null then 0 else greatest(a.attndims, 1) end, 
+      'isOfObjects', (${OBJECTS}), 'isNullable', not a.attnotnull, 'default', pg_get_expr(d.adbin, d.adrelid),
       'isConstant', d.oid is not null and pg_get_expr(d.adbin, d.adrelid) ~ $r$^('([^']|'')*'|-?[0-9.]+|true|false|NULL)(::[^()]*(\(\d+\))?)?$$r$,
       'isIdentity', a.attidentity <> '', 'isGenerated', a.attgenerated <> '',
           'reads', case when a.attgenerated = 's' and not exists (

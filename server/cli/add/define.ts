@@ -153,12 +153,14 @@ const isComputed = (table: Found, { name, reads }: FoundColumn, choices: Choices
   }) === true;
 
 const SECRET_NAME = 'its name tells of a secret';
+const OBJECTS = 'a list of what has several parts, which change events have in no form that PostgreSQL takes';
 
 function withheldBy(table: Found, column: FoundColumn, choices: Choices): string | undefined {
   const { key } = table;
   const { without, send } = choices;
   if (without.includes(column.name)) return 'asked for';
   if (column.isGenerated && !isComputed(table, column, choices)) return GENERATED;
+  if (column.isOfObjects) return OBJECTS;
   return isSecret(column) && !send.includes(column.name) && !key?.includes(column.name) ? SECRET_NAME : undefined;
 }
 
@@ -367,8 +369,8 @@ function fieldOf(column: string): string {
   return isNoField(field) ? `${field}Value` : field;
 }
 
-/** All objects have one of that name, or it is no name. */
-const isNoField = (field: string) => field in Object.prototype || field === 'prototype' || field === '_';
+/** All objects have one of that name, or all classes, or what is waited for; or it is no name. */
+const isNoField = (field: string) => field in Object.prototype || ['prototype', 'then', '_'].includes(field);
 
 function freeField(field: string, fields: Set<string>): string {
   let free = field;

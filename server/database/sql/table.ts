@@ -1,4 +1,4 @@
-import { columnIn, idOf, keyIn, type Declaration, type DeclaredColumn } from '../../declare/declaration.ts';
+import { columnIn, columnText, idOf, keyIn, type Declaration, type DeclaredColumn } from '../../declare/declaration.ts';
 import { arrayText, type Kind } from '../../declare/kinds.ts';
 import { fieldsIn, isAlways, truth, type Claims, type Clause } from '../../declare/rule.ts';
 import { columnName, quoted, type Fragment, type Sql, type Statement } from '../connect.ts';
@@ -280,11 +280,21 @@ export class Table<Row extends { id: string }> {
   }
 
   /**
-   * The condition over alias t for the row that has the id, where it may still be written: whoever looked at it before has
-   * seen it as it was then.
+   * The condition over alias t for the row that has the id, where it may still be written, and still has what was looked
+   * at: whoever looked at it before has seen it as it was then.
    */
-  only(sql: Sql, id: string, by?: WritableBy): Fragment {
-    return all(sql, [this.#hasId(sql, id), ...(by ? this.#writable(sql, by) : [])]);
+  only(sql: Sql, id: string, by?: WritableBy, looked: Partial<Row> = {}): Fragment {
+    const still = Object.entries(looked).map(([field, value]) =>
+      this.#has(sql, columnIn(this.#declaration, field)!, value),
+    );
+    return all(sql, [this.#hasId(sql, id), ...(by ? this.#writable(sql, by) : []), ...still]);
+  }
+
+  /** Of a row's value. */
+  #has(sql: Sql, column: DeclaredColumn, value: unknown): Fragment {
+    const name = nameOf(sql, column);
+    if (value === null) return sql`${name} is null`;
+    return sql`${name} = ${textParameter(sql, column, column.form.parse(columnText(column, value))!)}`;
   }
 
   #writable(sql: Sql, { claims, patch }: WritableBy): (Fragment | null)[] {

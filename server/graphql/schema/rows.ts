@@ -26,6 +26,7 @@ import {
 } from '../../declare/declaration.ts';
 import type { Parent } from '../../reads/listing-under.ts';
 import { rowsOf, type Rows } from '../../reads/rows.ts';
+import type { Fragment, Sql } from '../../database/connect.ts';
 import type { Filter } from '../../database/sql/table.ts';
 import { changesOf } from './changes.ts';
 import type { Context } from './context.ts';
@@ -151,9 +152,10 @@ function updater(rows: Rows<Row>): ClassType {
       @Ctx() context: Context,
     ) {
       const patch = given(asked);
-      await assertSeesReferences(context, rows, patch, id);
-      const written = await writeOne(context, confirm, rows, id, (sql, only) => table.update(sql, only, patch), patch);
-      return toPayload(rows, written);
+      const key = parseId(declaration, id);
+      const look = () => assertSeesReferences(context, rows, patch, key);
+      const set = (sql: Sql, only: Fragment) => table.update(sql, only, patch);
+      return toPayload(rows, await writeOne(context, confirm, rows, id, set, patch, look));
     }
   }
   return Updater;

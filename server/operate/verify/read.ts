@@ -139,7 +139,7 @@ async function select<T extends object>(
     ...(upTo.length > 0 ? [bound(table, '<=', after.length)] : []),
     table.filter ?? 'true',
   ];
-  const statement = `select ${columns} from ${table.table} where ${bounds.join(' and ')} ${end}`;
+  const statement = `select ${columns} from ${table.table} t where ${bounds.join(' and ')} ${end}`;
   return table.sql.unsafe<T[]>(statement, [...after, ...upTo]);
 }
 
@@ -152,4 +152,5 @@ function bound({ key }: VerifiedTable, operator: string, before: number): string
 const hashOf = ({ columns }: VerifiedTable) => `hashtextextended(row(${columns.map(quoted).join(', ')})::text, 0)`;
 const keyText = ({ key }: VerifiedTable) => `json_build_array(${key.map(({ name }) => textOf(name)).join(', ')})`;
 const textOf = (column: string) => `${quoted(column)}::text`;
-const expression = ({ name, isByBytes }: KeyColumn) => (isByBytes ? `${quoted(name)} collate "C"` : quoted(name));
+/** Of the table, as what is selected may have the name of one of its columns. */
+const expression = ({ name, isByBytes }: KeyColumn) => `t.${quoted(name)}${isByBytes ? ' collate "C"' : ''}`;

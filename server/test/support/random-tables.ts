@@ -152,7 +152,10 @@ function tableOf(drawn: DrawnTable, before: readonly RandomTable[]): RandomTable
   const key = drawn.key.map((one) => column(one, true));
   const others = drawn.columns.map((one) => column(one, false));
   const columns = [...key, ...others];
-  const unique = drawn.unique === 0 ? others.filter(({ type, isMade }) => type.isKey && !isMade).slice(0, 1) : [];
+  const unique =
+    drawn.unique === 0
+      ? others.filter(({ type, definition }) => type.isKey && !/ default | generated /.test(definition)).slice(0, 1)
+      : [];
   const table: RandomTable = {
     schema: drawn.schema,
     bare: drawn.name,
@@ -290,7 +293,8 @@ async function insert(sql: postgres.Sql, table: RandomTable, row: number): Promi
     columns.forEach((name, part) => values.set(name, picked?.[`k${part}`] ?? null));
   }
   const given = table.columns.filter(({ name }) => values.has(name));
-  if (given.some(({ name, isNullable }) => !isNullable && values.get(name) === null)) return;
+  const mayBeNull = ({ isNullable, type }: RandomColumn) => isNullable && type.isStrict !== true;
+  if (given.some((column) => !mayBeNull(column) && values.get(column.name) === null)) return;
   const names = given.map(({ name }) => quoted(name)).join(', ');
   const parameters = given.map(({ type }, index) => `$${index + 1}::text::${type.sql}`).join(', ');
   await sql.unsafe(

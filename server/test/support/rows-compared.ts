@@ -23,7 +23,12 @@ export class TableClient {
       body: JSON.stringify({ query, variables }),
     });
     const { data, errors } = parseExactly(await response.text()) as any;
-    if (errors) throw new Error(`${query.slice(0, 300)}: ${JSON.stringify(errors).slice(0, 1000)}`);
+    const shown = [
+      query.slice(0, 300),
+      JSON.stringify(variables).slice(0, 500),
+      JSON.stringify(errors ?? data).slice(0, 1000),
+    ];
+    if (errors || !data) throw new Error(shown.join(': '));
     return data;
   }
 

@@ -7,6 +7,8 @@ import { addCommand } from '../../cli/add.ts';
 import { quoted } from '../../database/connect.ts';
 import { identifier } from '../../database/sql/columns.ts';
 import { keyIn, type Declaration } from '../../declare/declaration.ts';
+import { verify } from '../../operate/verify/verify.ts';
+import { withServers } from '../../setup/servers.ts';
 import { setUp } from '../../setup/setup.ts';
 import { testConfig, type TestDatabases } from './databases.ts';
 import { projectCopy, run, serve } from './project-copy.ts';
@@ -219,3 +221,10 @@ export async function expectWritten(served: ServedTables, table: Declaration, ro
 /** Nothing of it can be changed. */
 export const isKeyOnly = (table: Declaration) =>
   table.columns.every(({ isKey, kind }) => isKey || kind === 'generated');
+
+/** What `readback verify` says of tables that are not the same on both sides, by a few rows at a time. */
+export const differencesOf = ({ config }: TestDatabases) =>
+  withServers(config, testConfig(), 'test', async (servers) => {
+    const { replicas } = await verify(servers, [], { chunkRows: 2, most: 100, timeoutMs: 30_000 }, () => {});
+    return replicas.flatMap(({ tables }) => tables.filter(({ state }) => state !== 'same'));
+  });
