@@ -10,10 +10,10 @@ import { appliedIn, seriesIn } from '../setup/migrations.ts';
 import { withServers } from '../setup/servers.ts';
 import { tablesOf, type Found } from './add/catalog.ts';
 import { define, nameTables, obstaclesOf, relate, type Choices, type Definition, type Named } from './add/define.ts';
-import { Taken } from './add/names.ts';
+import { kebab, Taken } from './add/names.ts';
 import { foreignWrites } from './add/triggers.ts';
 import { importersOf, PROJECT, registered, unregistered } from './add/register.ts';
-import { declarationFile, fileOf, filesFor } from './add/templates.ts';
+import { declarationFile, filesFor } from './add/templates.ts';
 import { write } from './add/write.ts';
 import { withDatabases } from './databases.ts';
 
@@ -46,7 +46,7 @@ export async function addCommand(
   const [taken, refused] = judged(wanted, options);
   if (refused.length > 0 && (!options.all || taken.length === 0)) throw new SetupError(linesOf(refused).join('\n'));
   const definitions = defined(taken, served, root, options);
-  writeAll(definitions, root, say);
+  writeAll(definitions, served, root, say);
   const isServed = (name: string) => served.has(name) || taken.some(({ table }) => table === name);
   report(
     definitions,
@@ -56,14 +56,15 @@ export async function addCommand(
   );
 }
 
-function named(name: string, found: readonly Found[], served: ReadonlyMap<string, string>): Found {
+function named(name: string, found: readonly Found[], served: ReadonlyMap<string, Served>): Found {
   const table = found.find((one) => one.table === name || `${one.schema}.${one.bare}` === name || one.bare === name);
   if (!table)
     throw new SetupError(
       `The primary has no table ${name}: it has ${found.map((one) => one.table).join(', ') || 'none'}. Give one of them, with its schema where that is not public.`,
     );
-  if (served.has(table.table))
-    throw new SetupError(`${declarationFile(table.table)} is there already: remove it to have it written again.`);
+  const { file } = served.get(table.table) ?? {};
+  if (file !== undefined)
+    throw new SetupError(`${declarationFile(file)} is there already: remove it to have it written again.`);
   return table;
 }
 
@@ -80,24 +81,40 @@ function judged(tables: readonly Found[], choices: Choices): [taken: Found[], re
 const linesOf = (refused: readonly Refused[]) =>
   refused.flatMap(([{ table }, reasons]) => reasons.map((reason) => `${table}: ${reason}`));
 
-/** The tables that have a declaration in the project, with the names of their types. */
-export function servedTables(root: string): Map<string, string> {
+/** What serves a table: the type of its rows, and the file that declares it, without its folder and end. */
+export interface Served {
+  type: string;
+  file: string;
+}
+
+/** The tables that have a declaration in the project, by their names in SQL. */
+export function servedTables(root: string): Map<string, Served> {
   const folder = join(root, 'schema/tables');
-  const files = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.ts')) : [];
   return new Map(
-    files.flatMap((name) =>
+    filesIn(folder).flatMap((file) =>
       [
-        ...readFileSync(join(folder, name), 'utf8').matchAll(
-          /^@Table\('((?:[^'\\]|\\.)+)'[\s\S]*?^export class (\w+)/gm,
+        ...readFileSync(join(folder, `${file}.ts`), 'utf8').matchAll(
+          /^@Table\(\s*('(?:[^'\\]|\\.)+'|"(?:[^"\\]|\\.)+")[\s\S]*?^export class (\w+)/gm,
         ),
-      ].map(([, table, type]) => [table!.replace(/\\(.)/g, '$1'), type!] as const),
+      ].map(([, table, type]) => [textOf(table!), { type: type!, file }] as const),
     ),
   );
 }
 
+const filesIn = (folder: string) =>
+  existsSync(folder)
+    ? readdirSync(folder).flatMap((name) => (name.endsWith('.ts') ? [name.slice(0, -'.ts'.length)] : []))
+    : [];
+
+/** What a text in code stands for. */
+const textOf = (code: string): string =>
+  JSON.parse(
+    `"${code.slice(1, -1).replace(/\\'|"|\\./g, (part) => ({ "\\'": "'", '"': '\\"' })[part] ?? part)}"`,
+  ) as string;
+
 function defined(
   tables: readonly Found[],
-  served: ReadonlyMap<string, string>,
+  served: ReadonlyMap<string, Served>,
   root: string,
   choices: AddOptions,
 ): Definition[] {
@@ -106,9 +123,13 @@ function defined(
   const fields = roots.flatMap((type) => Object.keys(type?.getFields() ?? {}));
   // The list of tables imports their types beside what it names already, such as Project.
   const listed = readFileSync(join(root, PROJECT), 'utf8').match(/\b[A-Z]\w*/g) ?? [];
-  const taken = new Taken([...Object.keys(schema.getTypeMap()), ...served.values(), ...listed], fields);
+  const servedTypes = [...served].map(([table, { type }]) => [table, type] as const);
+  const taken = new Taken(
+    [...Object.keys(schema.getTypeMap()), ...servedTypes.map(([, type]) => type), ...listed],
+    fields,
+  );
   const names = nameTables(tables, taken, choices.one);
-  const types = new Map([...served, ...tables.map(({ table }, index) => [table, names[index]!.type] as const)]);
+  const types = new Map([...servedTypes, ...tables.map(({ table }, index) => [table, names[index]!.type] as const)]);
   const all = tables.map((table, index) => define(table, names[index]!, types, taken, choices));
   const named = new Map([...allTables().map(servedName), ...all.map(definedName)]);
   for (const one of all) relate(one, named);
@@ -162,19 +183,36 @@ function clearLists(definitions: readonly Definition[]): void {
     }
 }
 
-function writeAll(definitions: readonly Definition[], root: string, say: Say): void {
+function writeAll(
+  definitions: readonly Definition[],
+  served: ReadonlyMap<string, Served>,
+  root: string,
+  say: Say,
+): void {
   const first = nextNumber(root);
-  const files = definitions.map((one, index) => filesFor(one, String(first + index).padStart(4, '0')));
+  const own = filesOf(definitions, filesIn(join(root, 'schema/tables')));
+  const all = new Map([...[...served].map(([table, { file }]) => [table, file] as const), ...own]);
+  const files = definitions.map((one, index) => filesFor(one, String(first + index).padStart(4, '0'), all));
   const added = Object.assign({}, ...files) as Record<string, string>;
-  const taken = Object.keys(added).find((path) => existsSync(join(root, path)));
-  if (taken !== undefined) throw new SetupError(`${taken} is there already: remove it to have it written again.`);
   const list = registered(
-    definitions.map(({ found: { table }, type }) => ({ table, type })),
+    definitions.map(({ found: { table }, type }) => ({ file: own.get(table)!, type })),
     readFileSync(join(root, PROJECT), 'utf8'),
   );
   write({ ...added, [PROJECT]: list }, root);
   for (const path of Object.keys(added)) say(`wrote    ${path}`);
   say(`changed  ${PROJECT}`);
+}
+
+/** By tables. Names in SQL that differ in case, or in what is no letter, are one in kebab case. */
+function filesOf(definitions: readonly Definition[], there: readonly string[]): Map<string, string> {
+  const taken = new Set(there);
+  const free = (name: string) => {
+    let file = name;
+    for (let number = 2; taken.has(file); number++) file = `${name}-${number}`;
+    taken.add(file);
+    return file;
+  };
+  return new Map(definitions.map(({ found: { table } }) => [table, free(kebab(table) || 'table')]));
 }
 
 function report(
@@ -224,12 +262,13 @@ function nextNumber(root: string): number {
 
 /** Takes back what `add` wrote: the declaration and its line and, where it was not applied yet, its SQL. */
 export async function undoCommand(table: string, config: Config, say: Say, root = projectRoot): Promise<void> {
-  const type = servedTables(root).get(table);
-  const path = declarationFile(table);
-  if (type === undefined || !existsSync(join(root, path)))
+  const served = servedTables(root).get(table);
+  if (!served)
     throw new SetupError(
       `No declaration of ${table} is in schema/tables: it has ${[...servedTables(root).keys()].join(', ') || 'none'}.`,
     );
+  const { file } = served;
+  const path = declarationFile(file);
   const others = importersOf([path], root);
   if (others.length > 0)
     throw new SetupError(
@@ -237,21 +276,21 @@ export async function undoCommand(table: string, config: Config, say: Say, root 
     );
   const own = ['primary', 'replica'].flatMap((side) =>
     readdirSync(join(root, 'sql', side))
-      .filter((name) => name.endsWith(`.do.${fileOf(table)}.sql`))
+      .filter((name) => name.endsWith(`.do.${file}.sql`))
       .map((name) => join('sql', side, name)),
   );
   const { project } = seriesIn(join(root, 'sql'), 'primary');
   const applied = await withDatabases(config, say, (databases) =>
     withServers(databases, config, 'add', ({ primary }) => appliedIn(primary.admin, project)),
   );
-  const isApplied = own.some((file) => applied.has(parseInt(file.split('/').at(-1)!, 10)));
-  write({ [PROJECT]: unregistered({ table, type }, readFileSync(join(root, PROJECT), 'utf8')) }, root);
-  for (const file of [path, ...(isApplied ? [] : own)]) {
-    rmSync(join(root, file));
-    say(`removed  ${file}`);
+  const isApplied = own.some((sql) => applied.has(parseInt(sql.split('/').at(-1)!, 10)));
+  write({ [PROJECT]: unregistered(served, readFileSync(join(root, PROJECT), 'utf8')) }, root);
+  for (const gone of [path, ...(isApplied ? [] : own)]) {
+    rmSync(join(root, gone));
+    say(`removed  ${gone}`);
   }
   say(`changed  ${PROJECT}`);
-  if (isApplied) writeLeaving(table, root, say);
+  if (isApplied) writeLeaving(table, file, root, say);
   say(`\n${NEXT}`);
 }
 
@@ -259,10 +298,9 @@ export async function undoCommand(table: string, config: Config, say: Say, root 
  * Of a table that is sent already: it is sent no more, and then the replicas drop their copy. The replicas' part of a
  * number is applied before the primary's, which sends changes of the table until then: so theirs is the next one.
  */
-function writeLeaving(table: string, root: string, say: Say): void {
+function writeLeaving(table: string, name: string, root: string, say: Say): void {
   const number = nextNumber(root);
-  const path = (side: string, of: number) =>
-    `sql/${side}/${String(of).padStart(4, '0')}.do.without-${fileOf(table)}.sql`;
+  const path = (side: string, of: number) => `sql/${side}/${String(of).padStart(4, '0')}.do.without-${name}.sql`;
   const files = {
     [path('primary', number)]:
       `alter publication readback drop table ${table};\nrevoke all on ${table} from readback_writer, readback_reader;\n`,

@@ -1,3 +1,4 @@
+import { tableNamed } from '../declare/declaration.ts';
 import { ClientError, nothingHas } from '../lib/errors.ts';
 import { fieldName, type Sql } from './connect.ts';
 
@@ -25,6 +26,8 @@ interface Constraint {
   /** The table that has it: of a foreign key, the children's. null: clients do not know it. */
   table: string | null;
   columns: string[];
+  /** The name by which it may be declared. */
+  declared: string;
 }
 
 /** True for what `told` tells: a constraint was broken of which the catalog knows the columns. */
@@ -33,33 +36,34 @@ export const isViolation = (error: unknown): error is ViolationError & Error =>
 
 /** What a client is told of it, with the names that the schema has. `sql` leads to where it happened. */
 export async function told(error: ViolationError & Error, sql: Sql): Promise<ClientError> {
-  if (error.code === NOT_NULL) return missing(await isKnown(sql, error), error);
   const constraint = await constraintOf(sql, error);
-  const fields = constraint.columns.map(fieldName);
+  const fields = constraint.columns.map((name) => fieldIn(constraint, name));
+  if (error.code === NOT_NULL) return missing(fields[0], error);
   if (error.code === UNIQUE || error.code === EXCLUSION) return taken(fields, error);
   if (error.code === RESTRICT || deletes(error)) return inUse(constraint.table, fields, error);
   return nothingHas(fields[0], error);
 }
 
-/** Whether clients know the column. */
-async function isKnown(sql: Sql, error: ViolationError): Promise<boolean> {
-  const { schema_name: schema = '', table_name: table = '', column_name: column = '' } = error;
-  const found = await sql`
-    select from pg_publication_tables where pubname = 'readback' and schemaname = ${schema} and tablename = ${table}
-      and ${column} = any(attnames)`.catch(() => []);
-  return found.length > 0;
-}
+/** As the table's declaration has it. */
+const fieldIn = ({ declared }: Constraint, name: string): string =>
+  tableNamed(declared)?.columns.find((column) => column.name === name)?.field ?? fieldName(name);
 
 /** Rows keep their ids, so only a delete can leave children without a parent: any other statement is the child's. */
 const deletes = ({ query = '' }: ViolationError) => /^\s*delete\b/i.test(query);
 
 /** Nothing is known of it where the primary does not say. */
 async function constraintOf(sql: Sql, error: ViolationError): Promise<Constraint> {
-  const { schema_name: schema = '', table_name: table = '', constraint_name: name = '' } = error;
+  const {
+    schema_name: schema = '',
+    table_name: table = '',
+    constraint_name: name = '',
+    column_name: column = '',
+  } = error;
   const [found] = await sql<[(Constraint & { keyed: string[] | null })?]>`
-    select p.tablename::text as table, array_to_json(array(
+    select p.tablename::text as table,
+      case when n.nspname = 'public' then quote_ident(c.relname) else format('%I.%I', n.nspname, c.relname) end as declared, array_to_json(array(
       select a.attname::text from pg_attribute a
-      where a.attrelid = c.oid and a.attname = any(p.attnames) and (a.attnum = any(k.conkey)
+      where a.attrelid = c.oid and a.attname = any(p.attnames) and (a.attnum = any(k.conkey) or a.attname = ${column}
         or k.oid is null and (a.attnum = any(i.indkey) or 0 = any(i.indkey) and exists (
           select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = i.indexrelid
             and d.refclassid = 'pg_class'::regclass and d.refobjid = c.oid and d.refobjsubid = a.attnum)))
@@ -69,7 +73,7 @@ async function constraintOf(sql: Sql, error: ViolationError): Promise<Constraint
     left join pg_constraint k on k.conrelid = c.oid and k.conname = ${name}
     left join (pg_index i join pg_class x on x.oid = i.indexrelid) on i.indrelid = c.oid and x.relname = ${name}
     where n.nspname = ${schema} and c.relname = ${table}`.catch(() => []);
-  return found ?? { table: null, columns: [] };
+  return found ?? { table: null, columns: [], declared: '' };
 }
 
 function taken(fields: string[], cause: Error): ClientError {
@@ -82,11 +86,10 @@ function taken(fields: string[], cause: Error): ClientError {
   return new ClientError('CONFLICT', message, { field, cause });
 }
 
-function missing(isKnown: boolean, error: ViolationError & Error): ClientError {
-  if (!isKnown)
-    return new ClientError('BAD_USER_INPUT', 'The table needs a value that this gives it none of.', { cause: error });
-  const field = fieldName(error.column_name!);
-  return new ClientError('BAD_USER_INPUT', `${field} must have a value.`, { field, cause: error });
+function missing(field: string | undefined, cause: Error): ClientError {
+  const message =
+    field === undefined ? 'The table needs a value that this gives it none of.' : `${field} must have a value.`;
+  return new ClientError('BAD_USER_INPUT', message, { field, cause });
 }
 
 function inUse(table: string | null, fields: string[], cause: Error): ClientError {

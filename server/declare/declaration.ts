@@ -3,6 +3,7 @@ import { Field, ID, ObjectType, type ClassType } from 'type-graphql';
 import { badInput, SetupError } from '../lib/errors.ts';
 import { clientText, formOf, type DeclaredType, type Kind } from './kinds.ts';
 import { readRule } from './read-rule.ts';
+import { Json } from './scalars.ts';
 import { isAlways, ownersIn, type Clause, type Rule } from './rule.ts';
 
 /** A scalar of GraphQL, one of JavaScript's classes that stand for one, an enum, or one of them in brackets: a list. */
@@ -200,7 +201,8 @@ function column(kind: DeclaredColumn['kind'], type: Type, options: ColumnOptions
     const { name, sql, ...others } = options;
     const { field, ...sqlName } = named(property, name);
     const description = options.description ?? (options.read && 'Null where it is not yours to see');
-    const isNullable = options.nullable === true || options.read !== undefined;
+    // JSON has a null of its own.
+    const isNullable = options.nullable === true || options.read !== undefined || type() === Json;
     const shown = isKey && field === ID_FIELD ? () => ID : (type as () => StringConstructor);
     Field(shown, { nullable: nullableOf({ type }, isNullable), description })(target, field);
     add(target, {
@@ -356,12 +358,16 @@ function assertNamed(type: string, column: DeclaredColumn): void {
     throw new Error(`${type}: ${field} is of an enum: give its type in PostgreSQL, as in { sql: 'mood' }`);
 }
 
+/** A value of the column as clients have it, as one text; of a foreign key as the key has it. */
+export const columnText = ({ type, reference }: DeclaredColumn, value: unknown): string =>
+  reference ? columnText(declarationOf(reference.to() as ClassType).key[0], value) : clientText(type(), value);
+
 /**
  * A row's key as one text: of one column the text of its value, of several the JSON array of these.
  * Rows and keys are compared by PostgreSQL; these texts are what clients hold.
  */
 export function idOf({ key }: Declaration, row: object): string {
-  const texts = key.map(({ field, type }) => clientText(type(), (row as Record<string, unknown>)[field]));
+  const texts = key.map((column) => columnText(column, (row as Record<string, unknown>)[column.field]));
   return texts.length === 1 ? texts[0]! : JSON.stringify(texts);
 }
 
@@ -377,7 +383,7 @@ export function namedBy({ columns, references, to }: Relation, row: object): Nam
   const { key } = declarationOf(to() as ClassType);
   const clients = named.map((column, part) => {
     const value = (row as Record<string, unknown>)[columns[part]!.field];
-    return value == null ? undefined : clientText(column.type(), value);
+    return value == null ? undefined : columnText(column, value);
   });
   const texts = named.map(({ form }, part) => (clients[part] === undefined ? undefined : form.parse(clients[part])));
   if (texts.includes(undefined)) return undefined;

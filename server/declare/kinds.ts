@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { GraphQLScalarType } from 'graphql';
 import { ID, Int } from 'type-graphql';
 import { digitsOf, parseExactly } from '../lib/exact-json.ts';
+import { formatLsn } from '../lib/lsn.ts';
 import { isMoment, isStorable, UUID as UUID_FORM } from './rules.ts';
 import {
   BigInt as BigIntType,
@@ -39,6 +40,7 @@ export interface Kind {
   /** A row's value is text, and that of the clients. */
   isText?: true;
   isList?: true;
+  isJson?: true;
   /** Two of these texts are equal just where PostgreSQL takes their values for equal. */
   isOneText?: true;
   /** JSON may have a form of its own for it, so the change log may have made it text. */
@@ -125,8 +127,9 @@ const KINDS = new Map<unknown, Kind>([
       select: (column) => `${column}::text`,
       fromText: parseExactly,
       toText: (value) => JSON.stringify(value),
-      ...text('JSON'),
+      ...text('JSON', (given) => (isStorable(given) && jsonIn(given) !== undefined ? given : undefined)),
       isLong: true,
+      isJson: true,
     },
   ],
   [
@@ -177,9 +180,31 @@ function listOf(element: Kind): Kind {
     fromImage: each,
     toText: (list) => arrayText(list as unknown[], element),
     isList: true,
-    ...text('a list'),
+    ...text('a JSON list', (given) => listIn(given, element)),
     isLong: element.isLong,
   };
+}
+
+/** Undefined: it is none. */
+function jsonIn(given: string): unknown {
+  try {
+    return parseExactly(given);
+  } catch {
+    return undefined; // whoever sent it is told so
+  }
+}
+
+/** The client's text of a list, which is JSON, as that of PostgreSQL's array. */
+function listIn(given: string, element: Kind): string | undefined {
+  const list = jsonIn(given);
+  if (!Array.isArray(list)) return undefined;
+  const isWritten = element.isList === true || element.isJson === true;
+  const items = list.map((item) =>
+    item === null ? null : element.parse(isWritten ? JSON.stringify(item) : digitsOf(item)),
+  );
+  return items.includes(undefined)
+    ? undefined
+    : arrayText(items, element.isList ? { toText: String, isList: true } : {});
 }
 
 /** A list as the text of PostgreSQL's array. */
@@ -188,13 +213,23 @@ export function arrayText(list: readonly unknown[], { toText = digitsOf, isList 
   return `{${list.map((value) => (value === null ? 'NULL' : item(value))).join(',')}}`;
 }
 
-/** A row's value as clients have it, as one text. */
+/** A row's value as clients have it, as one text: lists and JSON as JSON. */
 export const clientText = (type: DeclaredType, value: unknown): string =>
-  String(type instanceof GraphQLScalarType && type !== ID ? type.serialize(value) : value);
+  Array.isArray(type) || type === Json ? JSON.stringify(clientValue(type, value)) : String(clientValue(type, value));
+
+function clientValue(type: DeclaredType, value: unknown): unknown {
+  if (Array.isArray(type))
+    return (value as unknown[]).map((item) => (item === null ? null : clientValue(type[0] as object, item)));
+  return type instanceof GraphQLScalarType && type !== ID ? type.serialize(value) : value;
+}
 
 /** The form of a column whose type in PostgreSQL is not the usual one. */
 export function formOf(type: DeclaredType, sql: string | undefined): Kind {
   const form = kindOf(type);
   if (sql === undefined) return form;
-  return { ...form, sql, isMadeText: type === String && !/^(?:character|text|citext|name|varchar|char)\b/.test(sql) };
+  const isMadeText = type === String && !/^(?:character|text|citext|name|varchar|char)\b/.test(sql);
+  return { ...form, sql, isMadeText, ...(isMadeText && { fromText: ownText }) };
 }
+
+/** The driver makes a number of an oid, and a position of the server's own of a pg_lsn. */
+const ownText = (value: unknown): unknown => (typeof value === 'bigint' ? formatLsn(value) : digitsOf(value));

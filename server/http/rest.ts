@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { GraphQLFormattedError } from 'graphql';
+import type { GraphQLFormattedError, GraphQLSchema } from 'graphql';
 import type { Declaration } from '../declare/declaration.ts';
 import { badInput, notFound } from '../lib/errors.ts';
 import { parseExactly } from '../lib/exact-json.ts';
@@ -31,54 +31,62 @@ export function addRest(
   const run = runner(pipeline, operations);
   for (const table of tables.filter(({ hasRest }) => hasRest)) {
     addReads(app, table, run);
-    addWrites(app, table, run);
+    addWrites(app, table, pipeline.schema, run);
   }
 }
 
-export const restPath = ({ name }: Declaration) => `/api/${name.replaceAll('_', '-')}`;
+/** What clients call the list: no two tables have the same, and a name in SQL may have any character. */
+export const restPath = ({ many }: Declaration) => `/api/${many.replace(/[A-Z]/g, '-$&').toLowerCase()}`;
 
 function addReads(app: FastifyInstance, table: Declaration, run: Run): void {
-  const [path, documents] = [restPath(table), documentsOf(table)];
+  const [path, documents] = [restPath(table), readsOf(table)];
   app.get<WithPage>(path, async (request, reply) => {
     const { limit, after } = request.query;
     const variables = { first: limit === undefined ? null : parseLimit(limit), after: after ?? null };
     const { nodes, pageInfo } = await run<Page>(documents.list, variables, request, reply);
     if (pageInfo.hasNextPage) void reply.header('link', nextLink(path, limit, pageInfo.endCursor));
-    return { success: true, data: nodes.map(toRest), count: nodes.length };
+    return { success: true, data: nodes.map((row) => toRest(table, row)), count: nodes.length };
   });
 
   app.get<WithId>(`${path}/:id`, async (request, reply) => {
     const row = await run<Row | null>(documents.one, request.params, request, reply);
     if (!row) throw notFound(table.one, request.params.id);
-    return { success: true, data: toRest(row) };
+    return { success: true, data: toRest(table, row) };
   });
 }
 
-function addWrites(app: FastifyInstance, table: Declaration, run: Run): void {
-  const [path, documents] = [restPath(table), documentsOf(table)];
-  const written = (payload: Record<string, Row>, what: string) => ({
+/** A route is there where the schema has the mutation that it runs. */
+function addWrites(app: FastifyInstance, table: Declaration, schema: GraphQLSchema, run: Run): void {
+  const [path, one] = [restPath(table), `${restPath(table)}/:id`];
+  const route = (
+    verb: string,
+    add: (answer: (request: FastifyRequest, reply: FastifyReply) => Promise<Row>) => void,
+  ) => {
+    const found = mutationOf(table, schema, verb);
+    if (!found) return;
+    const { document, hasInput } = found;
+    add(async (request, reply) => {
+      const params = request.params as object;
+      const variables = hasInput ? (body: unknown) => ({ ...params, input: fromRest(table, body) }) : params;
+      return (await run<Record<string, Row>>(document, variables, request, reply))[table.one]!;
+    });
+  };
+  const written = (row: Row, what: string) => ({
     success: true,
     message: `${table.type.name} ${what}`,
-    data: toRest(payload[table.one]!),
+    data: toRest(table, row),
   });
 
-  app.post(path, async (request, reply) => {
-    const variables = (body: unknown) => ({ input: fromRest(body) });
-    const payload = await run<Record<string, Row>>(documents.create, variables, request, reply);
-    void reply.code(201).header('location', `${path}/${String(payload[table.one]!['id'])}`);
-    return written(payload, 'created');
-  });
-
-  const change = (query: string, what: string) => async (request: FastifyRequest<WithId>, reply: FastifyReply) => {
-    const variables = (body: unknown) => ({ ...request.params, input: fromRest(body) });
-    return written(await run<Record<string, Row>>(query, variables, request, reply), what);
-  };
-  if (table.own.has('replace')) app.put<WithId>(`${path}/:id`, change(documents.replace, 'replaced'));
-  app.patch<WithId>(`${path}/:id`, change(documents.update, 'updated'));
-
-  app.delete<WithId>(`${path}/:id`, async (request, reply) =>
-    written(await run<Record<string, Row>>(documents.delete, request.params, request, reply), 'deleted'),
+  route('create', (answer) =>
+    app.post(path, async (request, reply) => {
+      const row = await answer(request, reply);
+      void reply.code(201).header('location', `${path}/${encodeURIComponent(row['id'] as string)}`);
+      return written(row, 'created');
+    }),
   );
+  route('replace', (answer) => app.put(one, async (...sent) => written(await answer(...sent), 'replaced')));
+  route('update', (answer) => app.patch(one, async (...sent) => written(await answer(...sent), 'updated')));
+  route('delete', (answer) => app.delete(one, async (...sent) => written(await answer(...sent), 'deleted')));
 }
 
 /** Carries the pipeline's first error to the error handler. */
@@ -137,44 +145,67 @@ function fromClientError(error: unknown): GraphQLFormattedError | undefined {
   return masked.extensions?.['code'] === 'INTERNAL_SERVER_ERROR' ? undefined : masked;
 }
 
+/** Foreign keys have the id of the row that they name, where the viewer sees that. */
+function rowOf({ columns }: Declaration): string {
+  const fields = columns.map(({ field, reference }) => (reference ? `${reference.as} { id }` : field));
+  return `{ ${[...new Set(['id', ...fields])].join(' ')} }`;
+}
+
 /** What the routes of a table run, each with one field. */
-function documentsOf({ type: { name }, one, many, columns }: Declaration) {
-  const fields = columns.filter(({ kind }) => kind !== 'reference').map(({ field }) => field);
-  const row = `{ ${fields.join(' ')} }`;
-  const change = (verb: string) =>
-    `mutation ${verb}${name}($id: ID!, $input: ${verb}${name}Input!) { ${verb.toLowerCase()}${name}(id: $id, input: $input) { ${one} ${row} } }`;
+function readsOf(table: Declaration) {
+  const { type, one, many } = table;
+  const row = rowOf(table);
   return {
-    list: `query ${name}List($first: Int, $after: String) { ${many}(first: $first, after: $after) { nodes ${row} pageInfo { hasNextPage endCursor } } }`,
-    one: `query ${name}($id: ID!) { ${one}(id: $id) ${row} }`,
-    create: `mutation Create${name}($input: Create${name}Input!) { create${name}(input: $input) { ${one} ${row} } }`,
-    replace: change('Replace'),
-    update: change('Update'),
-    delete: `mutation Delete${name}($id: ID!) { delete${name}(id: $id) { ${one} ${row} } }`,
+    list: `query ${type.name}List($first: Int, $after: String) { ${many}(first: $first, after: $after) { nodes ${row} pageInfo { hasNextPage endCursor } } }`,
+    one: `query ${type.name}($id: ID!) { ${one}(id: $id) ${row} }`,
   };
 }
 
+function mutationOf(table: Declaration, schema: GraphQLSchema, verb: string) {
+  const name = `${verb}${table.type.name}`;
+  const found = schema.getMutationType()?.getFields()[name]?.args;
+  if (!found) return undefined;
+  const args = found.filter((arg) => arg.name === 'id' || arg.name === 'input');
+  const list = (of: (arg: (typeof args)[number]) => string) => (args.length > 0 ? `(${args.map(of).join(', ')})` : '');
+  const [declared, given] = [
+    list((arg) => `$${arg.name}: ${String(arg.type)}`),
+    list((arg) => `${arg.name}: $${arg.name}`),
+  ];
+  return {
+    document: `mutation ${capital(name)}${declared} { ${name}${given} { ${table.one} ${rowOf(table)} } }`,
+    hasInput: args.some((arg) => arg.name === 'input'),
+  };
+}
+
+const capital = (name: string) => name.charAt(0).toUpperCase() + name.slice(1);
 const toSnake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 const toCamel = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
 /** GraphQL's camelCase fields in snake_case. */
-function toRest(row: object): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(row).map(([name, value]) => [toSnake(name), value]));
+function toRest({ columns }: Declaration, row: Row): Record<string, unknown> {
+  const values = columns.map(({ field, reference }) => {
+    const value = reference ? ((row[reference.as] as Row | null)?.['id'] ?? null) : row[field];
+    return [toSnake(field), value] as const;
+  });
+  return Object.fromEntries([['id', row['id']], ...values]);
 }
 
 /** The body's snake_case fields as GraphQL's input. Names that are not snake_case are no fields of ours. */
-function fromRest(body: unknown): Record<string, unknown> {
+function fromRest({ columns }: Declaration, body: unknown): Record<string, unknown> {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw badInput(
       'The body must be a JSON object such as {"first_name": "Ada"}, sent with content-type: application/json.',
     );
   }
+  const fields = new Map(columns.map(({ field }) => [toSnake(field), field]));
   const entries = Object.entries(body).map(([name, value]) => {
-    if (toSnake(toCamel(name)) !== name)
+    const field = fields.get(name) ?? toCamel(name);
+    if (toSnake(field) !== name)
       throw badInput(
         `There is no field ${name.slice(0, 50)}: fields are in snake_case, such as first_name.`,
         name.slice(0, 50),
       );
-    return [toCamel(name), value];
+    return [field, value];
   });
   return Object.fromEntries(entries);
 }

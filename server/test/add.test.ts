@@ -30,10 +30,10 @@ async function changes(which: string): Promise<string[]> {
 const signIn = async (query: CopyServer, { username }: { username: string }): Promise<string> =>
   (await query(`mutation { signIn(login: "${username}", password: "${PASSWORD}") { token } }`)).signIn.token;
 
-async function add(root: string, table: string, without: string[] = []): Promise<string[]> {
+async function add(root: string, tables: string | string[], without: string[] = []): Promise<string[]> {
   const said: string[] = [];
   const config = { ...testConfig(), databases: databases.config };
-  await addCommand([table], { without, send: [] }, config, (line) => said.push(line), root);
+  await addCommand([tables].flat(), { without, send: [] }, config, (line) => said.push(line), root);
   return said;
 }
 
@@ -165,7 +165,7 @@ test('the files that the documentation shows make a table, in few lines', { time
   expect(Object.values(files).join('').split('\n').length).toBeLessThan(70);
   const root = await projectCopy();
   const project = readFileSync(join(root, PROJECT), 'utf8');
-  writeFiles(root, { ...files, [PROJECT]: registered([{ table: 'comments', type: 'Comment' }], project) });
+  writeFiles(root, { ...files, [PROJECT]: registered([{ file: 'comments', type: 'Comment' }], project) });
   expect(run(root, 'prettier', '--check', ...Object.keys(files).filter((path) => path.endsWith('.ts')))).toBe('ok');
   expect(run(root, 'tsc', '-p', 'tsconfig.build.json')).toBe('ok');
   expect(run(root, 'node', 'infra/launch/program.mjs')).toBe('ok');
@@ -218,13 +218,31 @@ const RIGHTS = `rights: {
     write: { authorId: { eq: { claim: 'sub' } } },
   },`;
 
+const PLACES = `rights: { read: { ownerId: { eq: { claim: 'sub' } } } }`;
+
+/** As it is asked, until it waits for what somebody else has locked. */
+async function blocked(asked: Promise<unknown>): Promise<void> {
+  const waiting = async () =>
+    (
+      await databases.primary`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+    ).length;
+  await Promise.race([expect.poll(waiting, { timeout: 20_000 }).toBe(1), asked]);
+}
+
 test('rows that are hidden are shown by no relation, list, count or answer', { timeout: 240_000 }, async () => {
   const { primary } = databases;
+  await primary`create table places (country text, code text, owner_id uuid not null references users, primary key (country, code))`;
   await primary`create table comments (id uuid primary key default gen_random_uuid(),
     post_id uuid not null references posts on delete cascade, author_id uuid not null references users on delete cascade,
-    body text not null, is_hidden boolean not null default false, created_at timestamptz not null default now())`;
+    body text not null, is_hidden boolean not null default false, created_at timestamptz not null default now(),
+    place_country text, place_code text, foreign key (place_country, place_code) references places)`;
   const root = await projectCopy();
-  await add(root, 'comments');
+  await add(root, ['places', 'comments']);
+  const places = join(root, 'schema/tables/places.ts');
+  writeFileSync(
+    places,
+    readFileSync(places, 'utf8').replace("@Table('places'", (table) => `${table}, { ${PLACES} }`),
+  );
   const declaration = join(root, 'schema/tables/comments.ts');
   writeFileSync(declaration, readFileSync(declaration, 'utf8').replace(/(?=orderBy:)/, RIGHTS));
   expect(run(root, 'tsc', '-p', 'tsconfig.build.json')).toBe('ok');
@@ -273,7 +291,53 @@ test('rows that are hidden are shown by no relation, list, count or answer', { t
   expect(
     await query(`mutation { updateComment(id: "${own!.id}", input: { postId: "${draft!.id}" }) { bookmark } }`, asBob),
   ).toEqual(nothing);
+  await expectHiddenPlaces(query, asBob, { ada, bob, post: published!.id, comment: own!.id });
 });
+
+/** A row that is known by two columns: who does not see it cannot name it, not even with one of them at a time. */
+async function expectHiddenPlaces(
+  query: CopyServer,
+  asBob: string,
+  { ada, bob, post, comment }: { ada: { id: string }; bob: { id: string }; post: string; comment: string },
+): Promise<void> {
+  const { primary } = databases;
+  await primary`insert into places values ('at', 'A', ${ada.id}), ('at', 'B', ${bob.id}), ('de', 'B', ${ada.id})`;
+  const hidden = [{ code: 'NOT_FOUND', field: 'placeCountry' }];
+  const place = '{ comment { placeCountry placeCode place { id } } }';
+  const update = (input: string) =>
+    query(`mutation { updateComment(id: "${comment}", input: { ${input} }) ${place} }`, asBob);
+  const named = (country: string | null, code: string | null, id: string | null) => ({
+    updateComment: { comment: { placeCountry: country, placeCode: code, place: id === null ? null : { id } } },
+  });
+  const create = (input: string) =>
+    query(
+      `mutation { createComment(input: { postId: "${post}", authorId: "${bob.id}", body: "y", ${input} }) ${place} }`,
+      asBob,
+    );
+  expect(await create('placeCountry: "at", placeCode: "A"')).toEqual(hidden);
+  expect(await create('placeCountry: "no", placeCode: "A"')).toEqual(hidden);
+  expect(await update('placeCountry: "at", placeCode: "A"')).toEqual(hidden);
+  expect(await update('placeCountry: "at", placeCode: "B"')).toEqual(named('at', 'B', '["at","B"]'));
+  expect(await update('placeCode: "A"')).toEqual(hidden);
+  expect(await update('placeCountry: "de"')).toEqual(hidden);
+  expect(await update('placeCountry: null')).toEqual(named(null, 'B', null));
+  expect(await update('placeCountry: "de"')).toEqual(hidden);
+
+  // Neither of two updates names a row by itself: the second one is judged by what the first has left.
+  expect(await update('placeCode: null')).toEqual(named(null, null, null));
+  const locked = await primary.reserve();
+  await locked`begin`;
+  await locked`select from comments where id = ${comment} for update`;
+  const second = update('placeCode: "B"');
+  await blocked(second);
+  await locked`update comments set place_country = 'de' where id = ${comment}`;
+  await locked`commit`;
+  locked.release();
+  expect(await second).toEqual(hidden);
+  expect(await primary`select place_country, place_code from comments where id = ${comment}`).toEqual([
+    { place_country: 'de', place_code: null },
+  ]);
+}
 
 test('a table that cannot be served is refused, with all that stands against it', async () => {
   const { primary } = databases;
@@ -471,7 +535,7 @@ test('names and labels of any text stay names and labels in the SQL', { timeout:
 });
 
 test('a line is added to the list of tables in whatever form it stands', () => {
-  const item = { table: 'order_items', type: 'OrderItem' };
+  const item = { file: 'order-items', type: 'OrderItem' };
   const files = ['tables: [] };', 'tables: [Note] };', '\n  tables: [\n    Note,\n  ],\n};'].map(
     (list) => `import { Note } from './tables/notes.ts';\n\nexport const project: Project = { ${list}\n`,
   );

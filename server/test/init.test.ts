@@ -136,7 +136,7 @@ test('the example is what init knows as such', () => {
 
 test('what the example is listed by goes from the list, and nothing else does', () => {
   const list = readFileSync(join(projectRoot, PROJECT), 'utf8');
-  const own = registered([{ table: 'user_accounts', type: 'UserAccount' }], list);
+  const own = registered([{ file: 'user-accounts', type: 'UserAccount' }], list);
   const left = withoutFiles(
     EXAMPLE.filter((path) => path.endsWith('.ts')),
     own,

@@ -24,6 +24,8 @@ export interface FoundColumn {
   labels: string[] | null;
   /** 0: it is no array. */
   dimensions: number;
+  /** An array whose elements JSON has as objects: composite values, hstore. */
+  isOfObjects: boolean;
   isNullable: boolean;
   default: string | null;
   /** The default is the same for every row. */
@@ -74,20 +76,36 @@ const NEEDED = String.raw`
   left join pg_extension e on e.oid = x.refobjid left join pg_namespace en on en.oid = e.extnamespace
   where n.nspname <> 'pg_catalog'`;
 
-/** Of the column a, with the type u below its own. */
+/** Of the column a: what its type is made of comes before it. */
 const NEEDS = `
-  select coalesce(json_agg(json_build_object('kind', q.kind, 'name', q.name, 'ddl', q.ddl) order by q.rank), '[]') from (
-    select 0 as rank, 'schema' as kind, quote_ident(needed.schema) as name, format('create schema if not exists %I', needed.schema) as ddl
-      from needed where needed.oid in (a.atttypid, u.element, u.base) and needed.schema not in ('public', 'readback') and needed.kind <> 'extension'
-    union all select 2 - (needed.oid = u.base)::int, needed.kind, needed.name, needed.ddl from needed where needed.oid in (a.atttypid, u.element, u.base)
-      and needed.kind <> 'other') q`;
+  with recursive used as (
+    select a.atttypid as oid, 0 as depth
+    union select part.oid, used.depth + 1 from used join pg_type t on t.oid = used.oid cross join lateral (
+      select t.typbasetype as oid where t.typtype = 'd'
+      union select t.typelem where t.typcategory = 'A'
+      union select rngsubtype from pg_range where rngtypid = t.oid
+      union select atttypid from pg_attribute where t.typtype = 'c' and attrelid = t.typrelid and attnum > 0 and not attisdropped) part)
+  select coalesce(json_agg(json_build_object('kind', q.kind, 'name', q.name, 'ddl', q.ddl) order by q.depth desc nulls first), '[]') from (
+    select null as depth, 'schema' as kind, quote_ident(needed.schema) as name, format('create schema if not exists %I', needed.schema) as ddl
+      from needed join used using (oid) where needed.schema not in ('public', 'readback') group by needed.schema
+    union all select max(used.depth), needed.kind, needed.name, needed.ddl from needed join used using (oid)
+      where needed.kind <> 'other' group by needed.kind, needed.name, needed.ddl) q`;
+
+/** Of the element of an array. */
+const OBJECTS = `
+  with recursive parts as (
+    select oid, typtype, typbasetype from pg_type where oid = u.element
+    union all select t.oid, t.typtype, t.typbasetype from parts join pg_type t on t.oid = parts.typbasetype where parts.typtype = 'd')
+  select coalesce(bool_or(typtype = 'c' or oid not in ('json'::regtype, 'jsonb'::regtype)
+    and exists (select from pg_cast where castsource = parts.oid and casttarget = 'json'::regtype)), false) from parts`;
 
 /** Of the table c. */
 const COLUMNS = String.raw`
   select json_agg(json_build_object(
       'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'base', format_type(coalesce(u.base, a.atttypid), null),
       'labels', (select json_agg(enumlabel order by enumsortorder) from pg_enum where enumtypid in (u.base, u.element)),
-      'dimensions', case when u.element is null then 0 else greatest(a.attndims, 1) end, 'isNullable', not a.attnotnull, 'default', pg_get_expr(d.adbin, d.adrelid),
+      'dimensions', case when u.element is null then 0 else greatest(a.attndims, 1) end, 
+      'isOfObjects', (${OBJECTS}), 'isNullable', not a.attnotnull, 'default', pg_get_expr(d.adbin, d.adrelid),
       'isConstant', d.oid is not null and pg_get_expr(d.adbin, d.adrelid) ~ $r$^('([^']|'')*'|-?[0-9.]+|true|false|NULL)(::[^()]*(\(\d+\))?)?$$r$,
       'isIdentity', a.attidentity <> '', 'isGenerated', a.attgenerated <> '',
           'reads', case when a.attgenerated = 's' and not exists (

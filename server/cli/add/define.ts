@@ -153,12 +153,14 @@ const isComputed = (table: Found, { name, reads }: FoundColumn, choices: Choices
   }) === true;
 
 const SECRET_NAME = 'its name tells of a secret';
+const OBJECTS = 'a list of what has several parts, which change events have in no form that PostgreSQL takes';
 
 function withheldBy(table: Found, column: FoundColumn, choices: Choices): string | undefined {
   const { key } = table;
   const { without, send } = choices;
   if (without.includes(column.name)) return 'asked for';
   if (column.isGenerated && !isComputed(table, column, choices)) return GENERATED;
+  if (column.isOfObjects) return OBJECTS;
   return isSecret(column) && !send.includes(column.name) && !key?.includes(column.name) ? SECRET_NAME : undefined;
 }
 
@@ -250,7 +252,7 @@ export function relate(definition: Definition, tables: ReadonlyMap<string, Named
     const isOfColumn = names.length === 1 && isToKey;
     if (isOfColumn || !parent || own.includes(undefined) || references.includes(undefined)) continue;
     const wanted = relationName(names, targets) ?? parent.one;
-    const as = freeField(fields.has(wanted) ? `${wanted}Row` : wanted, fields);
+    const as = relationField(wanted, fields);
     const isOnly = found.references.filter((other) => other.table === table).length === 1;
     const many = isOnly ? definition.many : `${definition.many}By${pascal(as)}`;
     const isKey = targets.join() === parent.key.join();
@@ -315,7 +317,8 @@ function columnOf(making: Making, found: FoundColumn): Column {
 function isUsual(declared: string, { type, dimensions }: FoundColumn): boolean {
   const usual = USUAL[declared.replace(/[[\]]/g, '')];
   const bare = dimensions > 0 ? type.replace(/\[\]$/, '') : type;
-  return usual !== undefined && (usual === bare || (usual === 'text' && bare.startsWith('character varying')));
+  const isVarying = usual === 'text' && dimensions === 0 && bare.startsWith('character varying');
+  return usual !== undefined && (usual === bare || isVarying);
 }
 
 function bounds({ type }: FoundColumn): string[] {
@@ -351,7 +354,8 @@ function labelName(label: string, used: Set<string>): string {
       ? `_${plain.replace(/^_+/, '')}`
       : plain;
   let free = name;
-  for (let number = 2; used.has(free); number++) free = `${name}_${number}`;
+  // GraphQL keeps names that begin with two underscores.
+  for (let number = 2; used.has(free); number++) free = `${name.replace(/_$/, '')}_${number}`;
   used.add(free);
   return free;
 }
@@ -362,8 +366,11 @@ const withUnderscores = (field: string) => field.replace(/[A-Z]/g, (letter) => `
 function fieldOf(column: string): string {
   if (column === 'id') return 'rowId';
   const field = camel(column);
-  return ['constructor', 'prototype', '__proto__'].includes(field) || field === '_' ? `${field}Value` : field;
+  return isNoField(field) ? `${field}Value` : field;
 }
+
+/** All objects have one of that name, or all classes, or what is waited for; or it is no name. */
+const isNoField = (field: string) => field in Object.prototype || ['prototype', 'then', '_'].includes(field);
 
 function freeField(field: string, fields: Set<string>): string {
   let free = field;
@@ -372,6 +379,9 @@ function freeField(field: string, fields: Set<string>): string {
   return free;
 }
 
+const relationField = (wanted: string, fields: Set<string>) =>
+  freeField(fields.has(wanted) || isNoField(wanted) ? `${wanted}Row` : wanted, fields);
+
 /** `author` of `author_id`; what several columns name is told apart by them. */
 function nameRelations(columns: readonly Column[], names: Names, fields: Set<string>): void {
   const children = columns.filter((column) => column.parent !== undefined);
@@ -379,10 +389,14 @@ function nameRelations(columns: readonly Column[], names: Names, fields: Set<str
     const parent = column.parent!;
     const bare = column.found.name.replace(/_?(?:id|ID|Id|uuid|no|key|code)$/, '');
     const wanted = bare === '' || bare === column.found.name ? namesOf(parent.type).one : camel(bare);
-    parent.as = freeField(fields.has(wanted) ? `${wanted}Row` : wanted, fields);
+    parent.as = relationField(wanted, fields);
     const isOne = children.filter((other) => other.parent!.table === parent.table).length === 1;
     parent.many = isOne ? names.many : `${names.many}By${pascal(parent.as)}`;
   }
 }
 
-export const literal = (text: string) => `'${text.replace(/[\\']/g, '\\$&').replaceAll('\n', '\\n')}'`;
+/** A text in code. */
+export const literal = (text: string) =>
+  `'${JSON.stringify(text)
+    .slice(1, -1)
+    .replace(/\\"|'/g, (quote) => (quote === "'" ? "\\'" : '"'))}'`;

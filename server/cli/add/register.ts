@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SetupError } from '../../lib/errors.ts';
-import { fileOf } from './templates.ts';
 
 export const PROJECT = 'schema/project.ts';
 
 interface Registered {
-  table: string;
+  /** That declares it. */
+  file: string;
   type: string;
 }
 
@@ -18,7 +18,7 @@ export function registered(tables: readonly Registered[], list: string): string 
       `${PROJECT} has no list of tables: write ${tables.map(({ type }) => type).join(', ')} into it by hand.`,
     );
   const types = tables.map(({ type }) => `, ${type}`).join('');
-  const imports = tables.map(({ table, type }) => `import { ${type} } from './tables/${fileOf(table)}.ts';\n`).join('');
+  const imports = tables.map(({ file, type }) => `import { ${type} } from './tables/${file}.ts';\n`).join('');
   return list
     .replace(place, `${types}]`)
     .replace('tables: [, ', 'tables: [')
@@ -26,9 +26,9 @@ export function registered(tables: readonly Registered[], list: string): string 
 }
 
 /** The list of tables, without this one. */
-export function unregistered({ table, type }: Registered, list: string): string {
+export function unregistered({ file, type }: Registered, list: string): string {
   return list
-    .replace(new RegExp(`^import \\{ ${type} \\} from './tables/${fileOf(table)}\\.ts';\\n`, 'm'), '')
+    .replace(new RegExp(`^import \\{ ${type} \\} from './tables/${file}\\.ts';\\n`, 'm'), '')
     .replace(new RegExp(`(?<=\\btables: \\[[^\\]]*?)(?:, \\b${type}\\b|\\b${type}\\b,? ?)`), '');
 }
 

@@ -4,19 +4,23 @@ import type { Definition, Column, Relation } from './define.ts';
 import { literal } from './define.ts';
 import { withoutBound } from '../../setup/obstacles.ts';
 import type { Needed } from './catalog.ts';
-import { kebab } from './names.ts';
 
-/** The file that declares the table, by its name in SQL. */
-export const fileOf = (table: string) => kebab(table.replaceAll('"', ''));
-export const declarationFile = (table: string) => `schema/tables/${fileOf(table)}.ts`;
+export const declarationFile = (file: string) => `schema/tables/${file}.ts`;
 
-/** The files about a table, by their paths, as a person would write them but for their lines, which are prettier's. */
-export function filesFor(definition: Definition, number: string): Record<string, string> {
-  const name = fileOf(definition.found.table);
+/**
+ * The files about a table, by their paths, as a person would write them but for their lines, which are prettier's. `files`
+ * are those of all tables, by their names in SQL.
+ */
+export function filesFor(
+  definition: Definition,
+  number: string,
+  files: ReadonlyMap<string, string>,
+): Record<string, string> {
+  const name = files.get(definition.found.table)!;
   return {
     [`sql/primary/${number}.do.${name}.sql`]: primarySql(definition),
     [`sql/replica/${number}.do.${name}.sql`]: replicaSql(definition),
-    [declarationFile(definition.found.table)]: declaration(definition),
+    [declarationFile(name)]: declaration(definition, files),
   };
 }
 
@@ -32,12 +36,19 @@ const RESERVED = new Set(
 
 /** What the table's columns are made of, in the order in which it must be there. */
 function needs(columns: readonly { needs: Needed[] }[]): string {
-  const all = new Map(columns.flatMap((column) => column.needs).map((one) => [one.name, one]));
+  const all = new Map(columns.flatMap((column) => column.needs).map((one) => [`${one.kind} ${one.name}`, one]));
   const guarded = ({ kind, ddl }: Needed) =>
     kind === 'schema' || kind === 'extension'
       ? `${ddl};`
       : `${block(`${ddl}; exception when duplicate_object then null;`)};`;
   return [...all.values()].map((one) => `${guarded(one)}\n`).join('');
+}
+
+/** Of the table's own schema, and of those that its types are in. */
+function usageOf({ found: { schema }, columns }: Definition, roles: string): string {
+  const types = columns.flatMap((column) => column.found.needs).filter(({ kind }) => kind === 'schema');
+  const schemas = new Set([...(schema === 'public' ? [] : [ident(schema)]), ...types.map(({ name }) => name)]);
+  return [...schemas].map((name) => `grant usage on schema ${name} to ${roles};\n`).join('');
 }
 
 function primarySql(definition: Definition): string {
@@ -62,8 +73,7 @@ function primarySql(definition: Definition): string {
     ...own.map(({ name, definition: text }) => `constraint ${name} ${text}`),
   ];
   const sequences = found.columns.flatMap(({ sequence }) => (sequence === null ? [] : [sequence]));
-  const usage =
-    schema === 'public' ? '' : `grant usage on schema ${ident(schema)} to readback_writer, readback_reader;\n`;
+  const usage = usageOf(definition, 'readback_writer, readback_reader');
   const made = sequences.map(
     (name) =>
       `${block(`if to_regclass(${text(name)}) is not null then grant usage on sequence ${name} to readback_writer; end if;`)};\n`,
@@ -109,7 +119,7 @@ function replicaSql(definition: Definition): string {
   const { found, columns, key } = definition;
   const { table, schema } = found;
   const usage = schema === 'public' ? '' : `create schema if not exists ${ident(schema)};\n`;
-  const grant = schema === 'public' ? '' : `grant usage on schema ${ident(schema)} to readback_reader;\n`;
+  const grant = usageOf(definition, 'readback_reader');
   // The primary has checked what it sends: a bound that is moved there later would stop the apply worker here.
   const lines = [
     ...columns.map(
@@ -163,7 +173,7 @@ const IMPORTS = {
   ],
 };
 
-function declaration(definition: Definition): string {
+function declaration(definition: Definition, files: ReadonlyMap<string, string>): string {
   const { found, type, one, many, columns, enums, orderBy, isReadOnly } = definition;
   const options = [
     ...(one === type.charAt(0).toLowerCase() + type.slice(1) ? [] : [`one: '${one}'`]),
@@ -180,14 +190,14 @@ ${isIdApart(definition) ? 'id!: string; // The key, as one text\n' : ''}${[...co
 }
 `;
   const used = (names: string[]) =>
-    names.filter((name) => new RegExp(`\\b${name}\\b`).test(body.replace(/'[^']*'/g, '')));
+    names.filter((name) => new RegExp(`\\b${name}\\b`).test(body.replace(/'(?:[^'\\]|\\.)*'/g, '')));
   const named = [...columns, ...definition.relations].flatMap(({ parent }) => parent ?? []);
   const parents = new Map(named.map((parent) => [parent.type, parent.table] as const));
   const lines = [
     ...Object.entries(IMPORTS).map(([from, names]): [string, string[]] => [from, used(names)]),
     ...[...parents]
       .filter(([parent]) => parent !== type)
-      .map(([parent, table]): [string, string[]] => [`./${fileOf(table)}.ts`, [parent]]),
+      .map(([parent, table]): [string, string[]] => [`./${files.get(table)!}.ts`, [parent]]),
   ].filter(([, names]) => names.length > 0);
   return `${lines.map(([from, names]) => `import { ${names.join(', ')} } from '${from}';`).join('\n')}\n\n${body}`;
 }

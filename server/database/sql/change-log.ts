@@ -1,10 +1,9 @@
 import type { Fragment, Sql } from '../connect.ts';
-import { digitsOf } from '../../lib/exact-json.ts';
 import type { Lsn } from '../../lib/lsn.ts';
 import type { Position } from '../../lib/position.ts';
-import { tableNamed, type Declaration } from '../../declare/declaration.ts';
+import { keyIn, tableNamed, type Declaration } from '../../declare/declaration.ts';
 import { idIn, parseImage, type Image } from '../../declare/images.ts';
-import { identifier, joined, nameOf, parameter } from './columns.ts';
+import { identifier, joined, nameOf, textParameter } from './columns.ts';
 import { split, type Seen, type WithSeen } from './seen.ts';
 
 /** A row of a replica's change log. */
@@ -147,7 +146,7 @@ export async function rowsAfter(
   limit: number,
 ): Promise<SnapshotImage[]> {
   const key = table.key.map((column) => nameOf(sql, column));
-  const bound = after && table.key.map((column) => parameter(sql, column, digitsOf(after.image[column.name])));
+  const bound = after && keyIn(table, after.key)!.map((text, part) => textParameter(sql, table.key[part]!, text));
   const rows = await sql<{ image: string }[]>`
     select ${imageOf(sql, table)}::text as image from ${sql.unsafe(`${identifier(table.name)} t`)}
     where ${bound ? sql`(${joined(sql, key)}) > (${joined(sql, bound)})` : sql`true`} order by ${joined(sql, key)} limit ${limit}`;
@@ -157,8 +156,8 @@ export async function rowsAfter(
   });
 }
 
-/** As the log's own triggers make it. */
+/** As the log's own triggers make it. A column may be called t. */
 function imageOf(sql: Sql, { name, columns }: Declaration): Fragment {
-  if (!columns.some(({ form }) => form.isMadeText)) return sql`to_jsonb(t)`;
-  return sql`readback.with_texts(to_jsonb(t), t, (select readback.texts_of(${identifier(name)}::text::regclass)))`;
+  if (!columns.some(({ form }) => form.isMadeText)) return sql`to_jsonb(t.*)`;
+  return sql`readback.with_texts(to_jsonb(t.*), t.*, (select readback.texts_of(${identifier(name)}::text::regclass)))`;
 }

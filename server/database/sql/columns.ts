@@ -1,4 +1,5 @@
 import type { DeclaredColumn } from '../../declare/declaration.ts';
+import type { Kind } from '../../declare/kinds.ts';
 import { fieldName, quoted, type Fragment, type Sql } from '../connect.ts';
 
 /** A text in a statement that takes no parameters. */
@@ -43,11 +44,18 @@ export function selected(column: DeclaredColumn): string {
   return isPlain(column) ? name : `${column.form.select?.(name) ?? name} as ${quoted(column.field)}`;
 }
 
-/** A value or, of a key or a position, its text, as a parameter that PostgreSQL gives the type of the column beside it. */
-export function parameter(sql: Sql, { form }: Pick<DeclaredColumn, 'form'>, value: unknown): Fragment {
-  if (!form.toText || value === null || typeof value === 'boolean') return sql`${value as string}`;
-  return sql`${form.toText(value)}::text::${constant(sql, form.sql)}`;
+/** A value as a parameter that PostgreSQL gives the type of the column beside it. What names a row is the text of its key. */
+export function parameter(sql: Sql, { form, kind }: Pick<DeclaredColumn, 'form' | 'kind'>, value: unknown): Fragment {
+  if (value === null || typeof value === 'boolean') return sql`${value}`;
+  if (kind === 'reference') return textParameter(sql, { form }, form.parse(value as string) ?? (value as string));
+  return form.toText ? cast(sql, form, form.toText(value)) : textParameter(sql, { form }, value as string);
 }
+
+/** The text of a key or of a position, as PostgreSQL takes it. */
+export const textParameter = (sql: Sql, { form }: Pick<DeclaredColumn, 'form'>, text: string | null): Fragment =>
+  form.toText || form.isMadeText ? cast(sql, form, text) : sql`${text}`;
+
+const cast = (sql: Sql, { sql: type }: Kind, text: string | null) => sql`${text}::text::${constant(sql, type)}`;
 
 export const joined = (sql: Sql, parts: readonly Fragment[]): Fragment =>
   parts.reduce((some, one) => sql`${some}, ${one}`);

@@ -1,8 +1,8 @@
-import { columnIn, idOf, keyIn, type Declaration, type DeclaredColumn } from '../../declare/declaration.ts';
-import { arrayText } from '../../declare/kinds.ts';
+import { columnIn, columnText, idOf, keyIn, type Declaration, type DeclaredColumn } from '../../declare/declaration.ts';
+import { arrayText, type Kind } from '../../declare/kinds.ts';
 import { fieldsIn, isAlways, truth, type Claims, type Clause } from '../../declare/rule.ts';
 import { columnName, quoted, type Fragment, type Sql, type Statement } from '../connect.ts';
-import { all, constant, identifier, isPlain, joined, nameOf, parameter, selected } from './columns.ts';
+import { all, constant, identifier, isPlain, joined, nameOf, parameter, selected, textParameter } from './columns.ts';
 import { keyset, type Bound, type Order, type PageRequest, type Position } from './keyset.ts';
 import { ruleSql } from './rule.ts';
 import type { Seen } from './seen.ts';
@@ -64,6 +64,8 @@ export class Table<Row extends { id: string }> {
   readonly #columns: string;
   readonly #selected: string;
   readonly #isPlain: boolean;
+  /** Beside the columns, one of which may be called $place. */
+  readonly #placeName: string;
   /** What is still to be done with each row that was read. */
   readonly #finish: ((row: Record<string, unknown>) => void)[];
 
@@ -79,6 +81,7 @@ export class Table<Row extends { id: string }> {
     this.#columns = columns.map(({ name }) => `t.${quoted(name)}`).join(', ');
     this.#selected = columns.map(selected).join(', ');
     this.#isPlain = columns.every(isPlain);
+    this.#placeName = columns.some(({ name }) => name === '$place') ? '$place of page' : '$place';
     this.#finish = finishing(declaration);
   }
 
@@ -163,7 +166,7 @@ export class Table<Row extends { id: string }> {
     const columns = [order.column, ...order.ties];
     return {
       isNull: position.value === null,
-      values: columns.map((column, part) => parameter(sql, column, values[part])),
+      values: columns.map((column, part) => textParameter(sql, column, values[part]!)),
     };
   }
 
@@ -194,12 +197,12 @@ export class Table<Row extends { id: string }> {
     const bound = (end: 'after' | 'before'): Bound | null =>
       page[end] && {
         isNull: page[end].value === null,
-        values: columns.map((_, part) => constant(sql, `q.${end}_${part}`)),
+        values: columns.map(({ form }, part) => constant(sql, ofQuestion(form, `${end}_${part}`))),
       };
     const { within, order: by } = keyset(sql, order, page, { after: bound('after'), before: bound('before') });
     const types = [
       `place int, ${parentTypes(parents)}, rows int`,
-      ...asked.flatMap((end) => columns.map(({ form }, part) => `${end}_${part} ${form.sql}`)),
+      ...asked.flatMap((end) => columns.map(({ form }, part) => `${end}_${part} ${typeInQuestion(form)}`)),
       ...(visibleTo ? ['viewer uuid'] : []),
     ];
     const questions = pages.map((one, place) => ({
@@ -209,14 +212,15 @@ export class Table<Row extends { id: string }> {
         asked.flatMap((end) => this.#valuesAt(order, one.page[end]!).map((value, part) => [`${end}_${part}`, value])),
       ),
     }));
+    const place = this.#placeName;
     const result = await sql<(Row & Told & Placed)[]>`
-      select s.seen as "$seen", t."$place", ${this.#shown(sql)} from readback.seen() s(seen) left join (
-        select q.place as "$place", t.* from jsonb_to_recordset(${sql.json(questions)}) q(${constant(sql, types.join(', '))})
+      select s.seen as "$seen", ${constant(sql, selectedAs(place, '$place'))}, ${this.#shown(sql)} from readback.seen() s(seen) left join (
+        select q.place as ${constant(sql, quoted(place))}, t.* from jsonb_to_recordset(${sql.json(questions)}) q(${constant(sql, types.join(', '))})
         cross join lateral (
           select ${constant(sql, this.#columns)} from ${this.#from(sql)}
           where ${all(sql, [isUnder(sql, parents), this.#visible(sql, visibleTo, sql`q.viewer`), ...within])} order by ${by} limit q.rows
         ) t
-      ) t on true order by t."$place", ${by}`;
+      ) t on true order by ${nameOf(sql, { name: place })}, ${by}`;
     return this.#split(result);
   }
 
@@ -276,11 +280,21 @@ export class Table<Row extends { id: string }> {
   }
 
   /**
-   * The condition over alias t for the row that has the id, where it may still be written: whoever looked at it before has
-   * seen it as it was then.
+   * The condition over alias t for the row that has the id, where it may still be written, and still has what was looked
+   * at: whoever looked at it before has seen it as it was then.
    */
-  only(sql: Sql, id: string, by?: WritableBy): Fragment {
-    return all(sql, [this.#hasId(sql, id), ...(by ? this.#writable(sql, by) : [])]);
+  only(sql: Sql, id: string, by?: WritableBy, looked: Partial<Row> = {}): Fragment {
+    const still = Object.entries(looked).map(([field, value]) =>
+      this.#has(sql, columnIn(this.#declaration, field)!, value),
+    );
+    return all(sql, [this.#hasId(sql, id), ...(by ? this.#writable(sql, by) : []), ...still]);
+  }
+
+  /** Of a row's value. */
+  #has(sql: Sql, column: DeclaredColumn, value: unknown): Fragment {
+    const name = nameOf(sql, column);
+    if (value === null) return sql`${name} is null`;
+    return sql`${name} = ${textParameter(sql, column, column.form.parse(columnText(column, value))!)}`;
   }
 
   #writable(sql: Sql, { claims, patch }: WritableBy): (Fragment | null)[] {
@@ -318,7 +332,7 @@ export class Table<Row extends { id: string }> {
     const { key } = this.#declaration;
     return all(
       sql,
-      key.map((column, part) => sql`${nameOf(sql, column)} = ${parameter(sql, column, texts[part])}`),
+      key.map((column, part) => sql`${nameOf(sql, column)} = ${textParameter(sql, column, texts[part]!)}`),
     );
   }
 
@@ -358,16 +372,24 @@ function startsWith(sql: Sql, { text, columns }: Search): Fragment {
   return sql`(${each.reduce((either, one) => sql`${either} or ${one}`)})`;
 }
 
+/** A question has texts, of which JSON would make something else where the type is one of these. */
+const isText = ({ isMadeText, isJson, isList }: Kind) => isMadeText === true || isJson === true || isList === true;
+const typeInQuestion = (form: Kind) => (isText(form) ? 'text' : form.sql);
+const ofQuestion = (form: Kind, name: string) => (isText(form) ? `q.${name}::${form.sql}` : `q.${name}`);
+
 /** The columns that name the parent are one part of a question each. */
 const parentName = (part: number, parents: readonly unknown[]) => (parents.length === 1 ? 'parent' : `parent_${part}`);
 
 const parentTypes = (parents: readonly DeclaredColumn[]) =>
-  parents.map(({ form }, part) => `${parentName(part, parents)} ${form.sql}`).join(', ');
+  parents.map(({ form }, part) => `${parentName(part, parents)} ${typeInQuestion(form)}`).join(', ');
 
 const isUnder = (sql: Sql, parents: readonly DeclaredColumn[]): Fragment =>
   all(
     sql,
-    parents.map((column, part) => sql`${nameOf(sql, column)} = q.${constant(sql, parentName(part, parents))}`),
+    parents.map(
+      (column, part) =>
+        sql`${nameOf(sql, column)} = ${constant(sql, ofQuestion(column.form, parentName(part, parents)))}`,
+    ),
   );
 
 function partsOf(scope: string | null, parents: readonly unknown[]): Record<string, string | null> {
@@ -380,6 +402,9 @@ const toQuestion = ({ scope, visibleTo }: Under, place: number, parents: readonl
   ...partsOf(scope, parents),
   ...(visibleTo !== undefined && { viewer: typeof visibleTo === 'object' ? visibleTo.sub : null }),
 });
+
+/** Of alias t. */
+const selectedAs = (name: string, as: string) => `t.${quoted(name)}${name === as ? '' : ` as ${quoted(as)}`}`;
 
 const typeOf = (sql: Sql, { form }: DeclaredColumn): Fragment => constant(sql, form.sql);
 

@@ -66,13 +66,17 @@ function guardOperation(field: Field): void {
 /** All that a token is taken for which has had a successor for too long. */
 const RENEWAL = 'renewToken';
 
-/** What the viewer is not to see reads as null where the schema says that it can be; else it is an error. */
-function guardField({ columns }: Declaration, field: Field): void {
+/**
+ * What the viewer is not to see reads as null where the schema says that it can be; else it is an error. The id tells of
+ * all columns of the key.
+ */
+function guardField({ columns, key }: Declaration, field: Field): void {
   const { name, resolve, type, extensions } = field;
-  const column = columns.find((one) => one.field === name);
-  if (column ? column.sees === undefined : allowedIn(extensions) !== 'administrators') return;
+  const told = name === 'id' ? key : columns.filter((one) => one.field === name);
+  const isOfRow = told.length > 0;
+  if (isOfRow ? told.every(({ sees }) => sees === undefined) : allowedIn(extensions) !== 'administrators') return;
   field.resolve = (row, args, context, info) => {
-    if (column ? seesColumn(context.viewer, column, row) : mayAll(context.viewer))
+    if (isOfRow ? told.every((column) => seesColumn(context.viewer, column, row)) : mayAll(context.viewer))
       return resolve ? resolve(row, args, context, info) : (row as Record<string, unknown>)[name];
     if (isNonNullType(type)) throw forbidden(`${name} is for administrators.`, name);
     return null;

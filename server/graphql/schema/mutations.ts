@@ -34,7 +34,7 @@ export async function write<Row extends object>(
 
 /**
  * Writes the row that has the id, as the patch has it or without it: the condition that the statement is handed is true of
- * that row, over alias t, while the viewer may write it.
+ * that row, over alias t, while the viewer may write it, and it has what was looked at before.
  * @throws ClientError NOT_FOUND where no row of the table has it, FORBIDDEN where it is not the viewer's to write.
  */
 export async function writeOne<Row extends { id: string }>(
@@ -44,13 +44,15 @@ export async function writeOne<Row extends { id: string }>(
   id: string,
   statement: (sql: Sql, only: Fragment) => Statement<Row>,
   patch: object = {},
+  look: () => Promise<Partial<Row>> = async () => ({}),
 ): Promise<Written<Row>> {
   const key = parseId(rows.declaration, id);
   const { table, declaration } = rows;
   const by = writableBy(context.viewer, declaration, patch);
   const attempt = async () => {
+    const looked = await look();
     await assertMayWriteRow(context, rows, key, patch);
-    return write(context, confirm, (sql) => statement(sql, table.only(sql, key, by)));
+    return write(context, confirm, (sql) => statement(sql, table.only(sql, key, by, looked)));
   };
   let written = await attempt();
   // Another write came between the look and this one: what is so now is looked at, and once more where it is as it was.
@@ -87,19 +89,23 @@ async function assertMayWriteRow<Row extends { id: string }>(
   assertMayWrite(viewer, declaration, row, patch);
 }
 
-/** @throws ClientError NOT_FOUND for a row that the values name and the viewer does not see, as for one that is not there. */
+/**
+ * What of the row the answer depends on: a patch may have some of the columns that name a row.
+ * @throws ClientError NOT_FOUND for a row that the values name and the viewer does not see, as for one that is not there.
+ */
 export async function assertSeesReferences<Row extends { id: string }>(
   { viewer, services }: Context,
   { declaration: { relations }, table }: Rows<Row>,
   values: object,
   id?: string,
-): Promise<void> {
-  if (mayAll(viewer)) return;
+): Promise<Partial<Row>> {
+  if (mayAll(viewer)) return {};
   const { primary } = services;
   const touched = relations.filter(({ columns }) => columns.some(({ field }) => field in values));
   // Of several columns a patch may change some: with the others of the row they name another one.
-  const isPartly = touched.some(({ columns }) => !columns.every(({ field }) => field in values));
-  const row = id !== undefined && isPartly ? (await primary.answer(table.byIds(primary.reader, [id]))).rows[0] : null;
+  const others = touched.flatMap(({ columns }) => columns.filter(({ field }) => !(field in values)));
+  const isOfRow = id !== undefined && others.length > 0;
+  const row = isOfRow ? (await primary.answer(table.byIds(primary.reader, [id]))).rows[0] : null;
   for (const relation of touched) {
     const named = namedBy(relation, { ...row, ...values });
     if (!named) continue;
@@ -111,6 +117,7 @@ export async function assertSeesReferences<Row extends { id: string }>(
     const { rows } = await primary.answer(look);
     if (!visible(viewer, declaration, rows[0] ?? null)) throw nothingHas(relation.columns[0]!.field);
   }
+  return row ? (Object.fromEntries(others.map(({ field }) => [field, row[field as keyof Row]])) as Partial<Row>) : {};
 }
 
 /** The fields of an update that the client gave. @throws ClientError BAD_USER_INPUT where there are none. */

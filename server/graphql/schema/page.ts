@@ -5,8 +5,7 @@ import { badInput, ClientError } from '../../lib/errors.ts';
 import type { Listing, Rows } from '../../reads/rows.ts';
 import type { Order, PageRequest, Position } from '../../database/sql/keyset.ts';
 import type { Context } from './context.ts';
-import { clientText } from '../../declare/kinds.ts';
-import { keyIn, type Declaration } from '../../declare/declaration.ts';
+import { columnText, keyIn, type Declaration } from '../../declare/declaration.ts';
 
 const DEFAULT_SIZE = 20;
 const MOST = 100;
@@ -95,9 +94,9 @@ function size(name: string, value: number): number {
   throw badInput(`${name} must be from 0 to ${MOST}, got: ${value}`, name);
 }
 
-function positionOf<Row extends { id: string }>(row: Row, { field, type }: Order['column']): Position {
-  const value = row[field as keyof Row];
-  return { value: value === null ? null : clientText(type(), value), id: row.id };
+function positionOf<Row extends { id: string }>(row: Row, column: Order['column']): Position {
+  const value = row[column.field as keyof Row];
+  return { value: value === null ? null : columnText(column, value), id: row.id };
 }
 
 /** The first that is declared, newest first; by the key where none is. */

@@ -17,6 +17,7 @@ import { PageArgs } from '../types/page.type.ts';
 import { Allowed, assertMayAskBy, assertMayCreate } from '../../auth/rights.ts';
 import { mayAll, type Viewer } from '../../auth/viewer.ts';
 import {
+  columnText,
   namedBy,
   parseId,
   type Declaration,
@@ -24,7 +25,7 @@ import {
   type DeclaredFilter,
   type Relation,
 } from '../../declare/declaration.ts';
-import { clientText } from '../../declare/kinds.ts';
+import type { Fragment, Sql } from '../../database/connect.ts';
 import { rowsOf, type Parent, type Rows } from '../../reads/rows.ts';
 import type { Filter } from '../../database/sql/table.ts';
 import { changesOf } from './changes.ts';
@@ -151,9 +152,10 @@ function updater(rows: Rows<Row>): ClassType {
       @Ctx() context: Context,
     ) {
       const patch = given(asked);
-      await assertSeesReferences(context, rows, patch, id);
-      const written = await writeOne(context, confirm, rows, id, (sql, only) => table.update(sql, only, patch), patch);
-      return toPayload(rows, written);
+      const key = parseId(declaration, id);
+      const look = () => assertSeesReferences(context, rows, patch, key);
+      const set = (sql: Sql, only: Fragment) => table.update(sql, only, patch);
+      return toPayload(rows, await writeOne(context, confirm, rows, id, set, patch, look));
     }
   }
   return Updater;
@@ -214,9 +216,9 @@ function toMany(rows: Rows<Row>, relation: Relation, parent: Rows<Row>, many: st
 
 /** What the rows under this one have in the columns that name it. */
 function parentIn(row: Row, named: readonly DeclaredColumn[]): Parent {
-  const texts = named.map(({ field, type, form }) => {
-    const value = (row as unknown as Readonly<Record<string, unknown>>)[field];
-    return value == null ? null : form.parse(clientText(type(), value))!;
+  const texts = named.map((column) => {
+    const value = (row as unknown as Readonly<Record<string, unknown>>)[column.field];
+    return value == null ? null : column.form.parse(columnText(column, value))!;
   });
   return texts.length === 1 ? texts[0]! : JSON.stringify(texts);
 }

@@ -25,6 +25,8 @@ export interface EdgeOptions {
   perNetwork: number;
 }
 
+/** An id in a path may be as long as Node lets the headers be, 16 KiB: the router has no patterns that long ones slow down. */
+const MOST_PATH = 16 * 1024;
 /** Node looks at the time of requests so often. */
 const CHECK_MS = 1000;
 
@@ -42,6 +44,7 @@ export function httpOptions(
   };
   return {
     http,
+    routerOptions: { maxParamLength: MOST_PATH },
     requestTimeout: edge.requestTimeoutMs,
     keepAliveTimeout: edge.keepAliveTimeoutMs,
     clientErrorHandler: (error: Error, socket: Socket) => {

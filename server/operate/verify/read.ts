@@ -5,6 +5,8 @@ import { publishedRelations, sentColumns } from '../../setup/shapes.ts';
 export interface VerifiedTable {
   /** With its schema, quoted where SQL needs it. */
   table: string;
+  /** Before its name: rows of tables that inherit from it are theirs. Of a partitioned one all rows are. */
+  only: 'only ' | '';
   /** Those that are published. */
   columns: string[];
   /** Primary key in the order of its index; none: rows are compared by what they hold. */
@@ -28,7 +30,7 @@ export async function tablesToVerify(primary: Sql): Promise<VerifiedTable[]> {
   return primary<VerifiedTable[]>`
     select format('%I.%I', p.schemaname, p.tablename) as table, p.rowfilter as filter,
            greatest(c.reltuples, 0)::float as estimated_rows,
-           ${sentColumns(primary)} as columns,
+           case when c.relkind = 'p' then '' else 'only ' end as only, ${sentColumns(primary)} as columns,
            coalesce((
              select json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
                                                'isText', a.attcollation <> 0, 'isByBytes', false) order by k.place)
@@ -120,7 +122,7 @@ export async function rowsAt(table: TableOn, keys: string[]): Promise<Map<string
   const rows = await table.sql.unsafe<(Row & { key: string })[]>(
     `select ${keyText(table)}::text as key, json_build_array(${table.columns.map(textOf).join(', ')}) as values,
             xmin::text || ctid::text as version
-     from ${table.table} where (${names}) in (select ${wanted} from jsonb_array_elements($1::text::jsonb) as wanted)
+     from ${table.only}${table.table} where (${names}) in (select ${wanted} from jsonb_array_elements($1::text::jsonb) as wanted)
        and ${table.filter ?? 'true'}`,
     [`[${keys.join(',')}]`],
   );
@@ -139,7 +141,7 @@ async function select<T extends object>(
     ...(upTo.length > 0 ? [bound(table, '<=', after.length)] : []),
     table.filter ?? 'true',
   ];
-  const statement = `select ${columns} from ${table.table} where ${bounds.join(' and ')} ${end}`;
+  const statement = `select ${columns} from ${table.only}${table.table} t where ${bounds.join(' and ')} ${end}`;
   return table.sql.unsafe<T[]>(statement, [...after, ...upTo]);
 }
 
@@ -152,4 +154,5 @@ function bound({ key }: VerifiedTable, operator: string, before: number): string
 const hashOf = ({ columns }: VerifiedTable) => `hashtextextended(row(${columns.map(quoted).join(', ')})::text, 0)`;
 const keyText = ({ key }: VerifiedTable) => `json_build_array(${key.map(({ name }) => textOf(name)).join(', ')})`;
 const textOf = (column: string) => `${quoted(column)}::text`;
-const expression = ({ name, isByBytes }: KeyColumn) => (isByBytes ? `${quoted(name)} collate "C"` : quoted(name));
+/** Of the table, as what is selected may have the name of one of its columns. */
+const expression = ({ name, isByBytes }: KeyColumn) => `t.${quoted(name)}${isByBytes ? ' collate "C"' : ''}`;

@@ -65,7 +65,7 @@ async function verifyReplica(
     const table = sameOrder ? one : sortedByBytes(one);
     const pair = {
       primary: { ...table, sql: primary.admin },
-      replica: { ...table, sql: replica.admin, filter: null },
+      replica: { ...table, sql: replica.admin, filter: null, only: '' as const },
       caughtUp,
     };
     const seen = (rows: number) => progress(replica.name, one.table, rows, one.estimatedRows);

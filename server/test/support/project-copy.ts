@@ -60,6 +60,8 @@ export interface CopyServer {
   (query: string, token?: string): Promise<any>;
   websocket: (token?: string) => Client;
   url: string;
+  /** What it has written so far. */
+  output: () => string;
 }
 
 /** The copy's own server over the databases, until the test has ended. */
@@ -87,13 +89,15 @@ export async function serve(
   for await (const chunk of server.stdout) {
     output += String(chunk);
     const url = /GraphQL +(\S+)/.exec(output)?.[1];
-    if (url !== undefined) return talkTo(url);
+    if (url === undefined) continue;
+    server.stdout.on('data', (more: Buffer) => (output += more.toString()));
+    return talkTo(url, () => output);
   }
   throw new Error(`the server ended: ${output}`);
 }
 
 /** With strong consistency: the data, or the extensions of the errors. */
-function talkTo(url: string): CopyServer {
+function talkTo(url: string, output: () => string): CopyServer {
   const websocket = (token?: string) => {
     const client = createClient({
       url: url.replace('http', 'ws'),
@@ -104,7 +108,7 @@ function talkTo(url: string): CopyServer {
     onTestFinished(() => client.dispose());
     return client;
   };
-  return Object.assign((query: string, token?: string) => ask(url, query, token), { websocket, url });
+  return Object.assign((query: string, token?: string) => ask(url, query, token), { websocket, url, output });
 }
 
 async function ask(url: string, query: string, token?: string): Promise<any> {

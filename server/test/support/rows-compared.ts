@@ -23,8 +23,25 @@ export class TableClient {
       body: JSON.stringify({ query, variables }),
     });
     const { data, errors } = parseExactly(await response.text()) as any;
-    if (errors) throw new Error(`${query.slice(0, 300)}: ${JSON.stringify(errors).slice(0, 1000)}`);
+    const shown = [
+      query.slice(0, 300),
+      JSON.stringify(variables).slice(0, 500),
+      JSON.stringify(errors ?? data).slice(0, 1000),
+    ];
+    if (errors || !data) throw new Error(shown.join(': '));
     return data;
+  }
+
+  /** With all digits, too. */
+  async rest(method: string, path: string, given?: object) {
+    const response = await fetch(new URL(path, this.url), {
+      method,
+      headers: { 'content-type': 'application/json', 'readback-consistency': 'strong' },
+      ...(given !== undefined && { body: JSON.stringify(given) }),
+    });
+    const { status, headers } = response;
+    const body = parseExactly(await response.text()) as any;
+    return { status, body, link: headers.get('link'), location: headers.get('location') };
   }
 
   async rows(table: Declaration): Promise<Row[]> {
@@ -40,18 +57,19 @@ export function fieldsOf({ columns }: Declaration): string {
   return `{ ${[...new Set(['id', ...fields])].join(' ')} }`;
 }
 
+const elementOf = (type: unknown): any => (Array.isArray(type) ? elementOf(type[0]) : type);
+
 const enumOf = ({ type }: DeclaredColumn) => {
-  const one = type();
-  const of = (Array.isArray(one) ? one[0] : one) as Record<string, string>;
+  const of = elementOf(type()) as Record<string, string>;
   return Object.getPrototypeOf(of) === Object.prototype && !('serialize' in of) ? of : undefined;
 };
 
 /** What a client got, as PostgreSQL's text: by another way than the server's own. */
 function toText(column: DeclaredColumn, value: unknown): string | null {
   if (value === null) return null;
+  if (isReference(column)) return column.form.parse(value as string)!;
   const labels = enumOf(column);
-  const element = (type: unknown): any => (Array.isArray(type) ? element(type[0]) : type);
-  const { name } = element(column.type());
+  const { name } = elementOf(column.type());
   const one = (item: unknown): unknown => {
     if (item === null) return null;
     if (labels) return labels[item as string];
@@ -118,7 +136,7 @@ export function inputOf({ columns }: Declaration, row: Row, isCreate: boolean): 
     column.field,
     isReference(column) ? ((row[column.reference!.as] as Row | null)?.id ?? null) : ofInput(column, row[column.field]),
   ]);
-  return Object.fromEntries(values.filter(([, value]) => !isCreate || value !== null));
+  return Object.fromEntries(values);
 }
 
 /** Numbers that JavaScript would cut stay as they came. */
