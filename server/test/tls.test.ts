@@ -230,11 +230,14 @@ async function encryptedOnly(work: () => Promise<void>): Promise<void> {
 
 async function connectsTo(url: string): Promise<boolean> {
   const sql = connect(url, { max: 1, connectTimeoutMs: 5000, applicationName: 'tls' });
-  const answer = sql`select 1`.then(
-    () => true,
-    () => false,
-  );
-  return answer.finally(() => sql.end());
+  try {
+    await sql`select 1`;
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await sql.end();
+  }
 }
 
 /** Set-up, the doctor, and a write that is read from the replica; what the subscription connects with. */
@@ -352,10 +355,10 @@ test('logins, passwords and databases of any characters', { timeout: 120_000 }, 
   const config = { primary: urls[0]!, replicas: [urls[1]!], replicationUrl: undefined };
   const sql = connect(urls[1]!.adminUrl, { max: 1, connectTimeoutMs: 5000, applicationName: 'tls' });
   await encryptedOnly(async () => {
-    const made = await works(config, sql as unknown as postgres.Sql);
+    const made = await works(config, sql);
     expect(made['dbname']).toBe(`db ${odd}`);
     // Nothing of it is taken for another connection.
-    expect(await works(config, sql as unknown as postgres.Sql)).toEqual(made);
+    expect(await works(config, sql)).toEqual(made);
   });
   await sql.end();
   for (const name of names) {
