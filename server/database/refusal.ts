@@ -33,6 +33,10 @@ const BY_MESSAGE: [RegExp, string][] = [
     /before secure TLS|wrong version number|packet length too long/,
     'It seems that no TLS is spoken there: sslmode=disable in the URL goes without, where the network may be trusted.',
   ],
+  [
+    /unrecognized configuration parameter|invalid command-line argument/,
+    'Check the options in the URL: -c NAME=VALUE, in which a space is written %20, as a + is a plus.',
+  ],
   [/startup parameter/, 'A connection pooler seems to stand there: name PostgreSQL itself in the URL.'],
 ];
 

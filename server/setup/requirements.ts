@@ -29,7 +29,7 @@ const IS_POOLER =
   'this is a connection pooler, and set-up needs a session of its own. Name PostgreSQL itself in PRIMARY_URL, REPLICA_URLS and their admin URLs.';
 
 /** Each is asked for before anything is changed. */
-const REQUIREMENTS: Requirement[] = [
+export const REQUIREMENTS: Requirement[] = [
   {
     lacks: ({ version }) => version < 150_000,
     told: ({ version }) =>

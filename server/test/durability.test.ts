@@ -302,6 +302,11 @@ test('commit timestamps that are switched off later are a fault of the feed, nam
   const control = await startEmbeddedServers({ dir: own.dir, servers, say: () => {}, settings });
   await expect.poll(async () => (await health()).feed.reason, WITHIN).toMatch(/track_commit_timestamp is off/);
   await expect.poll(async () => (await health()).status, WITHIN).toBe('degraded');
+  // Subscribers get no event without the time of its commit; they are told why none comes.
+  const { data } = await server.query<{ replication: { feed: { phase: string } } }, object>(
+    '{ replication { feed { phase } } }',
+  );
+  expect(data.replication.feed.phase).toBe('DEGRADED');
   expect((await examine(given.config)).map(({ check }) => check)).toContain('commit-timestamps');
   await server.stop();
   await given.drop();

@@ -6,6 +6,8 @@ import type { DatabaseConfig } from '../boot/config.ts';
 import { findProgram } from '../../infra/programs.ts';
 import { projectRoot } from '../lib/root.ts';
 import { examine } from './support/doctor.ts';
+import { connect } from '../database/connect.ts';
+import { PROVIDERS, providerOf } from '../setup/providers.ts';
 import { EACH, everythingWorks, looked, made, migrated, served, WELL } from './support/managed.ts';
 import { givenUp } from './support/managed-steps.ts';
 import { manage, MODELS, type Managed, type Model } from './support/models.ts';
@@ -118,17 +120,25 @@ describe('a right that is missing', SLOW, () => {
       );
     });
 
-  test('where a provider is told by its roles, no remedy says alter system', async () => {
-    await managed.replica`create role cloudsqlsuperuser`;
-    await managed.replica`alter role owner nocreaterole`;
-    const message = await migrated(app).catch((error: Error) => error.message);
-    const remedies = (await examine(app)).filter(({ server }) => server === 'replica-1').map(({ remedy }) => remedy);
-    await managed.replica`alter role owner createrole`;
-    await managed.replica`drop role cloudsqlsuperuser`;
-    expect(message).toContain('Run there as a member of cloudsqlsuperuser: alter role owner createrole;');
-    expect(remedies.join()).toContain('as a member of cloudsqlsuperuser');
-    expect(remedies.join()).not.toContain('alter system');
-  });
+  for (const { name, roles, settings, grants } of PROVIDERS)
+    test(`where ${name} is told by a role or a setting, no remedy says alter system`, async () => {
+      for (const setting of settings) {
+        const sql = connect(app.primary.adminUrl, { max: 1, connectTimeoutMs: 5000, applicationName: 'test' });
+        await sql.unsafe(`set "${setting}" = 'on'`);
+        expect((await providerOf(sql))?.name).toBe(name);
+        await sql.end();
+      }
+      for (const role of roles) {
+        await managed.replica.unsafe(`create role ${role}; alter role owner nocreaterole noreplication`);
+        const message = await migrated(app).catch((error: Error) => error.message);
+        const findings = await examine(app);
+        await managed.replica.unsafe(`alter role owner createrole replication; drop role ${role}`);
+        expect(message).toContain(`Run there as ${grants}: alter role owner createrole;`);
+        const remedies = findings.filter(({ server }) => server === 'replica-1').map(({ remedy }) => remedy);
+        expect(remedies.join()).toContain(`as ${grants}: `);
+        expect(remedies.join()).not.toMatch(/alter system|as a superuser/);
+      }
+    });
 
   test('commands end with 1 and without a stack, and leave all as it is', async () => {
     await migrated(app);

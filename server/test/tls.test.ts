@@ -4,12 +4,18 @@ import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, statSync, w
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
+import { CreateUserDocument, UserDocument } from '../../schema/generated/operations.ts';
+import { readConfig, type DatabaseConfig } from '../boot/config.ts';
 import { connect } from '../database/connect.ts';
 import { describeRefusal } from '../database/refusal.ts';
+import { formatDatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
+import { parse, type Conninfo } from '../setup/conninfo.ts';
 import { openServer } from '../setup/servers.ts';
 import { setUp } from '../setup/setup.ts';
 import { startCluster, type OwnCluster } from './support/cluster.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
+import { faults } from './support/doctor.ts';
+import { startServer } from './support/server.ts';
 
 /** A primary with a certificate for 127.0.0.1, and what connects to it. */
 let cluster: OwnCluster;
@@ -92,7 +98,7 @@ function withTls(url: string, parameters: Record<string, string>, host?: string)
   const changed = new URL(url);
   if (host !== undefined) changed.hostname = host;
   for (const [name, value] of Object.entries(parameters)) changed.searchParams.set(name, value);
-  return changed.href;
+  return changed.href.replaceAll('+', '%20'); // as libpq reads it
 }
 
 /** Whether the connection is encrypted, or why there is none. */
@@ -202,4 +208,162 @@ test('replication is encrypted and verified as the URL says', async () => {
     { subconninfo: string },
   ];
   expect(subconninfo).toContain("sslmode='verify-full'");
+});
+
+/** The primary takes no connections but encrypted ones. */
+async function encryptedOnly(work: () => Promise<void>): Promise<void> {
+  const hba = join(cluster.dir, 'primary', 'pg_hba.conf');
+  const before = readFileSync(hba, 'utf8');
+  const reload = () => databases.primary`select pg_reload_conf()`;
+  writeFileSync(hba, before.replace(/^host\b/gm, 'hostssl'));
+  try {
+    await reload();
+    const plain = withTls(cluster.servers['primary']!.adminUrl, { sslmode: 'disable' });
+    const refused = () => connectsTo(plain);
+    await expect.poll(refused, { timeout: 20_000 }).toBe(false);
+    await work();
+  } finally {
+    writeFileSync(hba, before);
+    await reload();
+  }
+}
+
+async function connectsTo(url: string): Promise<boolean> {
+  const sql = connect(url, { max: 1, connectTimeoutMs: 5000, applicationName: 'tls' });
+  try {
+    await sql`select 1`;
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await sql.end();
+  }
+}
+
+/** Set-up, the doctor, and a write that is read from the replica; what the subscription connects with. */
+async function works(config: DatabaseConfig, replica: postgres.Sql): Promise<Conninfo> {
+  await setUp(config, testConfig(), () => {});
+  expect(await faults(config)).toEqual([]);
+  const lines: string[] = [];
+  const server = await startServer({ LOG_LEVEL: 'info' }, { config } as TestDatabases, {
+    write: (line) => lines.push(line),
+  });
+  const username = `a${performance.now()}`.replace('.', '');
+  const input = { username, email: `${username}@example.com`, password: 'correct horse' };
+  const { data, errors } = await server.query(CreateUserDocument, { input });
+  expect(errors).toEqual([]);
+  const { bookmark, user } = data.createUser;
+  const read = await server.query(UserDocument, { id: user.id }, { 'readback-bookmark': bookmark });
+  expect([read.data.user?.username, read.readback.source]).toEqual([username, 'replica-1']);
+  await server.stop();
+  const { password } = parseDatabaseUrl(config.primary.adminUrl);
+  expect(lines.join('\n')).not.toContain(password);
+  const [row] = await replica<[{ subconninfo: string }]>`
+    select subconninfo from pg_subscription where subdbid = (select oid from pg_database where datname = current_database())`;
+  return parse(row.subconninfo);
+}
+
+const PASSED_OVER = {
+  channel_binding: 'prefer',
+  pgbouncer: 'true',
+  schema: 'public',
+  keepalives: '1',
+  application_name: 'shop',
+  options: '-c work_mem=8MB',
+  connect_timeout: '10',
+  target_session_attrs: 'read-write',
+};
+
+test(
+  'where only encrypted connections are let in, all works with each URL that can',
+  { timeout: 120_000 },
+  async () => {
+    const { primary } = databases.config;
+    await encryptedOnly(async () => {
+      for (const [parameters, passedOn] of [
+        [{}, {}],
+        [{ sslmode: 'prefer' }, { sslmode: 'prefer' }],
+        [
+          { sslmode: 'require', ...PASSED_OVER },
+          { sslmode: 'require', channel_binding: 'prefer', keepalives: '1' },
+        ],
+        [{ sslmode: 'verify-full', sslrootcert: path('server-ca.crt') }, { sslmode: 'verify-full' }],
+      ] as [Record<string, string>, Conninfo][]) {
+        const urls = { url: withTls(primary.url, parameters), adminUrl: withTls(primary.adminUrl, parameters) };
+        const conninfo = await works({ ...databases.config, primary: urls }, databases.replicas[0]!);
+        expect(conninfo).toMatchObject(passedOn);
+        expect(Object.keys(conninfo)).not.toContain('pgbouncer');
+      }
+      const plain = withTls(primary.adminUrl, { sslmode: 'disable' });
+      const config = { ...databases.config, primary: { ...primary, adminUrl: plain } };
+      const failed = setUp(config, testConfig(), () => {}).catch((error: Error) => error.message);
+      expect(await failed).toMatch(
+        /^primary \(.*\): cannot be used: no pg_hba.conf entry .* add sslmode=require to the URL/,
+      );
+      const odd = { ...primary, adminUrl: `${primary.adminUrl}?options=-c+work_mem=8MB` };
+      const refused = setUp({ ...databases.config, primary: odd }, testConfig(), () => {});
+      await expect(refused).rejects.toThrow(/: cannot be used: unrecognized .*\. Check the options in the URL/);
+    });
+  },
+);
+
+test.each([
+  ['sslmode=no-verify', 'write sslmode=require'],
+  ['sslcert=a', 'name both, or neither'],
+  ['colour=red', 'the parameter colour'],
+])('a URL that cannot be kept to is refused wherever it stands, without its password: %s', (query, said) => {
+  const good = 'postgres://a:S3CR3T@h/d';
+  for (const name of [
+    'PRIMARY_URL',
+    'PRIMARY_ADMIN_URL',
+    'PRIMARY_REPLICATION_URL',
+    'REPLICA_URLS',
+    'REPLICA_ADMIN_URLS',
+  ]) {
+    const environment = { PRIMARY_URL: good, REPLICA_URLS: good, [name]: `${good}?${query}` };
+    const message = (() => {
+      try {
+        return JSON.stringify(readConfig(environment));
+      } catch (error) {
+        return (error as Error).message;
+      }
+    })();
+    expect(message).toMatch(new RegExp(`^${name}\\b.*${said}`));
+    expect(message).not.toContain('S3CR3T');
+  }
+});
+
+test('logins, passwords and databases of any characters', { timeout: 120_000 }, async () => {
+  const odd = `o'd"d\\@:/?#%&+, ü`;
+  const names = ['primary', 'replica-1'];
+  const urls = names.map((name) => {
+    const { hosts, user, password, parameters } = parseDatabaseUrl(cluster.servers[name]!.adminUrl);
+    const at = (login: object) =>
+      formatDatabaseUrl({ hosts, user, password, parameters, database: `db ${odd}`, ...login });
+    return {
+      url: at({ user: `app ${odd}`, password: `pw1 ${odd}` }),
+      adminUrl: at({ user: `setup ${odd}`, password: `pw2 ${odd}` }),
+    };
+  });
+  for (const name of names) {
+    const admin = postgres(cluster.servers[name]!.adminUrl, { max: 1 });
+    const login = odd.replaceAll('"', '""');
+    await admin.unsafe(`create role "setup ${login}" superuser login password 'pw2 ${odd.replaceAll("'", "''")}'`);
+    await admin.unsafe(`create database "db ${login}" owner "setup ${login}"`);
+    await admin.end();
+  }
+  const config = { primary: urls[0]!, replicas: [urls[1]!], replicationUrl: undefined };
+  const sql = connect(urls[1]!.adminUrl, { max: 1, connectTimeoutMs: 5000, applicationName: 'tls' });
+  await encryptedOnly(async () => {
+    const made = await works(config, sql);
+    expect(made['dbname']).toBe(`db ${odd}`);
+    // Nothing of it is taken for another connection.
+    expect(await works(config, sql)).toEqual(made);
+  });
+  await sql.end();
+  for (const name of names) {
+    const log = readFileSync(join(cluster.dir, `${name}.log`), 'utf8');
+    expect(log.includes('pw1 ')).toBe(false);
+    expect(log.split('\n').filter((line) => line.includes('pw2 ') && !line.includes('superuser login'))).toEqual([]);
+  }
 });

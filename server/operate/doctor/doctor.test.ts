@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Slot } from '../../database/sql/slots.ts';
 import { PROVIDERS, type Provider } from '../../setup/providers.ts';
+import { RIGHTS, type Plan, type Right } from '../../setup/rights.ts';
 import {
   findingsOf,
   type Facts,
@@ -362,31 +363,88 @@ test('fixes: each once, copying again makes others idle, grants come first', () 
   ]);
 });
 
-test.each(PROVIDERS)('no remedy says alter system to customers of $name', (provider) => {
-  const own = { provider, walLevel: 'replica', trackCommitTimestamp: 'off' };
-  const limits = [{ setting: 'max_wal_senders', most: 10, used: 10 }];
-  const sides = {
-    primary: {
-      name: 'primary',
-      at: 'p',
-      basics: basics(own),
-      limits,
-      details: primaryDetails({
-        maxSlotWalKeepSize: -1,
-        idleSlotTimeoutS: 0,
-        slots: [slot({ walStatus: 'unreserved' })],
-      }),
-      hosts: [
-        { at: 'p', isStandby: false },
-        { at: 's', isStandby: true, keeps: ['readback_1'] },
-      ],
-    },
-    replicas: [{ name: 'replica-1', at: 'r', basics: basics({ ...own, identity: '2/a' }), details: replicaDetails() }],
-    plan: PLAN,
-  };
-  const remedies = judged(sides, { maxWalBytes: 1 }).map(({ remedy }) => remedy);
-  expect(remedies.length).toBeGreaterThan(6);
-  expect(remedies.join()).not.toContain('alter system');
+/** A table of which the primary sends a column, and that the replica has otherwise. */
+const users = (columns = [column]) => ({ table: 'public.users', file: '1', columns });
+const heartbeat = { table: 'readback.heartbeat', file: '1', columns: [column] };
+const subscribed = (table: string, isReady = true) => ({ table, isReady, rows: null, copiedTo: null });
+const blocked = { ...probe, outcome: 'late' as const, worker: { pid: 1, blockers: ['process 2'] } };
+
+test('what is wrong with servers, logins and poolers', () => {
+  const login = { name: 'app', isSuperuser: true, lacks: ['readback_reader' as const] };
+  const grants = [
+    { role: 'readback_reader', privilege: 'SELECT', kind: 'table', object: 'users', column: 'id' } as const,
+  ];
+  const poolers = [{ at: 'b:6432', login: 'app', faults: ['a setting'] }];
+  named({ login, missingGrants: grants, missingRoles: ['readback_pruner'], isPooled: true, poolers }, {});
+  named({ login: { ...login, refused: 'no' } }, { basics: basics({ identity: '1/a' }) });
+  named({ unreachable: 'gone' }, { basics: basics({ identity: '2/a', isSetUp: false }) });
+  named(
+    { basics: basics({ walLevel: 'replica' }) },
+    { basics: basics({ identity: '2/a', trackCommitTimestamp: 'off' }) },
+  );
+  const noneOf = { schemaOwner: 'x', mayMakeRoles: false, mayCreate: false, notPassedOn: ['x'], notCopied: ['users'] };
+  const nor = { mayReplicate: false, maySubscribe: false, subscriptionOwner: 'x', seesSessions: false };
+  const lacking = { isSuperuser: false, ...noneOf, ...nor, asksOrigin: false };
+  const plans: Plan[] = [false, true].flatMap((exists) =>
+    [null, { login: 's', exists, mayReplicate: false, canBeSet: false }].map((streamsAs) => ({ ...PLAN, streamsAs })),
+  );
+  for (const plan of plans)
+    for (const version of [150_004, 180_004]) {
+      const own = basics({ ...lacking, version });
+      const facts = { primary: { name: 'primary', at: 'p', basics: own }, replicas: [], plan };
+      judged({ ...facts, replicas: [{ name: 'replica-1', at: 'r', basics: own }] }, { maxWalBytes: 1 });
+      for (const right of RIGHTS) if (right.lacks(own, plan)) asked.add(right);
+    }
+  expect(RIGHTS.filter((right) => !asked.has(right))).toEqual([]);
+});
+const asked = new Set<Right>();
+
+test('what is wrong with publications, slots and subscriptions', () => {
+  const { subscription } = replicaDetails();
+  const hidden = [{ table: 'users', role: 'readback_reader' }];
+  const publication = { insert: true, update: false, delete: true, truncate: true };
+  const drifts = [{ table: 'users', column: null, found: 'it is otherwise', command: 'readback migrate' }];
+  const partitionChanges = [{ id: 1, table: 'users', part: 'users_1', what: 'dropped or detached' }];
+  const transactions = [{ pid: 1, what: 'psql', ms: 1e6 }];
+  const timelinesUnread = 'owner';
+  both(
+    { publication, hidden, drifts, partitionChanges, transactions, timelinesUnread, withoutIdentity: ['users'] },
+    { watched: ['public.more'] },
+  );
+  for (const more of [{ walStatus: 'lost' }, { heldBytes: 2 }, { isActive: false, name: 'readback_2' }])
+    both({ slots: [slot(more)] }, {});
+  const identity = { table: 'public.users', index: null, columns: ['id'] };
+  const unlike = { ...identity, index: 'users_email', columns: ['email'] };
+  both({ identities: [identity] }, { identities: [unlike] });
+  both({ published: [heartbeat, users()] }, { shapes: [heartbeat, users()] });
+  for (const more of [
+    { twoPhase: true },
+    { binary: true },
+    { origin: 'none' },
+    { streaming: 'parallel' as const },
+    { isEnabled: false },
+    { conflicts: { update_missing: 1 } },
+    { refused: 'no', connectsAs: { user: 'readback_1', address: 'p:1' } },
+  ])
+    both({}, { subscription: { ...subscription!, ...more }, probe: { ...probe, outcome: 'late', worker: null } });
+  both({}, { subscription: null });
+  both({}, { probe: blocked, readOnly: { owner: 'x', where: 'database a' } });
+  both({}, { probe: blocked });
+  both({}, { denied: { words: 'permission denied for function x', statement: 'grant execute on function x() to y' } });
+  expect(met.has('two-phase')).toBe(true);
+});
+
+test('what is wrong with tables', () => {
+  const wider = users([{ ...column, type: 'bigint' }]);
+  const writers = ['public.users', 'readback.change_log'].map((table) => ({
+    table,
+    role: 'x',
+    privileges: ['INSERT'],
+  }));
+  const has = { subscribed: [subscribed('readback.heartbeat'), subscribed('public.users', false)] };
+  both({ published: [heartbeat, wider] }, { ...has, shapes: [heartbeat, users()], writers, isLogReady: false });
+  both({}, { ...has, shapes: [heartbeat, users()], triggers: [], probe: { ...blocked, syncErrors: 2 } });
+  expect(met.has('columns-differ')).toBe(true);
 });
 
 test('every kind of finding was met above, at every provider', () => {
