@@ -46,7 +46,7 @@ export function selected(column: DeclaredColumn): string {
 
 /** A value as a parameter that PostgreSQL gives the type of the column beside it. What names a row is the text of its key. */
 export function parameter(sql: Sql, { form, kind }: Pick<DeclaredColumn, 'form' | 'kind'>, value: unknown): Fragment {
-  if (value === null || typeof value === 'boolean') return sql`${value}`;
+  if (value === null || (typeof value === 'boolean' && !form.isJson)) return sql`${value}`;
   if (kind === 'reference') return textParameter(sql, { form }, form.parse(value as string) ?? (value as string));
   return form.toText ? cast(sql, form, form.toText(value)) : textParameter(sql, { form }, value as string);
 }
