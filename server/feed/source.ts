@@ -93,7 +93,7 @@ export async function openSource(source: FeedSource): Promise<OpenSource> {
   await checkFaults(source);
   const state = await logState(source.reader);
   if (state.completeSince === NOT_COMPLETE)
-    throw new FeedFault(`${source.name}: set-up did not end: run readback migrate`);
+    throw new FeedFault(`${source.name}: set-up did not end, or the subscription was made again: run readback migrate`);
   return new OpenSource(source, state);
 }
 

@@ -65,8 +65,6 @@ interface CopyState {
   completeSince: Lsn;
   /** Where the copy of the table that was copied last ended. */
   copiedTo: Lsn;
-  /** And of the first; null: none was copied. */
-  copiedFrom: Lsn | null;
 }
 
 /**
@@ -76,7 +74,6 @@ interface CopyState {
  * before that.
  */
 async function noteCompleteness(replicas: Server[]): Promise<void> {
-  for (const { admin } of replicas) if (isOfEarlier(await readState(admin))) await startLogAnew(admin);
   const states = await Promise.all(replicas.map(({ admin }) => readState(admin)));
   const copiedTo = states.map((state) => state.copiedTo).reduce(later);
   if (states.every(({ completeSince }) => completeSince >= copiedTo && completeSince < NOT_COMPLETE)) return;
@@ -89,18 +86,8 @@ async function readState(replica: Sql): Promise<CopyState> {
   const [state] = await replica<[Omit<CopyState, 'copiedTo'>]>`
     select complete_since, coalesce(readback.seen(), '0/0') as seen from readback.log_state`;
   const copied = (await subscribedTables(replica)).map(({ copiedTo }) => copiedTo ?? 0n);
-  const copiedFrom = copied.length === 0 ? null : copied.reduce(earlier);
-  return { ...state, copiedTo: copied.reduce(later, 0n), copiedFrom };
+  return { ...state, copiedTo: copied.reduce(later, 0n) };
 }
-
-/**
- * Of a subscription the heartbeat is copied first, and never again. Where all is copied past what the log was complete
- * from, somebody has made the subscription again: what happened between the two is in the copy, and in no log.
- */
-const isOfEarlier = ({ completeSince, copiedFrom }: CopyState) =>
-  completeSince < NOT_COMPLETE && copiedFrom !== null && copiedFrom > completeSince;
-
-const earlier = (one: Lsn, other: Lsn): Lsn => (one < other ? one : other);
 
 async function noteOn(replica: Sql, position: Lsn): Promise<void> {
   const since = replica.typed.lsn(position);

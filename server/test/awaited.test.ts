@@ -113,3 +113,40 @@ test.each([
     expect(error!.extensions.code).toBe('CURSOR_EXPIRED');
   },
 );
+
+test(
+  'GUARANTEE a server that runs tells no change of a subscription that was made again, until set-up has seen to it',
+  SLOW,
+  async () => {
+    await subscribe();
+    await migrate();
+    const server = await startServer({ MONITOR_INTERVAL_MS: 100 }, databases);
+    onTestFinished(() => server.stop());
+    const events = subscribeTo<any>(
+      server.websocket(),
+      'subscription { changes { __typename ... on UserChange { user { username } } } }',
+    );
+    expect((await events.next()).changes.__typename).toBe('CaughtUp');
+    const told: unknown[] = [];
+    const ended = (async () => {
+      for (;;) told.push((await events.next()).changes);
+    })().catch((error: unknown) => JSON.stringify(error));
+    const add = (name: string) =>
+      databases.primary`insert into users (username, email, password_hash) values (${name}, ${name}, '-')`;
+
+    await unsubscribe();
+    await add('between');
+    await databases.replicas[0]!`truncate users, posts, readback.heartbeat`;
+    await subscribe(', synchronous_commit = local');
+    await expect.poll(() => databases.replicas[0]!`select username from users`, { timeout: 20_000 }).toHaveLength(1);
+    await add('after');
+    await expect.poll(() => databases.replicas[0]!`select username from users`, { timeout: 20_000 }).toHaveLength(2);
+    const feed = async () => JSON.stringify((await server.rest('GET', '/health')).body.feed);
+    await expect.poll(feed, { timeout: 20_000 }).toContain('the subscription was made again');
+    expect(await faults(databases.config)).toContain('replica-1 log-not-ready');
+    await migrate();
+    expect(await ended).toContain('CURSOR_EXPIRED');
+    expect(told.filter((change: any) => change.__typename === 'UserChange')).toEqual([]);
+    expect(await faults(databases.config)).toEqual([]);
+  },
+);

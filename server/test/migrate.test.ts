@@ -476,6 +476,7 @@ const SINCE = [
   'primary: applied engine 0027 known-tables',
   'replica-1: applied engine 0028 copied-partitions',
   'primary: applied engine 0028 seen-partitions',
+  'replica-1: applied engine 0029 subscriptions',
 ];
 
 describe('one table of versions, as the first releases had it, becomes two', () => {
