@@ -169,6 +169,7 @@ function clearLists(definitions: readonly Definition[]): void {
     definitions.map(({ found, columns, relations }) => [
       found.table,
       new Set([
+        'id',
         ...columns.flatMap(({ field, parent }) => [field, parent?.as ?? field]),
         ...relations.map(({ parent }) => parent.as),
       ]),
