@@ -131,11 +131,12 @@ export function obstaclesOf(table: Found, choices: Choices): string[] {
     ),
     ...withheld
       .filter(({ name }) => table.key?.includes(name))
-      .map(({ name, isGenerated }) =>
-        isGenerated
-          ? `${name} is of its key, and ${GENERATED}.`
-          : `${name} is of its key, and stays on the primary: leave it out of --without.`,
-      ),
+      .map((column) => {
+        const why = withheldBy(table, column, choices);
+        return why === ASKED
+          ? `${column.name} is of its key, and stays on the primary: leave it out of --without.`
+          : `${column.name} is of its key, and ${why}.`;
+      }),
   ];
 }
 
@@ -152,13 +153,14 @@ const isComputed = (table: Found, { name, reads }: FoundColumn, choices: Choices
     return column !== undefined && !column.isGenerated && withheldBy(table, column, choices) === undefined;
   }) === true;
 
+const ASKED = 'asked for';
 const SECRET_NAME = 'its name tells of a secret';
 const OBJECTS = 'a list of what has several parts, which change events have in no form that PostgreSQL takes';
 
 function withheldBy(table: Found, column: FoundColumn, choices: Choices): string | undefined {
   const { key } = table;
   const { without, send } = choices;
-  if (without.includes(column.name)) return 'asked for';
+  if (without.includes(column.name)) return ASKED;
   if (column.isGenerated && !isComputed(table, column, choices)) return GENERATED;
   if (column.isOfObjects) return OBJECTS;
   return isSecret(column) && !send.includes(column.name) && !key?.includes(column.name) ? SECRET_NAME : undefined;
