@@ -59,7 +59,7 @@ export class OpenSource {
 
   /** Before the latest changes, so many of them; undefined where there are none. */
   async beforeLatest(count: number): Promise<FeedPlace | undefined> {
-    const position = await positionBefore(this.source.replay, count);
+    const position = await withinMs(positionBefore(this.source.replay, count), READ_TIMEOUT_MS);
     return position && { ...position, logId: this.logId };
   }
 
@@ -93,7 +93,7 @@ export async function openSource(source: FeedSource): Promise<OpenSource> {
   await checkFaults(source);
   const state = await logState(source.reader);
   if (state.completeSince === NOT_COMPLETE)
-    throw new FeedFault(`${source.name}: set-up did not end, or the subscription was made again: run readback migrate`);
+    throw new FeedFault(`${source.name}: set-up did not end: run readback migrate`);
   return new OpenSource(source, state);
 }
 
@@ -134,7 +134,13 @@ export class LogReading {
   async #next(limit: number): Promise<FeedChange[]> {
     this.#last ??= await this.#anchor();
     if (this.#last === undefined) return [];
-    const { rows, seen, logId, prunedTo } = await changesAfter(this.#sql, this.#position.lsn, this.#last.seq, limit);
+    const { rows, seen, logId, prunedTo, isOfAnother } = await changesAfter(
+      this.#sql,
+      this.#position.lsn,
+      this.#last.seq,
+      limit,
+    );
+    if (isOfAnother) throw new FeedFault('its subscription was made again');
     // Its replica is copied again: what follows here does not follow what was read.
     if (BigInt(logId) !== this.#logId) throw cursorExpired('is of a change log that has ended');
     if (this.#position.lsn < prunedTo) throw cursorExpired('is older than what the change log keeps');

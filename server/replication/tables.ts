@@ -15,7 +15,7 @@ interface TableWatchOptions {
   /** What was done there to partitions alone. */
   partitionChanges: () => Promise<PartitionChange[]>;
   replicas: readonly Pick<Replica, 'changesCopied'>[];
-  /** A replica was found to hold other rows of the table: who follows its changes lacks some. */
+  /** Called at each look while a replica holds other rows of the table: who follows its changes lacks some. */
   hasOthers: (table: string, refusal: ClientError) => void;
   log: Pick<Logger, 'warn' | 'info'>;
   complain: Complain;
@@ -69,9 +69,8 @@ export class TableWatch {
     const drifts = await this.#answered(this.#options.drifts());
     const parts = await this.#answered(this.#partitions());
     if (!drifts || !parts) return;
-    const before = this.#others;
     this.#others = new Set(parts.map(({ table }) => table));
-    for (const table of this.#others) if (!before.has(table)) this.#options.hasOthers(table, refusalOf(table));
+    for (const table of this.#others) this.#options.hasOthers(table, refusalOf(table));
     this.#saw([...drifts, ...parts]);
   }
 

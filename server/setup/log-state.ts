@@ -4,7 +4,12 @@ import { NOT_COMPLETE } from '../database/sql/change-log.ts';
 import { deniedInWorker } from '../database/sql/denied.ts';
 import { estimatedRows } from '../database/sql/sizes.ts';
 import { flushedOn } from '../database/sql/positions.ts';
-import { subscribedTables, subscriptionOf, type SubscribedTable } from '../database/sql/subscriptions.ts';
+import {
+  ownSubscription,
+  subscribedTables,
+  subscriptionOf,
+  type SubscribedTable,
+} from '../database/sql/subscriptions.ts';
 import { SetupError } from '../lib/errors.ts';
 import type { Say } from '../lib/logger.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
@@ -61,6 +66,8 @@ async function tooLate({ name, at, admin }: Server, timeoutMs: number): Promise<
 }
 
 interface CopyState {
+  /** The subscription is another than the one whose changes the log has: what its copy brought along is in no log. */
+  isOfAnother: boolean;
   seen: Lsn;
   completeSince: Lsn;
   /** Where the copy of the table that was copied last ended. */
@@ -74,6 +81,7 @@ interface CopyState {
  * before that.
  */
 async function noteCompleteness(replicas: Server[]): Promise<void> {
+  for (const { admin } of replicas) if ((await readState(admin)).isOfAnother) await startLogAnew(admin);
   const states = await Promise.all(replicas.map(({ admin }) => readState(admin)));
   const copiedTo = states.map((state) => state.copiedTo).reduce(later);
   if (states.every(({ completeSince }) => completeSince >= copiedTo && completeSince < NOT_COMPLETE)) return;
@@ -84,7 +92,9 @@ async function noteCompleteness(replicas: Server[]): Promise<void> {
 /** A set-up that was cut short is found by this, too: the next one sees copies later than what is noted. */
 async function readState(replica: Sql): Promise<CopyState> {
   const [state] = await replica<[Omit<CopyState, 'copiedTo'>]>`
-    select complete_since, coalesce(readback.seen(), '0/0') as seen from readback.log_state`;
+    select complete_since, coalesce(readback.seen(), '0/0') as seen,
+      complete_since < ${replica.typed.lsn(NOT_COMPLETE)} and subscription is distinct from ${ownSubscription(replica)} as is_of_another
+    from readback.log_state`;
   const copied = (await subscribedTables(replica)).map(({ copiedTo }) => copiedTo ?? 0n);
   return { ...state, copiedTo: copied.reduce(later, 0n) };
 }
@@ -94,7 +104,7 @@ async function noteOn(replica: Sql, position: Lsn): Promise<void> {
   await replica.begin((sql) => [
     sql`update readback.log_state set pruned_to = ${since} where complete_since = ${replica.typed.lsn(NOT_COMPLETE)}`,
     sql`delete from readback.change_log where after_lsn < (select pruned_to from readback.log_state)`,
-    sql`update readback.log_state set complete_since = ${since}`,
+    sql`update readback.log_state set complete_since = ${since}, subscription = ${ownSubscription(replica)}`,
   ]);
 }
 

@@ -4,6 +4,7 @@ import type { Position } from '../../lib/position.ts';
 import { keyIn, tableNamed, type Declaration } from '../../declare/declaration.ts';
 import { idIn, parseImage, type Image } from '../../declare/images.ts';
 import { identifier, joined, nameOf, textParameter } from './columns.ts';
+import { ownSubscription } from './subscriptions.ts';
 import { split, type Seen, type WithSeen } from './seen.ts';
 
 /** A row of a replica's change log. */
@@ -47,19 +48,23 @@ export async function logState(sql: Sql): Promise<LogState> {
 export interface ChangeRows extends Seen<ChangeRow> {
   logId: string;
   prunedTo: Lsn;
+  /** Another subscription writes there than the log is of: what its copy brought along is in no log. */
+  isOfAnother: boolean | null;
 }
 
 /** The next rows after (lsn, seq), in the primary's commit order. */
 export async function changesAfter(sql: Sql, lsn: Lsn, seq: string, limit: number): Promise<ChangeRows> {
-  const result = await sql<WithSeen<LoggedRow & Pick<LogState, 'logId' | 'prunedTo'>>[]>`
-    select s.seen, l.log_id::text, l.pruned_to, c.* from readback.seen() s(seen) join readback.log_state l on l.id = 1 left join (
+  const result = await sql<WithSeen<LoggedRow & Omit<ChangeRows, 'rows' | 'seen'>>[]>`
+    select s.seen, l.log_id::text, l.pruned_to, c.*,
+      (to_jsonb(l) ->> 'subscription')::oid <> ${ownSubscription(sql)} as is_of_another
+    from readback.seen() s(seen) join readback.log_state l on l.id = 1 left join (
       select after_lsn, seq, operation, table_name, key, former_key, before::text, after::text,
              pg_xact_commit_timestamp(xmin) as committed_at, applied_at
       from readback.change_log c where (after_lsn, seq) > (${sql.typed.lsn(lsn)}, ${seq}) order by after_lsn, seq limit ${limit}
     ) c on true order by c.after_lsn, c.seq`;
-  const { logId, prunedTo } = result[0] as unknown as LogState;
+  const { logId, prunedTo, isOfAnother } = result[0] as unknown as ChangeRows;
   const { rows, seen } = split<LoggedRow>(result, 'seq');
-  return { rows: rows.map(read), seen, logId, prunedTo };
+  return { rows: rows.map(read), seen, logId, prunedTo, isOfAnother };
 }
 
 /** Images as text. */
@@ -107,17 +112,25 @@ export async function lastPosition(sql: Sql): Promise<Position | undefined> {
   return row;
 }
 
-/** Where the latest rows of the log begin, so many of them; undefined where it is empty. */
+/** More rows of one transaction are not counted, to find where in it they begin. */
+const COUNTED = 100_000;
+
+/**
+ * Where the latest rows of the log begin, so many of them, or fewer where they begin inside of a large transaction;
+ * undefined where there are none.
+ */
 export async function positionBefore(sql: Sql, latest: number): Promise<Position | undefined> {
-  const [row] = await sql<{ lsn: Lsn; place: number }[]>`
-    select first.after_lsn as lsn, (
-      select (count(*) + count(former_key))::int from readback.change_log c
-      where c.after_lsn = first.after_lsn and c.seq < first.seq
-    ) as place from (
+  const [row] = await sql<{ lsn: Lsn; next: Lsn | null; place: number }[]>`
+    with latest as (
       select after_lsn, seq from readback.change_log
-      where after_lsn >= (select pruned_to from readback.log_state) order by after_lsn desc, seq desc limit ${latest}
-    ) first order by first.after_lsn, first.seq limit 1`;
-  return row;
+      where after_lsn >= (select pruned_to from readback.log_state) order by after_lsn desc, seq desc limit ${latest})
+    select first.after_lsn as lsn, (select min(after_lsn) from latest where after_lsn > first.after_lsn) as next, (
+      select (count(*) + count(former_key))::int from (
+        select former_key from readback.change_log c
+        where c.after_lsn = first.after_lsn and c.seq < first.seq limit ${COUNTED + 1}) before
+    ) as place from (select * from latest order by after_lsn, seq limit 1) first`;
+  if (!row || row.place <= COUNTED) return row && { lsn: row.lsn, place: row.place };
+  return row.next === null ? undefined : { lsn: row.next, place: 0 };
 }
 
 /** Why the log cannot be trusted; empty where it can. */

@@ -63,6 +63,9 @@ export async function subscriptionOf(sql: Sql): Promise<Subscription | null> {
   return row ?? null;
 }
 
+/** Its oid, of which there is another once it was made again. */
+export const ownSubscription = (sql: Sql) => sql`(select oid from pg_subscription s where ${ours(sql)})`;
+
 /** Asks nothing that depends on the version. */
 export async function isSubscribed(sql: Sql): Promise<boolean> {
   const rows = await sql`select from pg_subscription s where ${ours(sql)}`;

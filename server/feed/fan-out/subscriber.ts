@@ -14,8 +14,8 @@ export interface Channel {
   id: string;
 }
 
-const notNow = (what: string) =>
-  new ClientError('REPLICA_UNAVAILABLE', `No replica can be read for ${what} now: try again soon.`);
+const notNow = (what: string, cause?: unknown) =>
+  new ClientError('REPLICA_UNAVAILABLE', `No replica can be read for ${what} now: try again soon.`, { cause });
 
 /** After so many changes others have their turn. */
 const OTHERS_TURN = 64;
@@ -149,7 +149,9 @@ export class Subscriber implements Member {
   /** So many changes as the log holds, where it holds fewer. */
   async #goBack({ latest }: Latest): Promise<void> {
     const open = this.#openFor('the latest changes');
-    const before = await open.beforeLatest(latest).catch(() => Promise.reject(notNow('the latest changes')));
+    const before = await open
+      .beforeLatest(latest)
+      .catch((cause: unknown) => Promise.reject(notNow('the latest changes', cause)));
     this.#place = before ?? this.#place;
   }
 

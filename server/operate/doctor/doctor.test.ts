@@ -447,6 +447,15 @@ test('what is wrong with tables', () => {
   expect(met.has('columns-differ')).toBe(true);
 });
 
+test('a server that is to give slots up, and cannot', () => {
+  const found = (giver: object) =>
+    both({ giver: { login: 'x', mayDrop: true, mayNotEnd: [], ...giver } } as Partial<PrimaryDetails>, {});
+  expect(found({})).toEqual([]);
+  const words = 'SLOT_ACTION is drop, and the server cannot do it: readback.give_up_slot runs as x, which may not';
+  expect(found({ mayDrop: false })).toEqual([`warning primary slot-action: ${words} drop replication slots`]);
+  expect(found({ mayNotEnd: ['y'] })).toEqual([`warning primary slot-action: ${words} end the sessions of y`]);
+});
+
 test('every kind of finding was met above, at every provider', () => {
   const folder = import.meta.dirname;
   const sources = readdirSync(folder).filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'));

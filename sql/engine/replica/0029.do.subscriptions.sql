@@ -1,36 +1,37 @@
--- Whose changes the log has. What another subscription's copy brought along is in no log: with its first change the log
--- starts again, and is complete once readback migrate has seen that nothing is copied any more.
+-- Whose changes the log has: what another subscription's copy brought along is in no log. Set-up notes it whenever the log
+-- is complete.
 alter table readback.log_state add column if not exists subscription oid;
+update readback.log_state set subscription = (
+  select oid from pg_subscription where subname = 'readback' and subdbid = (select oid from pg_database where datname = current_database()));
 
--- In the apply worker, at the first change of its life.
-create or replace function readback.note_subscription(life bigint) returns void language plpgsql as $$
-declare own oid;
-begin
-  select subid into own from pg_stat_get_subscription(null) where pid = pg_backend_pid() and relid is null;
-  update readback.log_state set subscription = own where subscription is null;
-  if own is null or exists (select from readback.log_state where subscription = own) then return; end if;
-  delete from readback.change_log;
-  delete from readback.worker_lives where id < life;
-  update readback.log_state set subscription = own, log_id = default, pruned_to = default, complete_since = default;
-end $$;
-revoke execute on function readback.note_subscription(bigint) from public;
-
-create or replace function readback.note_life() returns void language plpgsql as $$
-declare noted text := current_setting('readback.life', true); reached pg_lsn := readback.after_lsn(); life bigint;
-begin
-  if noted = 'known' then return; end if;
-  if coalesce(noted, '') = '' then
-    insert into readback.worker_lives (pid, started_at, after_lsn)
-      select pid, backend_start, reached from pg_stat_get_activity(pg_backend_pid())
-      on conflict do nothing returning id into life;
-    if life is not null then
-      delete from readback.worker_lives where id <= life - 1000;
-      perform readback.note_subscription(life);
-      perform set_config('readback.life', 'begun', false);
-      return;
-    end if;
-  end if;
-  update readback.worker_lives w set next_lsn = reached from pg_stat_get_activity(pg_backend_pid()) a
-    where w.pid = a.pid and w.started_at = a.backend_start and w.next_lsn is null and w.after_lsn < reached;
-  perform set_config('readback.life', 'known', false);
-end $$;
+-- Why the log cannot be trusted now; no row where it can. Each is something that somebody changed after set-up.
+create or replace function readback.feed_faults() returns setof text
+language sql volatile security definer set search_path = pg_catalog as $$
+  with subscription as (
+    select oid, subname, substream, subsynccommit from pg_subscription
+    where subdbid = (select oid from pg_database where datname = current_database()))
+  select format('another subscription, %s, writes into this database: its changes have no place in the order', subname)
+    from subscription where subname <> 'readback'
+  union all
+  select 'streaming is parallel, which applies out of commit order: run alter subscription readback set (streaming = on)'
+    from subscription where subname = 'readback' and substream::text = 'p'
+  union all
+  select 'synchronous_commit of the subscription is off, so that a crash may take changes which the primary does not send again: run alter subscription readback set (synchronous_commit = local)'
+    from subscription, readback.log_state where subname = 'readback' and subsynccommit = 'off' and not may_lose
+  union all
+  select 'the subscription was made again since set-up, and its copy may have brought what no log has: run readback migrate'
+    from subscription, readback.log_state l where subname = 'readback' and oid <> l.subscription
+  union all
+  select 'track_commit_timestamp is off, so it is not known when changes were committed on the primary: set it to on and restart this replica'
+    where current_setting('track_commit_timestamp') = 'off'
+  union all
+  select format('the trigger %s of %s is missing or not ENABLE ALWAYS, so changes go unseen', wanted, r.srrelid::regclass)
+    from pg_subscription_rel r join subscription s on s.oid = r.srsubid,
+         unnest(array['readback_change', 'readback_truncate']) as wanted
+    where r.srrelid <> 'readback.heartbeat'::regclass
+      and not exists (select from pg_trigger where tgrelid = r.srrelid and tgname = wanted and tgenabled = 'A')
+  union all
+  select format('%s may write into the change log, which the apply worker alone should', grantee::regrole)
+    from pg_class c, aclexplode(c.relacl)
+    where c.oid = 'readback.change_log'::regclass and privilege_type in ('INSERT', 'UPDATE') and grantee <> relowner
+$$;
