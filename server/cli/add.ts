@@ -270,6 +270,11 @@ export async function undoCommand(table: string, config: Config, say: Say, root 
     );
   const { file } = served;
   const path = declarationFile(file);
+  const besides = [...servedTables(root)].flatMap(([name, one]) => (one.file === file && name !== table ? [name] : []));
+  if (besides.length > 0)
+    throw new SetupError(
+      `${path} declares ${besides.join(', ')} as well, and would go whole: take the class out by hand.`,
+    );
   const others = importersOf([path], root);
   if (others.length > 0)
     throw new SetupError(

@@ -16,9 +16,10 @@ import {
 } from './support/served-tables.ts';
 
 /**
+ * The same tables in each run, which npm run test:soak draws anew: what is found once in many seeds is found there.
  * RANDOM_TABLES=100 npm test -- server/test/random-tables.test.ts draws more of them, RANDOM_TABLES_SEED=1 the same again.
  */
-const SEED = Number(process.env['RANDOM_TABLES_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const SEED = Number(process.env['RANDOM_TABLES_SEED'] ?? 1_704_575_152);
 const COUNT = Number(process.env['RANDOM_TABLES'] ?? 20);
 
 test('random tables are added, served and written as they are', { timeout: 600_000 }, async () => {

@@ -14,6 +14,17 @@ export const CALLED_IN_WORKER = [
   'set_config(text, text, boolean)',
 ];
 
+/** And of Readback's own. */
+const CALLED_OF_READBACK = [
+  'after_lsn',
+  'applied_before',
+  'in_apply_worker',
+  'key_of',
+  'logs_changes',
+  'note_life',
+  'with_texts',
+];
+
 /** What a replica's apply worker may not do, and how it may. */
 export interface Denied {
   /** PostgreSQL's, in the replica's log. */
@@ -23,18 +34,22 @@ export interface Denied {
 
 /**
  * Of what the apply worker needs, something that it may not: it fails at each change then, and says so in its server's log
- * alone. It runs as the owner of the subscription or, from PostgreSQL 16 on, as the owner of the table that is changed.
+ * alone. It runs as the owner of the subscription or, from PostgreSQL 16 on where nothing else is said, as the owner of the table.
  */
 export async function deniedInWorker(replica: Sql): Promise<Denied | null> {
   const [denied] = await replica<[Denied?]>`
     with tables as (
-      select s.subowner, c.oid as table, c.relowner from pg_subscription s join pg_subscription_rel r on r.srsubid = s.oid
-        join pg_class c on c.oid = r.srrelid where ${ours(replica)}
+      -- Where PostgreSQL has no such column, before 16, the subscription's owner changes all tables.
+      select s.subowner, c.oid as table, c.relowner, not coalesce(s.subrunasowner, true) as is_as_table_owner
+      from (select null::boolean as subrunasowner) absent
+      cross join lateral (select oid, subowner, subrunasowner from pg_subscription s where ${ours(replica)}) s
+      join pg_subscription_rel r on r.srsubid = s.oid join pg_class c on c.oid = r.srrelid
     ), logins as (
-      select subowner as oid from tables union select relowner from tables
+      select case when is_as_table_owner then relowner else subowner end as oid from tables
     ), called as (
       select to_regprocedure(name)::oid as oid from jsonb_array_elements_text(${replica.json(CALLED_IN_WORKER)}) as name
-      union select oid from pg_proc where pronamespace = to_regnamespace('readback')
+      union select oid from pg_proc
+        where pronamespace = to_regnamespace('readback') and proname in ${replica(CALLED_OF_READBACK)}
     )
     select format('permission denied for function %s', p.proname) as words,
            format('grant execute on function %s to %I', p.oid::regprocedure, pg_get_userbyid(l.oid)) as statement
@@ -46,10 +61,7 @@ export async function deniedInWorker(replica: Sql): Promise<Denied | null> {
     union all
     select format('role "%s" cannot SET ROLE to "%s"', pg_get_userbyid(subowner), pg_get_userbyid(relowner)),
            format('alter table %s owner to %I', t.table::regclass, pg_get_userbyid(subowner))
-    from tables t where not pg_has_role(subowner, relowner, ${takingOn(replica)})
+    from tables t where is_as_table_owner and not pg_has_role(subowner, relowner, 'set')
     order by 1, 2 limit 1`;
   return denied ?? null;
 }
-
-const takingOn = (sql: Sql) => sql`
-  case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end`;

@@ -50,8 +50,8 @@ export async function writeOne<Row extends { id: string }>(
   const { table, declaration } = rows;
   const by = writableBy(context.viewer, declaration, patch);
   const attempt = async () => {
-    const looked = await look();
     await assertMayWriteRow(context, rows, key, patch);
+    const looked = await look();
     return write(context, confirm, (sql) => statement(sql, table.only(sql, key, by, looked)));
   };
   let written = await attempt();

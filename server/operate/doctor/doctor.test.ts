@@ -448,8 +448,7 @@ test('what is wrong with tables', () => {
 });
 
 test('a server that is to give slots up, and cannot', () => {
-  const found = (giver: object) =>
-    both({ giver: { login: 'x', mayDrop: true, mayNotEnd: [], ...giver } } as Partial<PrimaryDetails>, {});
+  const found = (giver: object) => both({ giver: { login: 'x', mayDrop: true, mayNotEnd: [], ...giver } }, {});
   expect(found({})).toEqual([]);
   const words = 'SLOT_ACTION is drop, and the server cannot do it: readback.give_up_slot runs as x, which may not';
   expect(found({ mayDrop: false })).toEqual([`warning primary slot-action: ${words} drop replication slots`]);

@@ -214,8 +214,7 @@ export const completeLog: Repair = {
 };
 
 const notReady = kind('log-not-ready', () => ({
-  found:
-    'set-up did not end, so the change log does not say from where on it is complete',
+  found: 'set-up did not end, so the change log does not say from where on it is complete',
   expected: 'readback.log_state.complete_since is set',
   remedy: 'Run readback doctor --fix or readback migrate.',
   fix: completeLog,
