@@ -477,6 +477,7 @@ const SINCE = [
   'replica-1: applied engine 0028 copied-partitions',
   'primary: applied engine 0028 seen-partitions',
   'replica-1: applied engine 0029 subscriptions',
+  'replica-1: applied engine 0030 truncated',
 ];
 
 describe('one table of versions, as the first releases had it, becomes two', () => {
