@@ -448,8 +448,9 @@ describe('in a browser', { tags: ['chromium'] }, () => {
     await expect.poll(way).toContain('Deleted made · tools');
     expect(await made()).toBe(undefined);
 
-    // A tab that comes back has the latest changes, and those that it missed. (On the way to another site's page, and back at
-    // once, the page that is left may be told so after it was loaded again.)
+    // A tab that comes back has the latest changes, and those that it missed.
+    const kept = () => tested.evaluate(() => sessionStorage.getItem('readback-feed'));
+    await expect.poll(kept).toContain('"operation":"DELETE"');
     await tested.goto(`${at}/health`);
     await own.primary`insert into tools (label) values ('missed')`;
     await tested.goto(`${at}/#tools`);

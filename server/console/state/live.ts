@@ -35,18 +35,28 @@ export function goLive(): void {
 const KEY = 'readback-feed';
 /** Of what the tab keeps: a few megabytes are a browser's most. */
 const MOST_KEPT = 1_000_000;
+const KEEP_MS = 500;
 
 /**
- * The feed tells what happens from now on, and nothing of before. A tab that was on this page keeps its place when it is
- * left, with the latest changes, as long as the tab lives: then it goes on from there.
+ * The feed begins with the latest changes. A tab that was on this page keeps its place, with the changes that it had, as
+ * long as the tab lives, and goes on from there. It is kept as changes come, too: a browser may tell the page that it was
+ * left when the next one has begun.
  */
 function goOnFromBefore(): void {
   const kept = sessionStorage.getItem(KEY);
   if (kept !== null) feed.restore(JSON.parse(kept, exactly) as Place);
-  addEventListener('pagehide', () => {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let isTooMuch = false;
+  const keep = () => {
+    timer = undefined;
     const { place } = feed;
     const text = place && JSON.stringify(place);
-    if (text && text.length <= MOST_KEPT) sessionStorage.setItem(KEY, text);
-    else sessionStorage.removeItem(KEY);
+    isTooMuch = text !== null && text.length > MOST_KEPT;
+    if (text === null || isTooMuch) sessionStorage.removeItem(KEY);
+    else sessionStorage.setItem(KEY, text);
+  };
+  effect(() => {
+    if (feed.rows.value.length > 0 && !isTooMuch) timer ??= setTimeout(keep, KEEP_MS);
   });
+  addEventListener('pagehide', keep);
 }

@@ -6,7 +6,7 @@ update readback.log_state set subscription = (
 
 -- Why the log cannot be trusted now; no row where it can. Each is something that somebody changed after set-up.
 create or replace function readback.feed_faults() returns setof text
-language sql volatile security definer set search_path = pg_catalog as $$
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   with subscription as (
     select oid, subname, substream, subsynccommit from pg_subscription
     where subdbid = (select oid from pg_database where datname = current_database()))
