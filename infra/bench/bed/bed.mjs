@@ -60,18 +60,19 @@ async function startServers(dir, names, fsync) {
 
 export const programOf = (home) => join(home, 'dist/readback/main.js');
 
-export async function setUp(home, { primary, replicas }) {
-  const databases = {
-    PRIMARY_URL: primary.url,
-    PRIMARY_ADMIN_URL: primary.adminUrl,
-    REPLICA_URLS: replicas.map(({ url }) => url).join(','),
-    REPLICA_ADMIN_URLS: replicas.map(({ adminUrl }) => adminUrl).join(','),
-  };
-  await run(process.execPath, [programOf(home), 'migrate'], { env: { ...process.env, ...databases } }).catch(
-    (error) => {
-      throw new Error(`readback migrate, of ${home}, ended with ${error.code}: ${error.stderr.trim()}`);
-    },
-  );
+/** What commands go by, with these databases. */
+export const variablesOf = ({ primary, replicas }) => ({
+  ...process.env,
+  PRIMARY_URL: primary.url,
+  PRIMARY_ADMIN_URL: primary.adminUrl,
+  REPLICA_URLS: replicas.map(({ url }) => url).join(','),
+  REPLICA_ADMIN_URLS: replicas.map(({ adminUrl }) => adminUrl).join(','),
+});
+
+export async function setUp(home, urls) {
+  await run(process.execPath, [programOf(home), 'migrate'], { env: variablesOf(urls) }).catch((error) => {
+    throw new Error(`readback migrate, of ${home}, ended with ${error.code}: ${error.stderr.trim()}`);
+  });
 }
 
 /** Who reads is a user like any other, so that each answer passes the access checks; who writes is an administrator. */

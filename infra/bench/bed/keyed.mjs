@@ -4,7 +4,7 @@ import { cpSync, symlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { root } from '../../launch/child.mjs';
-import { programOf, setUp, startBed } from './bed.mjs';
+import { programOf, setUp, startBed, variablesOf } from './bed.mjs';
 
 const run = promisify(execFile);
 
@@ -53,7 +53,7 @@ async function projectWith(tables, { dir, urls }) {
   const filter = (path) => !left.includes(basename(path)) && !path.endsWith('dist/before');
   cpSync(root, home, { recursive: true, filter });
   symlinkSync(join(root, 'node_modules'), join(home, 'node_modules'));
-  const at = { cwd: home, env: { ...process.env, PRIMARY_ADMIN_URL: urls.primary.adminUrl } };
+  const at = { cwd: home, env: variablesOf(urls) };
   await run(process.execPath, [programOf(home), 'add', ...tables], at);
   await run(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'], at);
   await run(process.execPath, ['infra/launch/program.mjs'], at);
