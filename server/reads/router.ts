@@ -202,7 +202,7 @@ export function worthWaitingFor<C extends Candidate>(replicas: readonly C[]): C[
   return replicas.filter(({ view }) => view.state === 'streaming');
 }
 
-/** One that is lost stays behind for good, and is emptied without further notice once it is copied again. */
+/** One that is lost lacks changes for good, and is emptied without further notice once it is copied again. */
 const isWhole = ({ view }: Candidate) => view.state !== 'down' && view.state !== 'copying' && view.state !== 'lost';
 
 const satisfies = ({ view }: Candidate, required: Lsn | null) =>
