@@ -53,11 +53,16 @@ const text = (form: string, parse: Kind['parse'] = (given) => (isStorable(given)
   parse,
   form,
 });
-const whole = (least: bigint, most: bigint) => (given: string) => {
-  if (!/^[+-]?\d{1,30}$/.test(given)) return undefined;
-  const value = globalThis.BigInt(given);
-  return value >= least && value <= most ? String(value) : undefined;
-};
+/** A number of fewer digits than the greatest, as PostgreSQL writes it, is one of them and stays: most are so. */
+function whole(least: bigint, most: bigint): Kind['parse'] {
+  const short = new RegExp(`^-?[1-9]\\d{0,${String(most).length - 2}}$`);
+  return (given) => {
+    if (short.test(given)) return given;
+    if (!/^[+-]?\d{1,30}$/.test(given)) return undefined;
+    const value = globalThis.BigInt(given);
+    return value >= least && value <= most ? String(value) : undefined;
+  };
+}
 
 const uuid: Kind = {
   sql: 'uuid',

@@ -71,10 +71,17 @@ const WARM_UP_S = 5;
 
 export async function pressed(variant, ask, { users, connections, seconds }) {
   const requests = requestsFor(variant, ask, users);
-  await press(variant.url, requests, { connections, seconds: Math.min(WARM_UP_S, 2 * seconds), checks: true });
-  const used = cpuFromNow(variant.pid);
-  const result = await press(variant.url, requests, { connections, seconds });
-  if (result.answered === 0) throw new Error(`${variant.name} answered nothing within ${seconds} s`);
+  await warmUp(variant, requests, { connections, seconds });
+  return pressedWarm(variant, requests, { connections, seconds });
+}
+
+export const warmUp = ({ url }, requests, { connections, seconds }) =>
+  press(url, requests, { connections, seconds: Math.min(WARM_UP_S, 2 * seconds), checks: true });
+
+export async function pressedWarm({ name, url, pid }, requests, { connections, seconds }) {
+  const used = cpuFromNow(pid);
+  const result = await press(url, requests, { connections, seconds });
+  if (result.answered === 0) throw new Error(`${name} answered nothing within ${seconds} s`);
   return { ...result, cpu: used() / result.answered };
 }
 

@@ -1,8 +1,8 @@
 import { KEY_TYPES, keyOf, startKeyedBed } from '../bed/keyed.mjs';
 import { startVariant } from '../bed/variants.mjs';
-import { turns } from '../report/rounds.mjs';
+import { ratio } from '../report/rounds.mjs';
 import { graphql } from './ask.mjs';
-import { checked, CONNECTIONS, measure, pressed } from './http.mjs';
+import { checked, CONNECTIONS, measure, pressedWarm, requestsFor, warmUp } from './http.mjs';
 
 const MANY = 50;
 const places = Array.from({ length: MANY }, (_, index) => index);
@@ -37,46 +37,61 @@ function asksOf(type) {
 
 const ASKS = Object.fromEntries(KEY_TYPES.map((type) => [type, asksOf(type)]));
 
-/** What is asked with one kind of key in one fresh process: processor time of a request, by what is asked. */
-async function askAll(name, bed, { seconds, expected }) {
-  const variant = { ...(await startVariant('readback', bed, { as: 'administrator' })), name };
-  const { users } = bed;
-  const result = { name };
-  try {
-    for (const [what, ask] of Object.entries(ASKS[name])) {
-      expected[what] = await checked(variant, ask, users, expected[what]);
-      result[what] = (await pressed(variant, ask, { users, connections: CONNECTIONS, seconds })).cpu;
-    }
-  } finally {
-    await variant.stop();
-  }
-  return result;
+const WHAT = Object.keys(ASKS.uuid);
+
+/** Processor time of a request, by what is asked: one kind of key right after the other, so that what slows the machine slows both. */
+async function askAll(variant, requests, { round, load }) {
+  const results = KEY_TYPES.map((name) => ({ name }));
+  for (const what of WHAT)
+    for (const result of round % 2 === 0 ? results : results.toReversed())
+      result[what] = (await pressedWarm(variant, requests[result.name][what], load)).cpu;
+  return results;
 }
+
+/** Once both kinds have answered alike. */
+async function warmedUp(variant, users, load) {
+  const requests = Object.fromEntries(KEY_TYPES.map((type) => [type, {}]));
+  for (const what of WHAT) {
+    let expected;
+    for (const type of KEY_TYPES) {
+      const ask = ASKS[type][what];
+      expected = await checked({ ...variant, name: type }, ask, users, expected);
+      requests[type][what] = requestsFor(variant, ask, users);
+      await warmUp(variant, requests[type][what], load);
+    }
+  }
+  return requests;
+}
+
+const timesOf = ({ name, ...times }) =>
+  `${name} ${WHAT.map((what) => `${what} ${Math.round(times[what])} µs`).join(', ')}`;
 
 export const keys = {
   id: 'keys',
-  title: 'The same rows under a key of uuid and of bigint',
+  title: 'The same rows under a key of uuid and of bigint, from one process',
   variants: KEY_TYPES,
-  async run({ variants, rounds, seconds, users, fsync, say }) {
+  async run({ rounds, seconds, users, fsync, say }) {
     const bed = await startKeyedBed({ users, fsync, say });
     const results = [];
-    const expected = {};
+    let variant;
     try {
-      for (const { round, name } of turns(variants, rounds)) {
-        const result = await askAll(name, bed, { seconds, expected });
-        say(
-          `keys round ${round}: ${name} ${Object.entries(result)
-            .slice(1)
-            .map(([what, cpu]) => `${what} ${Math.round(cpu)} µs`)
-            .join(', ')}`,
-        );
-        results.push(result);
+      variant = await startVariant('readback', bed, { as: 'administrator' });
+      const load = { connections: CONNECTIONS, seconds };
+      const requests = await warmedUp(variant, users, load);
+      for (let round = 1; round <= rounds; round++) {
+        const answers = await askAll(variant, requests, { round, load });
+        say(`keys round ${round}: ${answers.map(timesOf).join('; ')}`);
+        results.push(...answers);
       }
     } finally {
+      await variant?.stop();
       await bed.stop();
     }
-    return Object.keys(ASKS.uuid).map((what) =>
+    const measures = WHAT.map((what) =>
       measure(what, `${what}: processor time of the server a request, µs`, 'less', results),
     );
+    for (const { id, variants } of measures)
+      say(`keys: ${id}: bigint ${ratio(variants.bigint, variants.uuid).toFixed(2)} x uuid`);
+    return measures;
   },
 };
