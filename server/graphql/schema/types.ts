@@ -10,38 +10,40 @@ import { kept } from '../../lib/kept.ts';
 import { orderName } from '../../database/sql/table.ts';
 import type { Asked as Order } from './page.ts';
 
-/** The types of GraphQL that come of a declaration. */
+/** What a table's rows are asked for with, and answered in. */
 export interface RowTypes {
   connection: ClassType;
-  payload: ClassType;
-  change: ClassType<Change>;
   order: ClassType<Order>;
   filter: ClassType | undefined;
 }
 
-const known = new WeakMap<Declaration, RowTypes>();
+/** A type is made when it is first asked for, as each is of a name that there is once; before the schema is built of all. */
+function once<Made>(make: (table: Declaration) => Made): (table: Declaration) => Made {
+  const known = new WeakMap<Declaration, Made>();
+  return (table) => kept(known, table, make);
+}
 
-/** Made when first asked for, as each is of a name that there is once. */
-export const typesOf = (table: Declaration): RowTypes => kept(known, table, makeTypes);
-
-function makeTypes(table: Declaration): RowTypes {
-  const { type, one } = table;
+export const typesOf = once((table): RowTypes => {
+  const { type } = table;
   const edge = named(`${type.name}Edge`, edgeOf(type));
   ObjectType()(edge);
   const connection = named(`${type.name}Connection`, connectionOf(type, edge));
   ObjectType()(connection);
+  return { connection, order: orderInput(table), filter: filterInput(table) };
+});
+
+/** What mutations of the table answer. */
+export const payloadType = once(({ type, one }) => {
   const payload = named(`${type.name}Payload`, payloadWith(type, one));
   ObjectType()(payload);
+  return payload;
+});
+
+export const changeType = once(({ type, one }): ClassType<Change> => {
   const change = named(`${type.name}Change`, changeOf(type, one));
   ObjectType({ implements: Change })(change);
-  return {
-    connection,
-    payload,
-    change,
-    order: orderInput(table),
-    filter: filterInput(table),
-  };
-}
+  return change;
+});
 
 function orderInput({ type, orderBy }: Declaration): ClassType<Order> {
   const fields = Object.fromEntries(orderBy.map(orderName).map((name) => [name, name]));
@@ -53,8 +55,8 @@ function orderInput({ type, orderBy }: Declaration): ClassType<Order> {
   return order as ClassType<Order>;
 }
 
-/** What mutations of the table answer. */
-export const payloadOf = (type: ClassType): ClassType => typesOf(declarationOf(type)).payload;
+/** For mutations of the project's own. */
+export const payloadOf = (type: ClassType): ClassType => payloadType(declarationOf(type));
 
 /** What clients give: the rest is the primary's. */
 export const givenBy = ({ columns }: Declaration) => columns.filter(({ kind }) => kind !== 'generated');

@@ -203,6 +203,7 @@ const replicaDetails = (changes: Partial<ReplicaDetails> = {}): ReplicaDetails =
   mayLose: false,
   denied: null,
   changesCopied: 0,
+  drifts: [],
   missing: null,
   hidden: [],
   identities: [],

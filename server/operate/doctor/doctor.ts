@@ -1,6 +1,6 @@
 import type { Config } from '../../boot/config.ts';
 import type { Declaration } from '../../declare/declaration.ts';
-import { driftsOf, tablesNow, type Drift } from '../../setup/drift.ts';
+import { driftsOf, tablesNow, viewFaults, type Drift } from '../../setup/drift.ts';
 import { planOf, type Plan } from '../../setup/rights.ts';
 import { changeInWords, changesCopied, partitionChanges, type PartitionChange } from '../../setup/partitions.ts';
 import { hiddenFrom, identitiesOf, type ReplicaIdentity } from '../../setup/stops.ts';
@@ -64,6 +64,7 @@ export interface ReplicaDetails extends SubscriptionFacts, TableFacts {
   aheadBytes?: number;
   /** The last of what was done to partitions alone that its copy has. */
   changesCopied: number;
+  drifts: Drift[];
 }
 
 export interface DoctorOptions extends SetupConfig, Pick<Config, 'SLOT_ACTION'> {
@@ -90,7 +91,9 @@ export function findingsOf(facts: Facts, { maxWalBytes }: Pick<DoctorOptions, 'm
     ...[primary, ...replicas].flatMap(checkLogins),
     ...[primary, ...replicas].flatMap(checkPoolers),
     ...checkPublication(primary, replicas),
-    ...(primary.details?.drifts ?? []).map((drift) => changed(primary.name, drift)),
+    ...[primary, ...replicas].flatMap(
+      ({ name, details }) => details?.drifts.map((drift) => changed(name, drift)) ?? [],
+    ),
     ...checkFailover(primary, replicas),
     ...checkSlots(primary, replicas, maxWalBytes),
     ...replicas.flatMap((replica) => checkSubscription(primary, replica)),
@@ -187,7 +190,12 @@ async function lookAtReplica(
     limits,
     ...(await lookAtLogins(replica, 'replica', tables.shapes, options)),
     ...(await lookAtPoolers(urls, options)),
-    details: { ...subscription, ...tables, changesCopied: await changesCopied(admin) },
+    details: {
+      ...subscription,
+      ...tables,
+      changesCopied: await changesCopied(admin),
+      drifts: await viewFaults(admin, options.declared),
+    },
   };
 }
 
