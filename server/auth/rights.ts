@@ -40,6 +40,16 @@ export function visible<R extends object>(viewer: Viewer, table: Declaration | u
   return isMet(table?.read, row, viewer) ? row : null;
 }
 
+const written = new WeakSet<object>();
+
+/** Whoever has written a row, and may, is answered with it, also where the rules hide it from them from then on. */
+export function showToWriter<R extends object | undefined>(row: R): R {
+  if (row) written.add(row);
+  return row;
+}
+
+export const isShownToWriter = (row: object): boolean => written.has(row);
+
 /** What of the table's rows lists and counts may have, as PostgreSQL is told it; undefined: all. */
 export function visibleTo(viewer: Viewer, table: Declaration): VisibleTo | undefined {
   if (mayAll(viewer) || isAllVisible(table)) return undefined;

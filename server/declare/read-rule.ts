@@ -1,15 +1,16 @@
 import { inspect } from 'node:util';
-import { Float, ID, Int } from 'type-graphql';
-import { GraphQLScalarType } from 'graphql';
+import { ID, Int } from 'type-graphql';
 import { SetupError } from '../lib/errors.ts';
 import { isClaim, type Claims, type Clause, type Rule } from './rule.ts';
 import { isMoment, isStorable, UUID, withoutZeros } from './rules.ts';
-import type { DeclaredType } from './kinds.ts';
-import { DateTime, Double } from './scalars.ts';
+import { labelsOf, type DeclaredType } from './kinds.ts';
+import { BigInt as BigIntType, DateTime, Day, Double, Uuid } from './scalars.ts';
 
 interface Column {
   field: string;
   type: () => DeclaredType;
+  /** Its type in PostgreSQL. */
+  form: { readonly sql: string };
   /** A `reference` is the key of another table's row. */
   kind: string;
 }
@@ -53,37 +54,41 @@ const moments: Values = {
   has: (value) => isText(value) && isMoment(value) && value === withoutZeros(value),
 };
 
+const longNumbers: Values = {
+  are: 'a whole number as it is answered, such as "42"',
+  has: (value) => isText(value) && /^(?:0|-?[1-9]\d*)$/.test(value),
+};
+const days: Values = {
+  are: 'a date as it is answered, such as 2026-01-31',
+  has: (value) => isText(value) && /^(?:\d{4,}-\d\d-\d\d(?: BC)?|-?infinity)$/.test(value),
+};
+
+/** Those of which equal values have one text, and one number, in rows and in the log. */
 const BY_TYPE = new Map<unknown, Values>([
   [String, texts],
   [Boolean, booleans],
-  [Number, numbers],
-  [Float, numbers],
+  [Number, wholeNumbers],
   [Double, numbers],
   [Int, wholeNumbers],
   [ID, ids],
+  [Uuid, ids],
+  [BigIntType, longNumbers],
   [DateTime, moments],
+  [Day, days],
 ]);
 
-/** Of a type that is the project's own, its scalar knows. */
-function valuesOf({ kind, type }: Column): Values {
-  if (kind === 'reference') return ids;
-  const scalar = type();
-  return (
-    BY_TYPE.get(scalar) ?? {
-      are: `a ${scalar instanceof GraphQLScalarType ? scalar.name : 'label of its enum'}`,
-      has: (value) => isParsed(scalar, value),
-    }
-  );
-}
+/** PostgreSQL takes others for equal though they are written otherwise, as citext and char(n) are. */
+const PLAIN_TEXT = /^(?:text|varchar|character varying|name)\b/;
 
-function isParsed(scalar: unknown, value: unknown): boolean {
-  try {
-    if (scalar instanceof GraphQLScalarType) scalar.parseValue(value);
-    else return Object.values(scalar as object).includes(value);
-    return true;
-  } catch {
-    return false;
-  }
+/** Undefined: rows, the log and PostgreSQL may differ in what is equal. */
+function valuesOf(column: Column): Values | undefined {
+  if (column.kind === 'reference') return ids;
+  const of = column.type();
+  if (of === String && !PLAIN_TEXT.test(column.form.sql)) return undefined;
+  const labels = Array.isArray(of) ? undefined : labelsOf(of);
+  return labels
+    ? { are: `a label of its enum (${labels.join(', ')})`, has: (value) => labels.includes(value as string) }
+    : BY_TYPE.get(of);
 }
 
 /** @throws SetupError for what PostgreSQL would take otherwise than it was meant, or not at all. */
@@ -125,7 +130,10 @@ function readCondition(column: Column, operator: string, value: unknown, place: 
   const { field } = column;
   if (operator !== 'eq' && operator !== 'in' && operator !== 'isNull')
     throw expected(place, `eq, in or isNull for ${field}`, operator);
-  const { are, has, claims } = operator === 'isNull' ? booleans : valuesOf(column);
+  const values = operator === 'isNull' ? booleans : valuesOf(column);
+  if (!values)
+    throw expected(place, `isNull alone for ${field}: equal values of its type are written in several ways`, operator);
+  const { are, has, claims } = values;
   const claimed = claims?.[operator];
   const isOne = operator === 'in' ? Array.isArray(value) && value.every(has) : has(value);
   if (!isOne && !(claimed !== undefined && isClaim(value) && value.claim === claimed)) {

@@ -502,7 +502,7 @@ describe('a row that becomes another’s between the look and the write', () => 
 });
 
 test('a moment is the same to a rule, with zeros at its end and without', () => {
-  const columns = [{ field: 'dueAt', name: 'due_at', type: () => DateTime, kind: 'value' as const, isTime: true }];
+  const columns = [{ field: 'dueAt', name: 'due_at', type: () => DateTime, form: kindOf(DateTime), kind: 'value' as const }];
   const write = readRule({ not: { dueAt: { eq: '2026-01-31T12:00:00.5Z' } } }, { rule: 'doors', columns });
   const mayWrite = (dueAt: string) => () =>
     assertMayWrite(

@@ -1,7 +1,7 @@
 import type { ClassType } from 'type-graphql';
 import type { Fragment, Sql, Statement } from '../../database/connect.ts';
 import { POLICIES_REFUSE } from '../../database/errors.ts';
-import { assertMayWrite, forbidden, visible, writableBy } from '../../auth/rights.ts';
+import { assertMayWrite, forbidden, showToWriter, visible, writableBy } from '../../auth/rights.ts';
 import { mayAll } from '../../auth/viewer.ts';
 import { badInput, notFound, nothingHas, type ClientError } from '../../lib/errors.ts';
 import type { Lsn } from '../../lib/lsn.ts';
@@ -58,7 +58,7 @@ export async function writeOne<Row extends { id: string }>(
   // Another write came between the look and this one: what is so now is looked at, and once more where it is as it was.
   if (!written.row && by) written = await attempt();
   context.services.access.wrote(table.name, key, written.lsn);
-  if (!written.row) throw await whyNot(context, rows, key);
+  if (!showToWriter(written.row)) throw await whyNot(context, rows, key);
   return written;
 }
 

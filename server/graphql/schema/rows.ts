@@ -14,7 +14,7 @@ import {
 import { RowChangedArgs, type Change } from '../types/change.type.ts';
 import { ConfirmArg, type Confirm } from '../types/confirmation.type.ts';
 import { PageArgs } from '../types/page.type.ts';
-import { Allowed, assertMayAskBy, assertMayCreate } from '../../auth/rights.ts';
+import { Allowed, assertMayAskBy, assertMayCreate, showToWriter } from '../../auth/rights.ts';
 import { mayAll, type Viewer } from '../../auth/viewer.ts';
 import {
   columnText,
@@ -137,7 +137,9 @@ function creator(rows: Rows<Row>): ClassType {
       const values = defined(asked ?? {});
       assertMayCreate(context.viewer, declaration, values);
       await assertSeesReferences(context, rows, values);
-      return toPayload(rows, await write(context, confirm, (sql) => table.insert(sql, values)));
+      const written = await write(context, confirm, (sql) => table.insert(sql, values));
+      showToWriter(written.row);
+      return toPayload(rows, written);
     }
   }
   return Creator;
