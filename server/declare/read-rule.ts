@@ -1,18 +1,17 @@
 import { inspect } from 'node:util';
-import { ID, Int } from 'type-graphql';
+import { Float, ID, Int } from 'type-graphql';
 import { SetupError } from '../lib/errors.ts';
 import { isClaim, type Claims, type Clause, type Rule } from './rule.ts';
 import { isMoment, isStorable, UUID, withoutZeros } from './rules.ts';
 import { labelsOf, type DeclaredType } from './kinds.ts';
-import { BigInt as BigIntType, DateTime, Day, Double, Uuid } from './scalars.ts';
+import { BigInt, DateTime, Double, Uuid } from './scalars.ts';
 
 interface Column {
   field: string;
   type: () => DeclaredType;
-  /** Its type in PostgreSQL. */
-  form: { readonly sql: string };
   /** A `reference` is the key of another table's row. */
   kind: string;
+  form?: { sql: string };
 }
 
 /** Where a rule stands, and the columns that it may name. */
@@ -54,41 +53,39 @@ const moments: Values = {
   has: (value) => isText(value) && isMoment(value) && value === withoutZeros(value),
 };
 
-const longNumbers: Values = {
-  are: 'a whole number as it is answered, such as "42"',
-  has: (value) => isText(value) && /^(?:0|-?[1-9]\d*)$/.test(value),
-};
-const days: Values = {
-  are: 'a date as it is answered, such as 2026-01-31',
-  has: (value) => isText(value) && /^(?:\d{4,}-\d\d-\d\d(?: BC)?|-?infinity)$/.test(value),
+const bigints: Values = {
+  are: 'a whole number as a text, as it is answered, such as 42',
+  has: (value) => isText(value) && /^(?:0|-?[1-9]\d{0,18})$/.test(value),
 };
 
-/** Those of which equal values have one text, and one number, in rows and in the log. */
 const BY_TYPE = new Map<unknown, Values>([
   [String, texts],
   [Boolean, booleans],
-  [Number, wholeNumbers],
+  [Number, numbers],
+  [Float, numbers],
   [Double, numbers],
   [Int, wholeNumbers],
+  [BigInt, bigints],
   [ID, ids],
   [Uuid, ids],
-  [BigIntType, longNumbers],
   [DateTime, moments],
-  [Day, days],
 ]);
 
-/** PostgreSQL takes others for equal though they are written otherwise, as citext and char(n) are. */
+/** Types of text in which equal values are equal texts. */
 const PLAIN_TEXT = /^(?:text|varchar|character varying|name)\b/;
 
-/** Undefined: rows, the log and PostgreSQL may differ in what is equal. */
+/** Undefined: PostgreSQL takes several texts for one value, as 1.0 and 1.00, or Ada and ADA: rules know values by their texts. */
 function valuesOf(column: Column): Values | undefined {
   if (column.kind === 'reference') return ids;
-  const of = column.type();
-  if (of === String && !PLAIN_TEXT.test(column.form.sql)) return undefined;
-  const labels = Array.isArray(of) ? undefined : labelsOf(of);
-  return labels
-    ? { are: `a label of its enum (${labels.join(', ')})`, has: (value) => labels.includes(value as string) }
-    : BY_TYPE.get(of);
+  const declared = column.type();
+  if (declared === String && column.form && !PLAIN_TEXT.test(column.form.sql)) return undefined;
+  const labels = labelsOf(declared);
+  return (
+    BY_TYPE.get(declared) ??
+    (labels && !Array.isArray(declared)
+      ? { are: 'a label of its enum', has: (value) => labels.includes(value as string) }
+      : undefined)
+  );
 }
 
 /** @throws SetupError for what PostgreSQL would take otherwise than it was meant, or not at all. */
@@ -132,7 +129,7 @@ function readCondition(column: Column, operator: string, value: unknown, place: 
     throw expected(place, `eq, in or isNull for ${field}`, operator);
   const values = operator === 'isNull' ? booleans : valuesOf(column);
   if (!values)
-    throw expected(place, `isNull alone for ${field}: equal values of its type are written in several ways`, operator);
+    throw expected(place, `isNull alone for ${field}, as several texts of its type stand for one value`, operator);
   const { are, has, claims } = values;
   const claimed = claims?.[operator];
   const isOne = operator === 'in' ? Array.isArray(value) && value.every(has) : has(value);

@@ -17,10 +17,10 @@ import {
   type Declaration,
   type DeclaredColumn,
 } from '../declare/declaration.ts';
-import { assertMayWrite } from '../auth/rights.ts';
+import { assertMayCreate, assertMayWrite, writableBy } from '../auth/rights.ts';
 import { readRule } from '../declare/read-rule.ts';
 import { meets, type Clause } from '../declare/rule.ts';
-import { DateTime } from '../declare/scalars.ts';
+import { BigInt, DateTime } from '../declare/scalars.ts';
 import { projectRoot } from '../lib/root.ts';
 import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
 import { PASSWORD, person, signIn, startProtected, type Person } from './support/people.ts';
@@ -513,6 +513,22 @@ test('a moment is the same to a rule, with zeros at its end and without', () => 
     );
   expect(mayWrite('2026-01-31T12:00:00.500Z')).toThrow('Only the owner');
   expect(mayWrite('2026-01-31T12:00:00.505Z')).not.toThrow();
+});
+
+test('a whole number is the same to a rule, however it is written', () => {
+  class Safe {
+    @Key(() => ID) id!: string;
+    @Column(() => BigInt) level!: string;
+  }
+  Table('safes', { rights: { read: {}, write: { not: { level: { eq: '10' } } } } })(Safe);
+  const table = declarationOf(Safe);
+  const viewer = { isOpen: false, user: null };
+  for (const level of ['10', '+10', '010', '+0010']) {
+    expect(() => assertMayCreate(viewer, table, { level })).toThrow('must be yourself');
+    expect(() => assertMayWrite(viewer, table, { level: '1' }, { level })).toThrow('Only the owner');
+    expect(writableBy(viewer, table, { level })?.patch).toEqual({ level: '10' });
+  }
+  expect(() => assertMayCreate(viewer, table, { level: '+11' })).not.toThrow();
 });
 
 test('what a rule asks of a row holds for it as the write finds it, and as the write makes it', async () => {

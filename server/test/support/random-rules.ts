@@ -16,7 +16,6 @@ export const COLUMNS = {
     type: 'DateTime',
     values: ['2026-01-31T12:00:00Z', '2026-01-31T12:00:00.5Z', 'infinity'],
   },
-  day: { name: 'day', sql: 'date', type: 'Day', values: ['2026-01-31', '0044-03-15 BC'] },
   mood: { name: 'mood', sql: 'mood', type: 'Mood', values: ['sad', 'so-so'] },
 } as const;
 
