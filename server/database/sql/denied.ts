@@ -18,6 +18,7 @@ export const CALLED_IN_WORKER = [
 const CALLED_OF_READBACK = [
   'after_lsn',
   'applied_before',
+  'image_of',
   'in_apply_worker',
   'key_of',
   'logs_changes',
