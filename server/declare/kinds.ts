@@ -180,7 +180,7 @@ function listOf(element: Kind): Kind {
     Array.isArray(value) ? value.map(each) : value === null ? null : fromImage(value);
   return {
     sql: element.sql && `${element.sql}[]`,
-    select: (column) => `to_jsonb(${column})::text`,
+    select: (column) => `to_json(${column})::text`,
     fromText: (given) => each(readExactly(given)),
     fromImage: each,
     toText: (list) => arrayText(list as unknown[], element),

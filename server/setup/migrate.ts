@@ -215,6 +215,8 @@ async function run(step: Step, primary: Sql, replicas: Sql[], behind: Set<Server
       // Where it has followed it cannot be behind: what it has yet to apply fits, or is what it stood still at.
       state.isBehind &&= followed.length === 0;
       lines.push(...followed.map((line) => `${state.name}: ${line}`));
+      // A column that a file has added without it may be one that is logged in another way.
+      await state.sql`select readback.watch_again()`;
     }
     await noteTables(primary);
     await partitionChanges(primary);
