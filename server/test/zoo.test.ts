@@ -101,7 +101,10 @@ test(
   },
 );
 
-/** A JSON value keeps its number tokens however it is sent, and a number of any other length its digits. */
+/**
+ * A JSON value keeps its number tokens however it is sent, and members that objects have by themselves; and a number of any
+ * other length its digits.
+ */
 async function expectExactJson(
   primary: TestDatabases['primary'],
   url: string,
@@ -109,7 +112,9 @@ async function expectExactJson(
   table: Declaration,
 ): Promise<void> {
   const { one, type, name } = table;
-  const text = '{"n":9007199254740993,"e":1e400,"d":0.1000,"z":-0,"list":[-0.0,{"deep":12345678901234567890.50}]}';
+  const text =
+    '{"n":9007199254740993,"e":1e400,"d":0.1000,"z":-0,"list":[-0.0,{"deep":12345678901234567890.50}],"__proto__":{"own":1},"constructor":{"prototype":{"own":1}}}';
+  const odd = '__proto__: { own: 1 }, constructor: { prototype: { own: 1 } }';
   const loose = parseExactly(text);
   const long = parseExactly('9007199254740993');
   const ask = (declared: string, input: string) =>
@@ -130,14 +135,17 @@ async function expectExactJson(
       post({ query: ask('$json: JSON', '{ loose: $json }'), variables: { id: '1', json: loose } }),
     'a variable inside a literal': () =>
       post({
-        query: ask('$list: JSON', `{ loose: { n: 9007199254740993, e: 1e400, d: 0.1000, z: -0, list: $list } }`),
+        query: ask(
+          '$list: JSON',
+          `{ loose: { n: 9007199254740993, e: 1e400, d: 0.1000, z: -0, list: $list, ${odd} } }`,
+        ),
         variables: { id: '1', list: (loose as any).list },
       }),
     'a literal': () =>
       post({
         query: ask(
           '',
-          '{ loose: { n: 9007199254740993, e: 1e400, d: 0.1000, z: -0, list: [-0.0, { deep: 12345678901234567890.50 }] } }',
+          `{ loose: { n: 9007199254740993, e: 1e400, d: 0.1000, z: -0, list: [-0.0, { deep: 12345678901234567890.50 }], ${odd} } }`,
         ),
         variables: { id: '1' },
       }),

@@ -72,7 +72,8 @@ type Admit = (request: FastifyRequest, bytes: number) => Promise<{ refused: Prom
 /** JSON as it is sent: in UTF-8, whatever else is said of it, and not compressed. What is not admitted is not parsed. */
 export function addBodies(app: FastifyInstance, admit: Admit): void {
   app.decorateRequest('text', '');
-  const parse = app.getDefaultJsonParser('error', 'error');
+  // A JSON value may have members such as `__proto__`. They are members like any other: nothing here sets one by its name.
+  const parse = app.getDefaultJsonParser('ignore', 'ignore');
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request: FastifyRequest, body: Buffer, done) => {
     // Clients name the type with nothing to send, as with DELETE.
