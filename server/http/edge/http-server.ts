@@ -80,7 +80,8 @@ export function addBodies(app: FastifyInstance, admit: Admit): void {
     if (body.length === 0) return done(null, undefined);
     const read = () => {
       if (!isUtf8(body)) return done(badRequest(400, NOT_UTF8), undefined);
-      request.text = body.toString();
+      // A byte order mark may come before it, and is none of JSON.
+      request.text = body.toString().replace(/^\uFEFF/, '');
       return parse(request, request.text, done);
     };
     const admitted = admit(request, body.length);
