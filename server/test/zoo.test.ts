@@ -40,7 +40,7 @@ test(
       'made.hint stays on the primary, and is not served: generated, which PostgreSQL does not send to every version.',
       'made.api_token stays on the primary, and is not served: its name tells of a secret. Send it by --send api_token.',
     ]);
-    expect(tables).toHaveLength(52);
+    expect(tables).toHaveLength(53);
     const rows = new Map<string, Row[]>();
     for (const table of tables) {
       rows.set(table.name, await zoo.rows(table));
@@ -123,9 +123,9 @@ async function expectExactJson(
     query: ask(`$input: Update${type.name}Input!`, '$input'),
     variables: { id: '1', input: { loose, long, small: 3 } },
   };
-  const send = async (path: string, method: string, body: object, accept: string) => {
+  const send = async (path: string, method: string, body: object, accept: string, mark = '') => {
     const headers = { 'content-type': 'application/json', accept };
-    const response = await fetch(new URL(path, url), { method, headers, body: JSON.stringify(body) });
+    const response = await fetch(new URL(path, url), { method, headers, body: mark + JSON.stringify(body) });
     return parseExactly(await response.text()) as any;
   };
   const post = async (body: object, accept = '*/*') => (await send('/graphql', 'POST', body, accept)).data;
@@ -149,6 +149,7 @@ async function expectExactJson(
         ),
         variables: { id: '1' },
       }),
+    'an input after a byte order mark': async () => (await send('/graphql', 'POST', byInput, '*/*', '\uFEFF')).data,
     'what Apollo reads': () => post(byInput, 'application/json;q=0.5'),
     'a websocket': async () => (await client.iterate<any>(byInput).next()).value!.data,
     REST: async () => ({ rest: { [one]: (await send(`${restPath(table)}/1`, 'PATCH', { loose, long }, '*/*')).data } }),
