@@ -39,7 +39,7 @@ export function addRest(
 export const restPath = ({ many }: Declaration) => `/api/${many.replace(/[A-Z]/g, '-$&').toLowerCase()}`;
 
 /** Where a row is. Clients take `.` and `..` in a path for steps between folders, encoded or not: these ids are in the query. */
-export const rowPath = (table: Declaration, id: string) =>
+const rowPath = (table: Declaration, id: string) =>
   /^\.\.?$/.test(id) ? `${restPath(table)}?id=${id}` : `${restPath(table)}/${encodeURIComponent(id)}`;
 
 /** As the routes have it: with the id in the path. */
