@@ -382,6 +382,14 @@ test('a default that is the same for every row is told from one that is not', as
   expect(told).toEqual(told.map(([value], n) => [value, n < same.length]));
 });
 
+test('a list of children is named apart from all fields of a parent that is served already', async () => {
+  await databases.primary`create table body (id int primary key, post_id uuid references posts)`;
+  const root = await projectCopy();
+  const config = { ...testConfig(), databases: databases.config };
+  await addCommand(['body'], { without: [], send: [], one: 'bodyPart' }, config, quiet, root);
+  expect(readFileSync(join(root, 'schema/tables/body.ts'), 'utf8')).toContain("{ as: 'post', many: 'bodyList',");
+});
+
 test('a table that cannot be served is refused, with all that stands against it', async () => {
   const { primary } = databases;
   await primary`create table notes (note text)`;
