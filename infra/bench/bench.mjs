@@ -1,5 +1,5 @@
 /** Readback beside other servers, on the same fresh databases: npm run bench. METHOD.md tells how, and why. */
-import { startBed, stopBeds } from './bed/bed.mjs';
+import { postgresql, startBed, stopBeds } from './bed/bed.mjs';
 import { builtCommit, commitOf, describeCommit } from './bed/earlier.mjs';
 import { stopChildren } from './bed/processes.mjs';
 import { readOptions, usage } from './options.mjs';
@@ -68,7 +68,8 @@ async function ask(question) {
   say(title);
   const most = comparing ? rounds : Math.min(rounds, question.mostRounds ?? rounds);
   const measures = await question.run({ bed, variants, rounds: most, seconds, users, quick, fsync, say });
-  const machine = await describeMachine(await bed());
+  if (!postgresql) await bed(); // it was answered without databases
+  const machine = describeMachine(postgresql);
   console.log(`\n${title}\n${measures.map(plainTable).join('\n')}\n`);
   if (comparing) return printCompared(question, measures);
   saveAnswer(id, { title, at: new Date().toISOString(), rounds, seconds, users, machine, measures });
@@ -86,7 +87,7 @@ async function measureAll() {
   try {
     if (comparing && !(await openBefore())) return;
     for (const question of options.questions) await ask(question).catch((error) => failed(question, error));
-    if (beds.readback) console.log(`Measured on ${plainMachine(await describeMachine(beds.readback))}.\n`);
+    if (postgresql) console.log(`Measured on ${plainMachine(describeMachine(postgresql))}.\n`);
     if (compared.length > 0) console.log(`Today's code beside ${earlier}:\n${compared.join('\n')}`);
   } finally {
     await stopAll();

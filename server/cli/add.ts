@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { isObjectType, type GraphQLSchema } from 'graphql';
 import type { Config } from '../boot/config.ts';
 import { allTables, type Declaration } from '../declare/declaration.ts';
 import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
@@ -131,6 +132,7 @@ function defined(
   const names = nameTables(tables, taken, choices.one);
   const types = new Map([...servedTypes, ...tables.map(({ table }, index) => [table, names[index]!.type] as const)]);
   const all = tables.map((table, index) => define(table, names[index]!, types, taken, choices));
+  // What is served is known as it was built: `readback` builds what has changed before it runs a command.
   const named = new Map([...allTables().map(servedName), ...all.map(definedName)]);
   for (const one of all) relate(one, named);
   for (const relation of all.flatMap(({ relations }) => relations)) {
@@ -139,7 +141,7 @@ function defined(
     parent.named.push(relation.targets);
     relation.isUnindexed = false;
   }
-  clearLists(all);
+  clearLists(all, schema);
   return all;
 }
 
@@ -163,18 +165,17 @@ const definedName = ({ found, type, one, key, columns }: Definition): [string, N
   },
 ];
 
-/** A list of children is a field of their parent's type, beside its columns. */
-function clearLists(definitions: readonly Definition[]): void {
-  const fields = new Map(
-    definitions.map(({ found, columns, relations }) => [
-      found.table,
-      new Set([
-        'id',
-        ...columns.flatMap(({ field, parent }) => [field, parent?.as ?? field]),
-        ...relations.map(({ parent }) => parent.as),
-      ]),
-    ]),
-  );
+/** A list of children is a field of their parent's type, beside all that this has. */
+function clearLists(definitions: readonly Definition[], schema: GraphQLSchema): void {
+  const served = allTables().map(({ name, type }) => {
+    const { [type.name]: made } = schema.getTypeMap();
+    return [name, new Set(isObjectType(made) ? Object.keys(made.getFields()) : [])] as const;
+  });
+  const added = definitions.map(({ found, columns, relations }) => {
+    const own = columns.flatMap(({ field, parent }) => [field, parent?.as ?? field]);
+    return [found.table, new Set(['id', ...own, ...relations.map(({ parent }) => parent.as)])] as const;
+  });
+  const fields = new Map([...served, ...added]);
   for (const { columns, relations } of definitions)
     for (const { parent } of [...columns, ...relations]) {
       if (!parent) continue;

@@ -20,7 +20,7 @@ import { addMetrics, type Scrape } from './metrics.ts';
 import type { Operations } from '../graphql/operation.ts';
 import { addPages } from './pages.ts';
 import type { Pipeline } from '../graphql/pipeline.ts';
-import { addRest, restErrorBody } from './rest.ts';
+import { addRest, restErrorBody, routedPath } from './rest.ts';
 import { DATA_HEADERS, strictTransport } from './security-headers.ts';
 import { isWebsocket, Websockets } from './websocket/websocket.ts';
 
@@ -90,7 +90,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
 const makeServer = (options: AppOptions, connections: () => Connections): FastifyInstance =>
   fastify({
     ...httpOptions(options.edge, (request) => isWebsocket(request, GRAPHQL_PATH), connections),
-    rewriteUrl: ({ url = '/' }) => readablePath(url),
+    rewriteUrl: ({ url = '/' }) => readablePath(routedPath(url)),
     loggerInstance: options.log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimitBytes,

@@ -38,6 +38,13 @@ export function addRest(
 /** What clients call the list: no two tables have the same, and a name in SQL may have any character. */
 export const restPath = ({ many }: Declaration) => `/api/${many.replace(/[A-Z]/g, '-$&').toLowerCase()}`;
 
+/** Where a row is. Clients take `.` and `..` in a path for steps between folders, encoded or not: these ids are in the query. */
+const rowPath = (table: Declaration, id: string) =>
+  /^\.\.?$/.test(id) ? `${restPath(table)}?id=${id}` : `${restPath(table)}/${encodeURIComponent(id)}`;
+
+/** As the routes have it: with the id in the path. */
+export const routedPath = (url: string) => url.replace(/^(\/api\/[^/?]+)\?id=((?:\.|%2e){1,2})$/i, '$1/$2');
+
 function addReads(app: FastifyInstance, table: Declaration, run: Run): void {
   const [path, documents] = [restPath(table), readsOf(table)];
   app.get<WithPage>(path, async (request, reply) => {
@@ -80,7 +87,7 @@ function addWrites(app: FastifyInstance, table: Declaration, schema: GraphQLSche
   route('create', (answer) =>
     app.post(path, async (request, reply) => {
       const row = await answer(request, reply);
-      void reply.code(201).header('location', `${path}/${encodeURIComponent(row['id'] as string)}`);
+      void reply.code(201).header('location', rowPath(table, row['id'] as string));
       return written(row, 'created');
     }),
   );

@@ -3,8 +3,10 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { tablesOf } from '../cli/add/catalog.ts';
 import { PROJECT, registered } from '../cli/add/register.ts';
 import { addCommand, undoCommand } from '../cli/add.ts';
+import { connect } from '../database/connect.ts';
 import { projectRoot } from '../lib/root.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
@@ -342,6 +344,51 @@ async function expectHiddenPlaces(
     { place_country: 'de', place_code: null },
   ]);
 }
+
+test('a default that is the same for every row is told from one that is not', async () => {
+  const { primary } = databases;
+  await primary.unsafe(`
+    create type mood as enum ('sad', 'it''s (2)'); create domain positive as bigint check (value > 0);
+    create domain "e-mail" as varchar(80); create domain day_of as date;`);
+  const same = [
+    [`int`, `5`],
+    [`positive`, `5::positive`],
+    [`bigint`, `-5::bigint`],
+    [`numeric(10, 2)`, `0.5::numeric(10, 2)`],
+    [`mood`, `'it''s (2)'::mood`],
+    [`mood[]`, `'{}'`],
+    [`"e-mail"`, `'none'::"e-mail"`],
+    [`boolean`, `true`],
+    [`timestamp(3)`, `'2026-01-01'::timestamp(3)`],
+    [`date`, `'now'::date`],
+  ];
+  const other = [
+    [`date`, `('now'::text)::date`],
+    [`day_of`, `' Today'::text::day_of`],
+    [`timestamptz`, `now()`],
+    [`text`, `'a' || session_user::text`],
+    [`text`, `current_user`],
+    [`date`, `'2026-01-01'::date - (current_date - current_date)`],
+    [`uuid`, `gen_random_uuid()`],
+    [`int`, `5 + pg_backend_pid()`],
+  ];
+  const columns = [...same, ...other].map(([type, value], n) => `c${n} ${type} default ${value}`);
+  await primary.unsafe(`create table made (id int primary key, ${columns.join(', ')})`);
+  const options = { max: 1, connectTimeoutMs: 10_000, applicationName: 'test' };
+  const sql = connect(databases.config.primary.url, options);
+  onTestFinished(() => sql.end());
+  const [table] = (await tablesOf(sql, null)).filter((one) => one.table === 'made');
+  const told = table!.columns.slice(1).map((column) => [column.default, column.isConstant]);
+  expect(told).toEqual(told.map(([value], n) => [value, n < same.length]));
+});
+
+test('a list of children is named apart from all fields of a parent that is served already', async () => {
+  await databases.primary`create table body (id int primary key, post_id uuid references posts)`;
+  const root = await projectCopy();
+  const config = { ...testConfig(), databases: databases.config };
+  await addCommand(['body'], { without: [], send: [], one: 'bodyPart' }, config, quiet, root);
+  expect(readFileSync(join(root, 'schema/tables/body.ts'), 'utf8')).toContain("{ as: 'post', many: 'bodyList',");
+});
 
 test('a table that cannot be served is refused, with all that stands against it', async () => {
   const { primary } = databases;

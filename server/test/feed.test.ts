@@ -3,6 +3,7 @@ import { WebSocket } from 'ws';
 import { ChangesDocument, ReplicationDocument, type ChangesSubscription } from '../../schema/generated/operations.ts';
 import { encodeCursor } from '../feed/cursor.ts';
 import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { holdLog, pruneNext, waits } from './support/faults.ts';
 import { startServer, type TestServer } from './support/server.ts';
 import { subscribeTo, type Events } from './support/subscribe.ts';
 
@@ -146,6 +147,33 @@ test('the latest changes go first: those of one transaction in part, and as many
   const resumed = changes({ latest: 3, after: all.at(-2)!.cursor });
   expect(await next(resumed, 'UserChange')).toEqual(all.at(-1));
   await resumed.end();
+});
+
+test('the latest changes begin at what is left where the log is pruned before they are read', async () => {
+  const watching = changes();
+  await next(watching, 'CaughtUp');
+  // More than the window holds: what is in memory is served without the log.
+  for (let n = 0; n < 6; n++) await insert(100);
+  const all: Event[] = [];
+  while (all.length < 600) all.push(await next(watching, 'UserChange'));
+  await watching.end();
+  // PostgreSQL grants locks in turn: to who looks for the place, to the pruner, to who reads from the place.
+  const { source } = (await server.query(ReplicationDocument)).data.replication.feed;
+  const replica = databases.replicas[source === 'replica-1' ? 0 : 1]!;
+  const release = await holdLog(replica);
+  const latest = changes({ latest: 500 });
+  let pruned: Promise<unknown> | undefined;
+  try {
+    await waits(replica, 'with latest as');
+    pruned = pruneNext(replica);
+    await waits(replica, 'lock table');
+  } finally {
+    await release();
+  }
+  await pruned;
+  for (const change of all.slice(-100)) expect(await next(latest, 'UserChange')).toEqual(change);
+  expect((await latest.next()).changes.__typename).toBe('CaughtUp');
+  await latest.end();
 });
 
 describe('a cursor that nobody can go on from is refused, with what to do', () => {

@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type postgres from 'postgres';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { CreateUserDocument } from '../../schema/generated/operations.ts';
-import { setUp } from '../setup/setup.ts';
-import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
+import { freshDatabases, type TestDatabases } from './support/databases.ts';
 import { disableSubscription, holdApply } from './support/faults.ts';
+import * as migrating from './support/migrating.ts';
+import { ALL, insertUser, PUBLISH, writers } from './support/migrating.ts';
 import { startServer } from './support/server.ts';
-import { sqlFolderWith } from './support/sql-folder.ts';
 import { subscribeTo } from './support/subscribe.ts';
 
 /** More than the suite's: MIGRATE_ROWS=1000000 npm test -- server/test/migrate.test.ts */
@@ -14,9 +14,6 @@ const ROWS = Number(process.env['MIGRATE_ROWS'] ?? 40_000);
 
 /** Each test sets up a pair several times. */
 vi.setConfig({ testTimeout: 60_000 });
-
-/** Between two writes of a writer: a replica on the same two cores must be able to keep up. */
-const PAUSE_MS = 2;
 
 let databases: TestDatabases;
 let primary: postgres.Sql;
@@ -28,68 +25,9 @@ beforeEach(async () => {
 });
 afterEach(() => databases.drop());
 
-/** What `readback migrate` does with these files besides the project's; returns what it said. */
-async function migrate(files: Record<string, string>): Promise<string[]> {
-  const said: string[] = [];
-  await setUp(databases.config, testConfig(), (line) => said.push(line), sqlFolderWith(files));
-  return said;
-}
-
-const refusal = (files: Record<string, string>) =>
-  migrate(files).then(
-    () => 'not refused',
-    (error: Error) => error.message,
-  );
-
-/** Returns when the replica has applied everything that the primary has committed. */
-async function caughtUp(): Promise<void> {
-  await primary`update readback.heartbeat set beat_at = clock_timestamp()`;
-  const [row] = await primary`select pg_current_wal_flush_lsn()::text as lsn`;
-  for (;;) {
-    const [state] = await replica`select applied >= ${row!['lsn']}::pg_lsn as arrived from readback.position()`;
-    if (state!['arrived']) return;
-    await sleep(10);
-  }
-}
-
-/** Rows and a digest of all their replicated columns, as one side has them. */
-async function contentOf(sql: postgres.Sql, table: string, columns: string): Promise<unknown> {
-  const [row] = await sql.unsafe(`
-    select count(*)::int as rows, md5(string_agg(md5((${columns})::text), '' order by id)) as digest from ${table}`);
-  return { ...row };
-}
-
-async function expectSame(table: string, columns: string): Promise<void> {
-  await caughtUp();
-  expect(await contentOf(replica, table, columns)).toEqual(await contentOf(primary, table, columns));
-  expect(
-    await replica`
-    select sum(apply_error_count)::int as apply, sum(sync_error_count)::int as sync from pg_stat_subscription_stats
-    where subid = (select oid from pg_subscription where subdbid = (select oid from pg_database where datname = current_database()))`,
-  ).toEqual([{ apply: 0, sync: 0 }]);
-}
-
-const insertUser = (sql: postgres.Sql, name: string) =>
-  sql`insert into users (username, email, password_hash) values (${name}, ${name} || '@example.com', '-') returning id`;
-
-/** Runs `write` over and over on a few connections; stops, and tells how often it ran. */
-function writers(write: (writer: number, round: number) => Promise<unknown>): () => Promise<number> {
-  let stopped = false;
-  let count = 0;
-  const loops = [0, 1, 2].map(async (writer) => {
-    for (let round = 0; !stopped; round++) {
-      await write(writer, round);
-      count++;
-      await sleep(PAUSE_MS);
-    }
-  });
-  void Promise.allSettled(loops); // whoever stops them is told of a failure; if the test has failed already, nobody is
-  return async () => {
-    stopped = true;
-    await Promise.all(loops);
-    return count;
-  };
-}
+const migrate = (files: Record<string, string>) => migrating.migrate(databases, files);
+const refusal = (files: Record<string, string>) => migrating.refusal(databases, files);
+const expectSame = (table: string, columns: string) => migrating.expectSame(databases, table, columns);
 
 /** Follows the change log as the feed does: what it has read, in order. */
 function logReader(): () => Promise<postgres.Row[]> {
@@ -113,13 +51,6 @@ function logReader(): () => Promise<postgres.Row[]> {
     return read;
   };
 }
-
-const ALL = 'id, username, email, first_name, last_name, is_active, email_verified, created_at, updated_at';
-/** Puts users into the publication with one column more. */
-const PUBLISH = (column: string) => `
-  alter publication readback drop table users;
-  alter publication readback add table users (${ALL}, ${column});
-  grant select (${column}) on users to readback_writer, readback_reader;`;
 
 test('a column added while writers and a reader of the log are at work: nothing lost, nothing twice, no error', async () => {
   const stopReading = logReader();
@@ -280,154 +211,6 @@ test('types made wider, an enum among them, while they are written: the replica 
   expect(await refusal({ ...first, ...numbered('9005', wider, wider), ...narrower })).toContain(
     'items.note is character varying(20), which does not take every text',
   );
-});
-
-describe('a new column holds the same on both sides in rows that were there before', () => {
-  beforeEach(async () => {
-    for (const name of ['ada', 'babbage', 'clarke']) await insertUser(primary, name);
-  });
-  const added = (onPrimary: string, onReplica = 'alter table users add column extra text;') => ({
-    'primary/9004.do.extra.sql': onPrimary,
-    'replica/9004.do.extra.sql': onReplica,
-  });
-
-  test('published, then filled by an update', async () => {
-    await migrate(
-      added(`alter table users add column extra text; ${PUBLISH('extra')} update users set extra = upper(username);`),
-    );
-    await expectSame('users', `${ALL}, extra`);
-    expect(await replica`select extra from users order by 1`).toEqual(
-      ['ADA', 'BABBAGE', 'CLARKE'].map((extra) => ({ extra })),
-    );
-  });
-
-  test('filled by an update that nothing sends: refused', async () => {
-    expect(
-      await refusal(
-        added(`alter table users add column extra text; update users set extra = upper(username); ${PUBLISH('extra')}`),
-      ),
-    ).toContain('replica-1: users.extra: rows that are there hold values which replication would not send');
-  });
-
-  test('another value for each row: refused', async () => {
-    const column = 'alter table users add column extra uuid not null default gen_random_uuid();';
-    expect(await refusal(added(column + PUBLISH('extra'), 'alter table users add column extra uuid;'))).toContain(
-      'users.extra: its default is another one for each row',
-    );
-    expect(await refusal(added(column + PUBLISH('extra'), column))).toContain(
-      'users.extra: rows that the replica has, and rows on their way to it, would get different values',
-    );
-  });
-
-  test('different constants: refused', async () => {
-    expect(
-      await refusal(
-        added(
-          `alter table users add column extra text not null default 'a'; ${PUBLISH('extra')}`,
-          `alter table users add column extra text not null default 'b';`,
-        ),
-      ),
-    ).toContain("hold 'a' on the primary and 'b' on the replica");
-  });
-
-  test('a column that was there, and was not sent: refused with rows in it, taken with an update', async () => {
-    await primary`alter table users add column extra text`;
-    await primary`update users set extra = 'x' where username = 'ada'`;
-    expect(await refusal(added(PUBLISH('extra')))).toContain('which replication would not send');
-    await migrate(added(`${PUBLISH('extra')} update users set extra = extra || '' where extra is not null;`));
-    await expectSame('users', `${ALL}, extra`);
-  });
-});
-
-describe('what would break replication is refused, and leaves everything as it was', () => {
-  /** Primary's part, replica's part, what is said. */
-  const changes: Record<string, [string, string, string]> = {
-    'a column that the replicas lack': [
-      `alter table users add column points int; ${PUBLISH('points')}`,
-      'select 1;',
-      'replica-1: users.points (integer) is missing: add it.',
-    ],
-    'a table that the replicas lack': [
-      'create table items (id uuid primary key); alter publication readback add table items;',
-      'select 1;',
-      'replica-1: items is missing: create it.',
-    ],
-    'a column of another type': [
-      `alter table users add column points bigint; ${PUBLISH('points')}`,
-      'alter table users add column points int;',
-      'replica-1: users.points is integer, which does not take every bigint: make it that type.',
-    ],
-    'a type made narrower': [
-      'select 1;',
-      'alter table users alter column first_name type varchar(10);',
-      'users.first_name is character varying(10), which does not take every character varying(100)',
-    ],
-    'a column that may be null, and not on the replicas': [
-      `alter table users add column points int; ${PUBLISH('points')}`,
-      'alter table users add column points int not null default 0;',
-      'users.points is not null, and the primary may send null: drop not null.',
-    ],
-    'a column of the replicas that nothing fills': [
-      'select 1;',
-      `alter table users add column seen_at timestamptz not null default now();
-       alter table users alter column seen_at drop default;`,
-      'users.seen_at is not null without a default, and the primary does not send it',
-    ],
-    'a column dropped on the replicas alone': [
-      'select 1;',
-      'alter table users drop column last_name;',
-      'users.last_name (character varying(100)) is missing: add it.',
-    ],
-    'a column dropped on both sides under one number': [
-      `alter publication readback drop table users;
-       alter publication readback add table users (${ALL.replace('last_name, ', '')});
-       alter table users drop column last_name;`,
-      'alter table users drop column last_name;',
-      'leave its part here, and give the part of the replica the next number',
-    ],
-    'a column renamed on the primary': [
-      'alter table users rename column last_name to surname;',
-      'select 1;',
-      'users.surname (character varying(100)) is missing: add it.',
-    ],
-    'a table without a key': [
-      'create table items (id uuid); alter publication readback add table items;',
-      'create table items (id uuid);',
-      'items needs a primary key, and all of it published',
-    ],
-    'SQL that fails': [
-      'alter table users add column points nonsense;',
-      'alter table users add column points int;',
-      'primary (127.0.0.1',
-    ],
-  };
-
-  const everything = async () => {
-    const catalog = (sql: postgres.Sql) => sql`
-      select table_schema, table_name, column_name, data_type, is_nullable, column_default from information_schema.columns
-      where table_schema in ('public', 'readback') order by 1, 2, ordinal_position`;
-    return [
-      await catalog(primary),
-      await catalog(replica),
-      await primary`select * from pg_publication_tables where pubname = 'readback' order by tablename`,
-      await primary`select version from readback.engine_migrations order by 1`,
-      await primary`select version from readback.migrations order by 1`,
-      await replica`select version from readback.migrations order by 1`,
-      await replica`select log_id, pruned_to, complete_since from readback.log_state`,
-    ];
-  };
-
-  test('all of them, one after the other, on one pair that is written all the while', async () => {
-    const stopWriting = writers((writer, round) => insertUser(primary, `w${writer}-${round}`));
-    const before = await everything();
-    for (const [name, [onPrimary, onReplica, said]] of Object.entries(changes)) {
-      const files = { 'primary/9004.do.x.sql': onPrimary, 'replica/9004.do.x.sql': onReplica };
-      expect(`${name}: ${await refusal(files)}`).toContain(said);
-      expect([name, await everything()]).toEqual([name, before]);
-    }
-    await stopWriting();
-    await expectSame('users', ALL);
-  });
 });
 
 test('what a replica has yet to apply may need the column: it is not dropped before that', async () => {

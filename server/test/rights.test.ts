@@ -1,29 +1,15 @@
-import { kindOf } from '../declare/kinds.ts';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { GraphQLObjectType } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ChangesDocument } from '../../schema/generated/operations.ts';
-import { ID, Int, type ClassType } from 'type-graphql';
-import { connect } from '../database/connect.ts';
-import { Table as Rows } from '../database/sql/table.ts';
-import {
-  allTables,
-  Column,
-  declarationOf,
-  Key,
-  Table,
-  tableNamed,
-  type Declaration,
-  type DeclaredColumn,
-} from '../declare/declaration.ts';
-import { assertMayCreate, assertMayWrite, writableBy } from '../auth/rights.ts';
-import { readRule } from '../declare/read-rule.ts';
+import type { ClassType } from 'type-graphql';
+import { allTables, declarationOf, type Declaration, type DeclaredColumn } from '../declare/declaration.ts';
 import { meets, type Clause } from '../declare/rule.ts';
-import { BigInt, DateTime } from '../declare/scalars.ts';
+import { DateTime } from '../declare/scalars.ts';
 import { projectRoot } from '../lib/root.ts';
 import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
-import { PASSWORD, person, signIn, startProtected, type Person } from './support/people.ts';
+import { addPost, PASSWORD, person, signIn, startProtected, type Person } from './support/people.ts';
 import type { TestServer } from './support/server.ts';
 import { subscribeTo } from './support/subscribe.ts';
 
@@ -47,12 +33,7 @@ const typeOf = ({ type }: Declaration) => buildGraphQLSchema().getType(type.name
 type Outcome = 'yes' | 'null' | 'no';
 type Viewer = Person | undefined;
 
-async function post(author: Person, isPublished: boolean): Promise<string> {
-  const [row] = await server.databases.primary<{ id: string }[]>`
-    insert into posts (author_id, title, body, published_at)
-    values (${author.id}, 'title', 'body', ${isPublished ? new Date() : null}) returning id`;
-  return row!.id;
-}
+const post = (author: Person, isPublished: boolean) => addPost(server, author, isPublished);
 
 const strong = { 'readback-consistency': 'strong' };
 const REFUSED = new Set(['UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND']);
@@ -418,150 +399,4 @@ describe('the table of rights', () => {
   test('has all lines that are tested, and no other', () => {
     expect(new Set(rows.map(([, what]) => what))).toEqual(new Set(Object.keys(lines)));
   });
-});
-
-describe('what is not the viewer’s to see', () => {
-  test('is no order of pages', () => {
-    class Wage {
-      @Key(() => ID) id!: string;
-      @Column(() => String, { read: { id: { eq: { claim: 'sub' } } } }) amount!: string | null;
-    }
-    expect(() => Table('wages', { orderBy: ['amount'] })(Wage)).toThrow(
-      'Wage: pages cannot be ordered by amount, which not everybody sees',
-    );
-  });
-
-  test('is not searched, also where nothing else could be', async () => {
-    const { search } = tableNamed('users')!.filter!;
-    const { columns } = search!;
-    Object.assign(search!, { columns: columns.filter(({ field: name }) => name === 'email') });
-    try {
-      const query = '{ users(filter: { search: "person" }) { totalCount } }';
-      expect(await server.failure(query, {}, other.headers)).toBe('FORBIDDEN email');
-      expect((await server.query(query, {}, admin.headers)).errors).toEqual([]);
-    } finally {
-      Object.assign(search!, { columns });
-    }
-  });
-
-  test('is no table that the feed names', async () => {
-    const table = tableNamed('posts')!;
-    const { read } = table;
-    Object.assign(table, { read: undefined });
-    const ask = async ({ token }: Person, name: string) => {
-      const client = server.websocket(token);
-      const { value } = await client
-        .iterate<any>({ query: `subscription { changes(tables: "${name}") { __typename } }` })
-        .next();
-      await client.dispose();
-      return value.errors?.[0].message ?? 'told';
-    };
-    try {
-      expect(await ask(other, 'x')).toBe('tables must be among users, got: x');
-      expect(await ask(other, 'posts')).toBe('tables must be among users, got: posts');
-      expect(await ask(admin, 'posts')).toBe('told');
-    } finally {
-      Object.assign(table, { read });
-    }
-  });
-});
-
-describe('a row that becomes another’s between the look and the write', () => {
-  const writes: [string, string][] = [
-    ['updated', 'updatePost(id: $id, input: { title: "mine" })'],
-    ['published', 'publishPost(id: $id)'],
-    ['deleted', 'deletePost(id: $id)'],
-  ];
-  for (const [what, write] of writes)
-    test(`is not ${what}`, async () => {
-      for (const [isPublished, code] of [[true, 'FORBIDDEN'] as const, [false, 'NOT_FOUND'] as const]) {
-        const id = await post(owner, isPublished);
-        const { errors } = await whileItIsGivenAway(id, () =>
-          server.query<any, object>(`mutation ($id: ID!) { ${write} { bookmark } }`, { id }, owner.headers),
-        );
-        expect(errors.map(({ extensions }) => extensions.code)).toEqual([code]);
-        expect(
-          await server.databases.primary`select title, published_at is not null as p from posts where id = ${id}`,
-        ).toEqual([{ title: 'title', p: isPublished }]);
-      }
-    });
-
-  /** The write has looked, and waits for the row's lock, when the row goes to somebody else. */
-  async function whileItIsGivenAway<Answer>(id: string, write: () => Promise<Answer>) {
-    const { primary } = server.databases;
-    let answer: Promise<Answer>;
-    await primary.begin(async (sql) => {
-      await sql`update posts set author_id = ${other.id} where id = ${id}`;
-      answer = write();
-      const waiting = () => primary`
-        select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
-      await expect.poll(async () => (await waiting()).length).toBe(1);
-    });
-    return answer!;
-  }
-});
-
-test('a moment is the same to a rule, with zeros at its end and without', () => {
-  const columns = [{ field: 'dueAt', name: 'due_at', type: () => DateTime, form: kindOf(DateTime), kind: 'value' as const }];
-  const write = readRule({ not: { dueAt: { eq: '2026-01-31T12:00:00.5Z' } } }, { rule: 'doors', columns });
-  const mayWrite = (dueAt: string) => () =>
-    assertMayWrite(
-      { isOpen: false, user: null },
-      { columns, write } as unknown as Declaration,
-      { dueAt: 'infinity' },
-      { dueAt },
-    );
-  expect(mayWrite('2026-01-31T12:00:00.500Z')).toThrow('Only the owner');
-  expect(mayWrite('2026-01-31T12:00:00.505Z')).not.toThrow();
-});
-
-test('a whole number is the same to a rule, however it is written', () => {
-  class Safe {
-    @Key(() => ID) id!: string;
-    @Column(() => BigInt) level!: string;
-  }
-  Table('safes', { rights: { read: {}, write: { not: { level: { eq: '10' } } } } })(Safe);
-  const table = declarationOf(Safe);
-  const viewer = { isOpen: false, user: null };
-  for (const level of ['10', '+10', '010', '+0010']) {
-    expect(() => assertMayCreate(viewer, table, { level })).toThrow('must be yourself');
-    expect(() => assertMayWrite(viewer, table, { level: '1' }, { level })).toThrow('Only the owner');
-    expect(writableBy(viewer, table, { level })?.patch).toEqual({ level: '10' });
-  }
-  expect(() => assertMayCreate(viewer, table, { level: '+11' })).not.toThrow();
-});
-
-test('what a rule asks of a row holds for it as the write finds it, and as the write makes it', async () => {
-  const { primary, config } = server.databases;
-  await primary`create table doors (id uuid primary key default gen_random_uuid(), state text, level int)`;
-  await primary`grant select, update, delete on doors to readback_writer`;
-  const columns = [
-    { field: 'id', name: 'id', type: () => ID, form: kindOf(ID), kind: 'generated' as const, isKey: true },
-    { field: 'state', name: 'state', type: () => String, form: kindOf(String), kind: 'value' as const },
-    { field: 'level', name: 'level', type: () => Int, form: kindOf(Int), kind: 'value' as const },
-  ];
-  const key = columns.slice(0, 1);
-  const place = { rule: 'doors', columns };
-  const write = readRule({ or: [{ state: { eq: 'open' } }, { not: { level: { in: [1, 2] } } }] }, place);
-  const declaration = { name: 'doors', one: 'door', columns, key, orderBy: [], read: readRule({}, place), write };
-  const doors = new Rows<{ id: string }>(declaration as unknown as Declaration);
-  const sql = connect(config.primary.url, { max: 1, connectTimeoutMs: 5000, applicationName: 'doors' });
-  const claims = { sub: owner.id, roles: [] };
-  const states = ['open', 'shut', null];
-  const levels = [1, 3, null];
-  try {
-    for (const row of states.flatMap((state) => levels.map((level) => ({ state, level }))))
-      for (const patch of [...states.map((state) => ({ state })), ...levels.map((level) => ({ level }))]) {
-        const [{ id }] = await primary<[{ id: string }]>`insert into doors ${primary(row)} returning id`;
-        const written = await doors.update(sql, doors.only(sql, id, { claims, patch }), patch);
-        const isAllowed = meets(write, row, claims) && meets(write, { ...row, ...patch }, claims);
-        expect([row, patch, written.length]).toEqual([row, patch, isAllowed ? 1 : 0]);
-        const now = isAllowed ? { ...row, ...patch } : row;
-        const deleted = await doors.delete(sql, doors.only(sql, id, { claims, patch: {} }));
-        expect([now, deleted.length]).toEqual([now, meets(write, now, claims) ? 1 : 0]);
-      }
-  } finally {
-    await sql.end();
-    await primary`drop table doors`;
-  }
 });

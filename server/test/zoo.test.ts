@@ -102,7 +102,10 @@ test(
   },
 );
 
-/** A JSON value keeps its number tokens however it is sent, and a number of any other length its digits. */
+/**
+ * A JSON value keeps its number tokens however it is sent, and members that objects have by themselves; and a number of any
+ * other length its digits.
+ */
 async function expectExactJson(
   primary: TestDatabases['primary'],
   url: string,
@@ -110,7 +113,9 @@ async function expectExactJson(
   table: Declaration,
 ): Promise<void> {
   const { one, type, name } = table;
-  const text = '{"n":9007199254740993,"e":1e400,"d":0.1000,"z":-0,"list":[-0.0,{"deep":12345678901234567890.50}]}';
+  const text =
+    '{"n":9007199254740993,"e":1e400,"d":0.1000,"z":-0,"list":[-0.0,{"deep":12345678901234567890.50}],"__proto__":{"own":1},"constructor":{"prototype":{"own":1}}}';
+  const odd = '__proto__: { own: 1 }, constructor: { prototype: { own: 1 } }';
   const loose = parseExactly(text);
   const long = parseExactly('9007199254740993');
   const ask = (declared: string, input: string) =>
@@ -119,9 +124,9 @@ async function expectExactJson(
     query: ask(`$input: Update${type.name}Input!`, '$input'),
     variables: { id: '1', input: { loose, long, small: 3 } },
   };
-  const send = async (path: string, method: string, body: object, accept: string) => {
+  const send = async (path: string, method: string, body: object, accept: string, mark = '') => {
     const headers = { 'content-type': 'application/json', accept };
-    const response = await fetch(new URL(path, url), { method, headers, body: JSON.stringify(body) });
+    const response = await fetch(new URL(path, url), { method, headers, body: mark + JSON.stringify(body) });
     return parseExactly(await response.text()) as any;
   };
   const post = async (body: object, accept = '*/*') => (await send('/graphql', 'POST', body, accept)).data;
@@ -131,17 +136,21 @@ async function expectExactJson(
       post({ query: ask('$json: JSON', '{ loose: $json }'), variables: { id: '1', json: loose } }),
     'a variable inside a literal': () =>
       post({
-        query: ask('$list: JSON', `{ loose: { n: 9007199254740993, e: 1e400, d: 0.1000, z: -0, list: $list } }`),
+        query: ask(
+          '$list: JSON',
+          `{ loose: { n: 9007199254740993, e: 1e400, d: 0.1000, z: -0, list: $list, ${odd} } }`,
+        ),
         variables: { id: '1', list: (loose as any).list },
       }),
     'a literal': () =>
       post({
         query: ask(
           '',
-          '{ loose: { n: 9007199254740993, e: 1e400, d: 0.1000, z: -0, list: [-0.0, { deep: 12345678901234567890.50 }] } }',
+          `{ loose: { n: 9007199254740993, e: 1e400, d: 0.1000, z: -0, list: [-0.0, { deep: 12345678901234567890.50 }], ${odd} } }`,
         ),
         variables: { id: '1' },
       }),
+    'an input after a byte order mark': async () => (await send('/graphql', 'POST', byInput, '*/*', '\uFEFF')).data,
     'what Apollo reads': () => post(byInput, 'application/json;q=0.5'),
     'a websocket': async () => (await client.iterate<any>(byInput).next()).value!.data,
     REST: async () => ({ rest: { [one]: (await send(`${restPath(table)}/1`, 'PATCH', { loose, long }, '*/*')).data } }),

@@ -16,6 +16,9 @@ const PASSWORD = 'correct horse battery';
 
 const open = new Set();
 
+/** The servers of all beds are of one version, and flush alike: what they are; undefined before the first one. */
+export let postgresql;
+
 /** For whoever is stopped in the middle. */
 export const stopBeds = () => Promise.all([...open].map((stop) => stop()));
 
@@ -41,6 +44,8 @@ export async function startBed({ users, fsync, home = root, replicas = 1, postsP
   open.add(stop);
   const bed = { dir, home, urls, primary, replica: replicaSqls[0], replicas: replicaSqls, users: 0, stop };
   try {
+    [postgresql] = await primary`
+      select split_part(version(), ' ', 2) as version, current_setting('fsync') as fsync`;
     await setUp(home, urls);
     await addAccounts(primary);
     await grow(bed, users, { postsPerUser, say });

@@ -5,20 +5,16 @@ import { generator } from '../load/press.mjs';
 const { dependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 
 /** What the figures were taken on. */
-export async function describeMachine({ primary }) {
-  const [{ version, fsync }] = await primary`
-    select split_part(version(), ' ', 2) as version, current_setting('fsync') as fsync`;
-  return {
-    processor: cpus()[0].model,
-    cores: availableParallelism(),
-    memoryGb: Math.round(totalmem() / 2 ** 30),
-    node: process.version,
-    postgresql: version,
-    fsync,
-    generator,
-    versions: dependencies,
-  };
-}
+export const describeMachine = ({ version, fsync }) => ({
+  processor: cpus()[0].model,
+  cores: availableParallelism(),
+  memoryGb: Math.round(totalmem() / 2 ** 30),
+  node: process.version,
+  postgresql: version,
+  fsync,
+  generator,
+  versions: dependencies,
+});
 
 export function plainMachine({ processor, cores, memoryGb, node, postgresql, fsync = 'off', generator, versions }) {
   const packages = Object.entries(versions).map(([name, version]) => `${name} ${version}`);

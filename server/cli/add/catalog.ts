@@ -106,6 +106,11 @@ const ELEMENT = `
     union all select t.oid, t.typtype, t.typbasetype from parts join pg_type t on t.oid = parts.typbasetype where parts.typtype = 'd')
   select oid from parts where typtype <> 'd'`;
 
+/** A constant, and what it is cast to. `now` and the like are texts until the row is written: as types they are moments already. */
+const CONSTANT = String.raw`
+  pg_get_expr(d.adbin, d.adrelid) ~ $r$^(- |[(])*('([^']|'')*'|-?[0-9.]+|true|false|NULL)([)]|::|"([^"]|"")*"|[\w .[\]]|[(]\d+(,-?\d+)?[)])*$$r$
+  and pg_get_expr(d.adbin, d.adrelid) !~* $r$^[(]+'\s*(now|today|tomorrow|yesterday)$r$`;
+
 /** Of the table c. */
 const COLUMNS = String.raw`
   select json_agg(json_build_object(
@@ -113,7 +118,7 @@ const COLUMNS = String.raw`
       'labels', (select json_agg(enumlabel order by enumsortorder) from pg_enum where enumtypid in (u.base, u.element)),
       'dimensions', case when u.element is null then 0 else greatest(a.attndims, 1) end, 
       'isOfObjects', (${OBJECTS}), 'isNullable', not a.attnotnull, 'default', pg_get_expr(d.adbin, d.adrelid),
-      'isConstant', d.oid is not null and pg_get_expr(d.adbin, d.adrelid) ~ $r$^('([^']|'')*'|-?[0-9.]+|true|false|NULL)(::[^()]*(\(\d+\))?)?$$r$,
+      'isConstant', d.oid is not null and (${CONSTANT}),
       'isIdentity', a.attidentity <> '', 'isGenerated', a.attgenerated <> '',
           'reads', case when a.attgenerated = 's' and not exists (
               select from pg_depend x where x.classid = 'pg_attrdef'::regclass and x.objid = d.oid

@@ -3,7 +3,7 @@ import type { FeedPlace } from '../cursor.ts';
 import type { SnapshotRow } from '../snapshot.ts';
 import type { OpenSource } from '../source.ts';
 import type { FeedEvent, FeedRequest, Latest } from '../stream.ts';
-import { ClientError } from '../../lib/errors.ts';
+import { asClientError, ClientError } from '../../lib/errors.ts';
 import { comparePositions } from '../../lib/position.ts';
 import type { Group, Member, RenderedChange } from './group.ts';
 import { Outlet, type OutletOptions, type Sink } from './outlet.ts';
@@ -63,9 +63,10 @@ export class Subscriber implements Member {
     void this.#follow(async () => {
       await this.#until(feed.opened());
       this.#place ??= feed.end;
-      if (this.#isClosed) return;
+      if (this.#isClosed) return false;
+      if (typeof from === 'object' && 'latest' in from) return this.#sendLatest(from);
       if (from === 'snapshot') await this.#sendSnapshot(request);
-      else if (typeof from === 'object' && 'latest' in from) await this.#goBack(from);
+      return this.#catchUp();
     });
   }
 
@@ -109,16 +110,18 @@ export class Subscriber implements Member {
 
   part(): void {
     this.group.part(this);
-    void this.#follow(() => this.#outlet.drained());
+    void this.#follow(async () => {
+      await this.#outlet.drained();
+      return this.#catchUp();
+    });
   }
 
-  /** By itself, until it has joined the group, or is closed. */
-  async #follow(first: () => Promise<void>): Promise<void> {
+  /** By itself, until it has joined the group, which `goOn` then says, or is closed. */
+  async #follow(goOn: () => Promise<boolean>): Promise<void> {
     this.#wake = () => {};
     this.#outlet.paced(true);
     try {
-      await first();
-      if (await this.#catchUp()) return;
+      if (await goOn()) return;
       this.#ended();
     } catch (error) {
       this.#isClosed = true;
@@ -146,13 +149,21 @@ export class Subscriber implements Member {
     return false;
   }
 
-  /** So many changes as the log holds, where it holds fewer. */
-  async #goBack({ latest }: Latest): Promise<void> {
-    const open = this.#openFor('the latest changes');
-    const before = await open
-      .beforeLatest(latest)
-      .catch((cause: unknown) => Promise.reject(notNow('the latest changes', cause)));
-    this.#place = before ?? this.#place;
+  /**
+   * So many changes as the log holds, where it holds fewer. It may be pruned after their place was found and before it is
+   * read: as long as nothing of them was sent, they begin at what is left.
+   */
+  async #sendLatest({ latest }: Latest): Promise<boolean> {
+    const what = 'the latest changes';
+    const failed = (cause: unknown) => Promise.reject(notNow(what, cause));
+    const place = (await this.#openFor(what).beforeLatest(latest).catch(failed)) ?? this.#place;
+    this.#place = place;
+    try {
+      return await this.#catchUp();
+    } catch (error) {
+      if (asClientError(error)?.code !== 'CURSOR_EXPIRED' || this.#place !== place) throw error;
+      return this.#sendLatest({ latest });
+    }
   }
 
   #openFor(what: string): OpenSource {

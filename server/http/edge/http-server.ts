@@ -72,14 +72,16 @@ type Admit = (request: FastifyRequest, bytes: number) => Promise<{ refused: Prom
 /** JSON as it is sent: in UTF-8, whatever else is said of it, and not compressed. What is not admitted is not parsed. */
 export function addBodies(app: FastifyInstance, admit: Admit): void {
   app.decorateRequest('text', '');
-  const parse = app.getDefaultJsonParser('error', 'error');
+  // A JSON value may have members such as `__proto__`. They are members like any other: nothing here sets one by its name.
+  const parse = app.getDefaultJsonParser('ignore', 'ignore');
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request: FastifyRequest, body: Buffer, done) => {
     // Clients name the type with nothing to send, as with DELETE.
     if (body.length === 0) return done(null, undefined);
     const read = () => {
       if (!isUtf8(body)) return done(badRequest(400, NOT_UTF8), undefined);
-      request.text = body.toString();
+      // A byte order mark may come before it, and is none of JSON.
+      request.text = body.toString().replace(/^\uFEFF/, '');
       return parse(request, request.text, done);
     };
     const admitted = admit(request, body.length);

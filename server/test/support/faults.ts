@@ -20,6 +20,28 @@ const lockUsers = (server: postgres.Sql, mode: 'exclusive' | 'access exclusive')
 export const holdRows = (server: postgres.Sql, ids: readonly string[]) =>
   hold(server, (sql) => sql`select from users where id in ${sql(ids)} for update`);
 
+const LOCK_LOG = 'lock table readback.change_log in access exclusive mode';
+
+/** Nobody reads the change log. */
+export const holdLog = (replica: postgres.Sql) => hold(replica, (sql) => sql.unsafe(LOCK_LOG));
+
+/** Prunes all of the log that can be, once who waits for it before has read it, and before who asks for it afterwards. */
+export const pruneNext = (replica: postgres.Sql) =>
+  replica.begin(async (sql) => {
+    await sql.unsafe(LOCK_LOG);
+    await sql`select readback.prune_log(0, 0, 100000)`;
+  });
+
+/** Until one statement of this kind waits for a lock. */
+export const waits = (server: postgres.Sql, statement: string) =>
+  expect
+    .poll(
+      () => server`select from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and strpos(query, ${statement}) > 0`,
+      { timeout: 9_000, interval: 10 },
+    )
+    .toHaveLength(1);
+
 /** Keeps the locks of a statement. */
 async function hold(
   server: postgres.Sql,

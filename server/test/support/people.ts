@@ -37,3 +37,11 @@ export async function signIn(server: TestServer, user: { id: string; username: s
 }
 
 export const person = async (server: TestServer, isAdmin = false) => signIn(server, await addUser(server, isAdmin));
+
+/** Its id. */
+export async function addPost({ databases }: TestServer, author: Person, isPublished: boolean): Promise<string> {
+  const [row] = await databases.primary<{ id: string }[]>`
+    insert into posts (author_id, title, body, published_at)
+    values (${author.id}, 'title', 'body', ${isPublished ? new Date() : null}) returning id`;
+  return row!.id;
+}
