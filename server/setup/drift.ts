@@ -28,7 +28,7 @@ export interface PrimaryTables {
   shapes: TableShape[];
 }
 
-const MIGRATE = 'readback migrate';
+export const MIGRATE = 'readback migrate';
 
 /** Asks the catalog alone. */
 export async function tablesNow(primary: Sql, declared: readonly Declaration[]): Promise<PrimaryTables> {
@@ -122,8 +122,11 @@ export function renamedIn(known: readonly ColumnShape[], now: readonly ColumnSha
 /** What the declaration says, and the primary does not have: nothing but another declaration helps. */
 function contradictions(declared: Declaration, shape: TableShape | undefined): Drift[] {
   const { name: table, columns, type } = declared;
-  const command = `${MIGRATE}, once ${type.name} under schema/tables says what is`;
-  if (!shape) return [{ table, column: null, found: `${table} is declared, and not on the primary`, command }];
+  if (!shape) {
+    const command = `${MIGRATE} or, if the table is gone for good, readback add --undo ${table}`;
+    return [{ table, column: null, found: `${table} is declared, and not on the primary`, command }];
+  }
+  const command = `${MIGRATE} or, if that changes nothing, correct ${type.name} under schema/tables, run npm run codegen and start the server again`;
   return columns.flatMap((column): Drift[] => {
     const is = shape.columns.find(({ name }) => name === column.name);
     const what = is ? contradiction(column, is) : 'is declared, and not on the primary';
