@@ -28,7 +28,7 @@ export interface PrimaryTables {
   shapes: TableShape[];
 }
 
-const MIGRATE = 'readback migrate';
+export const MIGRATE = 'readback migrate';
 
 /** Asks the catalog alone. */
 export async function tablesNow(primary: Sql, declared: readonly Declaration[]): Promise<PrimaryTables> {
@@ -130,8 +130,13 @@ export function renamedIn(known: readonly ColumnShape[], now: readonly ColumnSha
 /** What the declaration says, and the server does not have: nothing but another declaration helps, or another view. */
 function contradictions(declared: Declaration, shape: TableShape | undefined, server = 'the primary'): Drift[] {
   const { name: table, columns, type, isView } = declared;
-  const command = `${MIGRATE}, once ${isView ? `a file under sql/ makes it there as ${type.name} declares it` : `${type.name} under schema/tables says what is`}`;
-  if (!shape) return [{ table, column: null, found: `${table} is declared, and not on ${server}`, command }];
+  if (!shape) {
+    const command = isView
+      ? `${MIGRATE}, with a file under sql/ that makes the view there`
+      : `${MIGRATE} or, if the table is gone for good, readback add --undo ${table}`;
+    return [{ table, column: null, found: `${table} is declared, and not on ${server}`, command }];
+  }
+  const command = `${MIGRATE} or, if that changes nothing, correct ${type.name} under schema/tables, run npm run codegen and start the server again`;
   return columns.flatMap((column): Drift[] => {
     const is = shape.columns.find(({ name }) => name === column.name);
     const what = is ? contradiction(column, is, server) : `is declared, and not on ${server}`;

@@ -115,7 +115,7 @@ export async function assertSeesReferences<Row extends { id: string }>(
         ? parents.byColumns(primary.reader, relation.references(), [named.texts])
         : parents.byIds(primary.reader, [parseId(declaration, named.id)]);
     const { rows } = await primary.answer(look);
-    if (!visible(viewer, declaration, rows[0] ?? null)) throw nothingHas(relation.columns[0]!.field);
+    if (!visible(viewer, declaration, rows[0] ?? null)) throw nothingHas(relation.columns.map(({ field }) => field));
   }
   return row ? (Object.fromEntries(others.map(({ field }) => [field, row[field as keyof Row]])) as Partial<Row>) : {};
 }

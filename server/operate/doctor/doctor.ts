@@ -23,7 +23,7 @@ import { bySeverity, kind, type Finding, type Fix, type Repair } from './finding
 import { knowByKey } from './identity.ts';
 import { checkLogins, grantRoles, lookAtLogins, type LoginFacts } from './logins.ts';
 import { checkPoolers, lookAtPoolers, type PoolerFacts } from './poolers.ts';
-import { checkPublication, lookAtPublication, type PublicationFacts } from './publication.ts';
+import { checkPublication, goneFrom, lookAtPublication, type PublicationFacts } from './publication.ts';
 import { checkServers, limitsOf, lookAtServer, type Looked, type ServerFacts } from './servers.ts';
 import { checkSlots, dropOrphan, lookAtSlots, type SlotFacts } from './slots.ts';
 import {
@@ -132,7 +132,13 @@ async function look({ primary, replicas }: Servers, options: DoctorOptions): Pro
   const plan = one.basics ? await planOf(primary, options) : UNKNOWN_PLAN;
   const published = one.details?.published ?? [];
   const others = await Promise.all(replicas.map((replica) => lookAtReplica(replica, tablesOf(published), options)));
-  if (one.details) one.details.hidden = await hiddenFrom(primary.admin, tablesOf(published), readersOf(others));
+  if (one.details) {
+    one.details.hidden = await hiddenFrom(primary.admin, tablesOf(published), readersOf(others));
+    one.details.gone = await goneFrom(
+      primary.admin,
+      others.flatMap(({ details }) => details?.watched ?? []),
+    );
+  }
   if (one.basics?.isSetUp)
     await Promise.all(others.map((facts, index) => follow(primary, replicas[index]!, facts, options.waitMs)));
   return { primary: one, replicas: others, plan };
