@@ -18,6 +18,8 @@ const COMPUTED = /^(22...|54000)$/;
 /** SQLSTATE classes and driver codes that mean: the server can't be reached, or not for work. */
 const UNAVAILABLE =
   /^(08|53|57P|28)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|CONNECT_TIMEOUT|CONNECTION_\w+)$/;
+/** A statement that is none is so at a place in its text. hstore, tsvector, ltree and others have a syntax of their own. */
+const SYNTAX_ERROR = '42601';
 /** Of PL/pgSQL's source: `raise exception` and `assert`, in a trigger of the application's, whatever code they give. */
 const RAISED = new Set(['exec_stmt_raise', 'exec_stmt_assert']);
 const READ_ONLY = '25006';
@@ -41,9 +43,20 @@ const isOfPolicy = (error: unknown) =>
   codeOf(error) === INSUFFICIENT_PRIVILEGE && (error as { routine?: string }).routine === POLICY;
 
 /** True where the server has taken the statement, and refuses one of its values. */
-export const isOfValue = (error: unknown): boolean => VALUES.has(codeOf(error)) || CHARACTERS.has(codeOf(error));
+export const isOfValue = (error: unknown): boolean =>
+  VALUES.has(codeOf(error)) || CHARACTERS.has(codeOf(error)) || isOfOwnSyntax(error);
 
 export type Side = 'PRIMARY' | 'REPLICA';
+
+interface Placed {
+  position?: string;
+  internal_position?: string;
+}
+
+function isOfOwnSyntax(error: unknown): boolean {
+  const { position, internal_position: inner } = (error ?? {}) as Placed;
+  return codeOf(error) === SYNTAX_ERROR && position === undefined && inner === undefined;
+}
 
 const isRaised = (error: unknown) => RAISED.has((error as { routine?: string } | undefined)?.routine ?? '');
 

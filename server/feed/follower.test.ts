@@ -4,7 +4,7 @@ import { Follower, type Followed } from './follower.ts';
 import { RecentChanges, type FeedChange } from './recent.ts';
 
 const place = (lsn: number): FeedPlace => ({ logId: 1n, lsn: BigInt(lsn), place: 1 });
-const change = (lsn: number) => ({ logId: 1n, position: place(lsn) }) as unknown as FeedChange;
+const change = (lsn: number) => ({ logId: 1n, position: place(lsn), size: 0 }) as unknown as FeedChange;
 
 /** A window of two to four changes over a log of all of them, which hands out two at a time. */
 function smallFeed() {

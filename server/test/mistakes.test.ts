@@ -222,6 +222,8 @@ test('values that PostgreSQL refuses are the fault of who sent them', async () =
     "select '{'::jsonb",
     "select '1e400'::double precision",
     `select '"\\u0000"'::jsonb::text::jsonb ->> 0`,
+    "select x::tsvector from (values ('''')) v(x)",
+    "select x::jsonpath from (values ('$.')) v(x)",
   ];
   for (const statement of statements) {
     const error = await primary.unsafe(statement).catch((failure: unknown) => failure);
@@ -232,6 +234,8 @@ test('values that PostgreSQL refuses are the fault of who sent them', async () =
   for (const [side, statement] of [
     ['REPLICA', 'select 1 / 0'],
     ['PRIMARY', 'select missing'],
+    ['PRIMARY', 'select select'],
+    ['PRIMARY', "do $$ begin execute 'select select'; end $$"],
   ] as const) {
     const own = await primary.unsafe(statement).catch((failure: unknown) => failure);
     expect(forClient(own, side)).toBe(own);

@@ -19,6 +19,8 @@ export interface ChangeRow {
   formerKey: string | null;
   before: Image | null;
   after: Image | null;
+  /** Characters of both images as JSON. */
+  size: number;
   /** On the primary; null where the replica does not keep commit timestamps that far back. */
   committedAt: string | null;
   appliedAt: string;
@@ -68,12 +70,13 @@ export async function changesAfter(sql: Sql, lsn: Lsn, seq: string, limit: numbe
 }
 
 /** Images as text. */
-type LoggedRow = Omit<ChangeRow, 'before' | 'after'> & { before: string | null; after: string | null };
+type LoggedRow = Omit<ChangeRow, 'before' | 'after' | 'size'> & { before: string | null; after: string | null };
 
 function read(row: LoggedRow): ChangeRow {
   const [before, after] = [row.before, row.after].map((text) => text && parseImage(row.tableName, text));
   const table = tableNamed(row.tableName);
-  const images = { before: before || null, after: after || null };
+  const size = (row.before?.length ?? 0) + (row.after?.length ?? 0);
+  const images = { before: before || null, after: after || null, size };
   if (!table || table.isKeyText) return { ...row, ...images };
   const key = idIn(table, (images.after ?? images.before)!);
   return { ...row, ...images, key, formerKey: row.formerKey === null ? null : idIn(table, images.before!) };

@@ -32,7 +32,7 @@ function smallFeed() {
   });
   const write = (key: string) => {
     const position = { lsn: recent.end.lsn + 1n, place: 1 };
-    recent.push([{ tableName: 'users', key, operation: 'INSERT', position, logId: 1n } as FeedChange]);
+    recent.push([{ tableName: 'users', key, operation: 'INSERT', position, logId: 1n, size: 0 } as FeedChange]);
     wake.ring();
   };
   return { feed: feed as unknown as Feed, write, end };
