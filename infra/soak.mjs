@@ -35,6 +35,7 @@ const TESTS = [
     fsync: 'HISTORY_FSYNC',
   },
   { file: 'server/test/random-tables.test.ts', settings: {}, seed: 'RANDOM_TABLES_SEED' },
+  { file: 'server/test/random-rules.test.ts', settings: {}, seed: 'RANDOM_RULES_SEED' },
 ];
 
 const started = Date.now();

@@ -2,7 +2,7 @@ import { Extensions } from 'type-graphql';
 import { isAllVisible, type Declaration, type DeclaredColumn } from '../declare/declaration.ts';
 import { meets, ownersIn, type Clause } from '../declare/rule.ts';
 import { withoutZeros } from '../declare/rules.ts';
-import { DateTime } from '../declare/scalars.ts';
+import { BigInt, DateTime } from '../declare/scalars.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { VisibleTo, WritableBy } from '../database/sql/table.ts';
 import { claimsOf, mayAll, type Viewer } from './viewer.ts';
@@ -40,6 +40,16 @@ export function visible<R extends object>(viewer: Viewer, table: Declaration | u
   return isMet(table?.read, row, viewer) ? row : null;
 }
 
+const written = new WeakSet<object>();
+
+/** Whoever has written a row, and may, is answered with it, also where the rules hide it from them from then on. */
+export function showToWriter<R extends object | undefined>(row: R): R {
+  if (row) written.add(row);
+  return row;
+}
+
+export const isShownToWriter = (row: object): boolean => written.has(row);
+
 /** What of the table's rows lists and counts may have, as PostgreSQL is told it; undefined: all. */
 export function visibleTo(viewer: Viewer, table: Declaration): VisibleTo | undefined {
   if (mayAll(viewer) || isAllVisible(table)) return undefined;
@@ -72,13 +82,15 @@ export function assertMayCreate(viewer: Viewer, table: Declaration, values: obje
   throw forbidden(`${owner ?? 'This'} must be yourself.`, owner);
 }
 
-/** As rows have them: ids come in several spellings, and moments with zeros at the end. */
+/** As rows have them: ids and whole numbers come in several spellings, and moments with zeros at the end. */
 function asRow({ columns }: Declaration, values: object): Row {
   const row = { ...(values as Row) };
   for (const { field, kind, type, form } of columns) {
     const value = row[field];
     if (typeof value !== 'string') continue;
     if (kind === 'reference') row[field] = form.parse(value);
+    // One that is out of range is none that PostgreSQL takes.
+    if (type() === BigInt) row[field] = form.parse(value) ?? value;
     if (type() === DateTime) row[field] = withoutZeros(value);
   }
   return row;

@@ -122,6 +122,7 @@ const limitsOf = (config: Config): LimitOptions => ({
   depth: config.QUERY_DEPTH_MAX,
   aliases: config.QUERY_ALIASES_MAX,
   cost: config.QUERY_COST_MAX,
+  answer: config.ANSWER_CHARACTERS_MAX,
   socketOperations: config.WS_OPERATIONS_MAX,
   subscriptionBytes: config.SUBSCRIPTION_BYTES_MAX,
   socketsPerAddress: config.SOCKETS_PER_ADDRESS_MAX || Infinity,

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { isObjectType, type GraphQLSchema } from 'graphql';
 import type { Config } from '../boot/config.ts';
+import { block, literal } from '../database/sql/columns.ts';
 import { allTables, type Declaration } from '../declare/declaration.ts';
 import { buildGraphQLSchema } from '../graphql/schema/schema.ts';
 import { SetupError } from '../lib/errors.ts';
@@ -65,7 +66,9 @@ function named(name: string, found: readonly Found[], served: ReadonlyMap<string
     );
   const { file } = served.get(table.table) ?? {};
   if (file !== undefined)
-    throw new SetupError(`${declarationFile(file)} is there already: remove it to have it written again.`);
+    throw new SetupError(
+      `${declarationFile(file)} declares it already: a column that is new is a line more there. To have it written again, run readback add --undo ${table.table} first.`,
+    );
   return table;
 }
 
@@ -304,15 +307,24 @@ export async function undoCommand(table: string, config: Config, say: Say, root 
 /**
  * Of a table that is sent already: it is sent no more, and then the replicas drop their copy. The replicas' part of a
  * number is applied before the primary's, which sends changes of the table until then: so theirs is the next one.
+ * Where the application has dropped the table the publication has lost it with that, and there is nothing to do.
  */
 function writeLeaving(table: string, name: string, root: string, say: Say): void {
   const number = nextNumber(root);
   const path = (side: string, of: number) => `sql/${side}/${String(of).padStart(4, '0')}.do.without-${name}.sql`;
   const files = {
-    [path('primary', number)]:
-      `alter publication readback drop table ${table};\nrevoke all on ${table} from readback_writer, readback_reader;\n`,
+    [path('primary', number)]: leaving(table),
     [path('replica', number + 1)]: `drop table ${table};\n`,
   };
   write(files, root);
   for (const file of Object.keys(files)) say(`wrote    ${file}`);
 }
+
+const leaving = (table: string) =>
+  `${block(`
+  if exists (select from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
+    where p.pubname = 'readback' and r.prrelid = to_regclass(${literal(table)})) then
+    alter publication readback drop table ${table};
+    revoke all on ${table} from readback_writer, readback_reader;
+  end if;
+`)};\n`;

@@ -72,7 +72,7 @@ const unreached = (fault: string) =>
 const verdict = (isFit: boolean) =>
   isFit
     ? paint('green', 'They can carry Readback: readback migrate sets them up.')
-    : 'Nothing was changed. What each line lacks, and who can give it, stands there; then run this again.';
+    : 'Nothing was changed. The lines above say what is missing and who can give it: then run this again.';
 
 const asJson = ({ server, facts, lacks, reach }: Checked) => ({
   name: server.name,

@@ -9,12 +9,17 @@ const CHARACTERS = new Set(['22021', '22P05']);
  * check refuses. The statements are ours, and what else class 22 has would be their fault.
  */
 const VALUES = new Set(['22001', '22003', '22007', '22008', '22009', '22P02', '22P03', '23514']);
+/**
+ * The primary computes with what is written, in the table's own checks, generated columns and triggers: what those cannot
+ * compute is the value's fault, as is what is too long for an index.
+ */
+const COMPUTED = /^(22...|54000)$/;
 
 /** SQLSTATE classes and driver codes that mean: the server can't be reached, or not for work. */
 const UNAVAILABLE =
   /^(08|53|57P|28)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|CONNECT_TIMEOUT|CONNECTION_\w+)$/;
-/** `raise exception`, in a trigger of the application's. */
-const RAISED = 'P0001';
+/** Of PL/pgSQL's source: `raise exception` and `assert`, in a trigger of the application's, whatever code they give. */
+const RAISED = new Set(['exec_stmt_raise', 'exec_stmt_assert']);
 const READ_ONLY = '25006';
 /** It answers, and refuses work: it lacks something, lets the login in no more, or takes no writes. */
 const REFUSING = /^(53...|28...|25006)$/;
@@ -35,7 +40,12 @@ export const POLICIES_REFUSE = "The table's own policies do not let this row be 
 const isOfPolicy = (error: unknown) =>
   codeOf(error) === INSUFFICIENT_PRIVILEGE && (error as { routine?: string }).routine === POLICY;
 
+/** True where the server has taken the statement, and refuses one of its values. */
+export const isOfValue = (error: unknown): boolean => VALUES.has(codeOf(error)) || CHARACTERS.has(codeOf(error));
+
 export type Side = 'PRIMARY' | 'REPLICA';
+
+const isRaised = (error: unknown) => RAISED.has((error as { routine?: string } | undefined)?.routine ?? '');
 
 const codeOf = (error: unknown) => (error as { code?: string } | undefined)?.code ?? '';
 
@@ -61,21 +71,22 @@ export function forClient(error: unknown, side: Side): unknown {
       { cause: error },
     );
   }
-  if (VALUES.has(code)) {
-    return new ClientError('BAD_USER_INPUT', 'A value is not among those that the table takes.', { cause: error });
-  }
-  // Its own words may be for anybody, or for nobody outside.
-  if (code === RAISED)
-    return new ClientError('BAD_USER_INPUT', "A rule of the database's own refuses this.", { cause: error });
   if (CHARACTERS.has(code)) {
     return new ClientError('BAD_USER_INPUT', 'A text holds a character that PostgreSQL cannot store.', {
       cause: error,
     });
   }
+  if (isOfValue(error)) return ofValue(error);
   if (isOfPolicy(error)) return new ClientError('FORBIDDEN', POLICIES_REFUSE, { cause: error });
   if (isUnavailable(error) || (side === 'PRIMARY' && code === READ_ONLY)) return unavailable(side, error);
-  return error;
+  // Its own words may be for anybody, or for nobody outside.
+  if (isRaised(error))
+    return new ClientError('BAD_USER_INPUT', "A rule of the database's own refuses this.", { cause: error });
+  return side === 'PRIMARY' && COMPUTED.test(code) ? ofValue(error) : error;
 }
+
+const ofValue = (cause: unknown) =>
+  new ClientError('BAD_USER_INPUT', 'A value is not among those that the table takes.', { cause });
 
 function unavailable(side: Side, cause: unknown): ClientError {
   if (side === 'REPLICA')

@@ -40,8 +40,8 @@ export async function told(error: ViolationError & Error, sql: Sql): Promise<Cli
   const fields = constraint.columns.map((name) => fieldIn(constraint, name));
   if (error.code === NOT_NULL) return missing(fields[0], error);
   if (error.code === UNIQUE || error.code === EXCLUSION) return taken(fields, error);
-  if (error.code === RESTRICT || deletes(error)) return inUse(constraint.table, fields, error);
-  return nothingHas(fields[0], error);
+  if (error.code === RESTRICT || deletes(error)) return inUse(constraint, fields, error);
+  return nothingHas(fields, error);
 }
 
 /** As the table's declaration has it. */
@@ -51,7 +51,7 @@ const fieldIn = ({ declared }: Constraint, name: string): string =>
 /** Rows keep their ids, so only a delete can leave children without a parent: any other statement is the child's. */
 const deletes = ({ query = '' }: ViolationError) => /^\s*delete\b/i.test(query);
 
-/** Nothing is known of it where the primary does not say. */
+/** Nothing is known of it where the primary does not say. Of a partition clients know the table that it is of. */
 async function constraintOf(sql: Sql, error: ViolationError): Promise<Constraint> {
   const {
     schema_name: schema = '',
@@ -61,7 +61,7 @@ async function constraintOf(sql: Sql, error: ViolationError): Promise<Constraint
   } = error;
   const [found] = await sql<[(Constraint & { keyed: string[] | null })?]>`
     select p.tablename::text as table,
-      case when n.nspname = 'public' then quote_ident(c.relname) else format('%I.%I', n.nspname, c.relname) end as declared, array_to_json(array(
+      case when p.schemaname = 'public' then quote_ident(p.tablename) else format('%I.%I', p.schemaname, p.tablename) end as declared, array_to_json(array(
       select a.attname::text from pg_attribute a
       where a.attrelid = c.oid and a.attname = any(p.attnames) and (a.attnum = any(k.conkey) or a.attname = ${column}
         or k.oid is null and (a.attnum = any(i.indkey) or 0 = any(i.indkey) and exists (
@@ -69,7 +69,9 @@ async function constraintOf(sql: Sql, error: ViolationError): Promise<Constraint
             and d.refclassid = 'pg_class'::regclass and d.refobjid = c.oid and d.refobjsubid = a.attnum)))
       order by array_position(coalesce(k.conkey, i.indkey::int2[]), a.attnum), a.attnum)) as columns
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    join pg_publication_tables p on p.pubname = 'readback' and p.schemaname = n.nspname and p.tablename = c.relname
+    join (pg_class whole join pg_namespace its on its.oid = whole.relnamespace)
+      on whole.oid = coalesce(pg_partition_root(c.oid), c.oid)
+    join pg_publication_tables p on p.pubname = 'readback' and p.schemaname = its.nspname and p.tablename = whole.relname
     left join pg_constraint k on k.conrelid = c.oid and k.conname = ${name}
     left join (pg_index i join pg_class x on x.oid = i.indexrelid) on i.indrelid = c.oid and x.relname = ${name}
     where n.nspname = ${schema} and c.relname = ${table}`.catch(() => []);
@@ -92,11 +94,11 @@ function missing(field: string | undefined, cause: Error): ClientError {
   return new ClientError('BAD_USER_INPUT', message, { field, cause });
 }
 
-function inUse(table: string | null, fields: string[], cause: Error): ClientError {
+function inUse({ table, declared }: Constraint, fields: string[], cause: Error): ClientError {
   const [field] = fields;
   const message =
     table === null
       ? 'Something still refers to this, so it stays.'
-      : `There are ${fieldName(table)} that still refer to this: delete those first${field === undefined ? '' : `, or give them another ${field}`}.`;
+      : `There are ${tableNamed(declared)?.many ?? fieldName(table)} that still refer to this: delete those first${field === undefined ? '' : `, or give them another ${field}`}.`;
   return new ClientError('CONFLICT', message, { field: 'id', cause });
 }

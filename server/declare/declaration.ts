@@ -104,6 +104,8 @@ export interface TableOptions {
   own?: readonly ('create' | 'update' | 'replace' | 'delete')[];
   /** Routes under /api, with fields in snake_case. */
   rest?: boolean;
+  /** It is a view, which the primary and each replica have: it is read, and neither written nor followed. */
+  view?: boolean;
   /** Descriptions of the inputs. */
   create?: string;
   update?: string;
@@ -134,6 +136,7 @@ export interface Declaration<Row extends object = object> {
   orderBy: readonly DeclaredColumn[];
   own: ReadonlySet<string>;
   hasRest: boolean;
+  isView: boolean;
   /** Undefined: administrators alone. */
   read: Clause | undefined;
   write: Clause | undefined;
@@ -274,6 +277,7 @@ function declare<Row extends object>(name: string, options: TableOptions, type: 
     orderBy,
     own: new Set(options.own),
     hasRest: options.rest === true,
+    isView: options.view === true,
     ...rightsOf(options.rights ?? {}, columns, clauseOf),
     filter: options.filter && filterOf(options.filter, of),
     descriptions: { create: options.create, update: options.update },
@@ -446,6 +450,8 @@ export const columnIn = ({ columns }: Pick<Declaration, 'columns'>, field: strin
 /** By its name in SQL. */
 export const tableNamed = (name: string): Declaration | undefined => declarations.get(name);
 export const allTables = (): Declaration[] => [...declarations.values()];
+/** Those whose changes are told: a view's are its tables'. */
+export const followedTables = (): Declaration[] => allTables().filter(({ isView }) => !isView);
 
 /** Whether everybody who may ask for the table sees all of its rows. */
 export const isAllVisible = ({ read }: Declaration): boolean => read !== undefined && isAlways(read);

@@ -1,13 +1,21 @@
-import { parseExactly } from '../lib/exact-json.ts';
+import { LEVELS_MAX, readExactly } from '../lib/exact-json.ts';
 import { idOf, tableNamed, type Declaration } from './declaration.ts';
 
 /** A row as JSON, by column names. */
 export type Image = Record<string, unknown>;
 
-/** An image as the log has it. Only tables with numbers that JavaScript would cut pay for exactness. */
+/** No column has this name: what an image has under it are the columns of which it has the text of their JSON. */
+const JSON_TEXTS = '';
+
+/** An image as the log has it. Only tables with numbers that JavaScript would cut pay for exactness; the row is a level of its own. */
 export function parseImage(table: string, text: string): Image {
   const isExact = tableNamed(table)?.isLong === true;
-  return (isExact ? parseExactly(text) : JSON.parse(text)) as Image;
+  const image = (isExact ? readExactly(text, LEVELS_MAX + 1) : JSON.parse(text)) as Image;
+  const names = image[JSON_TEXTS] as string[] | undefined;
+  if (names === undefined) return image;
+  delete image[JSON_TEXTS];
+  for (const name of names) if (image[name] !== null) image[name] = readExactly(image[name] as string);
+  return image;
 }
 
 /** The image by fields, with the values that the table's own rows have; undeclared columns are left out. */

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { GraphQLScalarType } from 'graphql';
 import { ID, Int } from 'type-graphql';
-import { digitsOf, parseExactly } from '../lib/exact-json.ts';
+import { digitsOf, parseExactly, readExactly } from '../lib/exact-json.ts';
 import { formatLsn } from '../lib/lsn.ts';
 import { isMoment, isStorable, UUID as UUID_FORM } from './rules.ts';
 import {
@@ -130,7 +130,7 @@ const KINDS = new Map<unknown, Kind>([
     {
       sql: 'jsonb',
       select: (column) => `${column}::text`,
-      fromText: parseExactly,
+      fromText: readExactly,
       toText: (value) => JSON.stringify(value),
       ...text('JSON', (given) => (isStorable(given) && jsonIn(given) !== undefined ? given : undefined)),
       isLong: true,
@@ -180,8 +180,8 @@ function listOf(element: Kind): Kind {
     Array.isArray(value) ? value.map(each) : value === null ? null : fromImage(value);
   return {
     sql: element.sql && `${element.sql}[]`,
-    select: (column) => `to_jsonb(${column})::text`,
-    fromText: (given) => each(parseExactly(given)),
+    select: (column) => `to_json(${column})::text`,
+    fromText: (given) => each(readExactly(given)),
     fromImage: each,
     toText: (list) => arrayText(list as unknown[], element),
     isList: true,

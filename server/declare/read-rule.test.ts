@@ -4,7 +4,7 @@ import { SetupError } from '../lib/errors.ts';
 import { BelongsTo, Column, Key, Table } from './declaration.ts';
 import { claim, type Rule } from './rule.ts';
 import { readRule } from './read-rule.ts';
-import { DateTime, Double } from './scalars.ts';
+import { BigInt, Bytes, DateTime, Decimal, Double, Json, LocalDateTime, Uuid } from './scalars.ts';
 
 const ID_OF_ONE = '3fa85f64-5717-4562-b3fc-2c963f66afa6';
 
@@ -16,6 +16,7 @@ function declareWith(rule: unknown, where: 'write' | 'column' = 'write'): void {
     @Column(() => String) big!: string;
     @Column(() => Boolean) isOpen!: boolean;
     @Column(() => Int) level!: number;
+    @Column(() => BigInt) count!: string;
     @Column(() => Double) weight!: number;
     @Column(() => DateTime) dueAt!: string;
     @Column(() => String, where === 'column' ? { read: rule as Rule } : {}) secret!: string;
@@ -34,6 +35,7 @@ test.for<[unknown, string]>([
   [{ level: { eq: 1.5 } }, 'level.eq to be a whole number of 32 bits, got: 1.5'],
   [{ level: { eq: 2 ** 31 } }, 'level.eq to be a whole number of 32 bits, got: 2147483648'],
   [{ level: { eq: claim('sub') } }, "level.eq to be a whole number of 32 bits, got: { claim: 'sub' }"],
+  [{ count: { eq: '+1' } }, "count.eq to be a whole number as a text, as it is answered, such as 42, got: '+1'"],
   [{ weight: { eq: '1' } }, "weight.eq to be a number, got: '1'"],
   [{ weight: { eq: NaN } }, 'weight.eq to be a number, got: NaN'],
   [
@@ -66,10 +68,34 @@ test.for<[unknown, string]>([
   [{ not: null }, "an object, as in { authorId: { eq: claim('sub') } }, got: null"],
   [
     { and: [{ not: { colour: { eq: 'red' } } }] },
-    "and, or, not or a column of it (id, ownerId, big, isOpen, level, weight, dueAt, secret), got: 'colour'",
+    "and, or, not or a column of it (id, ownerId, big, isOpen, level, count, weight, dueAt, secret), got: 'colour'",
   ],
 ])('of a rule %j it says what was expected, and what came', ([rule, message]) => {
   expect(() => declareWith(rule)).toThrow(new SetupError(`${WRITE} ${message}`));
+});
+
+test.for<[string, PropertyDecorator]>([
+  ['citext', Column(() => String, { sql: 'citext' })],
+  ['character', Column(() => String, { sql: 'character(8)' })],
+  ['inet', Column(() => String, { sql: 'inet' })],
+  ['numeric', Column(() => Decimal)],
+  ['timestamp', Column(() => LocalDateTime)],
+  ['bytea', Column(() => Bytes)],
+  ['jsonb', Column(() => Json)],
+  ['text[]', Column(() => [String])],
+])('a rule knows values by their texts, and none of which several are equal: %s', ([, decorate]) => {
+  const declare = (rule: Rule) => {
+    class Item {
+      @Key(() => ID) id!: string;
+    }
+    decorate(Item.prototype, 'value');
+    Table('items', { rights: { write: { not: rule } } })(Item);
+  };
+  for (const operator of ['eq', 'in'])
+    expect(() => declare({ value: { [operator]: operator === 'eq' ? 'x' : ['x'] } })).toThrow(
+      `${WRITE} isNull alone for value, as several texts of its type stand for one value, got: '${operator}'`,
+    );
+  expect(() => declare({ value: { isNull: true } })).not.toThrow();
 });
 
 test('a column’s own rule is read as well, also where it names a column after it', () => {
@@ -79,13 +105,15 @@ test('a column’s own rule is read as well, also where it names a column after 
 });
 
 test('what each type has is taken', () => {
-  const kinds = { ID, String, Boolean, Int, Float, Double, DateTime };
+  const kinds = { ID, Uuid, String, Boolean, Int, BigInt, Float, Double, DateTime };
   const columns = Object.entries(kinds).map(([field, type]) => ({ field, type: () => type, kind: 'value' as const }));
   const values: Record<keyof typeof kinds, (string | number | boolean)[]> = {
     ID: [ID_OF_ONE],
+    Uuid: [ID_OF_ONE],
     String: ['', '9007199254740993'],
     Boolean: [true, false],
     Int: [0, -(2 ** 31)],
+    BigInt: ['0', '-9223372036854775808'],
     Float: [0.5, -Infinity],
     Double: [1e300, Infinity],
     DateTime: ['2026-01-31T12:00:00.1Z', '2026-01-31T12:00:00Z', 'infinity', '0044-03-15 00:00:00+00 BC'],

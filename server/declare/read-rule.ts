@@ -1,17 +1,17 @@
 import { inspect } from 'node:util';
 import { Float, ID, Int } from 'type-graphql';
-import { GraphQLScalarType } from 'graphql';
 import { SetupError } from '../lib/errors.ts';
 import { isClaim, type Claims, type Clause, type Rule } from './rule.ts';
 import { isMoment, isStorable, UUID, withoutZeros } from './rules.ts';
-import type { DeclaredType } from './kinds.ts';
-import { DateTime, Double } from './scalars.ts';
+import { labelsOf, type DeclaredType } from './kinds.ts';
+import { BigInt, DateTime, Double, Uuid } from './scalars.ts';
 
 interface Column {
   field: string;
   type: () => DeclaredType;
   /** A `reference` is the key of another table's row. */
   kind: string;
+  form?: { sql: string };
 }
 
 /** Where a rule stands, and the columns that it may name. */
@@ -53,6 +53,11 @@ const moments: Values = {
   has: (value) => isText(value) && isMoment(value) && value === withoutZeros(value),
 };
 
+const bigints: Values = {
+  are: 'a whole number as a text, as it is answered, such as 42',
+  has: (value) => isText(value) && /^(?:0|-?[1-9]\d{0,18})$/.test(value),
+};
+
 const BY_TYPE = new Map<unknown, Values>([
   [String, texts],
   [Boolean, booleans],
@@ -60,30 +65,27 @@ const BY_TYPE = new Map<unknown, Values>([
   [Float, numbers],
   [Double, numbers],
   [Int, wholeNumbers],
+  [BigInt, bigints],
   [ID, ids],
+  [Uuid, ids],
   [DateTime, moments],
 ]);
 
-/** Of a type that is the project's own, its scalar knows. */
-function valuesOf({ kind, type }: Column): Values {
-  if (kind === 'reference') return ids;
-  const scalar = type();
-  return (
-    BY_TYPE.get(scalar) ?? {
-      are: `a ${scalar instanceof GraphQLScalarType ? scalar.name : 'label of its enum'}`,
-      has: (value) => isParsed(scalar, value),
-    }
-  );
-}
+/** Types of text in which equal values are equal texts. */
+const PLAIN_TEXT = /^(?:text|varchar|character varying|name)\b/;
 
-function isParsed(scalar: unknown, value: unknown): boolean {
-  try {
-    if (scalar instanceof GraphQLScalarType) scalar.parseValue(value);
-    else return Object.values(scalar as object).includes(value);
-    return true;
-  } catch {
-    return false;
-  }
+/** Undefined: PostgreSQL takes several texts for one value, as 1.0 and 1.00, or Ada and ADA: rules know values by their texts. */
+function valuesOf(column: Column): Values | undefined {
+  if (column.kind === 'reference') return ids;
+  const declared = column.type();
+  if (declared === String && column.form && !PLAIN_TEXT.test(column.form.sql)) return undefined;
+  const labels = labelsOf(declared);
+  return (
+    BY_TYPE.get(declared) ??
+    (labels && !Array.isArray(declared)
+      ? { are: 'a label of its enum', has: (value) => labels.includes(value as string) }
+      : undefined)
+  );
 }
 
 /** @throws SetupError for what PostgreSQL would take otherwise than it was meant, or not at all. */
@@ -125,7 +127,10 @@ function readCondition(column: Column, operator: string, value: unknown, place: 
   const { field } = column;
   if (operator !== 'eq' && operator !== 'in' && operator !== 'isNull')
     throw expected(place, `eq, in or isNull for ${field}`, operator);
-  const { are, has, claims } = operator === 'isNull' ? booleans : valuesOf(column);
+  const values = operator === 'isNull' ? booleans : valuesOf(column);
+  if (!values)
+    throw expected(place, `isNull alone for ${field}, as several texts of its type stand for one value`, operator);
+  const { are, has, claims } = values;
   const claimed = claims?.[operator];
   const isOne = operator === 'in' ? Array.isArray(value) && value.every(has) : has(value);
   if (!isOne && !(claimed !== undefined && isClaim(value) && value.claim === claimed)) {

@@ -2,6 +2,7 @@ import type { GraphQLSchema } from 'graphql';
 import type { Budget } from '../lib/budget.ts';
 import { ClientError, tooComplex } from '../lib/errors.ts';
 import type { PreparedOperation } from './documents.ts';
+import { charactersOf } from './answer-size.ts';
 import { countCosts, measure, type CountCost, type Measure } from './measure.ts';
 import type { Values } from './variables.ts';
 
@@ -9,6 +10,8 @@ export interface LimitOptions {
   depth: number;
   aliases: number;
   cost: number;
+  /** Characters of a query's answer. */
+  answer: number;
   /** At once on one socket. */
   socketOperations: number;
   /** Of a subscription, held as long as it lasts. */
@@ -18,6 +21,9 @@ export interface LimitOptions {
   socketUnsentBytes: number;
   operationTimeoutMs: number;
 }
+
+/** To make and send that many takes no longer than a row. */
+const CHARACTERS_OF_A_ROW = 1000;
 
 interface Sizes {
   /** About how many tables have; another map when that is another. */
@@ -66,6 +72,19 @@ export class Limits {
     const { isFixed, ...found } = measure(this.#schema, operation.document, operation.node, coerced, countCost);
     if (isFixed) operation.measured = { measure: found, countCost };
     return found;
+  }
+
+  /**
+   * Looks at what an operation is answered, before that is made a text, which nobody else can be served during. What it has
+   * beyond what its rows were paid for is paid for, too; what a mutation did it is told all the same.
+   * @throws ClientError QUERY_TOO_COMPLEX
+   */
+  checkAnswer(data: unknown, { spender, isQuery, cost }: { spender: string; isQuery: boolean; cost: number }): void {
+    const most = isQuery ? this.options.answer : Infinity;
+    const characters = charactersOf(data, most);
+    this.budget.debit(spender, Math.max(0, Math.floor(characters / CHARACTERS_OF_A_ROW) - cost));
+    if (characters > most)
+      throw tooComplex(`has an answer of more than ${most} characters, which are the most in an answer`);
   }
 
   /** What a subscription holds as long as it lasts. @throws ClientError QUERY_TOO_COMPLEX */

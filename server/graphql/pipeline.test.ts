@@ -8,7 +8,7 @@ import type { Operation } from './operation.ts';
 import { Pipeline } from './pipeline.ts';
 
 const MANY = { known: 10_000, anonymous: 10_000 };
-const limits = { depth: 10, aliases: 10, cost: 1000, socketOperations: 10, subscriptionBytes: 1000 };
+const limits = { depth: 10, aliases: 10, cost: 1000, answer: 100_000, socketOperations: 10, subscriptionBytes: 1000 };
 
 function pipelineOf(schema: GraphQLSchema): Pipeline {
   const budget = new Budget({ requestsPerSecond: Infinity, costPerSecond: Infinity });

@@ -1,6 +1,7 @@
 import {
   GraphQLError,
   Kind,
+  OperationTypeNode,
   type ExecutionResult,
   type FormattedExecutionResult,
   type GraphQLSchema,
@@ -87,13 +88,14 @@ export class Pipeline {
       const sent = variables && exact ? prepared.variables.exactly(variables, exact) : (variables ?? NO_VARIABLES);
       const { coerced, fault } = prepared.variables.coerce(sent);
       // Awaited only where there is something to wait for: most of what comes has no need of it.
-      const turn = this.#pay(operation, prepared, coerced);
+      const cost = this.limits.costOf(prepared, coerced);
+      const turn = this.#pay(operation, cost);
       if (turn) await turn;
       if (fault) throw fault;
-      return this.#outcome(
-        operation,
-        await this.executor.execute(prepared, { contextValue: operation, sent, coerced }),
-      );
+      const result = await this.executor.execute(prepared, { contextValue: operation, sent, coerced });
+      const isQuery = prepared.node.operation === OperationTypeNode.QUERY;
+      this.limits.checkAnswer(result.data, { spender: operation.spender, isQuery, cost });
+      return this.#outcome(operation, result);
     } catch (error) {
       return this.refuse(operation, [error]);
     }
@@ -132,8 +134,7 @@ export class Pipeline {
   }
 
   /** Undefined: it may run at once. */
-  #pay(operation: Operation, prepared: PreparedOperation, coerced: Values | undefined): Promise<void> | undefined {
-    const cost = this.limits.costOf(prepared, coerced);
+  #pay(operation: Operation, cost: number): Promise<void> | undefined {
     this.limits.budget.spend(operation.spender, cost);
     return operation.turn(cost);
   }

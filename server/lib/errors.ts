@@ -52,12 +52,17 @@ export const notFound = (what: string, id: string) =>
 export const tooComplex = (what: string) =>
   new ClientError('QUERY_TOO_COMPLEX', `The operation ${what}: ask for less at a time.`);
 
-/** Of a foreign key. Without a field where clients do not know of it. */
-export const nothingHas = (field: string | undefined, cause?: unknown) =>
-  new ClientError('NOT_FOUND', `Nothing has this ${field ?? 'value'}: it was never there, or is deleted by now.`, {
-    ...(field !== undefined && { field }),
-    cause,
-  });
+/**
+ * Of a foreign key. Without fields where clients do not know of it. A row that is hidden and one that is not there are told
+ * alike: whoever names the fields, by the declaration or by the catalog, has them in one order.
+ */
+export function nothingHas(fields: readonly string[], cause?: unknown): ClientError {
+  const sorted = fields.toSorted();
+  const [field] = sorted;
+  const what = field === undefined ? 'value' : sorted.join(' with this ');
+  const message = `Nothing has this ${what}: it was never there, or is deleted by now.`;
+  return new ClientError('NOT_FOUND', message, { ...(field !== undefined && { field }), cause });
+}
 
 /** A fault that the operator repairs: printed as one line at start, without a stack. */
 export class SetupError extends Error {}

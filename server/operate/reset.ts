@@ -39,7 +39,9 @@ export async function reset(servers: Servers, options: ResetOptions, say: Say): 
   );
 }
 
-const STAYING = 'Set-up creates tables of these names: rename or drop them before the next readback up.';
+const STAYING =
+  'Before the next readback migrate, rename or drop those of the replicas, which it makes and copies again. ' +
+  'Those of the primary may stay where their file in sql/primary says create table if not exists, as readback add writes it.';
 
 /** In part it is hard to tell from damage. */
 async function assertMayReset({ servers: { primary, replicas }, dropped, timeoutMs }: Reset): Promise<void> {

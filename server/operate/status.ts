@@ -2,6 +2,7 @@ import type { Sql } from '../database/connect.ts';
 import { appliedOn } from '../database/sql/positions.ts';
 import { isThere } from '../database/sql/there.ts';
 import { NOT_COMPLETE } from '../database/sql/change-log.ts';
+import { estimatedRows } from '../database/sql/sizes.ts';
 import { slotsOf, type Slot } from '../database/sql/slots.ts';
 import { subscribedTables, subscriptionOf, type Subscription } from '../database/sql/subscriptions.ts';
 import { parseDatabaseUrl } from '../lib/database-url.ts';
@@ -49,7 +50,7 @@ export interface ReplicaReport extends ServerReport {
 
 export interface TableReport {
   table: string;
-  /** As the statistics count them. */
+  /** As the statistics count them; of a partitioned table, those of its partitions. */
   rows: number;
   bytes: number;
   /** Of the replica's copy; null on the primary. */
@@ -207,11 +208,19 @@ type Tables = ReadonlyMap<string, TableReport['sync']>;
 
 async function lookAtTables(sql: Sql, sync: Tables): Promise<TableReport[]> {
   const tables = [...sync.keys()];
-  const rows = await sql<Omit<TableReport, 'sync'>[]>`
-    select name as table, coalesce(pg_stat_get_live_tuples(to_regclass(name)), 0)::float as rows,
-           pg_total_relation_size(to_regclass(name))::float as bytes
-    from jsonb_array_elements_text(${sql.json(tables)}) as t(name) order by 1`;
-  return rows.map((row) => ({ ...row, sync: sync.get(row.table)! }));
+  const found = await sql<Omit<TableReport, 'sync'>[]>`
+    select name as table, coalesce(sum(pg_stat_get_live_tuples(part.oid)), 0)::float as rows,
+           sum(pg_total_relation_size(part.oid))::float as bytes
+    from jsonb_array_elements_text(${sql.json(tables)}) as t(name),
+    lateral (select to_regclass(name)::oid as oid union select relid from pg_partition_tree(to_regclass(name))) part
+    group by 1 order by 1`;
+  // Of a copy that nobody has analysed yet the statistics know no rows.
+  const estimated = await estimatedRows(sql, tables);
+  return found.map((one) => ({
+    ...one,
+    rows: one.rows || Math.round(estimated.get(one.table) ?? 0),
+    sync: sync.get(one.table)!,
+  }));
 }
 
 interface LogRow extends Omit<ChangeLogReport, 'position' | 'prunedTo' | 'completeSince'> {

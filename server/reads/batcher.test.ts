@@ -66,6 +66,20 @@ test('a failure reaches everyone in the batch, and no one else', async () => {
   expect((await batcher.load([1])).rows).toEqual([1]);
 });
 
+test('a value that PostgreSQL refuses fails those who ask by it, and nobody who shares their statement', async () => {
+  const sent: number[][] = [];
+  const batcher = new Batcher<number, number>((keys) => {
+    sent.push(keys);
+    const refused = Object.assign(new Error('invalid input syntax for type timestamp'), { code: '22007' });
+    return keys.includes(-1) ? Promise.reject(refused) : Promise.resolve({ rows: keys, seen: 0n });
+  }, 1);
+  const asked = Array.from({ length: 16 }, (_, index) => batcher.load([index === 5 ? -1 : index]));
+  const answers = await Promise.allSettled(asked);
+  expect(answers.flatMap(({ status }, index) => (status === 'rejected' ? [index] : []))).toEqual([5]);
+  // Of two halves, one each time.
+  expect(sent).toHaveLength(1 + 2 * Math.log2(16));
+});
+
 test('a statement goes on while anybody waits for it, and is told when nobody does', async () => {
   const signals: AbortSignal[] = [];
   const batcher = new Batcher<number, string>((_, { signal }) => {

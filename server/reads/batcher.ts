@@ -1,3 +1,4 @@
+import { isOfValue } from '../database/errors.ts';
 import type { Seen } from '../database/sql/seen.ts';
 
 /** Those who ask. */
@@ -79,7 +80,9 @@ export class Batcher<Key, Value> {
     if (this.#waiting.length > 0) this.#schedule();
   }
 
-  async #send(group: Waiting<Key, Value>[]): Promise<void> {
+  async #send(waiting: readonly Waiting<Key, Value>[]): Promise<void> {
+    const group = waiting.filter(({ isGone }) => !isGone);
+    if (group.length === 0) return;
     const nobody = new AbortController();
     for (const one of group) one.gone = () => group.every(({ isGone }) => isGone) && nobody.abort();
     const places = new Map<Key, number>();
@@ -90,8 +93,15 @@ export class Batcher<Key, Value> {
       const { rows, seen } = await this.#run([...places.keys()], asked);
       for (const { keys, resolve } of group) resolve({ rows: keys.map((key) => rows[places.get(key)!]!), seen });
     } catch (error) {
-      for (const { reject } of group) reject(error);
+      if (group.length > 1 && isOfValue(error)) await this.#sendHalves(group);
+      else for (const { reject } of group) reject(error);
     }
+  }
+
+  /** One of them asks by a value that PostgreSQL refuses, with the statement of all: few statements find out which. */
+  async #sendHalves(group: readonly Waiting<Key, Value>[]): Promise<void> {
+    const middle = group.length >> 1;
+    await Promise.all([this.#send(group.slice(0, middle)), this.#send(group.slice(middle))]);
   }
 }
 

@@ -28,7 +28,7 @@ export interface PrimaryTables {
   shapes: TableShape[];
 }
 
-const MIGRATE = 'readback migrate';
+export const MIGRATE = 'readback migrate';
 
 /** Asks the catalog alone. */
 export async function tablesNow(primary: Sql, declared: readonly Declaration[]): Promise<PrimaryTables> {
@@ -76,6 +76,14 @@ export function driftsOf({ known, shapes }: PrimaryTables, declared: readonly De
   return [...since, ...against.filter(({ table, column }) => !told.has(`${table} ${column}`))];
 }
 
+/** What the replica lacks of the views that are declared: nothing is sent for them, so that nobody else looks. */
+export async function viewFaults(replica: Sql, declared: readonly Declaration[]): Promise<Drift[]> {
+  const views = declared.filter(({ isView }) => isView);
+  const shapes = await shapesOf(replica, views.map(inFull));
+  const shapeOf = (view: Declaration) => shapes.find(({ table }) => table === inFull(view));
+  return views.flatMap((view) => contradictions(view, shapeOf(view), 'the replica'));
+}
+
 export const driftInWords = ({ found, command }: Drift): string => `${found}: run ${command}`;
 
 /** As PostgreSQL's catalog has it. */
@@ -119,23 +127,32 @@ export function renamedIn(known: readonly ColumnShape[], now: readonly ColumnSha
   );
 }
 
-/** What the declaration says, and the primary does not have: nothing but another declaration helps. */
-function contradictions(declared: Declaration, shape: TableShape | undefined): Drift[] {
-  const { name: table, columns, type } = declared;
-  const command = `${MIGRATE}, once ${type.name} under schema/tables says what is`;
-  if (!shape) return [{ table, column: null, found: `${table} is declared, and not on the primary`, command }];
+/** What the declaration says, and the server does not have: nothing but another declaration helps, or another view. */
+function contradictions(declared: Declaration, shape: TableShape | undefined, server = 'the primary'): Drift[] {
+  const { name: table, columns, type, isView } = declared;
+  if (!shape) {
+    const command = isView
+      ? `${MIGRATE}, with a file under sql/ that makes the view there`
+      : `${MIGRATE} or, if the table is gone for good, readback add --undo ${table}`;
+    return [{ table, column: null, found: `${table} is declared, and not on ${server}`, command }];
+  }
+  const command = `${MIGRATE} or, if that changes nothing, correct ${type.name} under schema/tables, run npm run codegen and start the server again`;
   return columns.flatMap((column): Drift[] => {
     const is = shape.columns.find(({ name }) => name === column.name);
-    const what = is ? contradiction(column, is) : 'is declared, and not on the primary';
+    const what = is ? contradiction(column, is, server) : `is declared, and not on ${server}`;
     return what === undefined
       ? []
       : [{ table, column: column.name, found: `${table}.${column.name} ${what}`, command }];
   });
 }
 
-function contradiction({ form, type }: Declaration['columns'][number], is: ColumnShape): string | undefined {
+function contradiction(
+  { form, type }: Declaration['columns'][number],
+  is: ColumnShape,
+  server: string,
+): string | undefined {
   const bare = (name: string) => name.replace(/\(.*\)/, '');
-  if (isWider(bare(form.sql), bare(is.type))) return `is ${is.type} on the primary, and declared as ${form.sql}`;
+  if (isWider(bare(form.sql), bare(is.type))) return `is ${is.type} on ${server}, and declared as ${form.sql}`;
   const declared = is.labels && labelsOf(type());
   const more = declared ? is.labels!.filter((label) => !declared.includes(label)) : [];
   return more.length === 0 ? undefined : `may be ${more.join(', ')}, which its declaration does not name`;

@@ -136,7 +136,7 @@ function added({ name, type, labels, fill, default: value }: ColumnShape): Colum
   return {
     before: labels ? [madeType(type.replace(/(?:\[\])+$/, ''), labels)] : [],
     change: [`add column ${quoted(name)} ${type}${fill === null ? '' : ` default ${literal(fill)}::${type}`}`],
-    line: `${name} is new, as on the primary.${isUnknown ? verify : ''}`,
+    line: `${name} is new, as on the primary: clients have it once it is declared.${isUnknown ? verify : ''}`,
   };
 }
 

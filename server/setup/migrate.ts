@@ -215,6 +215,8 @@ async function run(step: Step, primary: Sql, replicas: Sql[], behind: Set<Server
       // Where it has followed it cannot be behind: what it has yet to apply fits, or is what it stood still at.
       state.isBehind &&= followed.length === 0;
       lines.push(...followed.map((line) => `${state.name}: ${line}`));
+      // A column that a file has added without it may be one that is logged in another way.
+      await state.sql`select readback.watch_again()`;
     }
     await noteTables(primary);
     await partitionChanges(primary);
@@ -228,7 +230,7 @@ async function applyOn({ name, at }: Server, sql: Sql, files: AllSeries, target:
     return await apply(sql, files, target);
   } catch (cause) {
     throw new SetupError(
-      `${name} (${at}): its tables could not be brought up to date, and nothing was changed: ${explained((cause as Error).message)}`,
+      `${name} (${at}): its tables could not be brought up to date, and nothing was changed: ${explained(cause as Error)}`,
       { cause },
     );
   }
@@ -249,8 +251,13 @@ async function retryLocked<T>(attempt: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Postgrator names the number alone. */
-const explained = (message: string) =>
-  message.startsWith('MD5 checksum failed')
-    ? `${message}. Its SQL file was edited after it had been applied: put it back as it was, and make the change in a new file.`
+const DUPLICATE_TABLE = '42P07';
+
+/** Of a file that was edited Postgrator names the number alone. */
+function explained({ message, code }: Error & { code?: string }): string {
+  if (message.startsWith('MD5 checksum failed'))
+    return `${message}. Its SQL file was edited after it had been applied: put it back as it was, and make the change in a new file.`;
+  return code === DUPLICATE_TABLE
+    ? `${message}. On a replica rename or drop it, as its rows are copied again; on the primary write create table if not exists in that file.`
     : message;
+}

@@ -140,9 +140,18 @@ async function applyFirst(sql: Sql, engine: Series): Promise<string[]> {
 async function applyUpTo(sql: Sql, series: Series, version: number): Promise<string[]> {
   // Asked for a version below the one it is at, Postgrator would look for a way back.
   const target = Math.max(version, ...(await appliedIn(sql, series)));
-  const applied = await migrator(sql, series).migrate(String(target));
   const titles = new Map(filesOf(series).map((file) => [file.version, file.title]));
-  return applied.map((migration) => titles.get(migration.version)!);
+  const titleOf = ({ version: of }: { version: number }) => titles.get(of)!;
+  const migrating = migrator(sql, series);
+  let current: string | undefined;
+  migrating.on('migration-started', (migration) => (current = titleOf(migration)));
+  try {
+    return (await migrating.migrate(String(target))).map(titleOf);
+  } catch (error) {
+    // PostgreSQL does not know the file.
+    if (current !== undefined && error instanceof Error) error.message = `${current}: ${error.message}`;
+    throw error;
+  }
 }
 
 function migrator(sql: Sql, { folder, table }: Series): Postgrator {

@@ -10,6 +10,7 @@ import { connect } from '../database/connect.ts';
 import { projectRoot } from '../lib/root.ts';
 import { setUp } from '../setup/setup.ts';
 import { addTo, signInAt } from './support/adding.ts';
+import { examine } from './support/doctor.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
 import { addUser } from './support/people.ts';
 import { projectCopy, run, serve, writeFiles } from './support/project-copy.ts';
@@ -293,7 +294,7 @@ test('a table that cannot be served is refused, with all that stands against it'
     'The primary has no table nothing: it has items, notes, parted, posts, users, whole. Give one of them, with its schema where that is not public.',
   ]);
   expect(await refusal('posts')).toEqual([
-    'schema/tables/posts.ts is there already: remove it to have it written again.',
+    'schema/tables/posts.ts declares it already: a column that is new is a line more there. To have it written again, run readback add --undo posts first.',
   ]);
 });
 
@@ -386,6 +387,7 @@ test(
   async () => {
     const { primary, replicas } = databases;
     await primary`create table notes (id int primary key, note text)`;
+    await primary`create table "order notes" (id int primary key)`;
     const root = await projectCopy();
     const config = { ...testConfig(), databases: databases.config };
     const before = filesOf(root);
@@ -395,17 +397,26 @@ test(
     expect(filesOf(root)).toEqual(before);
 
     await add(root, 'notes');
+    await add(root, '"order notes"');
     await setUp(databases.config, testConfig(), quiet, join(root, 'sql'));
     const published = () =>
-      primary`select from pg_publication_tables where pubname = 'readback' and tablename = 'notes'`;
-    expect(await published()).toHaveLength(1);
+      primary`select from pg_publication_tables where pubname = 'readback' and tablename ~ 'notes'`;
+    expect(await published()).toHaveLength(2);
     await undoCommand('notes', config, quiet, root);
+    // The application has dropped this one, and the publication has lost it with that.
+    await primary`drop table "order notes"`;
+    const gone = (await examine(databases.config)).find(({ check }) => check === 'table-not-published');
+    expect(gone).toMatchObject({
+      found: 'public."order notes" is gone from the primary, and replicas hold it',
+      remedy: expect.stringContaining('Run readback add --undo "order notes"'),
+    });
+    await undoCommand('"order notes"', config, quiet, root);
     expect(filesOf(root)).toMatchObject({ 'schema/project.ts': before['schema/project.ts'] });
     expect(Object.keys(filesOf(root))).not.toContain('schema/tables/notes.ts');
     await setUp(databases.config, testConfig(), quiet, join(root, 'sql'));
     expect(await published()).toHaveLength(0);
     for (const replica of replicas)
-      expect(await replica`select to_regclass('notes') as notes`).toEqual([{ notes: null }]);
+      expect(await replica`select from pg_class where relname in ('notes', 'order notes')`).toHaveLength(0);
     expect(await primary`select count(*)::int from notes`).toEqual([{ count: 0 }]);
   },
 );

@@ -60,14 +60,14 @@ const FOLLOWED = [
     ddl: `alter table things add column colour text default 'red'`,
     row: `insert into things values (2, 'sad', '{}', 2, 'b', 'w', 'g', 'blue')`,
     found: ['things.colour is new on the primary: run readback migrate'],
-    said: ['replica-1: public.things.colour is new, as on the primary.'],
+    said: ['replica-1: public.things.colour is new, as on the primary: clients have it once it is declared.'],
   },
   {
     title: 'a new column of a new enum',
     ddl: `create type hue as enum ('red', '$$; drop table things; --', 'it''s'); alter table things add column hue hue`,
     row: `insert into things values (2, 'sad', '{}', 2, 'b', 'w', 'g', 'it''s')`,
     found: ['things.hue is new on the primary: run readback migrate'],
-    said: ['replica-1: public.things.hue is new, as on the primary.'],
+    said: ['replica-1: public.things.hue is new, as on the primary: clients have it once it is declared.'],
   },
   {
     title: 'new values of an enum',
@@ -143,7 +143,7 @@ const driftsFound = async () =>
 test('a column whose default differs from row to row is added, and its rows are named', async () => {
   await primary.unsafe('alter table things add column token uuid not null default gen_random_uuid()');
   expect(await migrate()).toEqual([
-    'replica-1: public.things.token is new, as on the primary. Rows that were there before may differ in it: run readback verify before it is declared.',
+    'replica-1: public.things.token is new, as on the primary: clients have it once it is declared. Rows that were there before may differ in it: run readback verify before it is declared.',
   ]);
 });
 
@@ -191,7 +191,8 @@ test('the server finds what the application changed, and names it with the comma
           table: 'posts',
           column: 'published_at',
           found: 'posts.published_at is declared, and not on the primary',
-          command: 'readback migrate, once Post under schema/tables says what is',
+          command:
+            'readback migrate or, if that changes nothing, correct Post under schema/tables, run npm run codegen and start the server again',
         },
       ]);
   } finally {

@@ -116,6 +116,29 @@ describe('QUERY_TOO_COMPLEX for what is', () => {
     });
   });
 
+  test('of an answer that is too long, however few rows it reads', async () => {
+    await using({ ANSWER_CHARACTERS_MAX: 1_000_000 }, async (server) => {
+      const { primary, replicas } = databases;
+      await primary`
+        with author as (insert into users (username, email, password_hash) values ('long', 'long@example.com', '-') returning id)
+        insert into posts (author_id, title, body) select id, 'long', repeat('y', 20000) from author`;
+      const isThere = () => replicas[0]!`select from posts where title = 'long'`.then(({ length }) => length);
+      await expect.poll(isThere, { timeout: 20_000 }).toBe(1);
+      const bodies = (count: number) =>
+        `{ posts { nodes { ${Array.from({ length: count }, (_, n) => `b${n}: body`).join(' ')} } } }`;
+      const { status, errors, data } = await server.query(bodies(51));
+      expect([status, data, errors.map(({ extensions }) => extensions.code)]).toEqual([
+        400,
+        undefined,
+        ['QUERY_TOO_COMPLEX'],
+      ]);
+      expect(await overSocket(server, bodies(51))).toEqual(['QUERY_TOO_COMPLEX']);
+      expect(await get(server, bodies(51))).toBe('400 QUERY_TOO_COMPLEX');
+      expect((await server.query(bodies(49))).errors).toEqual([]);
+      await primary`delete from users where username = 'long'`;
+    });
+  });
+
   test('a subscription, and a list of REST', async () => {
     await using({ QUERY_COST_MAX: 15, QUERY_DEPTH_MAX: 5 }, async (server) => {
       expect(await overSocket(server, 'subscription { userChanged { user { posts { totalCount } } } }')).toEqual([

@@ -261,6 +261,7 @@ const SINCE = [
   'primary: applied engine 0028 seen-partitions',
   'replica-1: applied engine 0029 subscriptions',
   'replica-1: applied engine 0030 truncated',
+  'replica-1: applied engine 0031 json',
 ];
 
 describe('one table of versions, as the first releases had it, becomes two', () => {

@@ -10,13 +10,19 @@ import { subscribeTo } from './support/subscribe.ts';
 
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
-/** A project with one table, no accounts, and nothing of the example's. */
+/** A project with one table, a view of it, no accounts, and nothing of the example's. */
+const VIEW = `create view openings as
+  select left(title, 1) as letter, count(*)::int as notes, (max(array[created_at::text, id::text]))[2]::uuid as latest_id
+  from notes group by 1;
+grant select on openings to readback_reader;
+`;
 const FILES = {
   'schema/project.ts': `import 'reflect-metadata';
 import type { Project } from '../server/graphql/schema/project.ts';
 import { Note } from './tables/notes.ts';
+import { Opening } from './tables/openings.ts';
 
-export const project: Project = { tables: [Note] };
+export const project: Project = { tables: [Note, Opening] };
 `,
   'schema/tables/notes.ts': `import { ID } from 'type-graphql';
 import { Column, Generated, Key, Table } from '../../server/declare/declaration.ts';
@@ -30,6 +36,19 @@ export class Note {
   @Generated(() => DateTime) createdAt!: string;
 }
 `,
+  'schema/tables/openings.ts': `import { BelongsTo, Column, Key, Table } from '../../server/declare/declaration.ts';
+import { Note } from './notes.ts';
+
+@Table('openings', { view: true, rest: true, rights: { read: {} } })
+export class Opening {
+  id!: string;
+  @Key(() => String) letter!: string;
+  @Column(() => Number) notes!: number;
+  @BelongsTo(() => Note, { as: 'latest', many: 'latestOf' }) latestId!: string;
+}
+`,
+  'sql/primary/0002.do.openings.sql': VIEW,
+  'sql/replica/0002.do.openings.sql': VIEW,
   'sql/primary/0001.do.notes.sql': `create table notes (
   id         uuid primary key default gen_random_uuid(),
   title      varchar(80) not null,
@@ -89,6 +108,14 @@ async function tryOut(server: CopyServer, isOpen: boolean): Promise<void> {
   expect(await server(`{ note(id: "${made.note.id}") { title isSecret } }`)).toEqual({
     note: { title: 'told', isSecret: false },
   });
+  expect(await server('{ opening(id: "t") { id letter notes latest { id latestOf { totalCount } } } }')).toEqual({
+    opening: { id: 't', letter: 't', notes: 1, latest: { id: made.note.id, latestOf: { totalCount: 1 } } },
+  });
+  expect(await server('{ openings(first: 1) { totalCount nodes { letter } pageInfo { hasNextPage } } }')).toEqual({
+    openings: { totalCount: 2, nodes: [{ letter: 'k' }], pageInfo: { hasNextPage: true } },
+  });
+  const listed = (await (await fetch(new URL('/api/openings', server.url))).json()) as { data: { letter: string }[] };
+  expect(listed.data.map(({ letter }) => letter)).toEqual(['k', 't']);
   const told = isOpen ? ['kept', 'told'] : ['told'];
   expect(
     await server('{ notes(orderBy: { field: CREATED_AT, direction: ASC }) { totalCount nodes { title } } }'),
@@ -108,9 +135,10 @@ test('a project of one table and no accounts is checked, migrated and served', a
   expect(Object.keys(schema.getTypeMap()).filter((name) => /User|Post|Session|SignOut|Password/.test(name))).toEqual(
     [],
   );
-  expect(fieldsOf(schema, 'Query')).toEqual(['note', 'notes', 'replication', 'subscriptions']);
+  expect(fieldsOf(schema, 'Query')).toEqual(['note', 'notes', 'opening', 'openings', 'replication', 'subscriptions']);
   expect(fieldsOf(schema, 'Mutation')).toEqual(['createNote', 'deleteNote', 'endSubscription', 'updateNote']);
   expect(fieldsOf(schema, 'Subscription')).toEqual(['arrivals', 'changes', 'noteChanged', 'replication']);
+  expect(schema.getType('OpeningChange') ?? schema.getType('OpeningPayload')).toBeUndefined();
   const checks = ['types', 'dead code', 'schema and settings', 'schema/generated'];
   expect(run(root, 'node', 'infra/check.mjs', ...checks)).toBe('ok');
 
@@ -123,7 +151,12 @@ test('a project of one table and no accounts is checked, migrated and served', a
   await tryOut(server, false);
   expect(await server('{ notes { totalCount } }', 'token')).toMatchObject([{ code: 'UNAUTHENTICATED' }]);
   expect(await server('{ subscriptions { id } }')).toMatchObject([{ code: 'FORBIDDEN' }]);
+  const ofView = subscribeTo(server.websocket(), 'subscription { changes(tables: ["openings"]) { __typename } }');
+  expect(await ofView.failure()).toMatchObject([{ message: 'tables must be among notes, got: openings' }]);
   expect(run(root, 'node', 'dist/readback/main.js', 'admin', 'create', '--username', 'root')).toContain(
     'This project declares no accounts',
   );
+  await databases.replicas[0]!`drop view openings`;
+  const { out } = await command(['doctor'], variablesOf(databases.config), root, root);
+  expect(out).toContain('openings is declared, and not on the replica');
 });

@@ -1,5 +1,9 @@
 import type postgres from 'postgres';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Sql } from '../database/connect.ts';
+import { isViolation, told } from '../database/violations.ts';
+import { statusOf } from '../operate/status.ts';
+import { withServers } from '../setup/servers.ts';
 import { setUp } from '../setup/setup.ts';
 import { examine, fixAll } from './support/doctor.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
@@ -99,13 +103,49 @@ test('what is replicated is no change of a partition alone', async () => {
   expect(await found()).toEqual(['replica-1 parts: its partition more was truncated']);
 });
 
+test('what a partition refuses is told of the table that it is of', async () => {
+  await primary.unsafe(`
+    create table days (id int, day date, primary key (id, day));
+    insert into days select id, day from parts;
+    alter table parts add constraint of_days foreign key (id, day) references days`);
+  const refused = async (statement: string) => {
+    const error: unknown = await primary.unsafe(statement).catch((cause: unknown) => cause);
+    if (!isViolation(error)) throw error;
+    const { code, message } = await told(error, primary as unknown as Sql);
+    return [code, message];
+  };
+  expect(await refused(`insert into parts values (3, '2025-03-01')`)).toEqual([
+    'CONFLICT',
+    'This id with this day is taken: change one of them.',
+  ]);
+  expect(await refused(`insert into parts values (4, '2025-03-01')`)).toEqual([
+    'NOT_FOUND',
+    'Nothing has this day with this id: it was never there, or is deleted by now.',
+  ]);
+  expect(await refused('delete from days')).toEqual([
+    'CONFLICT',
+    'There are parts that still refer to this: delete those first, or give them another id.',
+  ]);
+});
+
+test('a partitioned table and a fresh copy have their rows in the status', async () => {
+  await expectSame();
+  const config = { ...testConfig(), waitMs: 1000 };
+  const report = await withServers(databases.config, config, 'status', (servers) => statusOf(servers, config));
+  for (const { tables } of [report.primary, ...report.replicas]) {
+    const { rows, bytes } = tables.find(({ table }) => table === 'public.parts')!;
+    expect(rows).toBeGreaterThan(0);
+    expect(bytes).toBeGreaterThan(0);
+  }
+});
+
 test('the server finds within a minute what was done to one partition, reads that table on the primary, and tells no changes of it', async () => {
   const lines: string[] = [];
   const server = await startServer({ LOG_LEVEL: 'warn' }, databases, { write: (line) => lines.push(line) });
   try {
     const tables = async () => (await server.rest('GET', '/health')).body.tables;
     const read = async (query: string) => (await server.query(query)).readback;
-    const told = (table: string, part: string) => ({
+    const finding = (table: string, part: string) => ({
       table,
       column: null,
       found: `${table}: its partition ${part} was dropped or detached, which PostgreSQL does not replicate: replicas hold other rows`,
@@ -123,7 +163,7 @@ test('the server finds within a minute what was done to one partition, reads tha
     await primary`insert into readback.partition_changes (table_name, part_name, what) values ('posts', 'posts_1', 'dropped or detached')`;
     await expect
       .poll(tables, { timeout: 60_000, interval: 500 })
-      .toEqual(expect.arrayContaining([told('parts', 'parts_2'), told('posts', 'posts_1')]));
+      .toEqual(expect.arrayContaining([finding('parts', 'parts_2'), finding('posts', 'posts_1')]));
     expect(lines.filter((line) => line.includes('its partition parts_2 was dropped'))).toHaveLength(1);
     expect((await server.rest('GET', '/health')).body.status).toBe('degraded');
     expect(await read('{ users { nodes { id } } }')).toMatchObject({ source: 'replica-1' });

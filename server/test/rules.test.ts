@@ -1,13 +1,13 @@
 import { ID, Int } from 'type-graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { assertMayWrite } from '../auth/rights.ts';
+import { assertMayCreate, assertMayWrite, writableBy } from '../auth/rights.ts';
 import { connect } from '../database/connect.ts';
 import { Table as Rows } from '../database/sql/table.ts';
-import { Column, Key, Table, tableNamed, type Declaration } from '../declare/declaration.ts';
+import { Column, declarationOf, Key, Table, tableNamed, type Declaration } from '../declare/declaration.ts';
 import { kindOf } from '../declare/kinds.ts';
 import { readRule } from '../declare/read-rule.ts';
 import { meets } from '../declare/rule.ts';
-import { DateTime } from '../declare/scalars.ts';
+import { BigInt, DateTime } from '../declare/scalars.ts';
 import { addPost, person, startProtected, type Person } from './support/people.ts';
 import type { TestServer } from './support/server.ts';
 
@@ -104,7 +104,9 @@ describe('a row that becomes another’s between the look and the write', () => 
 });
 
 test('a moment is the same to a rule, with zeros at its end and without', () => {
-  const columns = [{ field: 'dueAt', name: 'due_at', type: () => DateTime, kind: 'value' as const, isTime: true }];
+  const columns = [
+    { field: 'dueAt', name: 'due_at', type: () => DateTime, form: kindOf(DateTime), kind: 'value' as const },
+  ];
   const write = readRule({ not: { dueAt: { eq: '2026-01-31T12:00:00.5Z' } } }, { rule: 'doors', columns });
   const mayWrite = (dueAt: string) => () =>
     assertMayWrite(
@@ -115,6 +117,22 @@ test('a moment is the same to a rule, with zeros at its end and without', () => 
     );
   expect(mayWrite('2026-01-31T12:00:00.500Z')).toThrow('Only the owner');
   expect(mayWrite('2026-01-31T12:00:00.505Z')).not.toThrow();
+});
+
+test('a whole number is the same to a rule, however it is written', () => {
+  class Safe {
+    @Key(() => ID) id!: string;
+    @Column(() => BigInt) level!: string;
+  }
+  Table('safes', { rights: { read: {}, write: { not: { level: { eq: '10' } } } } })(Safe);
+  const table = declarationOf(Safe);
+  const viewer = { isOpen: false, user: null };
+  for (const level of ['10', '+10', '010', '+0010']) {
+    expect(() => assertMayCreate(viewer, table, { level })).toThrow('must be yourself');
+    expect(() => assertMayWrite(viewer, table, { level: '1' }, { level })).toThrow('Only the owner');
+    expect(writableBy(viewer, table, { level })?.patch).toEqual({ level: '10' });
+  }
+  expect(() => assertMayCreate(viewer, table, { level: '+11' })).not.toThrow();
 });
 
 test('what a rule asks of a row holds for it as the write finds it, and as the write makes it', async () => {

@@ -283,7 +283,7 @@ describe('what is missing is said, with how to repair it', () => {
     databases = await freshDatabases({ settle: false });
     await databases.primary`create table users (id int)`;
     await expect(setUp(databases.config, testConfig(), quiet)).rejects.toThrow(
-      /nothing was changed: relation "users" already exists/,
+      /nothing was changed: 0002 users: relation "users" already exists\. On a replica rename or drop it/,
     );
     expect(await databases.primary`select to_regclass('readback.heartbeat') as heartbeat`).toEqual([
       { heartbeat: null },

@@ -3,7 +3,7 @@ import { freshDatabases } from './support/databases.ts';
 import type { Sql } from '../database/connect.ts';
 import { estimatedRows } from '../database/sql/sizes.ts';
 
-test('rows are estimated in any schema, in partitions, and before anybody has counted them', async () => {
+test('rows are estimated in any schema, in partitions, of what views read, and before anybody has counted them', async () => {
   const databases = await freshDatabases();
   onTestFinished(() => databases.drop());
   const { primary } = databases;
@@ -18,12 +18,17 @@ test('rows are estimated in any schema, in partitions, and before anybody has co
     insert into "Sales"."Order" select generate_series(1, 700);
     insert into parted select generate_series(0, 1499);
     insert into uncounted values (1);
-    analyze "Sales"."Order"; analyze parted;`);
+    create view seen as select p.id from parted p join "Sales"."Order" o on o.id = p.id;
+    create view over_seen as select count(*) from seen;
+    create materialized view kept as select id from parted where id < 100;
+    analyze "Sales"."Order"; analyze parted; analyze kept;`);
   const rows = await estimatedRows(primary as unknown as Sql, [
     '"Sales"."Order"',
     'parted',
     'parted_1',
     'uncounted',
+    'over_seen',
+    'kept',
     'public.users',
     'gone',
   ]);
@@ -32,6 +37,8 @@ test('rows are estimated in any schema, in partitions, and before anybody has co
     parted: 1500,
     parted_1: 1000,
     uncounted: 50,
+    over_seen: 2200,
+    kept: 100,
     'public.users': 0,
   });
 });

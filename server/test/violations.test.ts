@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { CreatePostDocument, CreateUserDocument, DeleteUserDocument } from '../../schema/generated/operations.ts';
 import { startServer, type TestServer } from './support/server.ts';
@@ -115,6 +116,28 @@ test('a trigger of the application refuses a write, and its words stay inside', 
     'BAD_USER_INPUT',
     undefined,
     "A rule of the database's own refuses this.",
+  ]);
+});
+
+test.each(['ZX001', '42501', '0A000', '40001'])('whatever code it gives for that: %s', async (code) => {
+  await alter(`create function refuse() returns trigger language plpgsql as $$
+    begin raise exception 'the ledger of % is closed', new.title using errcode = '${code}'; end $$`);
+  await alter('create trigger refuse before insert on posts for each row execute function refuse()');
+  expect(told(await post('Notes'))?.slice(0, 2)).toEqual(['BAD_USER_INPUT', undefined]);
+});
+
+test.each([
+  ['a check', "alter table posts add check (100 / position('x' in title) > 0)"],
+  ['a generated column', "alter table posts add rank int generated always as (100 / position('x' in title)) stored"],
+  ['a logarithm', "alter table posts add check (ln(position('x' in title)) >= 0)"],
+  ['an index', 'create index on posts (body)'],
+])('a value that the database cannot compute with is the client’s fault: %s', async (_, statement) => {
+  await alter(statement);
+  const body = randomBytes(10_000).toString('base64').slice(0, 10_000);
+  expect(told(await server.query(CreatePostDocument, { input: { authorId, title: 'Notes', body } }))).toEqual([
+    'BAD_USER_INPUT',
+    undefined,
+    'A value is not among those that the table takes.',
   ]);
 });
 

@@ -98,6 +98,7 @@ test(
       client,
       tables.find(({ name }) => name === 'values_of')!,
     );
+    await expectOddJson(zoo, primary);
   },
 );
 
@@ -161,6 +162,21 @@ async function expectExactJson(
     const [row] = await primary.unsafe(`select loose::text, long::text from ${name} where id = 1`);
     expect([way, row!['loose'], ['0', '9007199254740993'].includes(row!['long'])]).toEqual([way, text, true]);
     if (/input|Apollo|websocket|REST/.test(way)) expect([way, row!['long']]).toEqual([way, '9007199254740993']);
+  }
+}
+
+/** json takes what jsonb does not, which whoever sends it is told. */
+async function expectOddJson(zoo: TableClient, primary: TestDatabases['primary']): Promise<void> {
+  const query = `mutation ($input: UpdateLooseValueInput!) { updateLooseValue(id: "1", input: $input) { looseValue { doc docs } } }`;
+  for (const odd of ['"\\u0000"', '{"\\u0000":1}', '"\\ud800"', '["\\udc00\\ud800"]', '1e999999', '-1e-999999']) {
+    const doc = parseExactly(odd);
+    const taken = (await zoo.ask(query, { input: { doc, docs: [doc, null] } })).updateLooseValue.looseValue;
+    expect(JSON.stringify(taken)).toBe(`{"doc":${odd},"docs":[${odd},null]}`);
+    const [row] = await primary`select doc::text, to_json(docs)::text as docs from loose_values where id = 1`;
+    expect(row).toEqual({ doc: odd, docs: `[${odd},null]` });
+    await expect(zoo.ask(query, { input: { tight: doc } })).rejects.toThrow('"code":"BAD_USER_INPUT"');
+    const { status, body } = await zoo.rest('PATCH', '/api/loose-values/1', { tight: doc });
+    expect([odd, status, body.error]).toEqual([odd, 400, 'BAD_USER_INPUT']);
   }
 }
 

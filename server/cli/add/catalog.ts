@@ -99,6 +99,13 @@ const OBJECTS = `
   select coalesce(bool_or(typtype = 'c' or oid not in ('json'::regtype, 'jsonb'::regtype)
     and exists (select from pg_cast where castsource = parts.oid and casttarget = 'json'::regtype)), false) from parts`;
 
+/** What the element of an array is, where it is of a domain; null: it is no array. */
+const ELEMENT = `
+  with recursive parts as (
+    select oid, typtype, typbasetype from pg_type where oid = u.element
+    union all select t.oid, t.typtype, t.typbasetype from parts join pg_type t on t.oid = parts.typbasetype where parts.typtype = 'd')
+  select oid from parts where typtype <> 'd'`;
+
 /** A constant, and what it is cast to. `now` and the like are texts until the row is written: as types they are moments already. */
 const CONSTANT = String.raw`
   pg_get_expr(d.adbin, d.adrelid) ~ $r$^(- |[(])*('([^']|'')*'|-?[0-9.]+|true|false|NULL)([)]|::|"([^"]|"")*"|[\w .[\]]|[(]\d+(,-?\d+)?[)])*$$r$
@@ -107,7 +114,7 @@ const CONSTANT = String.raw`
 /** Of the table c. */
 const COLUMNS = String.raw`
   select json_agg(json_build_object(
-      'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'base', format_type(coalesce(u.base, a.atttypid), null),
+      'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'base', coalesce(format_type((${ELEMENT}), null) || '[]', format_type(coalesce(u.base, a.atttypid), null)),
       'labels', (select json_agg(enumlabel order by enumsortorder) from pg_enum where enumtypid in (u.base, u.element)),
       'dimensions', case when u.element is null then 0 else greatest(a.attndims, 1) end, 
       'isOfObjects', (${OBJECTS}), 'isNullable', not a.attnotnull, 'default', pg_get_expr(d.adbin, d.adrelid),

@@ -160,17 +160,17 @@ export async function rowsAfter(
 ): Promise<SnapshotImage[]> {
   const key = table.key.map((column) => nameOf(sql, column));
   const bound = after && keyIn(table, after.key)!.map((text, part) => textParameter(sql, table.key[part]!, text));
-  const rows = await sql<{ image: string }[]>`
-    select ${imageOf(sql, table)}::text as image from ${sql.unsafe(`${identifier(table.name)} t`)}
+  const rows = await sql<{ image: string; texts: string }[]>`
+    select to_json(t.*)::text as image, ${textsOf(sql, table)} as texts from ${sql.unsafe(`${identifier(table.name)} t`)}
     where ${bound ? sql`(${joined(sql, key)}) > (${joined(sql, bound)})` : sql`true`} order by ${joined(sql, key)} limit ${limit}`;
-  return rows.map(({ image: text }) => {
-    const image = parseImage(table.name, text);
+  return rows.map((row) => {
+    const image = Object.assign(parseImage(table.name, row.image), JSON.parse(row.texts));
     return { key: idIn(table, image), image };
   });
 }
 
-/** As the log's own triggers make it. A column may be called t. */
-function imageOf(sql: Sql, { name, columns }: Declaration): Fragment {
-  if (!columns.some(({ form }) => form.isMadeText)) return sql`to_jsonb(t.*)`;
-  return sql`readback.with_texts(to_jsonb(t.*), t.*, (select readback.texts_of(${identifier(name)}::text::regclass)))`;
+/** What the log's own triggers take as PostgreSQL's text. */
+function textsOf(sql: Sql, { name, columns }: Declaration): Fragment {
+  if (!columns.some(({ form }) => form.isMadeText)) return sql`'{}'`;
+  return sql`readback.with_texts('{}', t.*, (select readback.texts_of(${identifier(name)}::text::regclass)))::text`;
 }

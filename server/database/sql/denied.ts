@@ -15,15 +15,7 @@ export const CALLED_IN_WORKER = [
 ];
 
 /** And of Readback's own. */
-const CALLED_OF_READBACK = [
-  'after_lsn',
-  'applied_before',
-  'in_apply_worker',
-  'key_of',
-  'logs_changes',
-  'note_life',
-  'with_texts',
-];
+const CALLED_OF_READBACK = ['after_lsn', 'applied_before', 'in_apply_worker', 'key_of', 'logs_changes', 'note_life'];
 
 /** What a replica's apply worker may not do, and how it may. */
 export interface Denied {

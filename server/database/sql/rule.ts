@@ -1,6 +1,8 @@
-import type { Declaration } from '../../declare/declaration.ts';
+import { columnIn, type Declaration } from '../../declare/declaration.ts';
+import { arrayText } from '../../declare/kinds.ts';
 import { isClaim, type Claim, type Clause } from '../../declare/rule.ts';
 import type { Fragment, Sql } from '../connect.ts';
+import { constant, nameOf } from './columns.ts';
 
 /** The claims, as values or as parts of the statement. */
 type Claimed = Readonly<Record<Claim['claim'], string | null | readonly string[] | Fragment>>;
@@ -15,11 +17,14 @@ export function ruleSql(sql: Sql, table: Declaration, clause: Clause, claims: Cl
   if (clause.kind === 'not') return sql`not ${inner(clause.of)}`;
   const truth = known?.(clause);
   if (truth !== undefined) return sql`${truth}::boolean`;
-  const { name } = table.columns.find(({ field }) => field === clause.field)!;
-  const column = sql(`t.${name}`);
+  const declared = columnIn(table, clause.field)!;
+  const column = nameOf(sql, declared);
   if (clause.kind === 'isNull') return clause.value ? sql`${column} is null` : sql`${column} is not null`;
-  const value = (isClaim(clause.value) ? claims[clause.value.claim] : clause.value) as string;
-  return clause.kind === 'eq' ? sql`${column} = ${value}` : sql`${column} = any(${value})`;
+  const value = isClaim(clause.value) ? claims[clause.value.claim] : clause.value;
+  if (clause.kind === 'eq') return sql`${column} = ${value as string}`;
+  // Not cut to the column's length, as a cast to it would.
+  const type = constant(sql, declared.form.sql.replace(/\(.*\)/, ''));
+  return sql`${column} = any(${arrayText(value as readonly unknown[])}::${type}[])`;
 }
 
 function joined(sql: Sql, word: 'and' | 'or', parts: Fragment[]): Fragment {

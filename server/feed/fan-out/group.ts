@@ -5,6 +5,8 @@ import type { Follower } from '../follower.ts';
 import type { FeedChange } from '../recent.ts';
 import type { FeedEvent, FeedStream } from '../stream.ts';
 import { Wake } from '../wake.ts';
+import { Asking, type Some } from './asking.ts';
+import { Renderings, type Rendered } from './renderings.ts';
 import { comparePositions } from '../../lib/position.ts';
 import type { Payers } from '../../lib/budget.ts';
 
@@ -14,21 +16,11 @@ import type { Payers } from '../../lib/budget.ts';
  */
 export type Render = (event: FeedEvent, audience: string, payers: Payers) => Promise<string>;
 
-/** The spenders of some who ask for an event. */
-type Some = () => Iterable<string>;
-
 /** What an event comes to. */
 export interface Rendering {
   render: Render;
   /** Rows that it may read. */
   cost: number;
-}
-
-/** An event as one audience gets it. */
-interface Rendered {
-  payload: Promise<Buffer>;
-  /** While it is not made yet. */
-  asking: Asking | undefined;
 }
 
 /** A subscriber, as its group sees it. */
@@ -50,8 +42,8 @@ export interface Member {
 
 /** Changes that are rendered at once: their relations are read together. Fewer, where they read many: the first is sent when the last is there. */
 const [AHEAD, AHEAD_ROWS] = [32, 1000];
-/** Rendered changes that are kept for those who are a little behind. */
-const KEPT = 500;
+/** And fewer where they are long, by what the last ones were. */
+const AHEAD_BYTES = 1_048_576;
 /** After so long others have their turn. */
 const SLICE_MS = 5;
 
@@ -70,8 +62,9 @@ export class Group {
   /** The same, by whom they are where they may own something, else ''. */
   readonly #byOwn = new Map<string, Set<Member>>();
   readonly #joined = new Wake();
-  /** By change, then by audience. */
-  readonly #rendered = new Map<FeedChange, Map<string, Rendered>>();
+  readonly #renderings = new Renderings();
+  /** Of an event as it is sent: of the longest of the last ones. */
+  #bytes = 1;
   /** Everything up to here was handed to those who were live. */
   #sent: FeedPlace | undefined;
   #members = 0;
@@ -137,13 +130,13 @@ export class Group {
   }
 
   #renderFor(event: FeedEvent, audience: string, payers: Some): Promise<Buffer> | null {
-    const kept = event.kind === 'change' ? this.#rendered.get(event.change)?.get(audience) : undefined;
+    const kept = event.kind === 'change' ? this.#renderings.get(event.change, audience) : undefined;
     kept?.asking?.add(payers);
     if (kept) return kept.payload;
     const shown = this.#stream.for(event, audience);
     if (!shown) return null;
     const made = this.#begin(shown, audience, new Asking(payers));
-    if (event.kind === 'change') this.#keep(event.change, audience, made);
+    if (event.kind === 'change') this.#renderings.keep(event.change, audience, made);
     return made.payload;
   }
 
@@ -154,12 +147,6 @@ export class Group {
     });
     const made: Rendered = { payload, asking };
     return made;
-  }
-
-  #keep(change: FeedChange, audience: string, made: Rendered): void {
-    const kept = this.#rendered.get(change) ?? new Map<string, Rendered>();
-    this.#rendered.set(change, kept.set(audience, made));
-    if (this.#rendered.size > KEPT) this.#rendered.delete(this.#rendered.keys().next().value!);
   }
 
   isOf(table: string): boolean {
@@ -188,7 +175,8 @@ export class Group {
 
   #takeSome(): FeedChange[] {
     const changes: FeedChange[] = [];
-    while (changes.length < this.#ahead) {
+    const most = Math.max(1, Math.min(this.#ahead, Math.floor(AHEAD_BYTES / this.#bytes)));
+    while (changes.length < most) {
       const change = this.#follower.take();
       if (!change) break;
       changes.push(change);
@@ -200,6 +188,7 @@ export class Group {
     const rendered = changes.map((change) => new RenderedChange(change, this.#stream));
     // Whoever joins while these are rendered is owed them too, and may be of another audience.
     for (let due = this.#due(rendered); due.length > 0; due = this.#due(rendered)) await Promise.all(due);
+    this.#bytes = Math.max(1, ...rendered.map(({ bytes }) => bytes));
     for (const subscriber of this.#live) subscriber.deliver(rendered);
     this.#sent = rendered.at(-1)!.place;
   }
@@ -281,6 +270,11 @@ export class RenderedChange {
     this.owners = stream.ownersIn(this.event);
   }
 
+  /** Of the longest. */
+  get bytes(): number {
+    return Math.max(0, ...Array.from(this.#tails.values(), (tail) => tail?.length ?? 0));
+  }
+
   has(audience: string): boolean {
     return this.#tails.has(audience);
   }
@@ -295,31 +289,5 @@ export class RenderedChange {
 
   audienceOf(own: string): string {
     return this.owners.includes(own) ? own : '';
-  }
-}
-
-/**
- * Those for whom one event is rendered, in the order in which they asked: who reads again what the others have had long
- * ago pays for that alone.
- */
-class Asking implements Payers {
-  readonly #some: Some[];
-  readonly #more = new Wake();
-
-  constructor(first: Some) {
-    this.#some = [first];
-  }
-
-  add(some: Some): void {
-    this.#some.push(some);
-    this.#more.ring();
-  }
-
-  *now(): Iterable<string> {
-    for (const some of this.#some) yield* some();
-  }
-
-  more(): Promise<void> {
-    return this.#more.next();
   }
 }

@@ -14,7 +14,7 @@ import { CaughtUp, SnapshotRow, type Change, type RowChangedArgs } from '../type
 import { Allowed } from '../../auth/rights.ts';
 import { sightOf } from '../../auth/visibility.ts';
 import { mayAll, type Viewer } from '../../auth/viewer.ts';
-import { allTables, idOf, parseId, tableNamed, type Declaration } from '../../declare/declaration.ts';
+import { followedTables, idOf, parseId, type Declaration } from '../../declare/declaration.ts';
 import { rowOf, type Image } from '../../declare/images.ts';
 import { Cursor } from '../../declare/scalars.ts';
 import { changedFields, lagMs } from '../../feed/change.ts';
@@ -22,7 +22,7 @@ import type { FeedChange } from '../../feed/recent.ts';
 import { FeedStream, type FeedEvent, type FeedRequest } from '../../feed/stream.ts';
 import { badInput } from '../../lib/errors.ts';
 import type { Context } from './context.ts';
-import { typesOf } from './types.ts';
+import { changeType } from './types.ts';
 
 const LATEST_MAX = 1000;
 
@@ -35,9 +35,9 @@ export function feedEvent(): object {
 }
 
 function makeFeedEvent(): object {
-  const tables = allTables();
+  const tables = followedTables();
   for (const { one, type } of tables) Field(() => type, { nullable: true })(SnapshotRow.prototype, one);
-  const types: ClassType[] = [...tables.map((table) => typesOf(table).change), SnapshotRow, CaughtUp];
+  const types: ClassType[] = [...tables.map(changeType), SnapshotRow, CaughtUp];
   return createUnionType({ name: 'FeedEvent', types: () => types });
 }
 
@@ -78,7 +78,7 @@ async function subscribeToAll({
   args,
   context,
 }: SubscribeResolverData<unknown, ChangesArgs, Context>): Promise<FeedStream> {
-  const tables = args.tables == null ? allTables() : tablesNamed(args.tables, context.viewer);
+  const tables = args.tables == null ? followedTables() : tablesNamed(args.tables, context.viewer);
   context.services.tables.assertSame(tables);
   const from = args.after == null ? startOf(args) : await context.positions.readCursor(args.after);
   const sight = sightOf(context.viewer);
@@ -97,14 +97,12 @@ function startOf({ snapshot, latest }: ChangesArgs): FeedRequest['from'] {
 
 /** Tables that are administrators' alone are told to nobody else. */
 function tablesNamed(names: readonly string[], viewer: Viewer): Declaration[] {
-  const mayAsk = ({ read }: Declaration) => read !== undefined || mayAll(viewer);
+  const known = followedTables().filter(({ read }) => read !== undefined || mayAll(viewer));
   return [...new Set(names)].map((name) => {
-    const found = tableNamed(name);
-    if (found && mayAsk(found)) return found;
-    const known = allTables()
-      .filter(mayAsk)
-      .map((table) => table.name);
-    throw badInput(`tables must be among ${known.join(', ')}, got: ${name.slice(0, 50)}`, 'tables');
+    const found = known.find((table) => table.name === name);
+    if (found) return found;
+    const all = known.map((table) => table.name).join(', ');
+    throw badInput(`tables must be among ${all}, got: ${name.slice(0, 50)}`, 'tables');
   });
 }
 
@@ -145,7 +143,7 @@ function toRoot(tables: readonly Declaration[], context: Context): (event: FeedE
 }
 
 function toChange(table: Declaration, change: FeedChange, context: Context): Change {
-  return Object.assign(new (typesOf(table).change)(), {
+  return Object.assign(new (changeType(table))(), {
     cursor: context.positions.cursor({ ...change.position, logId: change.logId }),
     operation: change.operation,
     table: change.tableName,

@@ -10,7 +10,7 @@ import {
   type GraphQLOutputType,
   type GraphQLSchema,
 } from 'graphql';
-import { allowedIn, assertMay, forbidden, seesColumn, visible } from '../../auth/rights.ts';
+import { allowedIn, assertMay, forbidden, isShownToWriter, seesColumn, visible } from '../../auth/rights.ts';
 import { mayAll, type Viewer } from '../../auth/viewer.ts';
 import { allTables, isAllVisible, type Declaration } from '../../declare/declaration.ts';
 import { ClientError } from '../../lib/errors.ts';
@@ -120,7 +120,7 @@ class RowGuard {
       return (viewer, list) => (Array.isArray(list) ? list.filter((one) => seen(viewer, one)) : list);
     if (this.#guarded(type) === undefined) return undefined;
     return (viewer, row) => {
-      if (row == null || seen(viewer, row)) return row;
+      if (row == null || isShownToWriter(row) || seen(viewer, row)) return row;
       if (isNonNullType(type)) throw new ClientError('NOT_FOUND', 'There is no such row.', { field: 'id' });
       return null;
     };

@@ -1,7 +1,7 @@
 import type { ClassType } from 'type-graphql';
 import type { Fragment, Sql, Statement } from '../../database/connect.ts';
 import { POLICIES_REFUSE } from '../../database/errors.ts';
-import { assertMayWrite, forbidden, visible, writableBy } from '../../auth/rights.ts';
+import { assertMayWrite, forbidden, showToWriter, visible, writableBy } from '../../auth/rights.ts';
 import { mayAll } from '../../auth/viewer.ts';
 import { badInput, notFound, nothingHas, type ClientError } from '../../lib/errors.ts';
 import type { Lsn } from '../../lib/lsn.ts';
@@ -58,7 +58,7 @@ export async function writeOne<Row extends { id: string }>(
   // Another write came between the look and this one: what is so now is looked at, and once more where it is as it was.
   if (!written.row && by) written = await attempt();
   context.services.access.wrote(table.name, key, written.lsn);
-  if (!written.row) throw await whyNot(context, rows, key);
+  if (!showToWriter(written.row)) throw await whyNot(context, rows, key);
   return written;
 }
 
@@ -115,7 +115,7 @@ export async function assertSeesReferences<Row extends { id: string }>(
         ? parents.byColumns(primary.reader, relation.references(), [named.texts])
         : parents.byIds(primary.reader, [parseId(declaration, named.id)]);
     const { rows } = await primary.answer(look);
-    if (!visible(viewer, declaration, rows[0] ?? null)) throw nothingHas(relation.columns[0]!.field);
+    if (!visible(viewer, declaration, rows[0] ?? null)) throw nothingHas(relation.columns.map(({ field }) => field));
   }
   return row ? (Object.fromEntries(others.map(({ field }) => [field, row[field as keyof Row]])) as Partial<Row>) : {};
 }

@@ -14,7 +14,7 @@ import {
 import { RowChangedArgs, type Change } from '../types/change.type.ts';
 import { ConfirmArg, type Confirm } from '../types/confirmation.type.ts';
 import { PageArgs } from '../types/page.type.ts';
-import { Allowed, assertMayAskBy, assertMayCreate } from '../../auth/rights.ts';
+import { Allowed, assertMayAskBy, assertMayCreate, showToWriter } from '../../auth/rights.ts';
 import { mayAll, type Viewer } from '../../auth/viewer.ts';
 import {
   columnText,
@@ -32,7 +32,7 @@ import { changesOf } from './changes.ts';
 import type { Context } from './context.ts';
 import { assertSeesReferences, defined, given, write, writeOne, type Written } from './mutations.ts';
 import { connect, type Asked as Order } from './page.ts';
-import { changeable, createInput, givenBy, typesOf, updateInput } from './types.ts';
+import { changeable, changeType, createInput, givenBy, payloadType, typesOf, updateInput } from './types.ts';
 
 export interface Row {
   id: string;
@@ -41,19 +41,25 @@ export interface Row {
 /** The resolvers of a table: its rows, pages and changes, what is written as it is given, and relations. */
 export function resolversOf(type: ClassType<Row>): ClassType[] {
   const rows = rowsOf(type);
-  const { relations: named, own } = rows.declaration;
+  const { relations: named, isView } = rows.declaration;
   return [
     reader(rows),
-    watcher(rows.declaration),
-    ...(own.has('create') ? [] : [creator(rows)]),
-    ...(own.has('update') || changeable(rows.declaration).length === 0 ? [] : [updater(rows)]),
-    ...(own.has('delete') ? [] : [deleter(rows)]),
+    ...(isView ? [] : [watcher(rows.declaration), ...writers(rows)]),
     ...named.flatMap((one) => relations(rows, one)),
   ];
 }
 
-const readers = ({ read }: Declaration) => Allowed(read ? 'signedIn' : 'administrators');
-const writers = ({ write: rule }: Declaration) => Allowed(rule ? 'owner' : 'administrators');
+function writers(rows: Rows<Row>): ClassType[] {
+  const { own } = rows.declaration;
+  return [
+    ...(own.has('create') ? [] : [creator(rows)]),
+    ...(own.has('update') || changeable(rows.declaration).length === 0 ? [] : [updater(rows)]),
+    ...(own.has('delete') ? [] : [deleter(rows)]),
+  ];
+}
+
+const MayRead = ({ read }: Declaration) => Allowed(read ? 'signedIn' : 'administrators');
+const MayWrite = ({ write: rule }: Declaration) => Allowed(rule ? 'owner' : 'administrators');
 
 function reader(rows: Rows<Row>): ClassType {
   const { type, one, many, filter } = rows.declaration;
@@ -62,13 +68,13 @@ function reader(rows: Rows<Row>): ClassType {
   const description = isByKey ? 'By the key where it is left out' : 'Newest first where it is left out';
   @Resolver(() => type)
   class Reader {
-    @readers(rows.declaration)
+    @MayRead(rows.declaration)
     @Query(() => type, { name: one, nullable: true })
     one(@Arg('id', () => ID) id: string, @Ctx() { loaders }: Context): Promise<Row | null> {
       return loaders.load(rows.byId, parseId(rows.declaration, id));
     }
 
-    @readers(rows.declaration)
+    @MayRead(rows.declaration)
     @Query(() => types.connection, { name: many })
     many(
       @Arg('orderBy', () => types.order, { nullable: true, description }) order: Order | null | undefined,
@@ -106,11 +112,11 @@ function toFilter(viewer: Viewer, filter: DeclaredFilter | undefined, asked: Ask
 }
 
 function watcher(table: Declaration): ClassType {
-  const { change } = typesOf(table);
+  const change = changeType(table);
   const description = `Changes of ${table.name}, each read back from a replica before it is sent`;
   @Resolver(() => table.type)
   class Watcher {
-    @readers(table)
+    @MayRead(table)
     @Subscription(() => change, { name: `${table.one}Changed`, subscribe: changesOf(table), description })
     changed(@Args(() => RowChangedArgs, { validate: false }) _args: RowChangedArgs, @Root() event: Change): Change {
       return event;
@@ -121,17 +127,19 @@ function watcher(table: Declaration): ClassType {
 
 function creator(rows: Rows<Row>): ClassType {
   const { declaration, table } = rows;
-  const { payload } = typesOf(declaration);
+  const payload = payloadType(declaration);
   const input = givenBy(declaration).length === 0 ? undefined : createInput(declaration);
   @Resolver(() => declaration.type)
   class Creator {
-    @writers(declaration)
+    @MayWrite(declaration)
     @Mutation(() => payload, { name: `create${declaration.type.name}` })
     async create(@ConfirmArg() confirm: Confirm, @Ctx() context: Context, @inputArg('input', input) asked?: object) {
       const values = defined(asked ?? {});
       assertMayCreate(context.viewer, declaration, values);
       await assertSeesReferences(context, rows, values);
-      return toPayload(rows, await write(context, confirm, (sql) => table.insert(sql, values)));
+      const written = await write(context, confirm, (sql) => table.insert(sql, values));
+      showToWriter(written.row);
+      return toPayload(rows, written);
     }
   }
   return Creator;
@@ -139,12 +147,15 @@ function creator(rows: Rows<Row>): ClassType {
 
 function updater(rows: Rows<Row>): ClassType {
   const { declaration, table } = rows;
-  const { payload } = typesOf(declaration);
+  const payload = payloadType(declaration);
   const input = updateInput(declaration);
   @Resolver(() => declaration.type)
   class Updater {
-    @writers(declaration)
-    @Mutation(() => payload, { name: `update${declaration.type.name}`, description: 'What is left out stays' })
+    @MayWrite(declaration)
+    @Mutation(() => payload, {
+      name: `update${declaration.type.name}`,
+      description: 'What is left out stays',
+    })
     async update(
       @Arg('id', () => ID) id: string,
       @Arg('input', () => input) asked: object,
@@ -163,11 +174,14 @@ function updater(rows: Rows<Row>): ClassType {
 
 function deleter(rows: Rows<Row>): ClassType {
   const { declaration, table } = rows;
-  const { payload } = typesOf(declaration);
+  const payload = payloadType(declaration);
   @Resolver(() => declaration.type)
   class Deleter {
-    @writers(declaration)
-    @Mutation(() => payload, { name: `delete${declaration.type.name}`, description: 'Answers with the row as it was' })
+    @MayWrite(declaration)
+    @Mutation(() => payload, {
+      name: `delete${declaration.type.name}`,
+      description: 'Answers with the row as it was',
+    })
     async delete(@Arg('id', () => ID) id: string, @ConfirmArg() confirm: Confirm, @Ctx() context: Context) {
       return toPayload(rows, await writeOne(context, confirm, rows, id, (sql, only) => table.delete(sql, only)));
     }

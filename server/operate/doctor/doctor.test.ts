@@ -132,6 +132,7 @@ const primaryDetails = (changes: Partial<PrimaryDetails> = {}): PrimaryDetails =
   transactions: [],
   timelinesUnread: null,
   hidden: [],
+  gone: [],
   identities: [],
   drifts: [],
   partitionChanges: [],
@@ -203,6 +204,7 @@ const replicaDetails = (changes: Partial<ReplicaDetails> = {}): ReplicaDetails =
   mayLose: false,
   denied: null,
   changesCopied: 0,
+  drifts: [],
   missing: null,
   hidden: [],
   identities: [],
@@ -254,6 +256,50 @@ test('without the publication an apply worker that fails is no finding of its ow
     both(primary, { probe: failing }).map((text) => text.split(':')[0]);
   expect(found({})).toEqual(['error replica-1 apply-failing']);
   expect(found({ publication: null, published: [] })).toEqual(['error primary publication-missing']);
+});
+
+test('what an application changed is followed, and no transaction is skipped for it', () => {
+  const failing = { ...probe, outcome: 'late', applyErrors: 3, worker: null } as const;
+  const more = { ...column, name: 'more', isKey: false };
+  const published = [{ table: 'readback.heartbeat', file: '1', columns: [column, more] }];
+  const drift = { table: 'readback.heartbeat', column: 'more', found: 'more is new', command: 'readback migrate' };
+  const remedies = (drifts: (typeof drift)[]) =>
+    findingsOf(
+      {
+        primary: {
+          name: 'primary',
+          at: 'p:1/a',
+          basics: basics(),
+          details: primaryDetails({ published, whole: published, drifts }),
+        },
+        replicas: [
+          {
+            name: 'replica-1',
+            at: 'r:1/a',
+            basics: basics({ identity: '2/a' }),
+            details: replicaDetails({ probe: failing }),
+          },
+        ],
+        plan: PLAN,
+      },
+      { maxWalBytes: 1 },
+    ).map(({ check, remedy }) => `${check}: ${remedy}`);
+  expect(remedies([drift])).toEqual([
+    'columns-differ: Run readback migrate. If it refuses this, on the replica: add it.',
+    'tables-changed: Run readback migrate.',
+  ]);
+  expect(remedies([])).toEqual(['columns-differ: On the replica: add it.']);
+});
+
+test('a table that the primary has dropped is not to be published again', () => {
+  const found = (gone: string[]) =>
+    both({ gone }, { watched: ['public.things'] }).find((text) => text.includes('table-not-published'));
+  expect(found([])).toBe(
+    'error primary table-not-published: public.things is not in the publication, and replicas hold it',
+  );
+  expect(found(['public.things'])).toBe(
+    'warning primary table-not-published: public.things is gone from the primary, and replicas hold it',
+  );
 });
 
 test('a column that is not sent, unless the replica generates it', () => {

@@ -1,6 +1,6 @@
 import type { Config } from '../../boot/config.ts';
 import type { Declaration } from '../../declare/declaration.ts';
-import { driftsOf, tablesNow, type Drift } from '../../setup/drift.ts';
+import { driftsOf, tablesNow, viewFaults, type Drift } from '../../setup/drift.ts';
 import { planOf, type Plan } from '../../setup/rights.ts';
 import { changeInWords, changesCopied, partitionChanges, type PartitionChange } from '../../setup/partitions.ts';
 import { hiddenFrom, identitiesOf, type ReplicaIdentity } from '../../setup/stops.ts';
@@ -23,7 +23,7 @@ import { bySeverity, kind, type Finding, type Fix, type Repair } from './finding
 import { knowByKey } from './identity.ts';
 import { checkLogins, grantRoles, lookAtLogins, type LoginFacts } from './logins.ts';
 import { checkPoolers, lookAtPoolers, type PoolerFacts } from './poolers.ts';
-import { checkPublication, lookAtPublication, type PublicationFacts } from './publication.ts';
+import { checkPublication, goneFrom, lookAtPublication, type PublicationFacts } from './publication.ts';
 import { checkServers, limitsOf, lookAtServer, type Looked, type ServerFacts } from './servers.ts';
 import { checkSlots, dropOrphan, lookAtSlots, type SlotFacts } from './slots.ts';
 import {
@@ -64,6 +64,7 @@ export interface ReplicaDetails extends SubscriptionFacts, TableFacts {
   aheadBytes?: number;
   /** The last of what was done to partitions alone that its copy has. */
   changesCopied: number;
+  drifts: Drift[];
 }
 
 export interface DoctorOptions extends SetupConfig, Pick<Config, 'SLOT_ACTION'> {
@@ -90,7 +91,9 @@ export function findingsOf(facts: Facts, { maxWalBytes }: Pick<DoctorOptions, 'm
     ...[primary, ...replicas].flatMap(checkLogins),
     ...[primary, ...replicas].flatMap(checkPoolers),
     ...checkPublication(primary, replicas),
-    ...(primary.details?.drifts ?? []).map((drift) => changed(primary.name, drift)),
+    ...[primary, ...replicas].flatMap(
+      ({ name, details }) => details?.drifts.map((drift) => changed(name, drift)) ?? [],
+    ),
     ...checkFailover(primary, replicas),
     ...checkSlots(primary, replicas, maxWalBytes),
     ...replicas.flatMap((replica) => checkSubscription(primary, replica)),
@@ -129,7 +132,13 @@ async function look({ primary, replicas }: Servers, options: DoctorOptions): Pro
   const plan = one.basics ? await planOf(primary, options) : UNKNOWN_PLAN;
   const published = one.details?.published ?? [];
   const others = await Promise.all(replicas.map((replica) => lookAtReplica(replica, tablesOf(published), options)));
-  if (one.details) one.details.hidden = await hiddenFrom(primary.admin, tablesOf(published), readersOf(others));
+  if (one.details) {
+    one.details.hidden = await hiddenFrom(primary.admin, tablesOf(published), readersOf(others));
+    one.details.gone = await goneFrom(
+      primary.admin,
+      others.flatMap(({ details }) => details?.watched ?? []),
+    );
+  }
   if (one.basics?.isSetUp)
     await Promise.all(others.map((facts, index) => follow(primary, replicas[index]!, facts, options.waitMs)));
   return { primary: one, replicas: others, plan };
@@ -187,7 +196,12 @@ async function lookAtReplica(
     limits,
     ...(await lookAtLogins(replica, 'replica', tables.shapes, options)),
     ...(await lookAtPoolers(urls, options)),
-    details: { ...subscription, ...tables, changesCopied: await changesCopied(admin) },
+    details: {
+      ...subscription,
+      ...tables,
+      changesCopied: await changesCopied(admin),
+      drifts: await viewFaults(admin, options.declared),
+    },
   };
 }
 

@@ -210,7 +210,8 @@ const superuser = kind('login-superuser', (login: string) => ({
   severity: 'advice',
   found: `the server's login ${login} is a superuser`,
   expected: 'a login that owns nothing, so that a fault of the server reaches no further than its roles',
-  remedy: 'Set the admin URL to this login, and the URL to another: readback migrate makes it.',
+  remedy:
+    'Set PRIMARY_ADMIN_URL and REPLICA_ADMIN_URLS to this login, and PRIMARY_URL and REPLICA_URLS to another one with a password of your choice: readback migrate makes it.',
 }));
 
 /** Of one role on one object; the columns are those of a table. */

@@ -16,6 +16,8 @@ export interface PublicationFacts {
   withoutIdentity: string[];
   /** What row level security hides from the server, and from the logins of the replicas. */
   hidden: Hidden[];
+  /** Tables that replicas hold, and that are no more on the primary. */
+  gone: string[];
 }
 
 /** What each replica has that should be sent. */
@@ -36,8 +38,9 @@ export async function lookAtPublication(sql: Sql): Promise<PublicationFacts> {
     published,
     whole,
     withoutIdentity: await withoutIdentity(sql),
-    // Known once the replicas have said as whom they read.
+    // Known once the replicas have said as whom they read, and what they hold.
     hidden: [],
+    gone: [],
   };
 }
 
@@ -54,10 +57,18 @@ async function withoutIdentity(sql: Sql): Promise<string[]> {
   return rows.map(({ table }) => table);
 }
 
+/** Of the tables that replicas hold. */
+export async function goneFrom(sql: Sql, held: readonly string[]): Promise<string[]> {
+  const rows = await sql<{ table: string }[]>`
+    select distinct name as table from jsonb_array_elements_text(${sql.json([...held])}) as t(name)
+    where to_regclass(name) is null order by 1`;
+  return tablesOf(rows);
+}
+
 export function checkPublication(primary: Looked<PublicationFacts>, replicas: Looked<Holding>[]): Finding[] {
   const { name, details, basics } = primary;
   if (!details || !basics!.isSetUp) return [];
-  const { publication, published, withoutIdentity: unkeyed, hidden } = details;
+  const { publication, published, withoutIdentity: unkeyed, hidden, gone } = details;
   const holdings = replicas.flatMap((replica) => replica.details ?? []);
   const held = ['readback.heartbeat', ...new Set(holdings.flatMap(({ watched }) => watched))];
   if (!publication) return [missing(name, held)];
@@ -67,7 +78,9 @@ export function checkPublication(primary: Looked<PublicationFacts>, replicas: Lo
     ...(unsent.length > 0 ? [unsentOperations(name, unsent)] : []),
     ...hidden.map((one) => hiddenRows(name, one)),
     ...unkeyed.map((table) => withoutKey(name, table)),
-    ...held.filter((table) => !sent.has(table)).map((table) => unpublished(name, table)),
+    ...held
+      .filter((table) => !sent.has(table))
+      .map((table) => (gone.includes(table) ? dropped(name, table) : unpublished(name, table))),
     ...holdings.flatMap((holding) => unsentColumns(name, details, holding)),
   ].filter(isFirst);
 }
@@ -119,6 +132,13 @@ const unpublished = kind('table-not-published', (table: string) => ({
   found: `${table} is not in the publication, and replicas hold it`,
   expected: 'every table that replicas hold is sent',
   remedy: `Run there: alter publication readback add table ${table}; with its column list of sql/primary. Then readback migrate copies it again.`,
+}));
+
+const dropped = kind('table-not-published', (table: string) => ({
+  severity: 'warning',
+  found: `${table} is gone from the primary, and replicas hold it`,
+  expected: 'no tables but those of the primary',
+  remedy: `Run readback add --undo ${table.replace(/^public\./, '')} if it is declared still, then readback migrate, which drops it on the replicas.`,
 }));
 
 const unsentColumn = kind('column-not-published', (table: string, column: string) => ({

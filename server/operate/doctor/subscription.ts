@@ -10,6 +10,7 @@ import { deniedInWorker, type Denied } from '../../database/sql/denied.ts';
 import { formatLsn, type Lsn } from '../../lib/lsn.ts';
 import { toGrant, type Provider } from '../../setup/providers.ts';
 import { setInDatabase } from '../../setup/logins.ts';
+import { obstacles } from '../../setup/obstacles.ts';
 import { onePhase, setCommit } from '../../setup/replicate.ts';
 import { tablesOf, type TableShape } from '../../setup/shapes.ts';
 import { identitiesOf, readOnlyOn, whatIsReadOnly, type ReplicaIdentity, type ReadOnly } from '../../setup/stops.ts';
@@ -61,7 +62,10 @@ export async function lookAtSubscription(sql: Sql, published: string[], timeoutM
   };
 }
 
-export function checkSubscription(primary: Looked<Sending>, replica: Looked<SubscriptionFacts>): Finding[] {
+export function checkSubscription(
+  primary: Looked<Sending>,
+  replica: Looked<SubscriptionFacts & { shapes: TableShape[] }>,
+): Finding[] {
   const { name, details } = replica;
   if (!details) return [];
   const { subscription, others, identities, readOnly, denied, missing, mayLose } = details;
@@ -76,8 +80,10 @@ export function checkSubscription(primary: Looked<Sending>, replica: Looked<Subs
     ...(denied ? [mayNot(name, denied, replica.basics?.provider ?? null)] : []),
     ...checkIdentities(primary, name, identities),
   ];
-  // A character that the replica does not have may be what the worker fails at, too: that is told with the servers.
-  const isCauseKnown = causes.length > 0 || stopsAtTexts(primary, replica);
+  // A character that the replica does not have may be what the worker fails at, too: that is told with the servers. So
+  // may a table that does not fit, which is told with the tables: to skip a transaction there would lose it for nothing.
+  const isMisfit = obstacles(primary.details?.published ?? [], details.shapes).length > 0;
+  const isCauseKnown = causes.length > 0 || isMisfit || stopsAtTexts(primary, replica);
   return [
     ...(subscription.isEnabled ? [] : [disabled(name)]),
     ...(subscription.streaming === 'parallel' ? [PARALLEL.found(name)] : []),

@@ -3,6 +3,7 @@ import { feedFaults } from '../../database/sql/change-log.ts';
 import type { SubscribedTable, Subscription } from '../../database/sql/subscriptions.ts';
 import { SetupError } from '../../lib/errors.ts';
 import { startLogAnew } from '../../setup/log-state.ts';
+import { MIGRATE, type Drift } from '../../setup/drift.ts';
 import { obstacles, type Obstacle } from '../../setup/obstacles.ts';
 import { hiddenFrom, type Hidden } from '../../setup/stops.ts';
 import { shapesOf, tablesOf, type TableShape } from '../../setup/shapes.ts';
@@ -96,16 +97,17 @@ const LOG = 'readback.change_log';
 const WANTED = ['readback_change', 'readback_truncate'];
 
 export function checkTables(
-  primary: Looked<{ published: TableShape[]; withoutIdentity: string[] }>,
+  primary: Looked<{ published: TableShape[]; withoutIdentity: string[]; drifts: Drift[] }>,
   { name, basics, details }: Looked<Subscribed>,
 ): Finding[] {
   if (!details) return [];
   const { hidden, writers, isLogReady, subscription, feedFaults } = details;
+  const isFollowed = primary.details?.drifts.some(({ command }) => command === MIGRATE) ?? false;
   const unwatched = unwatchedTables(details).map((one) => notWatched(name, one));
   // What the feed goes by must not go unsaid. Where what was found explains it, it says the same in other words.
   const isExplained = unwatched.length > 0 || basics?.trackCommitTimestamp !== 'on' || isOtherwiseFaulty(details);
   return [
-    ...unfit(primary.details, details.shapes).map((obstacle) => misfit(name, obstacle)),
+    ...unfit(primary.details, details.shapes).map((obstacle) => misfit(name, obstacle, isFollowed)),
     ...hidden.map((one) => hiddenRows(name, one)),
     ...unwatched,
     ...(isAlways(details, HEARTBEAT, 'ring') ? [] : [silent(name)]),
@@ -150,10 +152,11 @@ const isAlways = ({ triggers }: TableFacts, table: string, name: string) =>
 
 const isOurs = ({ table }: Writer) => table.startsWith('readback.');
 
-const misfit = kind('columns-differ', ({ found, remedy }: Obstacle) => ({
+/** `isFollowed`: the primary's tables were changed by other ways than migrations, which `migrate` follows where it can. */
+const misfit = kind('columns-differ', ({ found, remedy }: Obstacle, isFollowed: boolean) => ({
   found,
   expected: 'a table that takes everything that the primary sends of it',
-  remedy: `On the replica: ${remedy}`,
+  remedy: isFollowed ? `Run ${MIGRATE}. If it refuses this, on the replica: ${remedy}` : `On the replica: ${remedy}`,
 }));
 
 export const watchAgain: Repair = {

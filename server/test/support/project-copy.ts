@@ -69,6 +69,7 @@ export async function serve(
   root: string,
   databases: TestDatabases,
   access: 'open' | 'protected' = 'open',
+  settings: Record<string, string> = {},
 ): Promise<CopyServer> {
   const { primary, replicas } = databases.config;
   const env = {
@@ -77,6 +78,7 @@ export async function serve(
     ACCESS: access,
     PRIMARY_URL: primary.url,
     REPLICA_URLS: replicas[0]!.url,
+    ...settings,
   };
   const server = spawn(process.execPath, [join(root, 'dist/readback/main.js'), 'serve'], { cwd: root, env });
   const ended = new Promise((resolve) => server.once('exit', resolve));

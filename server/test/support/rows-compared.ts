@@ -87,7 +87,8 @@ function toText(column: DeclaredColumn, value: unknown): string | null {
 const listText = (list: unknown[]): string =>
   `{${list.map((item) => (item === null ? 'NULL' : Array.isArray(item) ? listText(item) : JSON.stringify(item))).join(',')}}`;
 
-const castOf = ({ form }: DeclaredColumn) => (form.sql === 'json' ? 'jsonb' : form.sql);
+/** jsonb, lists of it, and what is named after neither are compared as PostgreSQL has them; what json has is its text. */
+const isJsonText = ({ type, form }: DeclaredColumn) => elementOf(type()).name === 'JSON' && !/^jsonb\b/.test(form.sql);
 
 /** Each value of each row is equal to its column's, both as text. */
 export async function expectExact(
@@ -102,13 +103,21 @@ export async function expectExact(
       .map(({ name, form }, part) => `t.${quoted(name)} = $${part + 1}::text::${form.sql}`)
       .join(' and ');
     for (const column of table.columns) {
-      const { reference, field, name } = column;
+      const { reference, field, name, form } = column;
       const value = reference ? ((row[reference.as] as Row | null)?.id ?? null) : row[field];
-      const there = `t.${quoted(name)}${castOf(column) === 'jsonb' ? '::jsonb' : ''}::text`;
-      const back =
-        castOf(column) === 'text'
-          ? `$${keys.length + 1}::text`
-          : `($${keys.length + 1}::text)::${castOf(column)}::text`;
+      if (isJsonText(column)) {
+        const [is] = await sql.unsafe(`select to_json(t.${quoted(name)})::text as json from ${from} t where ${where}`, [
+          ...keys,
+        ]);
+        expect([table.name, field, JSON.stringify(value)]).toEqual([
+          table.name,
+          field,
+          JSON.stringify(parseExactly(is!['json'] ?? 'null')),
+        ]);
+        continue;
+      }
+      const there = `t.${quoted(name)}::text`;
+      const back = form.sql === 'text' ? `$${keys.length + 1}::text` : `($${keys.length + 1}::text)::${form.sql}::text`;
       const found = await sql.unsafe(`select ${there} as there, ${back} as back from ${from} t where ${where}`, [
         ...keys,
         toText(column, value),
