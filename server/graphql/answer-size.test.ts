@@ -15,5 +15,5 @@ test.each([
 test('what is too long is not looked at to its end', () => {
   const list = Array(1_000_000).fill('x'.repeat(100)) as string[];
   const looked = new Proxy({}, { ownKeys: () => expect.fail('it went on') });
-  expect(charactersOf([looked, list], 1000)).toBeLessThan(2000);
+  expect(charactersOf([list, looked], 1000)).toBeLessThan(2000);
 });
