@@ -23,11 +23,16 @@ export async function runUntilStopped(
   };
   onStopSignals(() => resolve(0));
   const started = start(releasers, { because });
+  let isRefused = false;
   try {
     await Promise.race([started, stopped]);
     process.exitCode = await stopped;
+  } catch (error) {
+    // Whoever reads that something stops would take it for the server that was there before.
+    isRefused = releasers.isEmpty;
+    throw error;
   } finally {
-    await release(releasers, graceMs, say);
+    if (!isRefused) await release(releasers, graceMs, say);
   }
   process.exit();
 }

@@ -73,7 +73,9 @@ export function createProgram(): Command {
     .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? EXIT.well : EXIT.usage));
   program
     .command('up', { isDefault: true })
-    .description('Set up the databases and serve. With none configured, start an embedded pair (what npm start does).')
+    .description(
+      'Set up the databases and serve. With none configured, start an embedded pair (what npm start does). Meant where no command is given.',
+    )
     .addHelpText('after', '\nExample:\n  $ PORT=4000 npx readback up\n')
     // What is no command comes here, too.
     .allowExcessArguments()

@@ -8,6 +8,10 @@ export class Releasers {
     this.#releases.push({ name, release });
   }
 
+  get isEmpty(): boolean {
+    return this.#releases.length === 0;
+  }
+
   /** Every release runs, though one before it fails; the failures are handed to `failed`. */
   async run(failed: (name: string, error: unknown) => void): Promise<void> {
     for (let next = this.#releases.pop(); next; next = this.#releases.pop()) {

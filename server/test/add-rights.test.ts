@@ -105,7 +105,7 @@ async function expectHiddenPlaces(
 ): Promise<void> {
   const { primary } = databases;
   await primary`insert into places values ('at', 'A', ${ada.id}), ('at', 'B', ${bob.id}), ('de', 'B', ${ada.id})`;
-  const hidden = [{ code: 'NOT_FOUND', field: 'placeCountry' }];
+  const hidden = [{ code: 'NOT_FOUND', field: 'placeCode' }];
   const place = '{ comment { placeCountry placeCode place { id } } }';
   const update = (input: string) =>
     query(`mutation { updateComment(id: "${comment}", input: { ${input} }) ${place} }`, asBob);

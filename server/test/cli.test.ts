@@ -127,6 +127,12 @@ test('the embedded pair: looked at by its folder, and deleted when it has stoppe
     code: 1,
     err: expect.stringContaining('stop it first'),
   });
+  // Nothing was begun, so nothing stops: least of all the pair that runs.
+  expect(await readback(['up'], environment)).toMatchObject({
+    code: 1,
+    out: expect.not.stringContaining('Stop'),
+    err: expect.stringContaining('stop it first'),
+  });
   await pair.stop();
   expect(await readback(['doctor'], environment)).toMatchObject({
     code: 1,

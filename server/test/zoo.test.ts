@@ -185,7 +185,7 @@ async function expectRelations(zoo: TableClient, databases: TestDatabases): Prom
   const sent = databases.statements('replica-1', /reads/);
   const place = '{ id name }';
   const trips = await zoo.ask(
-    `{ trips(first: 9) { nodes { note from ${place} to ${place} via place ${place} trip { note } trips(first: 9) { totalCount nodes { note } } } } }`,
+    `{ trips(first: 9) { nodes { note from ${place} to ${place} via place ${place} partOfRow { note } trips(first: 9) { totalCount nodes { note } } } } }`,
   );
   expect(sent().length).toBeLessThanOrEqual(6);
   const [berlin, bregenz] = [
@@ -195,9 +195,9 @@ async function expectRelations(zoo: TableClient, databases: TestDatabases): Prom
   const parts = { totalCount: 2, nodes: [{ note: 'y' }, { note: 'z' }] };
   const none = { totalCount: 0, nodes: [] };
   expect(trips.trips.nodes).toEqual([
-    { note: 'x', from: berlin, to: bregenz, via: 'Berlin', place: berlin, trip: null, trips: parts },
-    { note: 'y', from: berlin, to: null, via: null, place: null, trip: { note: 'x' }, trips: none },
-    { note: 'z', from: bregenz, to: berlin, via: 'Bregenz', place: bregenz, trip: { note: 'x' }, trips: none },
+    { note: 'x', from: berlin, to: bregenz, via: 'Berlin', place: berlin, partOfRow: null, trips: parts },
+    { note: 'y', from: berlin, to: null, via: null, place: null, partOfRow: { note: 'x' }, trips: none },
+    { note: 'z', from: bregenz, to: berlin, via: 'Bregenz', place: bregenz, partOfRow: { note: 'x' }, trips: none },
   ]);
   const notes = '(first: 9) { totalCount nodes { note } }';
   const before = databases.statements('replica-1', /reads/);

@@ -303,7 +303,9 @@ function columnOf(making: Making, found: FoundColumn): Column {
   const named = withUnderscores(field) === found.name ? [] : [`name: ${literal(found.name)}`];
   const nullable = isNullable ? ['nullable: true'] : [];
   if (reference) {
-    const parent = { table: reference.table, type: types.get(reference.table)!, as: '', many: '' };
+    const parentType = types.get(reference.table)!;
+    const as = parentName(found.name, reference.targets[0]!, parentType);
+    const parent = { table: reference.table, type: parentType, as, many: '' };
     return { ...column, how: 'BelongsTo', parent, options: [...named, ...nullable, ...(isKey ? ['key: true'] : [])] };
   }
   const options = [...named, ...(isUsual(type, found) ? [] : [`sql: ${literal(found.type)}`]), ...nullable];
@@ -384,14 +386,18 @@ function freeField(field: string, fields: Set<string>): string {
 const relationField = (wanted: string, fields: Set<string>) =>
   freeField(fields.has(wanted) || isNoField(wanted) ? `${wanted}Row` : wanted, fields);
 
-/** `author` of `author_id`; what several columns name is told apart by them. */
+/** `author` of `author_id`, `boss` of `boss`; by its type where the column is called like the key that it names. */
+function parentName(column: string, target: string, type: string): string {
+  const bare = column.replace(/_?(?:id|ID|Id|uuid|no|key|code)$/, '');
+  return bare === '' || column === target ? namesOf(type).one : camel(bare);
+}
+
+/** What several columns name is told apart by them. A column keeps its own name: `bossRow` is the row of `boss`. */
 function nameRelations(columns: readonly Column[], names: Names, fields: Set<string>): void {
   const children = columns.filter((column) => column.parent !== undefined);
   for (const column of children) {
     const parent = column.parent!;
-    const bare = column.found.name.replace(/_?(?:id|ID|Id|uuid|no|key|code)$/, '');
-    const wanted = bare === '' || bare === column.found.name ? namesOf(parent.type).one : camel(bare);
-    parent.as = relationField(wanted, fields);
+    parent.as = relationField(parent.as, fields);
     const isOne = children.filter((other) => other.parent!.table === parent.table).length === 1;
     parent.many = isOne ? names.many : `${names.many}By${pascal(parent.as)}`;
   }
