@@ -40,7 +40,7 @@ test(
       'made.hint stays on the primary, and is not served: generated, which PostgreSQL does not send to every version.',
       'made.api_token stays on the primary, and is not served: its name tells of a secret. Send it by --send api_token.',
     ]);
-    expect(tables).toHaveLength(53);
+    expect(tables).toHaveLength(54);
     const rows = new Map<string, Row[]>();
     for (const table of tables) {
       rows.set(table.name, await zoo.rows(table));
