@@ -89,17 +89,26 @@ export function forClient(error: unknown, side: Side): unknown {
       cause: error,
     });
   }
-  if (isOfValue(error)) return ofValue(error);
+  if (isOfValue(error)) return badValue(error);
   if (isOfPolicy(error)) return new ClientError('FORBIDDEN', POLICIES_REFUSE, { cause: error });
   if (isUnavailable(error) || (side === 'PRIMARY' && code === READ_ONLY)) return unavailable(side, error);
   // Its own words may be for anybody, or for nobody outside.
   if (isRaised(error))
     return new ClientError('BAD_USER_INPUT', "A rule of the database's own refuses this.", { cause: error });
-  return side === 'PRIMARY' && COMPUTED.test(code) ? ofValue(error) : error;
+  return side === 'PRIMARY' && COMPUTED.test(code) ? badValue(error) : error;
 }
 
-const ofValue = (cause: unknown) =>
-  new ClientError('BAD_USER_INPUT', 'A value is not among those that the table takes.', { cause });
+/** `fields` are those that a check of the table's is about. */
+export function badValue(cause: unknown, fields: readonly string[] = []): ClientError {
+  const [field] = fields;
+  const message =
+    field === undefined
+      ? 'A value is not among those that the table takes.'
+      : fields.length === 1
+        ? `This ${field} is not among the values that the table takes.`
+        : `The table does not take this ${fields.join(' with this ')}.`;
+  return new ClientError('BAD_USER_INPUT', message, { field, cause });
+}
 
 function unavailable(side: Side, cause: unknown): ClientError {
   if (side === 'REPLICA')

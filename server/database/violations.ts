@@ -1,5 +1,6 @@
 import { tableNamed } from '../declare/declaration.ts';
 import { ClientError, nothingHas } from '../lib/errors.ts';
+import { badValue } from './errors.ts';
 import { fieldName, type Sql } from './connect.ts';
 
 /** SQLSTATEs. From PostgreSQL 18 on a key that says `on delete restrict` has one of its own. */
@@ -8,7 +9,8 @@ const FOREIGN_KEY = '23503';
 const RESTRICT = '23001';
 const EXCLUSION = '23P01';
 const NOT_NULL = '23502';
-const CODES = new Set([UNIQUE, FOREIGN_KEY, RESTRICT, EXCLUSION, NOT_NULL]);
+const CHECK = '23514';
+const CODES = new Set([UNIQUE, FOREIGN_KEY, RESTRICT, EXCLUSION, NOT_NULL, CHECK]);
 
 interface ViolationError {
   code: string;
@@ -39,6 +41,7 @@ export async function told(error: ViolationError & Error, sql: Sql): Promise<Cli
   const constraint = await constraintOf(sql, error);
   const fields = constraint.columns.map((name) => fieldIn(constraint, name));
   if (error.code === NOT_NULL) return missing(fields[0], error);
+  if (error.code === CHECK) return badValue(error, fields);
   if (error.code === UNIQUE || error.code === EXCLUSION) return taken(fields, error);
   if (error.code === RESTRICT || deletes(error)) return inUse(constraint, fields, error);
   return nothingHas(fields, error);

@@ -126,6 +126,15 @@ test.each(['ZX001', '42501', '0A000', '40001'])('whatever code it gives for that
   expect(told(await post('Notes'))?.slice(0, 2)).toEqual(['BAD_USER_INPUT', undefined]);
 });
 
+test('a check is told by the fields that it is about', async () => {
+  await alter(`alter table posts add constraint chk_1 check (title <> 'Notes')`);
+  const one = 'This title is not among the values that the table takes.';
+  expect(told(await post('Notes'))).toEqual(['BAD_USER_INPUT', 'title', one]);
+  await alter('alter table posts drop constraint chk_1, add check (title <> body)');
+  const two = 'The table does not take this title with this body.';
+  expect(told(await post('x'))).toEqual(['BAD_USER_INPUT', 'title', two]);
+});
+
 test.each([
   ['a check', "alter table posts add check (100 / position('x' in title) > 0)"],
   ['a generated column', "alter table posts add rank int generated always as (100 / position('x' in title)) stored"],
