@@ -40,7 +40,8 @@ export function printSetUp(
     const after: Script[] = [];
     const slots: string[] = [];
     for (const replica of replicas) {
-      const base = await beginning(replica, 'replica', await files('replica', replica));
+      const news = await files('replica', replica);
+      const base = await beginning(replica, 'replica', news && `${news}\n\nselect readback.watch_again();`);
       const isFollowing = (await subscriptionOf(replica.admin)) !== null;
       slots.push(await slotName(replica.admin));
       const rest = isFollowing ? 'alter subscription readback refresh publication;' : await subscribing(replica, plan);
