@@ -127,7 +127,7 @@ describe('silent and slow connections', () => {
   });
 
   test('that do not read their answer are ended', async () => {
-    const other = await another({ RESPONSE_TIMEOUT_MS: 500 });
+    const other = await another({ RESPONSE_TIMEOUT_MS: 500, ANSWER_CHARACTERS_MAX: 100_000_000 });
     const [author] = await server.databases.primary<{ id: string }[]>`
       insert into users (username, email, password_hash) values ('longwinded', 'long@example.com', 'x') returning id`;
     await server.databases.primary`
