@@ -105,5 +105,12 @@ function faultsOf({ primary: { reason }, feed, replicas, tables }: Status, ill: 
   ];
 }
 
+/** One that can be reached may sound well. */
 const statesOf = (ill: Status['replicas']) =>
-  ill.map(({ name, state }) => `${name} is ${state.toLowerCase()}`).join(', ');
+  ill
+    .map(({ name, state }) =>
+      state === 'REACHABLE'
+        ? `${name} answers, and no worker applies changes there: run readback doctor`
+        : `${name} is ${state.toLowerCase()}`,
+    )
+    .join(', ');
