@@ -5,8 +5,7 @@ import type { Follower } from '../follower.ts';
 import type { FeedChange } from '../recent.ts';
 import type { FeedEvent, FeedStream } from '../stream.ts';
 import { Wake } from '../wake.ts';
-import { Asking, type Some } from './asking.ts';
-import { Renderings, type Rendered } from './renderings.ts';
+import { Asking, Renderings, type Rendered, type Some } from './renderings.ts';
 import { comparePositions } from '../../lib/position.ts';
 import type { Payers } from '../../lib/budget.ts';
 

@@ -1,5 +1,6 @@
+import type { Payers } from '../../lib/budget.ts';
 import type { FeedChange } from '../recent.ts';
-import type { Asking } from './asking.ts';
+import { Wake } from '../wake.ts';
 
 /** An event as one audience gets it. */
 export interface Rendered {
@@ -52,5 +53,34 @@ export class Renderings {
     const [change, { bytes }] = this.#changes.entries().next().value!;
     this.#changes.delete(change);
     this.#bytes -= bytes;
+  }
+}
+
+/** The spenders of some who ask for an event. */
+export type Some = () => Iterable<string>;
+
+/**
+ * Those for whom one event is rendered, in the order in which they asked: who reads again what the others have had long
+ * ago pays for that alone.
+ */
+export class Asking implements Payers {
+  readonly #some: Some[];
+  readonly #more = new Wake();
+
+  constructor(first: Some) {
+    this.#some = [first];
+  }
+
+  add(some: Some): void {
+    this.#some.push(some);
+    this.#more.ring();
+  }
+
+  *now(): Iterable<string> {
+    for (const some of this.#some) yield* some();
+  }
+
+  more(): Promise<void> {
+    return this.#more.next();
   }
 }
