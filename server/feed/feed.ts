@@ -173,8 +173,8 @@ export class Feed implements Followed {
       const settled = source.settled();
       const batch = await reading.next(BATCH);
       if (batch.length > 0) await this.#settle();
-      this.#publish(source, batch, settled);
-      await this.#pause(batch.length);
+      this.#publish(source, batch, settled, reading.hasMore);
+      await this.#pause(reading.hasMore);
       if (Date.now() - checked < CHECK_FAULTS_MS) continue;
       await open.check();
       checked = Date.now();
@@ -191,10 +191,10 @@ export class Feed implements Followed {
   }
 
   /** Where nothing came, everything up to what was settled before the read is known to hold nothing. */
-  #publish(source: FeedSource, batch: FeedChange[], settled: Lsn | null): void {
+  #publish(source: FeedSource, batch: FeedChange[], settled: Lsn | null, owes: boolean): void {
     this.recent.push(batch);
     if (batch.length === 0 && settled !== null) this.recent.advance({ lsn: settled, place: 0 });
-    if (source.fitness() === 'growing') this.#step({ kind: 'read', owes: batch.length >= BATCH });
+    if (source.fitness() === 'growing') this.#step({ kind: 'read', owes });
     else this.#step({ kind: 'opened', source: source.name }); // it stands still: what the primary has more is owed
     if (batch.length > 0) this.#onMove();
   }
@@ -208,9 +208,9 @@ export class Feed implements Followed {
     return { ...this.recent.end, logId: this.#logId };
   }
 
-  /** A full batch is followed by the next one, when others have had their turn. */
-  async #pause(read: number): Promise<void> {
-    if (read >= BATCH) await turn();
+  /** What is there already is read next, when others have had their turn. */
+  async #pause(hasMore: boolean): Promise<void> {
+    if (hasMore) await turn();
     else await this.#woken(POLL_MS);
   }
 

@@ -112,6 +112,7 @@ export class LogReading {
   #position: Position;
   /** The row before those that come next; undefined until the replica has the change at the position. */
   #last: RowEnd | undefined;
+  #hasMore = false;
 
   constructor(sql: Sql, logId: bigint, position: Position) {
     this.#sql = sql;
@@ -123,8 +124,13 @@ export class LogReading {
     return this.#position;
   }
 
+  /** After what was read last the log has had others already. */
+  get hasMore(): boolean {
+    return this.#hasMore;
+  }
+
   /**
-   * The next changes, of `limit` rows at most; empty where there are none yet.
+   * The next changes, of `limit` rows at most, and fewer where they are long; empty where there are none yet.
    * @throws ClientError CURSOR_EXPIRED where the log does not hold what follows.
    */
   next(limit: number): Promise<FeedChange[]> {
@@ -132,9 +138,10 @@ export class LogReading {
   }
 
   async #next(limit: number): Promise<FeedChange[]> {
+    this.#hasMore = false;
     this.#last ??= await this.#anchor();
     if (this.#last === undefined) return [];
-    const { rows, seen, logId, prunedTo, isOfAnother } = await changesAfter(
+    const { rows, seen, logId, prunedTo, isOfAnother, hasMore } = await changesAfter(
       this.#sql,
       this.#position.lsn,
       this.#last.seq,
@@ -144,6 +151,7 @@ export class LogReading {
     // Its replica is copied again: what follows here does not follow what was read.
     if (BigInt(logId) !== this.#logId) throw cursorExpired('is of a change log that has ended');
     if (this.#position.lsn < prunedTo) throw cursorExpired('is older than what the change log keeps');
+    this.#hasMore = hasMore;
     const from = this.#position;
     const changes = rows.flatMap((row) => this.#placed(row, seen));
     // Of a row that counts as two changes, the first may lie at the position.

@@ -1,7 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
+import { connect } from '../database/connect.ts';
+import { changesAfter } from '../database/sql/change-log.ts';
 import { freshDatabases, type TestDatabases } from './support/databases.ts';
 import { serveAllTables } from './support/served-tables.ts';
+import { startServer } from './support/server.ts';
+import { subscribeTo } from './support/subscribe.ts';
 
 const TABLES = `
   create table branches (code text primary key, parent_code text references branches);
@@ -90,3 +94,35 @@ async function expectOnReplica({ replicas: [replica] }: TestDatabases, table: st
   const rows = () => replica!.unsafe(`select from ${table}`).then(({ length }) => length);
   await expect.poll(rows, { timeout: 30_000 }).toBe(count);
 }
+
+test('long changes are read from the log a few at a time, and each is told', async () => {
+  const server = await startServer();
+  onTestFinished(() => server.stop());
+  const { primary, config } = server.databases;
+  const events = subscribeTo<any>(
+    server.websocket(),
+    'subscription { changes(tables: ["posts"]) { ... on Change { key } } }',
+  );
+  await events.next();
+  await primary`insert into users (username, email, password_hash) values ('writer', 'writer@example.com', '-')`;
+  const bodies = Array.from({ length: 90 }, () => random(20_000));
+  const written = await primary`
+    insert into posts (author_id, title, body) select u.id, 'x', b.body from users u, unnest(${bodies}::text[]) b(body) returning id`;
+  const ids = written.map(({ id }) => id as string);
+  const told: string[] = [];
+  while (told.length < ids.length) told.push((await events.next()).changes.key);
+  expect(told).toEqual(ids);
+
+  const read: string[] = [];
+  const options = { max: 1, connectTimeoutMs: 10_000, applicationName: 'test' };
+  const sql = connect(config.replicas[0]!.url, options);
+  onTestFinished(() => sql.end());
+  let [lsn, seq, reads] = [0n, '0', 0];
+  for (let hasMore = true; hasMore; reads++) {
+    const { rows, ...batch } = await changesAfter(sql, lsn, seq, 500);
+    read.push(...rows.flatMap(({ key, tableName }) => (tableName === 'posts' ? [key] : [])));
+    ({ afterLsn: lsn, seq } = rows.at(-1)!);
+    hasMore = batch.hasMore;
+  }
+  expect([reads, read]).toEqual([2, ids]);
+});

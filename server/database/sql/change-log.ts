@@ -52,25 +52,40 @@ export interface ChangeRows extends Seen<ChangeRow> {
   prunedTo: Lsn;
   /** Another subscription writes there than the log is of: what its copy brought along is in no log. */
   isOfAnother: boolean | null;
+  /** After these rows there are others already. */
+  hasMore: boolean;
 }
 
-/** The next rows after (lsn, seq), in the primary's commit order. */
+/** As the log holds them, of which long images are compressed: a hundredfold at most. */
+const BATCH_BYTES = 1_048_576;
+
+/** The next rows after (lsn, seq), in the primary's commit order; fewer than the limit where they are long. */
 export async function changesAfter(sql: Sql, lsn: Lsn, seq: string, limit: number): Promise<ChangeRows> {
-  const result = await sql<WithSeen<LoggedRow & Omit<ChangeRows, 'rows' | 'seen'>>[]>`
+  const result = await sql<WithSeen<LoggedRow & Omit<ChangeRows, 'rows' | 'seen' | 'hasMore'>>[]>`
     select s.seen, l.log_id::text, l.pruned_to, c.*,
       (to_jsonb(l) ->> 'subscription')::oid <> ${ownSubscription(sql)} as is_of_another
     from readback.seen() s(seen) join readback.log_state l on l.id = 1 left join (
       select after_lsn, seq, operation, table_name, key, former_key, before::text, after::text,
-             pg_xact_commit_timestamp(xmin) as committed_at, applied_at
-      from readback.change_log c where (after_lsn, seq) > (${sql.typed.lsn(lsn)}, ${seq}) order by after_lsn, seq limit ${limit}
+             pg_xact_commit_timestamp(transaction) as committed_at, applied_at, has_next
+      from (
+        select c.*, sum(bytes) over w - bytes as bytes_before, lead(seq) over w is not null or row_number() over w = ${limit} as has_next
+        from (
+          select c.*, xmin as transaction, coalesce(pg_column_size(before), 0) + coalesce(pg_column_size(after), 0) as bytes
+          from readback.change_log c where (after_lsn, seq) > (${sql.typed.lsn(lsn)}, ${seq}) order by after_lsn, seq limit ${limit}
+        ) c window w as (order by after_lsn, seq)
+      ) c where bytes_before < ${BATCH_BYTES}
     ) c on true order by c.after_lsn, c.seq`;
   const { logId, prunedTo, isOfAnother } = result[0] as unknown as ChangeRows;
   const { rows, seen } = split<LoggedRow>(result, 'seq');
-  return { rows: rows.map(read), seen, logId, prunedTo, isOfAnother };
+  return { rows: rows.map(read), seen, logId, prunedTo, isOfAnother, hasMore: rows.at(-1)?.hasNext ?? false };
 }
 
 /** Images as text. */
-type LoggedRow = Omit<ChangeRow, 'before' | 'after' | 'size'> & { before: string | null; after: string | null };
+type LoggedRow = Omit<ChangeRow, 'before' | 'after' | 'size'> & {
+  before: string | null;
+  after: string | null;
+  hasNext: boolean;
+};
 
 function read(row: LoggedRow): ChangeRow {
   const [before, after] = [row.before, row.after].map((text) => text && parseImage(row.tableName, text));
