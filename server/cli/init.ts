@@ -151,7 +151,7 @@ async function foretell({ primary, replicas }: Servers, found: Found[], { config
     publication readback of ${tables.length} of its ${amount(found.length, 'table')}; your tables, their triggers and rows stay as they are.
   on the replica: make ${amount(tables.length, 'table')}, and copy their rows, which take ${size}.
 
-Next, as the schema is printed already: ${next}`);
+The schema is printed already. Next: ${next}`);
 }
 
 const NO_REPLICA =

@@ -74,7 +74,7 @@ export function createProgram(): Command {
   program
     .command('up', { isDefault: true })
     .description(
-      'Set up the databases and serve. With none configured, start an embedded pair (what npm start does). Meant where no command is given.',
+      'Set up the databases and serve. With none configured, start an embedded pair (what npm start does). This runs where no command is given.',
     )
     .addHelpText('after', '\nExample:\n  $ PORT=4000 npx readback up\n')
     // What is no command comes here, too.

@@ -61,7 +61,7 @@ const bigints: Values = {
 const BY_TYPE = new Map<unknown, Values>([
   [String, texts],
   [Boolean, booleans],
-  [Number, numbers],
+  [Number, wholeNumbers],
   [Float, numbers],
   [Double, numbers],
   [Int, wholeNumbers],

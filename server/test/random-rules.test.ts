@@ -62,7 +62,7 @@ async function projectWith(tables: readonly Ruled[]): Promise<string> {
   const types = ['Group', 'Mark', ...tables.map(({ type }) => type)];
   const names = ['groups', 'marks', ...tables.map(({ name }) => name)];
   const columns = FIELDS.map((field) => `${quoted(COLUMNS[field].name)} ${COLUMNS[field].sql}`).join(', ');
-  const made = `create type mood as enum ('sad', 'so-so');
+  const made = `create type "mood (2)" as enum ('sad', 'so-so');
 create table groups (id bigint primary key);
 create table marks (id bigint primary key);
 ${tables.map(({ name }) => `create table ${name} (id bigint primary key, group_id bigint not null, note text not null, ${columns});`).join('\n')}

@@ -56,7 +56,7 @@ export interface ChangeRows extends Seen<ChangeRow> {
   hasMore: boolean;
 }
 
-/** As the log holds them, of which long images are compressed: a hundredfold at most. */
+/** As the log holds them, where long images are compressed, some hundredfold at most. */
 const BATCH_BYTES = 1_048_576;
 
 /** The next rows after (lsn, seq), in the primary's commit order; fewer than the limit where they are long. */

@@ -22,8 +22,8 @@ export function ruleSql(sql: Sql, table: Declaration, clause: Clause, claims: Cl
   if (clause.kind === 'isNull') return clause.value ? sql`${column} is null` : sql`${column} is not null`;
   const value = isClaim(clause.value) ? claims[clause.value.claim] : clause.value;
   if (clause.kind === 'eq') return sql`${column} = ${value as string}`;
-  // Not cut to the column's length, as a cast to it would.
-  const type = constant(sql, declared.form.sql.replace(/\(.*\)/, ''));
+  // Not cut to the column's length, as a cast to it would. A name in quotes may have such parentheses, too.
+  const type = constant(sql, declared.form.sql.replace(/\(\d+\)(?!.*")/, ''));
   return sql`${column} = any(${arrayText(value as readonly unknown[])}::${type}[])`;
 }
 

@@ -1,5 +1,6 @@
 import type { Lsn } from '../../lib/lsn.ts';
-import type { Sql } from '../connect.ts';
+import type { Fragment, Sql } from '../connect.ts';
+import { constant } from './columns.ts';
 
 /** Readback's subscription in a replica's database. */
 export interface Subscription {
@@ -37,8 +38,8 @@ export interface SubscribedTable {
 }
 
 /** Of the rows `s` of pg_subscription, which has those of all databases: Readback's in this one. */
-export const ours = (sql: Sql) => sql`
-  s.subname = 'readback' and s.subdbid = (select oid from pg_database where datname = current_database())`;
+const OURS = "s.subname = 'readback' and s.subdbid = (select oid from pg_database where datname = current_database())";
+export const ours = (sql: Sql): Fragment => constant(sql, OURS);
 
 /**
  * Of what anybody may see, so not of the whole row as JSON. PostgreSQL looks for a name in the innermost query first: a
@@ -64,7 +65,8 @@ export async function subscriptionOf(sql: Sql): Promise<Subscription | null> {
 }
 
 /** Its oid, of which there is another once it was made again. */
-export const ownSubscription = (sql: Sql) => sql`(select oid from pg_subscription s where ${ours(sql)})`;
+export const ownSubscription = (sql: Sql): Fragment =>
+  constant(sql, `(select oid from pg_subscription s where ${OURS})`);
 
 /** Asks nothing that depends on the version. */
 export async function isSubscribed(sql: Sql): Promise<boolean> {

@@ -16,7 +16,7 @@ export const COLUMNS = {
     type: 'DateTime',
     values: ['2026-01-31T12:00:00Z', '2026-01-31T12:00:00.5Z', 'infinity'],
   },
-  mood: { name: 'mood', sql: 'mood', type: 'Mood', values: ['sad', 'so-so'] },
+  mood: { name: 'mood', sql: '"mood (2)"', type: 'Mood', values: ['sad', 'so-so'] },
 } as const;
 
 export type Field = keyof typeof COLUMNS;
