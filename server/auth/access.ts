@@ -89,14 +89,14 @@ export class Access {
    */
   async signIn(login: string, password: string, from: From): Promise<Issued> {
     const user = await this.#guess(this.#accounts.credentials(this.#options.writer, login), password, from);
-    if (!user) throw new ClientError('UNAUTHENTICATED', 'There is no such user, or the password is another one.');
+    if (!user) throw new ClientError('UNAUTHENTICATED', 'There is no such user, or the password is wrong.');
     return this.#issue(user, Date.now());
   }
 
   /** Their row, where the password is theirs: counted like a sign-in. @throws ClientError FORBIDDEN, or RATE_LIMITED. */
   async confirmPassword(id: string, password: string, from: From): Promise<Credentials> {
     const user = await this.#guess(this.#accounts.credentialsOf(this.#options.writer, id), password, from);
-    if (!user) throw new ClientError('FORBIDDEN', 'The present password is another one.', { field: 'current' });
+    if (!user) throw new ClientError('FORBIDDEN', 'The present password is wrong.', { field: 'current' });
     return user;
   }
 

@@ -133,8 +133,8 @@ const urls = z
       off a replica applies more transactions a second, and one that crashes may lose what it has confirmed, which the
       primary does not send again: docs/durability.md. readback migrate sets it. Left out: local.`),
     POOLER_CHECK: z.enum(['on', 'off']).default('on').describe(`
-      Whether addresses that must lead to PostgreSQL itself are refused where they lead to a pooler that hands sessions out
-      anew for each transaction. Off is for a proxy that is taken for one, and is none. Left out: on.`),
+      Whether addresses that must lead to PostgreSQL itself are refused where they lead to a pooler that hands out another
+      session for each transaction. Off is for a proxy that is taken for one, and is none. Left out: on.`),
     PRIMARY_POOLED_URL: postgresUrl.optional().describe(`
       The pooler's address for writes on the primary, with a login of its own, which set-up makes. docs/pgbouncer.md tells
       what may be pooled. Left out: writes connect to PRIMARY_URL.`),
