@@ -42,7 +42,8 @@ const postgresUrl = z.string().superRefine((text, context) => {
 
 const databaseHost = z.string().regex(/^[^\s@/?#%]+$/, 'must be a host name or an address');
 
-const urlList = z.string().transform(listOf).pipe(z.array(postgresUrl).min(1));
+const url = postgresUrl.optional();
+const urlList = z.string().transform(listOf).pipe(z.array(postgresUrl).min(1)).optional();
 
 const listening = z
   .object({
@@ -103,25 +104,19 @@ const listening = z
 
 const urls = z
   .object({
-    PRIMARY_URL: postgresUrl.optional().describe(`
+    PRIMARY_URL: url.describe(`
       The primary: postgres://user:password@host:5432/database. Several hosts, as host-1:5432,host-2:5432: the one that takes
       writes, see docs/failover.md. Left out: WRITE_DB_HOST, if that is set.`),
-    REPLICA_URLS: urlList
-      .optional()
-      .describe(
-        'The replicas, comma-separated. They are called replica-1, replica-2, … in this order. Left out: READ_DB_HOST.',
-      ),
-    PRIMARY_ADMIN_URL: postgresUrl
-      .optional()
-      .describe(
-        'The login on the primary that sets it up, with the rights of docs/setup.md. Left out: the login of PRIMARY_URL.',
-      ),
-    REPLICA_ADMIN_URLS: urlList
-      .optional()
-      .describe(
-        'The logins that set the replicas up, comma-separated, as many as REPLICA_URLS. Left out: the logins of REPLICA_URLS.',
-      ),
-    PRIMARY_REPLICATION_URL: postgresUrl.optional().describe(`
+    REPLICA_URLS: urlList.describe(
+      'The replicas, comma-separated. They are called replica-1, replica-2, … in this order. Left out: READ_DB_HOST.',
+    ),
+    PRIMARY_ADMIN_URL: url.describe(
+      'The login on the primary that sets it up, with the rights of docs/setup.md. Left out: the login of PRIMARY_URL.',
+    ),
+    REPLICA_ADMIN_URLS: urlList.describe(
+      'The logins that set the replicas up, comma-separated, as many as REPLICA_URLS. Left out: the logins of REPLICA_URLS.',
+    ),
+    PRIMARY_REPLICATION_URL: url.describe(`
       The primary's address as the replicas see it, where it differs (containers, private networks). With a user in it,
       the replicas stream as that user. Left out: the host, port and database of the primary's set-up URL, and for each
       replica a login of its own, which set-up makes.`),
@@ -135,15 +130,13 @@ const urls = z
     POOLER_CHECK: z.enum(['on', 'off']).default('on').describe(`
       Whether addresses that must lead to PostgreSQL itself are refused where they lead to a pooler that hands out another
       session for each transaction. Off is for a proxy that is taken for one, and is none. Left out: on.`),
-    PRIMARY_POOLED_URL: postgresUrl.optional().describe(`
+    PRIMARY_POOLED_URL: url.describe(`
       The pooler's address for writes on the primary, with a login of its own, which set-up makes. docs/pgbouncer.md tells
       what may be pooled. Left out: writes connect to PRIMARY_URL.`),
-    PRIMARY_POOLED_READS_URL: postgresUrl
-      .optional()
-      .describe(
-        'The same for reads that fall back to the primary, with another login. Left out: they connect to PRIMARY_URL.',
-      ),
-    REPLICA_POOLED_URLS: urlList.optional().describe(`
+    PRIMARY_POOLED_READS_URL: url.describe(
+      'The same for reads that fall back to the primary, with another login. Left out: they connect to PRIMARY_URL.',
+    ),
+    REPLICA_POOLED_URLS: urlList.describe(`
       The poolers' addresses for reads of the replicas, comma-separated, as many as REPLICA_URLS, with a login of their own
       on each replica. Left out: reads connect to REPLICA_URLS.`),
   })
@@ -186,12 +179,8 @@ const parts = z
 
 const newReplica = z
   .object({
-    NEW_REPLICA_URL: postgresUrl
-      .optional()
-      .describe('The new replica, as in REPLICA_URLS. Left out: it is given on the command line.'),
-    NEW_REPLICA_ADMIN_URL: postgresUrl
-      .optional()
-      .describe('The login that sets it up. Left out: the login of NEW_REPLICA_URL.'),
+    NEW_REPLICA_URL: url.describe('The new replica, as in REPLICA_URLS. Left out: it is given on the command line.'),
+    NEW_REPLICA_ADMIN_URL: url.describe('The login that sets it up. Left out: the login of NEW_REPLICA_URL.'),
   })
   .meta({
     title: 'A replica that is to be added',
