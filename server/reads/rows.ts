@@ -13,7 +13,7 @@ import { Source, type Send, type Sort } from './batcher.ts';
 export interface Rows<Row extends { id: string }> {
   declaration: Declaration<Row>;
   table: Table<Row>;
-  /** Null where there is none. */
+  /** By the table's `byIds`; null where there is none. */
   byId: Source<string, Row | null>;
   all: Listing<Filter, Row>;
   /** By the JSON array of what they have in these columns, which are unique. */
