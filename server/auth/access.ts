@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import type { Sql } from '../database/connect.ts';
 import { ClientError } from '../lib/errors.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
 import type { HashFor, Hasher } from '../lib/password.ts';
+import type { Primary } from '../replication/primary.ts';
 import type { Accounts, Credentials, Found } from '../database/sql/accounts.ts';
 import type { SigningKeys } from './keys.ts';
 import type { Renewals } from './renewals.ts';
@@ -15,10 +15,8 @@ export interface AccessOptions {
   isOpen: boolean;
   /** Undefined: the project has none, and everybody is anonymous. */
   accounts: Accounts | undefined;
-  /** Of the primary, as readback_writer: the one role that reaches a hash. */
-  writer: Sql;
-  /** What was asked of it, in time. @throws ClientError PRIMARY_UNAVAILABLE */
-  answer: <T>(work: Promise<T>) => Promise<T>;
+  /** Its writer is the one role that reaches a hash. */
+  primary: Primary;
   hasher: Hasher;
   keys: SigningKeys;
   tokens: Tokens;
@@ -88,15 +86,15 @@ export class Access {
    * @throws ClientError UNAUTHENTICATED, or RATE_LIMITED after too many wrong ones.
    */
   async signIn(login: string, password: string, from: From): Promise<Issued> {
-    const user = await this.#guess(this.#accounts.credentials(this.#options.writer, login), password, from);
-    if (!user) throw new ClientError('UNAUTHENTICATED', 'There is no such user, or the password is another one.');
+    const user = await this.#guess(this.#accounts.credentials(this.#options.primary.writer, login), password, from);
+    if (!user) throw new ClientError('UNAUTHENTICATED', 'There is no such user, or the password is wrong.');
     return this.#issue(user, Date.now());
   }
 
   /** Their row, where the password is theirs: counted like a sign-in. @throws ClientError FORBIDDEN, or RATE_LIMITED. */
   async confirmPassword(id: string, password: string, from: From): Promise<Credentials> {
-    const user = await this.#guess(this.#accounts.credentialsOf(this.#options.writer, id), password, from);
-    if (!user) throw new ClientError('FORBIDDEN', 'The present password is another one.', { field: 'current' });
+    const user = await this.#guess(this.#accounts.credentialsOf(this.#options.primary.writer, id), password, from);
+    if (!user) throw new ClientError('FORBIDDEN', 'The present password is wrong.', { field: 'current' });
     return user;
   }
 
@@ -141,8 +139,8 @@ export class Access {
   }
 
   async #guess(asked: Promise<Found>, password: string, from: From): Promise<Credentials | undefined> {
-    const { answer, hasher, throttle } = this.#options;
-    const { account, user } = await answer(asked);
+    const { primary, hasher, throttle } = this.#options;
+    const { account, user } = await primary.answer(asked);
     const check = async () => {
       const isRight = await hasher.verify(user?.passwordHash, password, from);
       return user && isRight && user.isActive ? user : undefined;

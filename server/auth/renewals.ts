@@ -71,7 +71,7 @@ export class Renewals {
   }
 
   /** @throws ClientError PRIMARY_UNAVAILABLE where it is not known which tokens were renewed lately. */
-  async confirm(): Promise<void> {
+  async refreshIfOld(): Promise<void> {
     if (performance.now() - this.#polledAtMs > CONFIRMED_MS) await this.#primary.answer(this.#poll());
   }
 

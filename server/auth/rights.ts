@@ -9,7 +9,7 @@ import { claimsOf, mayAll, type Viewer } from './viewer.ts';
 
 /**
  * Who may run an operation or see a field. `signedIn`: whoever is. `owner`: further decided by the row that is
- * written. Administrators may everything, and so may everybody in open mode. Where the project has no accounts,
+ * written. Administrators may do everything, and in open mode everybody may. Where the project has no accounts,
  * everybody counts as signed in. What says nothing is for administrators: a
  * new table, operation or field is shown to nobody else before it says to whom.
  */
@@ -79,7 +79,10 @@ export function assertMayGive(viewer: Viewer, fields: readonly string[], values:
 export function assertMayCreate(viewer: Viewer, table: Declaration, values: object): void {
   if (mayAll(viewer) || isMet(table.write, asRow(table, values), viewer)) return;
   const [owner] = table.write ? ownersIn(table.write) : [];
-  throw forbidden(`${owner ?? 'This'} must be yourself.`, owner);
+  throw forbidden(
+    owner ? `${owner} must be your own id.` : 'The rights of this table do not let you create this row.',
+    owner,
+  );
 }
 
 /** As rows have them: ids and whole numbers come in several spellings, and moments with zeros at the end. */

@@ -7,7 +7,7 @@ import { asClientError, ClientError } from '../lib/errors.ts';
 import { kept } from '../lib/kept.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
 import { withinMs } from '../lib/within.ts';
-import type { Source } from '../reads/rows.ts';
+import type { Source } from '../reads/batcher.ts';
 import { standingsOf } from '../reads/standings.ts';
 import type { Primary } from '../replication/primary.ts';
 import { Reads } from '../reads/reads.ts';
@@ -116,7 +116,7 @@ export class Sessions {
    * @throws ClientError UNAUTHENTICATED, or PRIMARY_UNAVAILABLE where nobody can say so now.
    */
   async confirm(claims: Pick<Claims, 'id' | 'seen' | 'version'>): Promise<void> {
-    await this.#options.renewals.confirm();
+    await this.#options.renewals.refreshIfOld();
     const known = this.#believed(claims.id);
     if (known?.isCertain && isGood(await known.standing, claims)) return;
     if (!isGood(await this.#readFromPrimary(claims.id), claims)) throw refused('was ended');

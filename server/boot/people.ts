@@ -46,8 +46,8 @@ interface AccessParts {
   sessions: Sessions;
 }
 
-function openAccess({ config, pools }: Parts, { primary, ...people }: AccessParts): Access {
-  const { writer } = primary;
+function openAccess({ config, pools }: Parts, people: AccessParts): Access {
+  const { writer } = people.primary;
   const tokenTtlMs = config.ACCESS_TOKEN_TTL_MS;
   const rotationMs = config.ACCESS_KEY_ROTATION_HOURS * HOUR_MS;
   const keys = new SigningKeys({ writer, rotationMs, tokenTtlMs, complain: pools.complain });
@@ -55,8 +55,6 @@ function openAccess({ config, pools }: Parts, { primary, ...people }: AccessPart
     ...people,
     isOpen: config.ACCESS === 'open',
     accounts: project.accounts,
-    writer,
-    answer: (work) => primary.answer(work),
     keys,
     tokens: new Tokens(keys, tokenTtlMs, config.ACCESS_SESSION_HOURS * HOUR_MS),
     throttle: new Throttle({

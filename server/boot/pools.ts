@@ -3,7 +3,7 @@ import { connect, type ConnectOptions, type Sql } from '../database/connect.ts';
 import { Connections } from '../database/connections.ts';
 import { Fence } from '../database/fence.ts';
 import { observed } from '../database/statements.ts';
-import { PooledGate, POOLED_ROLES } from '../database/pooled.ts';
+import { PooledGate, POOLED_ROLES, pooledWays } from '../database/pooled.ts';
 import { withShares } from '../database/shares.ts';
 import { complainTo, type Complain } from '../lib/complaints.ts';
 import { describeUrl, parseDatabaseUrl } from '../lib/database-url.ts';
@@ -46,20 +46,14 @@ export class Pools {
   /** Through the pooler, where there is one for this. */
   openFor(what: keyof typeof POOLED_ROLES, urls: DatabaseUrls, options: Omit<PoolOptions, 'role'>): Sql {
     const role = POOLED_ROLES[what];
-    const url = urls.pooled?.[what];
-    if (url === undefined) return this.open(urls.url, { ...options, role });
-    const gate = new PooledGate({
-      url,
-      directUrl: urls.url,
-      role,
-      connectTimeoutMs: this.#config.DB_CONNECT_TIMEOUT_MS,
-      statementTimeoutMs: this.#config.STATEMENT_TIMEOUT_MS,
-    });
+    const way = pooledWays(urls, this.#config).find((one) => one.role === role);
+    if (!way) return this.open(urls.url, { ...options, role });
+    const gate = new PooledGate(way);
     const closed = () => {
       gate.forget();
       options.closed?.();
     };
-    return this.open(url, { ...options, closed, pooled: { allowed: gate.allowed } });
+    return this.open(way.url, { ...options, closed, pooled: { allowed: gate.allowed } });
   }
 
   /** For reads of requests: no spender has all of its connections, where there are limits. */

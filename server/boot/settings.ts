@@ -42,7 +42,8 @@ const postgresUrl = z.string().superRefine((text, context) => {
 
 const databaseHost = z.string().regex(/^[^\s@/?#%]+$/, 'must be a host name or an address');
 
-const urlList = z.string().transform(listOf).pipe(z.array(postgresUrl).min(1));
+const url = postgresUrl.optional();
+const urlList = z.string().transform(listOf).pipe(z.array(postgresUrl).min(1)).optional();
 
 const listening = z
   .object({
@@ -82,8 +83,8 @@ const listening = z
       Port of a listener of its own for /metrics, 0 to 65535; 0 takes a free one. The metrics are then there, and not on PORT.
       Left out: /metrics is on PORT in open mode, and nowhere in protected mode.`),
     METRICS_HOST: z.string().min(1).default('127.0.0.1').describe(`
-      Address of that listener. Whoever reaches it reads the metrics, and /health in full, without signing in. Left out: this
-      machine alone.`),
+      Address of the listener of METRICS_PORT. Whoever reaches it reads the metrics, and /health in full, without signing in.
+      Left out: this machine alone.`),
     OTEL_EXPORTER_OTLP_ENDPOINT: z
       .url({ protocol: /^https?$/, error: 'must be a URL such as http://127.0.0.1:4318' })
       .optional().describe(`
@@ -96,32 +97,26 @@ const listening = z
       'Time that a stop may take to end requests and close connections, in milliseconds. Left out: 10 seconds.',
     ),
     SHUTDOWN_DRAIN_MS: whole(0, 0, 600_000).describe(`
-      Part of that time in which a server that was told to stop says so at /health/ready and goes on taking requests, in
-      milliseconds: set it to what the load balancer needs to notice. Left out: 0, it takes nothing new at once.`),
+      Part of SHUTDOWN_GRACE_MS in which a server that was told to stop says so at /health/ready and goes on taking requests,
+      in milliseconds: set it to what the load balancer needs to notice. Left out: 0, it takes nothing new at once.`),
   })
   .meta({ title: 'Where the server listens' });
 
 const urls = z
   .object({
-    PRIMARY_URL: postgresUrl.optional().describe(`
+    PRIMARY_URL: url.describe(`
       The primary: postgres://user:password@host:5432/database. Several hosts, as host-1:5432,host-2:5432: the one that takes
       writes, see docs/failover.md. Left out: WRITE_DB_HOST, if that is set.`),
-    REPLICA_URLS: urlList
-      .optional()
-      .describe(
-        'The replicas, comma-separated. They are called replica-1, replica-2, … in this order. Left out: READ_DB_HOST.',
-      ),
-    PRIMARY_ADMIN_URL: postgresUrl
-      .optional()
-      .describe(
-        'The login on the primary that sets it up, with the rights of docs/setup.md. Left out: the login of PRIMARY_URL.',
-      ),
-    REPLICA_ADMIN_URLS: urlList
-      .optional()
-      .describe(
-        'The logins that set the replicas up, comma-separated, as many as REPLICA_URLS. Left out: the logins of REPLICA_URLS.',
-      ),
-    PRIMARY_REPLICATION_URL: postgresUrl.optional().describe(`
+    REPLICA_URLS: urlList.describe(
+      'The replicas, comma-separated. They are called replica-1, replica-2, … in this order. Left out: READ_DB_HOST.',
+    ),
+    PRIMARY_ADMIN_URL: url.describe(
+      'The login on the primary that sets it up, with the rights of docs/setup.md. Left out: the login of PRIMARY_URL.',
+    ),
+    REPLICA_ADMIN_URLS: urlList.describe(
+      'The logins that set the replicas up, comma-separated, as many as REPLICA_URLS. Left out: the logins of REPLICA_URLS.',
+    ),
+    PRIMARY_REPLICATION_URL: url.describe(`
       The primary's address as the replicas see it, where it differs (containers, private networks). With a user in it,
       the replicas stream as that user. Left out: the host, port and database of the primary's set-up URL, and for each
       replica a login of its own, which set-up makes.`),
@@ -133,17 +128,15 @@ const urls = z
       off a replica applies more transactions a second, and one that crashes may lose what it has confirmed, which the
       primary does not send again: docs/durability.md. readback migrate sets it. Left out: local.`),
     POOLER_CHECK: z.enum(['on', 'off']).default('on').describe(`
-      Whether addresses that must lead to PostgreSQL itself are refused where they lead to a pooler that hands sessions out
-      anew for each transaction. Off is for a proxy that is taken for one, and is none. Left out: on.`),
-    PRIMARY_POOLED_URL: postgresUrl.optional().describe(`
+      Whether addresses that must lead to PostgreSQL itself are refused where they lead to a pooler that hands out another
+      session for each transaction. Off is for a proxy that is taken for one, and is none. Left out: on.`),
+    PRIMARY_POOLED_URL: url.describe(`
       The pooler's address for writes on the primary, with a login of its own, which set-up makes. docs/pgbouncer.md tells
       what may be pooled. Left out: writes connect to PRIMARY_URL.`),
-    PRIMARY_POOLED_READS_URL: postgresUrl
-      .optional()
-      .describe(
-        'The same for reads that fall back to the primary, with another login. Left out: they connect to PRIMARY_URL.',
-      ),
-    REPLICA_POOLED_URLS: urlList.optional().describe(`
+    PRIMARY_POOLED_READS_URL: url.describe(
+      "The pooler's address for reads that fall back to the primary, with another login. Left out: they connect to PRIMARY_URL.",
+    ),
+    REPLICA_POOLED_URLS: urlList.describe(`
       The poolers' addresses for reads of the replicas, comma-separated, as many as REPLICA_URLS, with a login of their own
       on each replica. Left out: reads connect to REPLICA_URLS.`),
   })
@@ -186,12 +179,10 @@ const parts = z
 
 const newReplica = z
   .object({
-    NEW_REPLICA_URL: postgresUrl
-      .optional()
-      .describe('The new replica, as in REPLICA_URLS. Left out: it is given on the command line.'),
-    NEW_REPLICA_ADMIN_URL: postgresUrl
-      .optional()
-      .describe('The login that sets it up. Left out: the login of NEW_REPLICA_URL.'),
+    NEW_REPLICA_URL: url.describe('The new replica, as in REPLICA_URLS. Left out: it is given on the command line.'),
+    NEW_REPLICA_ADMIN_URL: url.describe(
+      'The login that sets the new replica up. Left out: the login of NEW_REPLICA_URL.',
+    ),
   })
   .meta({
     title: 'A replica that is to be added',
@@ -250,14 +241,14 @@ const consistency = z
     ),
     PRIMARY_READS_MAX: whole(10, 0, 10_000).describe(`
       Requests that may read from the primary at once, because no replica can answer them; further ones are refused with
-      REPLICA_UNAVAILABLE. 0: no read ever goes to the primary. Left out: 10.`),
+      REPLICA_UNAVAILABLE. 0: the primary answers no query. Left out: 10.`),
     SLOT_WAL_WARN_BYTES: whole(1_073_741_824, 1_048_576, 2 ** 50).describe(`
       WAL that the primary may keep for a replica before the log, /health and readback doctor warn of it, in bytes. Left
       out: 1 GiB.`),
     // Of less, the primary refuses to give a slot up: one of a replica that keeps up may hold as much for a moment.
     SLOT_WAL_MAX_BYTES: whole(10_737_418_240, 67_108_864, 2 ** 50).describe(`
-      WAL that it may keep for a replica before SLOT_ACTION is taken, in bytes: what its disk has room for. At least 64 MiB.
-      Left out: 10 GiB.`),
+      WAL that the primary may keep for a replica before SLOT_ACTION is taken, in bytes: what its disk has room for. At least
+      64 MiB. Left out: 10 GiB.`),
     SLOT_ACTION: z.enum(['warn', 'drop']).default('warn').describe(`
       warn: say so, and leave it to people. drop: give up the slot, so that the primary lives; the replica must be copied
       again, which readback doctor --fix does. Left out: warn.`),
@@ -352,13 +343,13 @@ const limits = z
       'Selections of a document, fields and fragments, as often as fragments repeat them. Left out: 5000.',
     ),
     QUERY_CHARACTERS_ANONYMOUS_MAX: whole(20_000, 1000, 100_000_000).describe(
-      'The same characters for who is not signed in, in protected mode. Left out: 20000.',
+      'Characters of a document of somebody who is not signed in, in protected mode. Left out: 20000.',
     ),
     QUERY_TOKENS_ANONYMOUS_MAX: whole(1000, 100, 1_000_000).describe(
-      'The same tokens for who is not signed in, in protected mode. Left out: 1000.',
+      'Tokens of a document of somebody who is not signed in, in protected mode. Left out: 1000.',
     ),
     QUERY_SELECTIONS_ANONYMOUS_MAX: whole(1000, 100, 1_000_000).describe(
-      'The same selections for who is not signed in, in protected mode. Left out: 1000.',
+      'Selections of a document of somebody who is not signed in, in protected mode. Left out: 1000.',
     ),
     QUERY_DEPTH_MAX: whole(12, 1, 1000).describe('Fields nested in each other. Left out: 12.'),
     QUERY_ALIASES_MAX: whole(100, 0, 100_000).describe(
@@ -401,9 +392,9 @@ const limits = z
       Rows that subscriptions of one user, all together, may read for one event, measured as for QUERY_COST_MAX. Events of over
       20 rows are paid for as COST_PER_SECOND_MAX says, apart from requests: they come late rather than not. 0: no limit. Left
       out: 20000 in protected mode, no limit in open mode.`),
-    SUBSCRIPTION_COST_PER_ADDRESS_MAX: limit(1_000_000_000).describe(
-      'The same of one address. 0: no limit. Left out: 100000 in protected mode, no limit in open mode.',
-    ),
+    SUBSCRIPTION_COST_PER_ADDRESS_MAX: limit(1_000_000_000).describe(`
+      Rows that subscriptions from one address, all together, may read for one event. 0: no limit. Left out: 100000 in protected
+      mode, no limit in open mode.`),
     CONNECTIONS_PER_ADDRESS_MAX: limit().describe(`
       HTTP connections at once from one address, or one IPv6 network (/64); 0: no limit. One more takes the place of the one
       that has waited longest for its client; while the server is at work on all of them, it is refused with RATE_LIMITED.
@@ -412,13 +403,13 @@ const limits = z
       Connections at once in all, with the same rule; websockets take three quarters of them at most. Left out: three quarters
       of the files that the process may have open (ulimit -n).`),
     HEADERS_TIMEOUT_MS: whole(10_000, 100, 3_600_000).describe(`
-      Time that a client may take to send the headers of a request, in milliseconds; then it gets 408, and is disconnected.
+      Time that a client may take to send the headers of a request, in milliseconds; then it gets 408 and is disconnected.
       Less than REQUEST_TIMEOUT_MS. Left out: 10 seconds.`),
     REQUEST_TIMEOUT_MS: whole(30_000, 100, 3_600_000).describe(
-      'Time that it may take to send all of a request, in milliseconds. Left out: 30 seconds.',
+      'Time that a client may take to send all of a request, in milliseconds. Left out: 30 seconds.',
     ),
     RESPONSE_TIMEOUT_MS: whole(120_000, 100, 3_600_000).describe(
-      'Time that it may take to read an answer, in milliseconds; then it is disconnected. Left out: 2 minutes.',
+      'Time that a client may take to read an answer, in milliseconds; then it is disconnected. Left out: 2 minutes.',
     ),
     KEEP_ALIVE_TIMEOUT_MS: whole(72_000, 100, 3_600_000).describe(`
       Time that a connection stays open between two requests, in milliseconds: longer than a load balancer in front of the

@@ -54,7 +54,7 @@ function addStatus(program: Command, run: Run): void {
     .command('status')
     .description('Show both sides at a glance: positions, lag, slots, tables, change logs, and who is connected.')
     .addOption(json())
-    .addOption(amount('--wait-ms <ms>', 'how long a change may take to arrive, to be measured', 1, 1000))
+    .addOption(amount('--wait-ms <ms>', 'how long to wait for the heartbeat by which the lag is measured', 1, 1000))
     .addHelpText('after', help('$ npx readback status', '$ npx readback status --json | jq .replicas[0].lagMs'))
     .action((flags: StatusFlags) => run((config) => statusCommand(config, flags)));
 }
@@ -66,7 +66,7 @@ function addDoctor(program: Command, run: Run): void {
     .addOption(json())
     .option('--fix', 'do the repairs that lose nothing, asking before each', false)
     .addOption(yes())
-    .addOption(amount('--wait-ms <ms>', 'how long a heartbeat may take to each replica', 1, 3000))
+    .addOption(amount('--wait-ms <ms>', 'how long to wait for a heartbeat to arrive at each replica', 1, 3000))
     .addOption(amount('--max-wal-bytes <bytes>', 'what a slot may hold of the WAL (default: SLOT_WAL_WARN_BYTES)', 0))
     .addOption(amount('--long-transaction-ms <ms>', 'how long a transaction of the primary may be open', 0, 300_000))
     .addHelpText('after', help('$ npx readback doctor', '$ npx readback doctor --fix --yes'))
@@ -109,7 +109,10 @@ function addReplicas(program: Command, run: Run): void {
         'NEW_REPLICA_URL, or from the file that NEW_REPLICA_URL_FILE names, where it is not given.',
     )
     .addOption(json())
-    .option('--admin-url <url>', 'a login that may set it up, where that of the URL may not, or NEW_REPLICA_ADMIN_URL')
+    .option(
+      '--admin-url <url>',
+      'with a login that may set it up, where that of the URL may not; better given as NEW_REPLICA_ADMIN_URL',
+    )
     .addHelpText('after', help('$ npx readback replica add   # with NEW_REPLICA_URL_FILE=/run/secrets/replica-2'))
     .action((url: string | undefined, flags: AddFlags) => run((config) => addReplicaCommand(config, url, flags)));
   replica

@@ -6,7 +6,7 @@ import { isAlways, isClaim, type Clause } from '../declare/rule.ts';
 const INTRODUCTION = `# Who may do what
 
 Made by \`npm run codegen\` of what the tables and resolvers declare. With \`ACCESS=protected\`: in open mode everybody may
-everything, and so may administrators always. Where the project has no accounts, everybody counts as signed in, and is no
+do everything, and administrators always may. Where the project has no accounts, everybody counts as signed in, and is no
 row's viewer.
 `;
 

@@ -18,12 +18,7 @@ export const tell = (line: string): void => void process.stderr.write(`${line}\n
 export async function confirmed(question: string, isYes: boolean): Promise<boolean> {
   if (isYes) return true;
   if (!process.stdin.isTTY) throw new UsageError(`${question}\nNobody can be asked here: add --yes to do it.`);
-  const prompt = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return /^y(es)?$/i.test((await prompt.question(`${question} [y/N] `)).trim());
-  } finally {
-    prompt.close();
-  }
+  return /^y(es)?$/i.test((await answered(`${question} [y/N] `)) ?? '');
 }
 
 /** What is typed on the terminal; undefined: nothing, or nobody can be asked. */

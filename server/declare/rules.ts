@@ -50,6 +50,13 @@ const NOT_OF_A_LINE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u;
 const fits = (text: string, least: number, most: number) =>
   text.length <= 2 * most && [...text].length >= least && [...text].length <= most;
 
+/** A rule for what clients give. `told` goes on after the name of the field; a message takes the place of all of that. */
+export const rule = (name: string, validate: (value: unknown) => boolean, told: string, message?: string) =>
+  ValidateBy(
+    { name, validator: { validate, defaultMessage: () => `$property must ${told}` } },
+    message === undefined ? undefined : { message },
+  );
+
 /** Storable text, its length counted as PostgreSQL counts it, in code points: what passes here fits varchar(most). */
 export const IsText = (least: number, most: number, message?: string) =>
   textRule(least, most, isStorable, 'null characters or lone surrogates', message);
@@ -72,58 +79,37 @@ function textRule(
   message: string | undefined,
 ): PropertyDecorator {
   const length = least === 0 ? `at most ${most}` : `${least} to ${most}`;
-  return ValidateBy(
-    {
-      name: 'isText',
-      validator: {
-        validate: (value) => typeof value === 'string' && isGood(value) && fits(value, least, most),
-        defaultMessage: () => `$property must be text of ${length} characters, without ${without}`,
-      },
-    },
-    message === undefined ? undefined : { message },
-  );
+  const isOf = (value: unknown) => typeof value === 'string' && isGood(value) && fits(value, least, most);
+  return rule('isText', isOf, `be text of ${length} characters, without ${without}`, message);
 }
 
 /** A password that somebody chooses: what passes here can be signed in with. It is counted as it is kept, composed. */
 export const IsPassword = (message: string) =>
-  ValidateBy(
-    {
-      name: 'isPassword',
-      validator: {
-        validate: (value) => typeof value === 'string' && isStorable(value) && fits(value.normalize('NFC'), 8, 128),
-      },
-    },
-    { message },
+  rule(
+    'isPassword',
+    (value) => typeof value === 'string' && isStorable(value) && fits(value.normalize('NFC'), 8, 128),
+    'be a password',
+    message,
   );
-
-/** A password that somebody says is theirs: whether it is, its hash decides. Rules for new ones were others once. */
-export const IsAnyPassword = () =>
-  ValidateBy({
-    name: 'isAnyPassword',
-    validator: {
-      validate: (value) => typeof value === 'string' && value.length >= 1 && value.length <= MOST_PASSWORD,
-      defaultMessage: () => `$property must be text of at most ${MOST_PASSWORD} characters`,
-    },
-  });
 
 const MOST_PASSWORD = 1024;
 
+/** A password that somebody says is theirs: whether it is, its hash decides. Rules for new ones were others once. */
+export const IsAnyPassword = () =>
+  rule(
+    'isAnyPassword',
+    (value) => typeof value === 'string' && value.length >= 1 && value.length <= MOST_PASSWORD,
+    `be text of at most ${MOST_PASSWORD} characters`,
+  );
+
 /** The key of a row, as its table has them. */
 export const IsKeyOf = ({ form, parse }: { form: string; parse: (text: string) => string | undefined }) =>
-  ValidateBy({
-    name: 'isKey',
-    validator: {
-      validate: (value) => typeof value === 'string' && parse(value) !== undefined,
-      defaultMessage: () => `$property must be ${form}`,
-    },
-  });
+  rule('isKey', (value) => typeof value === 'string' && parse(value) !== undefined, `be ${form}`);
 
 /** A DateTime, in the form in which they are answered: infinity is one. */
 export const IsMoment = () =>
-  ValidateBy({
-    name: 'isMoment',
-    validator: {
-      validate: (value) => typeof value === 'string' && isMoment(value),
-      defaultMessage: () => '$property must be a moment in UTC such as 2026-01-31T12:00:00Z',
-    },
-  });
+  rule(
+    'isMoment',
+    (value) => typeof value === 'string' && isMoment(value),
+    'be a moment in UTC such as 2026-01-31T12:00:00Z',
+  );

@@ -1,5 +1,5 @@
-import { ValidateBy } from 'class-validator';
 import { isTooDeep, LEVELS_MAX } from '../lib/exact-json.ts';
+import { rule } from './rules.ts';
 
 /** PostgreSQL writes out what an exponent stands for: 1e131071 is 131,072 digits, wherever the value is sent. */
 const DIGITS_MAX = 1_000_000;
@@ -21,37 +21,30 @@ const textOf = (value: unknown): string => (typeof value === 'string' ? value : 
 
 /** JSON, and lists of it, that can be read again, and do not grow past all bounds. */
 export const IsBoundedJson = () =>
-  ValidateBy({
-    name: 'isBoundedJson',
-    validator: {
-      validate: (value) => {
-        const text = JSON.stringify(value) ?? '';
-        return !isTooDeep(text) && digitsBy(IN_JSON, text) <= DIGITS_MAX;
-      },
-      defaultMessage: () =>
-        `$property must not be nested more than ${LEVELS_MAX} levels deep, nor have numbers of more than ${DIGITS_MAX} digits in all`,
+  rule(
+    'isBoundedJson',
+    (value) => {
+      const text = JSON.stringify(value) ?? '';
+      return !isTooDeep(text) && digitsBy(IN_JSON, text) <= DIGITS_MAX;
     },
-  });
+    `not be nested more than ${LEVELS_MAX} levels deep, nor have numbers of more than ${DIGITS_MAX} digits in all`,
+  );
 
 /** What else may hold many numbers: lists, ranges. */
 export const IsBounded = () =>
-  ValidateBy({
-    name: 'isBounded',
-    validator: {
-      validate: (value) => digitsBy(IN_TEXT, textOf(value)) <= DIGITS_MAX,
-      defaultMessage: () => `$property must not have numbers of more than ${DIGITS_MAX} digits in all`,
-    },
-  });
+  rule(
+    'isBounded',
+    (value) => digitsBy(IN_TEXT, textOf(value)) <= DIGITS_MAX,
+    `not have numbers of more than ${DIGITS_MAX} digits in all`,
+  );
 
 /** PostgreSQL's indexes take rows of 2,704 bytes, of which some are for their header and for columns of a few bytes. */
 export const INDEXED_BYTES_MAX = 2600;
 
 /** What stands in an index together with other columns: there each has its part of the room. */
 export const IsShort = (most: number) =>
-  ValidateBy({
-    name: 'isShort',
-    validator: {
-      validate: (value) => Buffer.byteLength(textOf(value)) <= most,
-      defaultMessage: () => `$property must be at most ${most} bytes long, as it stands in an index`,
-    },
-  });
+  rule(
+    'isShort',
+    (value) => Buffer.byteLength(textOf(value)) <= most,
+    `be at most ${most} bytes long, as it stands in an index`,
+  );

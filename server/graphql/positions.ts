@@ -8,6 +8,13 @@ import type { Primary } from '../replication/primary.ts';
 /** Which ones they are may depend on the cluster, which is then asked for first. */
 export type Bookmarks = readonly string[] | ((cluster: bigint) => readonly string[]);
 
+/** Several, separated by commas: the greatest counts. For clients that have requests under way at once. */
+export const bookmarkList = (text: string) =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+
 const MOST_BOOKMARKS = 10;
 
 /** Until the primary was reached once. */

@@ -1,10 +1,17 @@
 import { fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Operations } from '../graphql/operation.ts';
-import type { GraphQLRequest, Pipeline } from '../graphql/pipeline.ts';
+import type { Operation, Operations, RequestOptions } from '../graphql/operation.ts';
+import type { GraphQLRequest, Outcome, Pipeline } from '../graphql/pipeline.ts';
+import { bookmarkList } from '../graphql/positions.ts';
+import { asClientError } from '../lib/errors.ts';
+import { parseExactly } from '../lib/exact-json.ts';
+import type { Via } from '../lib/observer.ts';
 import { atStatus, startApollo, type ApolloOptions, type Exchange } from './apollo.ts';
-import { addHeaders, begin, exactly } from './exchange.ts';
+import { bookmarksIn, clearedCookies, setCookie } from './cookies.ts';
 import { SANDBOX_HEADERS } from './security-headers.ts';
+
+const BOOKMARK_HEADER = 'readback-bookmark';
+const CONSISTENCY_HEADER = 'readback-consistency';
 
 /** POST, and GET for queries and for the page that browsers see. */
 export async function addGraphQL(
@@ -85,4 +92,58 @@ async function answer(
   came(outcome);
   void reply.code(outcome.status).header('content-type', type);
   return `${JSON.stringify(outcome.result)}\n`;
+}
+
+/** Begins an operation as a request's headers ask for. Who hangs up does not wait for its answer. @throws as Operations.begin */
+export async function begin(
+  operations: Operations,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  via: Via,
+): Promise<Operation> {
+  try {
+    const operation = await operations.begin(optionsOf(request, via));
+    reply.raw.once('close', () => reply.raw.writableFinished || operation.abandon());
+    return operation;
+  } catch (error) {
+    if (asClientError(error)?.code === 'BAD_BOOKMARK') void reply.header('set-cookie', clearedCookies(request));
+    throw error;
+  }
+}
+
+/** The header wins over the cookies: whoever sets it knows what it read. */
+function optionsOf(request: FastifyRequest, via: Via): RequestOptions {
+  const header = headerOf(request, BOOKMARK_HEADER);
+  return {
+    requestId: request.id,
+    via,
+    traceparent: headerOf(request, 'traceparent'),
+    address: request.ip,
+    authorization: request.headers.authorization,
+    bookmarks: header === undefined ? bookmarksIn(request) : bookmarkList(header),
+    consistency: headerOf(request, CONSISTENCY_HEADER),
+  };
+}
+
+/** The variables of a request, with all digits of their numbers. */
+const exactly =
+  ({ method, query, text }: FastifyRequest) =>
+  () =>
+    method === 'POST'
+      ? (parseExactly(text) as { variables?: unknown }).variables
+      : parseExactly((query as { variables: string }).variables);
+
+function headerOf(request: FastifyRequest, name: string): string | undefined {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+/** The headers that an answer has for what its operation came to. */
+export function addHeaders(request: FastifyRequest, reply: FastifyReply, outcome: Outcome): void {
+  const { bookmark, hasWritten, retryAfter } = outcome;
+  if (retryAfter !== undefined) void reply.header('retry-after', String(retryAfter));
+  if (bookmark === undefined) return;
+  void reply.header(BOOKMARK_HEADER, bookmark);
+  const cookie = setCookie(request, bookmark, hasWritten);
+  if (cookie !== undefined) void reply.header('set-cookie', cookie);
 }

@@ -6,7 +6,7 @@ import { parseExactly } from '../lib/exact-json.ts';
 import { maskError, statusOf } from '../graphql/masking.ts';
 import type { Operations } from '../graphql/operation.ts';
 import type { Pipeline } from '../graphql/pipeline.ts';
-import { addHeaders, begin } from './exchange.ts';
+import { addHeaders, begin } from './graphql.ts';
 
 type WithId = { Params: { id: string } };
 type WithPage = { Querystring: { limit?: string; after?: string } };

@@ -129,7 +129,10 @@ export class Budget {
 
   /** Executes an operation on an event, when one of those who want it has something left. */
   event<T>(payers: Payers, cost: number, work: (payer: string) => Promise<T>): Promise<T> {
-    if (cost <= FREE_EVENT || this.#options.costPerSecond === Infinity) return work(first(payers.now()));
+    if (cost <= FREE_EVENT || this.#options.costPerSecond === Infinity) {
+      const [payer = ''] = payers.now();
+      return work(payer);
+    }
     const { payer } = this.#pay(payers.now(), cost);
     return payer === undefined || cost > LIGHT_EVENT ? this.#inTurn(payers, payer, cost, work) : work(payer);
   }
@@ -227,8 +230,3 @@ const tooManyWait = () =>
     `Of large operations ${MOST_WAITING} wait for their turn, which is the most, and most of them are yours: try again in 5 s.`,
     { retryAfterS: 5 },
   );
-
-function first(payers: Iterable<string>): string {
-  for (const payer of payers) return payer;
-  return '';
-}

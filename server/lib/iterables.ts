@@ -1,11 +1,25 @@
-/** Each value of the source through `map`; ends, and fails, with the source, and ends the source as soon as it is ended. */
-export function mapAsync<A, B>(source: AsyncIterable<A>, map: (value: A) => Promise<B>): AsyncGenerator<B, void> {
+/**
+ * Each value of the source through `map`; ends, and fails, with the source, and ends the source as soon as it is ended.
+ * `ended` is called when that has happened, once or twice.
+ */
+export function mapAsync<A, B>(
+  source: AsyncIterable<A>,
+  map: (value: A) => Promise<B>,
+  ended: () => void,
+): AsyncGenerator<B, void> {
   const values = source[Symbol.asyncIterator]();
   const mapped = (async function* () {
-    for await (const value of { [Symbol.asyncIterator]: () => values }) yield await map(value);
+    try {
+      for await (const value of { [Symbol.asyncIterator]: () => values }) yield await map(value);
+    } finally {
+      ended();
+    }
   })();
-  // What it fails with comes out of `next`, too.
-  return endingWith(mapped, () => void values.return?.()?.catch(() => undefined));
+  return endingWith(mapped, () => {
+    // What it fails with comes out of `next`, too.
+    void values.return?.()?.catch(() => undefined);
+    ended(); // one that nobody has read from yet does not come to its end
+  });
 }
 
 /**
@@ -33,32 +47,6 @@ function endingWith<T>(values: AsyncGenerator<T, void>, end: () => void): AsyncG
     },
     async [Symbol.asyncDispose]() {
       await this.return();
-    },
-  };
-}
-
-/** The source itself, that calls `ended` once when it ends, fails or is ended. */
-export function whenEnded<A>(source: AsyncGenerator<A, void>, ended: () => void): AsyncGenerator<A, void> {
-  const noted = async (result: Promise<IteratorResult<A, void>>) => {
-    try {
-      const next = await result;
-      if (next.done) ended();
-      return next;
-    } catch (error) {
-      ended();
-      throw error;
-    }
-  };
-  return {
-    next: () => noted(source.next()),
-    return: (value) => noted(source.return(value)),
-    throw: (error) => noted(source.throw(error)),
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-    async [Symbol.asyncDispose]() {
-      await source.return();
-      ended();
     },
   };
 }

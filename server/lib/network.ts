@@ -17,20 +17,13 @@ export function networkOf(address: string | undefined): string {
     .join(':')}::/64`;
 }
 
-/** The eight groups of an address that is valid. */
+/** The eight groups of an address that is valid: in a URL it has no dotted bytes at its end. */
 function groupsOf(address: string): number[] {
-  const [head = '', tail] = address.split('::').map(partOf);
+  const [head = '', tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
   if (tail === undefined) return numbers(head);
   const [left, right] = [numbers(head), numbers(tail)];
   return [...left, ...Array.from({ length: 8 - left.length - right.length }, () => 0), ...right];
 }
-
-/** Dotted bytes at the end are two groups. */
-const partOf = (part: string) =>
-  part.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, ...bytes: string[]) => {
-    const [a, b, c, d] = bytes.slice(0, 4).map(Number);
-    return `${(a! * 256 + b!).toString(16)}:${(c! * 256 + d!).toString(16)}`;
-  });
 
 const numbers = (part: string) => (part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16)));
 

@@ -25,7 +25,8 @@ export interface Known {
 
 const NO_SLOTS = 'The primary does not tell of its slots, so the metrics have none.';
 
-type Samples = Iterable<[Record<string, string>, number]>;
+type Sample = [labels: Record<string, string>, value: number];
+type Samples = Iterable<Sample>;
 
 /** As a record, so that the compiler finds one that is left out. */
 const FEED_PHASES = Object.keys({
@@ -74,37 +75,23 @@ type AddCounter = (name: string, help: string, read: () => number) => unknown;
 const one = (value: number): Samples => [[{}, value]];
 /** What is not known now has no sample. */
 const maybe = (value: number | null | undefined): Samples => (value == null ? [] : one(value));
+const sample = (label: string, of: string, value: number | null): Sample[] =>
+  value === null ? [] : [[{ [label]: of }, value]];
 
 function addPools(gauge: AddGauge, { pools }: Known): void {
-  const each = (read: (pool: PoolWatch) => number) => () =>
-    Array.from(pools(), (pool): [Record<string, string>, number] => [{ pool: pool.name }, read(pool)]);
-  gauge(
-    'readback_pool_connections',
-    'Connections that a pool may have',
-    ['pool'],
-    each((pool) => pool.connections),
-  );
-  gauge(
-    'readback_pool_connections_in_use',
-    'Connections that work now',
-    ['pool'],
-    each((pool) => pool.inUse),
-  );
-  gauge(
-    'readback_pool_waiting',
-    'Statements and reservations that wait for a connection',
-    ['pool'],
-    each((pool) => pool.waiting),
-  );
+  const ofPool = (name: string, help: string, read: (pool: PoolWatch) => number) =>
+    gauge(name, help, ['pool'], () => Array.from(pools(), (pool) => [{ pool: pool.name }, read(pool)]));
+  ofPool('readback_pool_connections', 'Connections that a pool may have', (pool) => pool.connections);
+  ofPool('readback_pool_connections_in_use', 'Connections that work now', ({ inUse }) => inUse);
+  ofPool('readback_pool_waiting', 'Statements and reservations that wait for a connection', ({ waiting }) => waiting);
 }
 
 function addReplication(gauge: AddGauge, { status, primary }: Known): void {
   type ReplicaStatus = ReturnType<ReplicationStatus['now']>['replicas'][number];
-  const each = (read: (replica: ReplicaStatus) => number | null) => () =>
-    status.now().replicas.flatMap((replica): [Record<string, string>, number][] => {
-      const value = read(replica);
-      return value === null ? [] : [[{ replica: replica.name }, value]];
-    });
+  const ofReplica = (name: string, help: string, read: (replica: ReplicaStatus) => number | null) =>
+    gauge(name, help, ['replica'], () =>
+      status.now().replicas.flatMap((one) => sample('replica', one.name, read(one))),
+    );
   gauge('readback_primary_reachable', '1: the primary answers', [], () => one(Number(primary.reachable)));
   gauge('readback_primary_writes', '1: the primary answers, and did not refuse what it was asked last', [], () =>
     one(Number(primary.reachable && primary.refusal === null)),
@@ -117,24 +104,10 @@ function addReplication(gauge: AddGauge, { status, primary }: Known): void {
       .now()
       .replicas.flatMap(({ name, state }) => oneOf(REPLICA_STATES, state.toLowerCase(), 'state', { replica: name })),
   );
-  gauge(
-    'readback_replica_lag_seconds',
-    'How old the state of the replica is',
-    ['replica'],
-    each(({ lagMs }) => lagMs && lagMs / 1000),
-  );
-  gauge(
-    'readback_replica_lag_bytes',
-    'WAL that the replica has not applied',
-    ['replica'],
-    each(({ lagBytes }) => lagBytes),
-  );
-  gauge(
-    'readback_replica_copying_tables',
-    'Tables in their initial copy',
-    ['replica'],
-    each(({ copyingTables }) => copyingTables),
-  );
+  const seconds = (ms: number | null) => ms && ms / 1000;
+  ofReplica('readback_replica_lag_seconds', 'How old the state of the replica is', ({ lagMs }) => seconds(lagMs));
+  ofReplica('readback_replica_lag_bytes', 'WAL that the replica has not applied', ({ lagBytes }) => lagBytes);
+  ofReplica('readback_replica_copying_tables', 'Tables in their initial copy', ({ copyingTables }) => copyingTables);
 }
 
 /** All four ask at once, and share one answer. A primary that is away, or does not tell in time, has no samples. */
@@ -144,28 +117,14 @@ function addSlots(gauge: AddGauge, { primary, slotsTimeoutMs, complain }: Known)
     return [];
   };
   const read = async () => (primary.reachable ? withinMs(primary.slots(), slotsTimeoutMs).catch(none) : []);
-  const each = (value: (slot: Slot) => number | null) => async () =>
-    (await read()).flatMap((slot): [Record<string, string>, number][] => {
-      const found = value(slot);
-      return found === null ? [] : [[{ slot: slot.name }, found]];
-    });
-  gauge(
-    'readback_slot_active',
-    '1: the replica is connected to its slot',
-    ['slot'],
-    each(({ isActive }) => Number(isActive)),
-  );
-  gauge(
-    'readback_slot_held_bytes',
-    'WAL that the primary keeps for the slot',
-    ['slot'],
-    each(({ heldBytes }) => heldBytes ?? 0),
-  );
-  gauge(
+  const ofSlot = (name: string, help: string, value: (slot: Slot) => number | null) =>
+    gauge(name, help, ['slot'], async () => (await read()).flatMap((slot) => sample('slot', slot.name, value(slot))));
+  ofSlot('readback_slot_active', '1: the replica is connected to its slot', ({ isActive }) => Number(isActive));
+  ofSlot('readback_slot_held_bytes', 'WAL that the primary keeps for the slot', ({ heldBytes }) => heldBytes ?? 0);
+  ofSlot(
     'readback_slot_limit_bytes',
     'WAL past which the slot is lost; none: no limit',
-    ['slot'],
-    each(({ limitBytes }) => limitBytes),
+    ({ limitBytes }) => limitBytes,
   );
   gauge('readback_slot_wal_state', '1 for the state of the WAL that the slot needs', ['slot', 'state'], async () =>
     (await read()).flatMap(({ name, walStatus }) => oneOf(WAL_STATES, walStatus, 'state', { slot: name })),
@@ -192,6 +151,6 @@ const oneOf = (
   current: string | null,
   label: string,
   labels: Record<string, string>,
-): [Record<string, string>, number][] => all.map((value) => [{ ...labels, [label]: value }, Number(value === current)]);
+): Sample[] => all.map((value) => [{ ...labels, [label]: value }, Number(value === current)]);
 
 const numberOf = (lsn: bigint | null | undefined) => (lsn == null ? null : Number(lsn));

@@ -1,8 +1,70 @@
+import type { Sql } from '../database/connect.ts';
 import { isOfValue } from '../database/errors.ts';
+import { sharesOf } from '../database/shares.ts';
 import type { Seen } from '../database/sql/seen.ts';
+import { cancelledBy, observerOf } from '../database/statements.ts';
+import type { Turns } from '../lib/turns.ts';
+
+/**
+ * What sort of statements answer. Look-ups by key are quick and alike: two at once keep the connection busy, and more keys
+ * share the next. Pages and counts differ in cost: none waits for another of the same user, and those of several users
+ * take turns, where the pool has shares.
+ */
+export type Sort = 'keys' | 'pages' | 'counts';
+
+const KEYS_IN_FLIGHT = 2;
+
+/** Sends a statement, when its turn has come. */
+export type Send = <T>(statement: () => Promise<T>) => Promise<T>;
+
+/** Answers each key, in their order. */
+type Answer<Value> = (sql: Sql, keys: string[], send: Send) => Promise<Seen<Value>>;
+
+/**
+ * One kind of question and how it is answered, for the whole process. Each connection pool has a batcher of its own,
+ * made when first read from: what all operations ask there in one turn goes out together.
+ */
+export class Source<Question, Value> {
+  /** For who looks at the server from outside. */
+  readonly #name: string;
+  /** Equal questions have equal keys. */
+  readonly keyOf: (question: Question) => string;
+  /** What is read; undefined: nothing that a replica may lack a part of. */
+  readonly table: string | undefined;
+  readonly #run: Answer<Value>;
+  readonly #sort: Sort;
+  readonly #batchers = new WeakMap<Sql, Batcher<string, Value>>();
+
+  constructor(name: string, keyOf: (question: Question) => string, run: Answer<Value>, sort: Sort, table?: string) {
+    this.table = table;
+    this.#name = name;
+    this.keyOf = keyOf;
+    this.#run = run;
+    this.#sort = sort;
+  }
+
+  batcherOn(sql: Sql): Batcher<string, Value> {
+    const existing = this.#batchers.get(sql);
+    if (existing) return existing;
+    const turns = this.#sort === 'keys' ? undefined : sharesOf(sql)?.[this.#sort];
+    const mostInFlight = this.#sort === 'keys' ? KEYS_IN_FLIGHT : Infinity;
+    const batcher = new Batcher<string, Value>(this.#runOn(sql, turns), mostInFlight, turns !== undefined);
+    this.#batchers.set(sql, batcher);
+    return batcher;
+  }
+
+  #runOn(sql: Sql, turns: Turns | undefined) {
+    const observer = observerOf(sql);
+    return (keys: string[], { signal, askedBy, spender }: Asked): Promise<Seen<Value>> => {
+      const send: Send = (statement) => (turns ? turns.run(spender, signal, statement) : statement());
+      const run = () => this.#run(cancelledBy(sql, signal), keys, send);
+      return observer ? observer.batch({ loader: this.#name, keys: keys.length, askedBy }, run) : run();
+    };
+  }
+}
 
 /** Those who ask. */
-export interface Asked {
+interface Asked {
   /** Aborts when nobody waits for the keys any more. */
   signal: AbortSignal;
   /** What each of those gave who asked. */
@@ -11,7 +73,7 @@ export interface Asked {
   spender: string;
 }
 
-/** Answers each key, in their order. */
+/** The same, of one pool. */
 type Run<Key, Value> = (keys: Key[], asked: Asked) => Promise<Seen<Value>>;
 
 interface Waiting<Key, Value> {

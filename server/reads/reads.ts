@@ -4,7 +4,7 @@ import { forClient, isUnavailable } from '../database/errors.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
 import type { OperationObserver } from '../lib/observer.ts';
 import type { Primary } from '../replication/primary.ts';
-import type { Source } from './rows.ts';
+import type { Source } from './batcher.ts';
 import type { Place, Router } from './router.ts';
 
 export type Level = 'eventual' | 'session' | 'strong';

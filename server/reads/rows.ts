@@ -2,21 +2,18 @@ import type { ClassType } from 'type-graphql';
 import { declarationOf, type Declaration, type DeclaredColumn } from '../declare/declaration.ts';
 import { exactJson } from '../declare/scalars.ts';
 import type { Sql } from '../database/connect.ts';
-import { cancelledBy, observerOf } from '../database/statements.ts';
-import { sharesOf } from '../database/shares.ts';
 import type { PageRequest, Position } from '../database/sql/keyset.ts';
 import type { Seen } from '../database/sql/seen.ts';
 import { Table, type Filter, type VisibleTo } from '../database/sql/table.ts';
 import { kept } from '../lib/kept.ts';
 import { later, type Lsn } from '../lib/lsn.ts';
-import type { Turns } from '../lib/turns.ts';
-import { Batcher, type Asked } from './batcher.ts';
+import { Source, type Send, type Sort } from './batcher.ts';
 
 /** How the rows of a declared table are read and written. */
 export interface Rows<Row extends { id: string }> {
   declaration: Declaration<Row>;
   table: Table<Row>;
-  /** Null where there is none. */
+  /** By the table's `byIds`; null where there is none. */
   byId: Source<string, Row | null>;
   all: Listing<Filter, Row>;
   /** By the JSON array of what they have in these columns, which are unique. */
@@ -200,61 +197,3 @@ async function countsUnder<Row extends { id: string }>(
 
 /** A position at or after everything that any of the reads could see. */
 const latest = (reads: readonly { seen: Lsn }[]) => reads.map(({ seen }) => seen).reduce(later, 0n);
-
-/**
- * What sort of statements answer. Look-ups by key are quick and alike: two at once keep the connection busy, and more keys
- * share the next. Pages and counts differ in cost: none waits for another of the same user, and those of several users
- * take turns, where the pool has shares.
- */
-type Sort = 'keys' | 'pages' | 'counts';
-
-const KEYS_IN_FLIGHT = 2;
-
-/** Sends a statement, when its turn has come. */
-type Send = <T>(statement: () => Promise<T>) => Promise<T>;
-
-/** Answers each key, in their order. */
-type Answer<Value> = (sql: Sql, keys: string[], send: Send) => Promise<Seen<Value>>;
-
-/**
- * One kind of question and how it is answered, for the whole process. Each connection pool has a batcher of its own,
- * made when first read from: what all operations ask there in one turn goes out together.
- */
-export class Source<Question, Value> {
-  /** For who looks at the server from outside. */
-  readonly #name: string;
-  /** Equal questions have equal keys. */
-  readonly keyOf: (question: Question) => string;
-  /** What is read; undefined: nothing that a replica may lack a part of. */
-  readonly table: string | undefined;
-  readonly #run: Answer<Value>;
-  readonly #sort: Sort;
-  readonly #batchers = new WeakMap<Sql, Batcher<string, Value>>();
-
-  constructor(name: string, keyOf: (question: Question) => string, run: Answer<Value>, sort: Sort, table?: string) {
-    this.table = table;
-    this.#name = name;
-    this.keyOf = keyOf;
-    this.#run = run;
-    this.#sort = sort;
-  }
-
-  batcherOn(sql: Sql): Batcher<string, Value> {
-    const existing = this.#batchers.get(sql);
-    if (existing) return existing;
-    const turns = this.#sort === 'keys' ? undefined : sharesOf(sql)?.[this.#sort];
-    const mostInFlight = this.#sort === 'keys' ? KEYS_IN_FLIGHT : Infinity;
-    const batcher = new Batcher<string, Value>(this.#runOn(sql, turns), mostInFlight, turns !== undefined);
-    this.#batchers.set(sql, batcher);
-    return batcher;
-  }
-
-  #runOn(sql: Sql, turns: Turns | undefined) {
-    const observer = observerOf(sql);
-    return (keys: string[], { signal, askedBy, spender }: Asked): Promise<Seen<Value>> => {
-      const send: Send = (statement) => (turns ? turns.run(spender, signal, statement) : statement());
-      const run = () => this.#run(cancelledBy(sql, signal), keys, send);
-      return observer ? observer.batch({ loader: this.#name, keys: keys.length, askedBy }, run) : run();
-    };
-  }
-}

@@ -1,5 +1,5 @@
 import type { Accounts, Standing } from '../database/sql/accounts.ts';
-import { Source } from './rows.ts';
+import { Source } from './batcher.ts';
 
 /** Whether users' tokens are good; null where there is no such user. */
 export const standingsOf = ({ standings }: Accounts): Source<string, Standing | null> =>

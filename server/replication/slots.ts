@@ -115,11 +115,6 @@ export class SlotWatch {
     this.#options = options;
   }
 
-  /** As they were when last looked at. */
-  view(): readonly SlotView[] {
-    return this.#slots;
-  }
-
   /** Why they could not be looked at the last time; null where they could. */
   get reason(): string | null {
     return this.#reason;

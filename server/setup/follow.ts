@@ -2,6 +2,7 @@ import { block, literal } from '../database/sql/columns.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { quoted, type Sql } from '../database/connect.ts';
 import { knownTables, renamedIn, type KnownTable } from './drift.ts';
+import { watch } from './log-state.ts';
 import { fits } from './obstacles.ts';
 import { shapesOf, type ColumnShape, type TableShape } from './shapes.ts';
 
@@ -36,20 +37,16 @@ export async function follow(
     const following = followingOf(one, from, to);
     if (following.statements.length === 0) continue;
     for (const statement of following.statements) await replica.unsafe(statement);
-    await watchAgain(replica, following.table);
+    // Its triggers know its name, the columns of its key, and those that are logged as texts.
+    await watch(
+      replica,
+      following.table,
+      replica`exists (
+      select from pg_trigger where tgrelid = i.indrelid and tgname = 'readback_change')`,
+    );
     lines.push(...following.lines);
   }
   return lines;
-}
-
-/** Its triggers know the table's name, the columns of its key, and those that are logged as texts. */
-async function watchAgain(replica: Sql, table: string): Promise<void> {
-  await replica`
-    select readback.watch(i.indrelid::regclass, variadic array(
-      select a.attname::text from unnest(i.indkey) with ordinality k(number, place)
-      join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number order by k.place))
-    from pg_index i where i.indisprimary and i.indrelid = ${table}::regclass
-      and exists (select from pg_trigger where tgrelid = i.indrelid and tgname = 'readback_change')`;
 }
 
 function followingOf({ table: former, columns }: KnownTable, sent: TableShape, taking: TableShape): Following {

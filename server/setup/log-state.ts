@@ -21,6 +21,13 @@ const FIRST_BEAT_TIMEOUT_MS = 30_000;
 /** All is set up, and a replica does not apply what the primary sends. */
 export class NothingArrives extends SetupError {}
 
+/** Puts the triggers on a table that log its changes, which know its key. Answers with a row; with none where it has no key. */
+export const watch = (replica: Sql, table: string, onlyIf = replica`true`) => replica`
+  select readback.watch(i.indrelid::regclass, variadic array(
+    select a.attname::text from unnest(i.indkey) with ordinality k(number, place)
+    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number order by k.place))
+  from pg_index i where i.indisprimary and i.indrelid = ${table}::regclass and ${onlyIf}`;
+
 /** Without a subscription the log is of an earlier one: the next begins with an identity of its own. */
 export async function startLogAnew(replica: Sql): Promise<void> {
   await replica.begin((sql) => [

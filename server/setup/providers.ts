@@ -5,11 +5,11 @@ export interface Provider {
   name: string;
   /** Roles and settings that no other PostgreSQL has: one of them is enough. */
   roles: string[];
-  settings: string[];
+  settings?: string[];
   /** Where a setting is changed, in words that go on after `set … = … in`. */
   parameters: string;
   /** Settings that have another name there, or none: the whole remedy. */
-  own: Record<string, string>;
+  own?: Record<string, string>;
   /** Who may grant what a role of the database lacks. */
   grants: string;
   /** How a login comes to replicate, where `alter role … replication` is refused. */
@@ -52,7 +52,6 @@ export const PROVIDERS: Provider[] = [
     roles: ['azure_pg_admin', 'azuresu'],
     settings: ['azure.extensions'],
     parameters: 'the server parameters',
-    own: {},
     grants: 'a member of azure_pg_admin',
   },
   {
@@ -72,7 +71,6 @@ export const PROVIDERS: Provider[] = [
     roles: ['supabase_admin'],
     settings: ['supautils.superuser', 'supautils.privileged_role'],
     parameters: "the project's configuration (supabase postgres-config update)",
-    own: {},
     grants: 'the login postgres',
   },
   {
@@ -80,34 +78,31 @@ export const PROVIDERS: Provider[] = [
     roles: ['avnadmin'],
     settings: ['aiven.pg_security_agent_disabled'],
     parameters: 'the advanced configuration of the service',
-    own: {},
     grants: 'the login avnadmin',
   },
   {
     name: 'DigitalOcean',
     roles: ['doadmin'],
-    settings: [],
     parameters: 'the configuration of the cluster (doctl databases configuration update)',
-    own: {},
     grants: 'the login doadmin',
   },
 ];
 
 /** By what is there: the same database answers the same to anybody. Null: somebody's own server. */
 export async function providerOf(sql: Sql): Promise<Provider | null> {
-  const names = (kind: 'roles' | 'settings') => sql.json(PROVIDERS.flatMap((provider) => provider[kind]));
+  const names = (kind: 'roles' | 'settings') => sql.json(PROVIDERS.flatMap((provider) => provider[kind] ?? []));
   const rows = await sql<{ name: string }[]>`
     select rolname::text as name from pg_roles
     where rolname = any(array(select jsonb_array_elements_text(${names('roles')})))
     union all
     select name from jsonb_array_elements_text(${names('settings')}) as name where current_setting(name, true) is not null`;
   const found = new Set(rows.map(({ name }) => name));
-  return PROVIDERS.find(({ roles, settings }) => [...roles, ...settings].some((name) => found.has(name))) ?? null;
+  return PROVIDERS.find(({ roles, settings = [] }) => [...roles, ...settings].some((name) => found.has(name))) ?? null;
 }
 
 /** How a setting is changed there: as one does on a server of one's own, or as its provider has it. */
 export function toSet(provider: Provider | null, setting: string, value: string, how: 'restart' | 'reload'): string {
-  if (provider) return provider.own[setting] ?? inParameters(provider, setting, value, how);
+  if (provider) return provider.own?.[setting] ?? inParameters(provider, setting, value, how);
   const then = how === 'restart' ? 'and restart PostgreSQL.' : 'select pg_reload_conf();';
   return `Run there: alter system set ${setting} = ${value}; ${then}`;
 }

@@ -1,8 +1,10 @@
 import type postgres from 'postgres';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { freshDatabases, type TestDatabases } from './support/databases.ts';
+import { setUp } from '../setup/setup.ts';
+import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
 import { examine, faults, fixAll } from './support/doctor.ts';
 import { dropSlot, holdApply } from './support/faults.ts';
+import { sqlFolderWith } from './support/sql-folder.ts';
 
 let databases: TestDatabases;
 let primary: postgres.Sql;
@@ -236,6 +238,24 @@ describe('is named, and repaired by --fix', () => {
       has_column_privilege('readback_writer', 'users', 'email', 'select') as email,
       has_column_privilege('readback_writer', 'users', 'is_admin', 'update') as administrators`;
     expect(rights).toEqual({ email: true, administrators: false });
+  });
+
+  test('triggers of a table with a key of several columns know all of it', { timeout: 30_000 }, async () => {
+    const table = 'create table stays (guest int, night date, room int, primary key (night, room));';
+    const files = {
+      'primary/0100.do.stays.sql': `${table} alter publication readback add table stays;
+        grant select on stays to readback_writer, readback_reader;`,
+      'replica/0100.do.stays.sql': `${table} grant select on stays to readback_reader;
+        select readback.watch('stays', 'night', 'room');`,
+    };
+    await setUp(databases.config, testConfig(), () => {}, sqlFolderWith(files));
+    await primary`insert into stays values (1, '2026-11-30', 7)`;
+    await replica`drop trigger readback_change on stays`;
+    await expect.poll(named, PATIENCE).toEqual(['replica-1 trigger']);
+    await fixAll(databases.config);
+    await primary`update stays set room = 8`;
+    const logged = () => replica`select key, former_key from readback.change_log where operation = 'UPDATE'`;
+    await expect.poll(logged, WITHIN).toEqual([{ key: '["2026-11-30","8"]', former_key: '["2026-11-30","7"]' }]);
   });
 
   for (const { fault, plant, found } of MENDED) {

@@ -120,7 +120,7 @@ describe('a right that is missing', SLOW, () => {
       );
     });
 
-  for (const { name, roles, settings, grants } of PROVIDERS)
+  for (const { name, roles, settings = [], grants } of PROVIDERS)
     test(`where ${name} is told by a role or a setting, no remedy says alter system`, async () => {
       for (const setting of settings) {
         const sql = connect(app.primary.adminUrl, { max: 1, connectTimeoutMs: 5000, applicationName: 'test' });

@@ -62,13 +62,8 @@ class Room {
       if (open.atMs > before) break; // all after it are younger
       if (isWaiting(open)) return open;
     }
-    return first(this.used, isWaiting) ?? first(this.fresh, isWaiting);
+    return this.used.values().find(isWaiting) ?? this.fresh.values().find(isWaiting);
   }
-}
-
-function first(opens: Iterable<Open>, is: (open: Open) => boolean): Open | undefined {
-  for (const open of opens) if (is(open)) return open;
-  return undefined;
 }
 
 /**

@@ -7,7 +7,7 @@ import { operationNamed, unresolved } from '../../graphql/documents.ts';
 import { codeOf } from '../../graphql/masking.ts';
 import type { Operation } from '../../graphql/operation.ts';
 import type { Pipeline } from '../../graphql/pipeline.ts';
-import { listOf } from '../exchange.ts';
+import { bookmarkList } from '../../graphql/positions.ts';
 import type { Connection } from './connection.ts';
 import type { Begun, Channel, Handlers } from './conversation.ts';
 import { SocketSession, UNAUTHORIZED } from './session.ts';
@@ -90,7 +90,7 @@ const optionsOf = ({ extensions }: SubscribePayload) => ({
   requestId: randomUUID(),
   via: 'websocket' as const,
   traceparent: textOf(extensions?.['traceparent']),
-  bookmarks: typeof extensions?.['bookmark'] === 'string' ? listOf(extensions['bookmark']) : [],
+  bookmarks: typeof extensions?.['bookmark'] === 'string' ? bookmarkList(extensions['bookmark']) : [],
   consistency: textOf(extensions?.['consistency']),
 });
 

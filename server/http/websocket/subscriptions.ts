@@ -17,7 +17,7 @@ import { codeOf } from '../../graphql/masking.ts';
 import type { Operation, Operations } from '../../graphql/operation.ts';
 import type { Pipeline } from '../../graphql/pipeline.ts';
 import type { Values } from '../../graphql/variables.ts';
-import { mapAsync, whenEnded } from '../../lib/iterables.ts';
+import { mapAsync } from '../../lib/iterables.ts';
 import type { Lsn } from '../../lib/lsn.ts';
 import type { Channel } from './conversation.ts';
 
@@ -109,7 +109,7 @@ function open(options: SubscriptionOptions, subscription: Subscription, source: 
     events =
       source instanceof FeedStream
         ? fanOut(options, subscription, source, close)
-        : whenEnded(each(options, subscription, source), close);
+        : each(options, subscription, source, close);
   } catch (error) {
     close();
     throw error;
@@ -117,11 +117,17 @@ function open(options: SubscriptionOptions, subscription: Subscription, source: 
   return events;
 }
 
-const each = (options: SubscriptionOptions, subscription: Subscription, source: AsyncIterable<unknown>) =>
-  mapAsync(source, async (root) => {
-    const { viewer, spender } = subscription.operation;
-    return present(options, subscription, await executeOn(options, subscription, root, null, viewer, spender));
-  });
+function each(
+  options: SubscriptionOptions,
+  subscription: Subscription,
+  source: AsyncIterable<unknown>,
+  ended: () => void,
+): Events {
+  const { viewer, spender } = subscription.operation;
+  const execute = async (root: unknown) =>
+    present(options, subscription, await executeOn(options, subscription, root, null, viewer, spender));
+  return mapAsync(source, execute, ended);
+}
 
 function fanOut(
   options: SubscriptionOptions,

@@ -2,7 +2,7 @@ import type { Sql } from '../../database/connect.ts';
 import { feedFaults } from '../../database/sql/change-log.ts';
 import type { SubscribedTable, Subscription } from '../../database/sql/subscriptions.ts';
 import { SetupError } from '../../lib/errors.ts';
-import { startLogAnew } from '../../setup/log-state.ts';
+import { startLogAnew, watch } from '../../setup/log-state.ts';
 import { MIGRATE, type Drift } from '../../setup/drift.ts';
 import { obstacles, type Obstacle } from '../../setup/obstacles.ts';
 import { hiddenFrom, type Hidden } from '../../setup/stops.ts';
@@ -164,14 +164,8 @@ export const watchAgain: Repair = {
   does: (table) =>
     `put the triggers on ${table} again and, as its change log has a gap, begin that again: cursors of this replica expire`,
   run: async ({ admin, name }, context, table) => {
-    const [shape] = await shapesOf(admin, [table]);
-    const key = shape?.columns.find(({ isKey }) => isKey)?.name;
-    if (key === undefined) throw new SetupError(`${name}: ${table} has no primary key to log its rows by.`);
-    await admin.begin((sql) => [
-      sql.unsafe(`drop trigger if exists readback_change on ${table}`),
-      sql.unsafe(`drop trigger if exists readback_truncate on ${table}`),
-      sql`select readback.watch(${table}::regclass, ${key})`,
-    ]);
+    const watched = await watch(admin, table);
+    if (watched.length === 0) throw new SetupError(`${name}: ${table} has no primary key to log its rows by.`);
     await startLogAnew(admin);
     await completeReachable(context);
   },
