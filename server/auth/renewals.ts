@@ -80,7 +80,10 @@ export class Renewals {
    * @throws ClientError UNAUTHENTICATED where it was renewed before that, which ends its session, or is over by itself.
    */
   async renew(claims: Omit<Claims, 'seen'>, successor: Successor): Promise<Successor> {
-    const { rows } = await this.#primary.write((sql) => this.#accounts.renewToken(sql, claims, successor));
+    const { rows } = await this.#primary.write(
+      (sql) => this.#accounts.renewToken(sql, claims, successor),
+      () => false,
+    );
     const [{ outcome, ...made }] = rows as [(typeof rows)[number]];
     if (outcome === 'renewed') return made as Successor;
     await this.#round();

@@ -31,6 +31,10 @@ export function assertMay(viewer: Viewer, who: Who, isRenewal = false): void {
   if (who === 'administrators') throw forbidden('This is for administrators.');
 }
 
+/** Whether the viewer may know that there is such a table: where they may ask for its rows, or write some. */
+export const mayKnow = (viewer: Viewer, table: Declaration | undefined): boolean =>
+  table?.read !== undefined || table?.write !== undefined || mayAll(viewer);
+
 const isMet = (clause: Clause | undefined, row: object, viewer: Viewer) =>
   clause !== undefined && meets(clause, row as Row, claimsOf(viewer));
 

@@ -360,7 +360,8 @@ const limits = z
       variables and arguments included. A totalCount of a table is a row for each 20 that the table has, about, and a fifth of
       this at most. Left out: 50000, which two levels of the largest pages stay within.`),
     ANSWER_CHARACTERS_MAX: whole(20_000_000, 1000, 400_000_000).describe(`
-      Characters of a query's answer, about. Nobody else is served while a long one is made. Left out: 20 million.`),
+      Characters of a query's answer, about, and of one event of a subscription: a longer one comes without its rows, with an
+      error for each. Nobody else is served while a long one is made. Left out: 20 million.`),
     OPERATION_TIMEOUT_MS: whole(30_000, 100, 3_600_000).describe(`
       Time that an operation may take, in milliseconds; then what it reads is cancelled, and a write that the primary has not
       answered fails: what became of it is not known. Left out: 30 seconds.`),

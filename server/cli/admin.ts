@@ -32,7 +32,7 @@ export async function adminCreateCommand(options: AdminOptions, config: Config, 
       try {
         await accounts.addAdministrator(admin, { username, email }, passwordHash);
       } catch (error) {
-        throw isViolation(error) ? new SetupError((await told(error, admin)).message) : inWords(error);
+        throw isViolation(error) ? new SetupError((await told(error, admin, () => true)).message) : inWords(error);
       }
     }),
   );

@@ -5,15 +5,18 @@ const QUERY_CANCELED = '57014';
 /** Characters that are none in PostgreSQL, or that the database's encoding does not have. */
 const CHARACTERS = new Set(['22021', '22P05']);
 /**
- * What a value can do wrong: a text that is no number, no date or no label, one too long or out of range, one that a
- * check refuses. The statements are ours, and what else class 22 has would be their fault.
+ * What a value can do wrong: a text that is no number, no date, no range or no label, one too long or out of range, one
+ * that a check refuses. The statements are ours, and what else class 22 has would be their fault.
  */
-const VALUES = new Set(['22001', '22003', '22007', '22008', '22009', '22P02', '22P03', '23514']);
+const VALUES = /^(220(0[01378MN9]|26)|22P0[23]|23514)$/;
 /**
  * The primary computes with what is written, in the table's own checks, generated columns and triggers: what those cannot
  * compute is the value's fault, as is what is too long for an index.
  */
 const COMPUTED = /^(22...|54000)$/;
+
+/** Others were in the way: a deadlock, a row that was written meanwhile, a lock that was not to be had. */
+const CONTENDED = new Set(['40001', '40P01', '55P03']);
 
 /** SQLSTATE classes and driver codes that mean: the server can't be reached, or not for work. */
 const UNAVAILABLE =
@@ -22,6 +25,10 @@ const UNAVAILABLE =
 const SYNTAX_ERROR = '42601';
 /** Of PL/pgSQL's source: `raise exception` and `assert`, in a trigger of the application's, whatever code they give. */
 const RAISED = new Set(['exec_stmt_raise', 'exec_stmt_assert']);
+/** Of dblink's source, and of postgres_fdw's: what a server says that a trigger has asked, with its code. */
+const RELAYED = new Set(['dblink_res_error', 'pgfdw_report_error']);
+/** A server says this of itself as FATAL: as an error it says so of another one, or of nothing that is its own. */
+const OF_ANOTHER = /^(08(?!P01)...|57P..|28...)$/;
 const READ_ONLY = '25006';
 /** It answers, and refuses work: it lacks something, lets the login in no more, or takes no writes. */
 const REFUSING = /^(53...|28...|25006)$/;
@@ -44,7 +51,10 @@ const isOfPolicy = (error: unknown) =>
 
 /** True where the server has taken the statement, and refuses one of its values. */
 export const isOfValue = (error: unknown): boolean =>
-  VALUES.has(codeOf(error)) || CHARACTERS.has(codeOf(error)) || isOfOwnSyntax(error);
+  VALUES.test(codeOf(error)) || CHARACTERS.has(codeOf(error)) || isOfOwnSyntax(error);
+
+/** True also where it may be the table that cannot compute with one of its values. */
+export const mayBeOfValue = (error: unknown): boolean => isOfValue(error) || COMPUTED.test(codeOf(error));
 
 export type Side = 'PRIMARY' | 'REPLICA';
 
@@ -58,7 +68,20 @@ function isOfOwnSyntax(error: unknown): boolean {
   return codeOf(error) === SYNTAX_ERROR && position === undefined && inner === undefined;
 }
 
-const isRaised = (error: unknown) => RAISED.has((error as { routine?: string } | undefined)?.routine ?? '');
+interface Reported {
+  /** What stands between, as a pooler does, has none. */
+  routine?: string;
+  severity?: string;
+}
+
+const isRaised = (error: unknown) => RAISED.has((error as Reported | undefined)?.routine ?? '');
+
+/** True for what the application's triggers say, or another server that they have asked: this one is as well as before. */
+function isOfApplication(error: unknown): boolean {
+  const { routine, severity } = (error ?? {}) as Reported;
+  if (routine === undefined) return false;
+  return isRaised(error) || RELAYED.has(routine) || (severity === 'ERROR' && OF_ANOTHER.test(codeOf(error)));
+}
 
 const codeOf = (error: unknown) => (error as { code?: string } | undefined)?.code ?? '';
 
@@ -68,16 +91,20 @@ const isWithoutRole = (error: unknown) =>
 
 /** True where another server might answer, or the same one later. */
 export function isUnavailable(error: unknown): boolean {
-  return UNAVAILABLE.test(codeOf(error)) || isWithoutRole(error);
+  return (UNAVAILABLE.test(codeOf(error)) && !isOfApplication(error)) || isWithoutRole(error);
 }
 
+const isReadOnly = (error: unknown) => codeOf(error) === READ_ONLY && !isOfApplication(error);
+
 /** True where the server answers, and does nothing of the kind before somebody helps it, or the rush is over. */
-export const isRefusal = (error: unknown): boolean => REFUSING.test(codeOf(error)) || isWithoutRole(error);
+export const isRefusal = (error: unknown): boolean =>
+  (REFUSING.test(codeOf(error)) && !isOfApplication(error)) || isWithoutRole(error);
 
 /** What a client is told of a database's error; whatever has no telling is returned as it is, and masked further up. */
 export function forClient(error: unknown, side: Side): unknown {
   const code = codeOf(error);
-  if (code === QUERY_CANCELED) {
+  if (CONTENDED.has(code)) return inTheWay(side, error);
+  if (code === QUERY_CANCELED && !isRaised(error)) {
     return new ClientError(
       'TIMEOUT',
       'The database took too long and the statement was cancelled: ask for less, or try again.',
@@ -91,7 +118,7 @@ export function forClient(error: unknown, side: Side): unknown {
   }
   if (isOfValue(error)) return badValue(error);
   if (isOfPolicy(error)) return new ClientError('FORBIDDEN', POLICIES_REFUSE, { cause: error });
-  if (isUnavailable(error) || (side === 'PRIMARY' && code === READ_ONLY)) return unavailable(side, error);
+  if (isUnavailable(error) || (side === 'PRIMARY' && isReadOnly(error))) return unavailable(side, error);
   // Its own words may be for anybody, or for nobody outside.
   if (isRaised(error))
     return new ClientError('BAD_USER_INPUT', "A rule of the database's own refuses this.", { cause: error });
@@ -108,6 +135,30 @@ export function badValue(cause: unknown, fields: readonly string[] = []): Client
         ? `This ${field} is not among the values that the table takes.`
         : `The table does not take this ${fields.join(' with this ')}.`;
   return new ClientError('BAD_USER_INPUT', message, { field, cause });
+}
+
+/** What a value must be that PostgreSQL refuses by this code; for all others it must be one of its type at all. */
+const WITHIN: Record<string, string> = {
+  '22001': 'fit into',
+  '22003': 'be within the range of',
+  '22008': 'be within the range of',
+};
+
+/** So many characters of a value are told. */
+const TOLD = 50;
+
+/** The value of this field is refused by its type; null: clients do not know that. */
+export function refusedValue(cause: Error, field: string, text: string, type: string | null): ClientError {
+  if (type === null) return badValue(cause, [field]);
+  const what = WITHIN[codeOf(cause)] ?? 'be as PostgreSQL writes a value of';
+  const message = `${field} must ${what} its type ${type}, got: ${text.slice(0, TOLD)}`;
+  return new ClientError('BAD_USER_INPUT', message, { field, cause });
+}
+
+/** Whether the server has found it or a trigger says so: the same may do the next time. */
+function inTheWay(side: Side, cause: unknown): ClientError {
+  if (side === 'REPLICA') return unavailable(side, cause);
+  return new ClientError('CONFLICT', 'Another write was in the way, and nothing is written: try again.', { cause });
 }
 
 function unavailable(side: Side, cause: unknown): ClientError {

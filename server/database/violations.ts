@@ -1,4 +1,4 @@
-import { tableNamed } from '../declare/declaration.ts';
+import { tableNamed, type Declaration } from '../declare/declaration.ts';
 import { ClientError, nothingHas } from '../lib/errors.ts';
 import { badValue } from './errors.ts';
 import { fieldName, type Sql } from './connect.ts';
@@ -32,13 +32,19 @@ interface Constraint {
   declared: string;
 }
 
+const UNKNOWN: Constraint = { table: null, columns: [], declared: '' };
+
 /** True for what `told` tells: a constraint was broken of which the catalog knows the columns. */
 export const isViolation = (error: unknown): error is ViolationError & Error =>
   CODES.has((error as ViolationError | undefined)?.code ?? '');
 
-/** What a client is told of it, with the names that the schema has. `sql` leads to where it happened. */
-export async function told(error: ViolationError & Error, sql: Sql): Promise<ClientError> {
-  const constraint = await constraintOf(sql, error);
+/** Whether who is told may know of a table; undefined: of one that the schema does not have. */
+export type Knows = (table: Declaration | undefined) => boolean;
+
+/** What a client is told of it, with the names of the schema that they may know. `sql` leads to where it happened. */
+export async function told(error: ViolationError & Error, sql: Sql, knows: Knows): Promise<ClientError> {
+  const found = await constraintOf(sql, error);
+  const constraint = found && knows(tableNamed(found.declared)) ? found : UNKNOWN;
   const fields = constraint.columns.map((name) => fieldIn(constraint, name));
   if (error.code === NOT_NULL) return missing(fields[0], error);
   if (error.code === CHECK) return badValue(error, fields);
@@ -55,7 +61,7 @@ const fieldIn = ({ declared }: Constraint, name: string): string =>
 const deletes = ({ query = '' }: ViolationError) => /^\s*delete\b/i.test(query);
 
 /** Nothing is known of it where the primary does not say. Of a partition clients know the table that it is of. */
-async function constraintOf(sql: Sql, error: ViolationError): Promise<Constraint> {
+async function constraintOf(sql: Sql, error: ViolationError): Promise<Constraint | undefined> {
   const {
     schema_name: schema = '',
     table_name: table = '',
@@ -78,7 +84,7 @@ async function constraintOf(sql: Sql, error: ViolationError): Promise<Constraint
     left join pg_constraint k on k.conrelid = c.oid and k.conname = ${name}
     left join (pg_index i join pg_class x on x.oid = i.indexrelid) on i.indrelid = c.oid and x.relname = ${name}
     where n.nspname = ${schema} and c.relname = ${table}`.catch(() => []);
-  return found ?? { table: null, columns: [], declared: '' };
+  return found;
 }
 
 function taken(fields: string[], cause: Error): ClientError {

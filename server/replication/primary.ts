@@ -1,6 +1,6 @@
 import type { Sql, Statement } from '../database/connect.ts';
 import { forClient, isRefusal, isUnavailable } from '../database/errors.ts';
-import { isViolation, told } from '../database/violations.ts';
+import { isViolation, told, type Knows } from '../database/violations.ts';
 import { wordsOf, type Complain } from '../lib/complaints.ts';
 import { ClientError } from '../lib/errors.ts';
 import type { History } from '../lib/history.ts';
@@ -36,6 +36,8 @@ const ENDS_AGAIN_MS = 60_000;
 const REFUSED =
   'The primary refuses what it is asked: no room on its disk, no connection left, no writes. The error says which; only who runs it can help.';
 const NO_LOOK = 'The primary does not say how far it is: it is taken for away.';
+/** What clients are told names no table that they have not asked for. */
+const NOTHING: Knows = () => false;
 const NO_ENDS =
   'The primary does not tell its earlier timelines, so bookmarks and cursors from before a failover are refused. ' +
   'The error says why; readback doctor says more.';
@@ -101,14 +103,18 @@ export class Primary implements PrimaryConnections {
     return this.flushedNow().then(ended, ended);
   }
 
-  /** Runs one writing statement, and returns its rows and the flushed position at or past its commit. */
+  /**
+   * Runs one writing statement, and returns its rows and the flushed position at or past its commit. What it breaks is told
+   * by the names that the client knows.
+   */
   async write<Row extends object>(
     statement: (sql: Sql) => Statement<Row>,
+    knows: Knows,
   ): Promise<{ rows: readonly Row[]; lsn: Lsn }> {
     const written = write(this.writer, statement(this.writer)).catch((error: unknown) => {
       throw error instanceof PlaceUnknown ? withoutBookmark(error.cause) : error;
     });
-    const { rows, flushed, timeline } = await this.answer(written);
+    const { rows, flushed, timeline } = await this.answer(written, knows);
     this.#refusal = null;
     await this.#expect(parseInt(timeline, 16));
     this.#sawPosition(flushed);
@@ -119,12 +125,12 @@ export class Primary implements PrimaryConnections {
    * What was asked of the primary for a client. One that has vanished from the network may never answer.
    * @throws ClientError PRIMARY_UNAVAILABLE, also where it has not answered in time: it may do what was asked yet.
    */
-  async answer<T>(work: PromiseLike<T>): Promise<T> {
+  async answer<T>(work: PromiseLike<T>, knows = NOTHING): Promise<T> {
     try {
       return await withinMs(work, this.#options.answerTimeoutMs);
     } catch (error) {
       this.#noteRefusal(error);
-      throw isViolation(error) ? await told(error, this.writer) : forClient(error, 'PRIMARY');
+      throw isViolation(error) ? await told(error, this.writer, knows) : forClient(error, 'PRIMARY');
     }
   }
 

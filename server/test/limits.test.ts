@@ -139,6 +139,42 @@ describe('QUERY_TOO_COMPLEX for what is', () => {
     });
   });
 
+  test('of an event, which then comes without its rows, and the next one as ever', async () => {
+    await using({ ANSWER_CHARACTERS_MAX: 10_000 }, async (server) => {
+      const { primary } = databases;
+      const client = server.websocket();
+      const follow = (after: string | null) =>
+        client.iterate<any>({
+          query: `subscription ($after: Cursor) { changes(tables: ["posts"], after: $after) { __typename
+            ... on CaughtUp { cursor } ... on PostChange { cursor operation fields: changedFields post { title body } was: before { id } } } }`,
+          variables: { after },
+        });
+      const events = follow(null);
+      await events.next(); // CaughtUp
+      await primary`
+        with author as (insert into users (username, email, password_hash) values ('long', 'long@example.com', '-') returning id)
+        insert into posts (author_id, title, body) select id, 'long', repeat('y', 12000) from author`;
+      await primary`update posts set body = 'short' where title = 'long'`;
+      const { value: long } = await events.next();
+      expect(long).toEqual({
+        data: { changes: expect.objectContaining({ operation: 'INSERT', post: null, was: null }) },
+        errors: [
+          {
+            message: expect.stringContaining('an event of more than 10000 characters'),
+            path: ['changes', 'post'],
+            extensions: { code: 'QUERY_TOO_COMPLEX' },
+          },
+        ],
+      });
+      const short = { operation: 'UPDATE', fields: ['body', 'updatedAt'], post: { title: 'long', body: 'short' } };
+      expect((await events.next()).value).toEqual({ data: { changes: expect.objectContaining(short) } });
+      const again = follow(long!.data.changes.cursor);
+      expect((await again.next()).value).toEqual({ data: { changes: expect.objectContaining(short) } });
+      await client.dispose();
+      await primary`delete from users where username = 'long'`;
+    });
+  });
+
   test('a subscription, and a list of REST', async () => {
     await using({ QUERY_COST_MAX: 15, QUERY_DEPTH_MAX: 5 }, async (server) => {
       expect(await overSocket(server, 'subscription { userChanged { user { posts { totalCount } } } }')).toEqual([

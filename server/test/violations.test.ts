@@ -1,6 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { CreatePostDocument, CreateUserDocument, DeleteUserDocument } from '../../schema/generated/operations.ts';
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import {
+  CreatePostDocument,
+  CreateUserDocument,
+  DeleteUserDocument,
+  PostsDocument,
+  UpdatePostDocument,
+} from '../../schema/generated/operations.ts';
+import { Post } from '../../schema/tables/posts.ts';
+import { declarationOf } from '../declare/declaration.ts';
+import { person, startProtected } from './support/people.ts';
 import { startServer, type TestServer } from './support/server.ts';
 
 /** Constraints as other programs name them: what clients are told comes from the catalog. */
@@ -119,11 +128,87 @@ test('a trigger of the application refuses a write, and its words stay inside', 
   ]);
 });
 
-test.each(['ZX001', '42501', '0A000', '40001'])('whatever code it gives for that: %s', async (code) => {
-  await alter(`create function refuse() returns trigger language plpgsql as $$
-    begin raise exception 'the ledger of % is closed', new.title using errcode = '${code}'; end $$`);
-  await alter('create trigger refuse before insert on posts for each row execute function refuse()');
-  expect(told(await post('Notes'))?.slice(0, 2)).toEqual(['BAD_USER_INPUT', undefined]);
+const raising = (code: string) =>
+  alter(`create or replace function refuse() returns trigger language plpgsql as $$
+      begin raise exception 'the ledger of % is closed', new.title using errcode = '${code}'; end $$;
+    create or replace trigger refuse before insert on posts for each row execute function refuse()`);
+
+test('whatever code it gives for that', async () => {
+  for (const code of ['ZX001', '42501', '0A000', '08006', '28000', '53100', '57P01', '57014', '25006']) {
+    await raising(code);
+    expect([code, ...told(await post('Notes'))!.slice(0, 2)]).toEqual([code, 'BAD_USER_INPUT', undefined]);
+    const { body } = await server.rest('GET', '/health');
+    expect(body).toMatchObject({ writes: true, message: expect.not.stringContaining('refuses') });
+  }
+});
+
+const AGAIN = ['CONFLICT', undefined, 'Another write was in the way, and nothing is written: try again.'];
+
+test('but for what is worth to be tried again', async () => {
+  for (const code of ['40001', '40P01', '55P03']) {
+    await raising(code);
+    expect([code, told(await post('Notes'))]).toEqual([code, AGAIN]);
+  }
+});
+
+test.each([
+  ['money', '1', 'abc', 'body must be as PostgreSQL writes a value of its type money, got: abc'],
+  ['int4range', 'empty', '[2,1)', 'body must be as PostgreSQL writes a value of its type int4range, got: [2,1)'],
+  ['smallint', '1', '70000', 'body must be within the range of its type smallint, got: 70000'],
+  ['short', 'x', 'longer', 'This body is not among the values that the table takes.'],
+  ['short', 'x', 'none', 'This body is not among the values that the table takes.'],
+])('a value that its type refuses is told by its field: %s', async (type, present, value, message) => {
+  await alter(`create domain short as varchar(5) check (value <> 'none')`);
+  await alter(`alter table posts alter body type ${type} using '${present}'`);
+  const create = (body: string) => server.query(CreatePostDocument, { input: { authorId, title: 'Notes', body } });
+  const refused = ['BAD_USER_INPUT', 'body', message];
+  expect(told(await create(value))).toEqual(refused);
+  const { id } = (await create(present)).data.createPost.post;
+  const changed = await server.query(UpdatePostDocument, { id, input: { title: 'x', body: value } });
+  expect(told(changed)).toEqual(refused);
+});
+
+test('so is one that rows are asked for by', async () => {
+  const { primary, replicas } = server.databases;
+  for (const sql of [primary, ...replicas])
+    await sql.unsafe(`alter table posts drop constraint if exists posts_author_id_fkey;
+      alter table posts alter author_id type inet using null`);
+  expect(told(await server.query(PostsDocument, { filter: { authorId: NOBODY } }))).toEqual([
+    'BAD_USER_INPUT',
+    'authorId',
+    `authorId must be as PostgreSQL writes a value of its type inet, got: ${NOBODY}`,
+  ]);
+});
+
+test('a server that a trigger asks in vain is not the primary', async () => {
+  await alter('create extension dblink');
+  await alter(`create function ask() returns trigger language plpgsql security definer as $$
+    begin perform dblink('host=127.0.0.1 port=1 dbname=none', 'select 1'); return new; end $$`);
+  await alter('create trigger ask before insert on posts for each row execute function ask()');
+  expect(told(await post('Notes'))?.[0]).toBe('INTERNAL_SERVER_ERROR');
+});
+
+test('whoever a deadlock ends is told to try again', async () => {
+  await alter(`create function lock() returns trigger language plpgsql as $$ begin
+    perform pg_advisory_xact_lock(1);
+    while not exists (select from pg_locks where locktype = 'advisory' and objid = 1 and not granted) loop
+      perform pg_sleep(0.01), pg_stat_clear_snapshot();
+    end loop;
+    perform pg_advisory_xact_lock(2);
+    return new;
+  end $$`);
+  await alter('create trigger lock before insert on posts for each row execute function lock()');
+  const other = server.databases.primary.begin(async (sql) => {
+    // It finds no deadlock itself, so that it is the server's statement that is ended.
+    await sql`set local deadlock_timeout = '60s'`;
+    await sql`select pg_advisory_xact_lock(2)`;
+    const isHeld = async () =>
+      (await sql`select from pg_locks where locktype = 'advisory' and objid = 1 and granted`).length > 0;
+    await vi.waitUntil(isHeld, { timeout: 20_000, interval: 10 });
+    await sql`select pg_advisory_xact_lock(1)`;
+  });
+  expect(told(await post('Notes'))).toEqual(AGAIN);
+  await other;
 });
 
 test('a check is told by the fields that it is about', async () => {
@@ -154,4 +239,23 @@ test('nor are tables that they do not know of', async () => {
   await alter('create table payroll (employee uuid constraint payroll_fk references users (id))');
   await alter(`insert into payroll values ('${authorId}')`);
   expect(told(await remove())).toEqual(['CONFLICT', 'id', 'Something still refers to this, so it stays.']);
+});
+
+test('nor are those that are for administrators, but to these', async () => {
+  await alter('alter table posts drop constraint posts_author_id_fkey');
+  await alter('alter table posts add constraint posts_author_id_fkey foreign key (author_id) references users (id)');
+  const guarded = await startProtected({}, server.databases);
+  onTestFinished(() => guarded.stop());
+  const [owner, administrator] = [await person(guarded), await person(guarded, true)];
+  await post('Notes', owner.id);
+  const by = async ({ headers }: typeof owner) =>
+    told(await guarded.query(DeleteUserDocument, { id: owner.id }, headers))?.[2];
+  const named = 'There are posts that still refer to this: delete those first, or give them another authorId.';
+  expect(await by(owner)).toBe(named);
+  const posts = declarationOf(Post);
+  const { read, write } = posts;
+  onTestFinished(() => void Object.assign(posts, { read, write }));
+  Object.assign(posts, { read: undefined, write: undefined });
+  expect(await by(owner)).toBe('Something still refers to this, so it stays.');
+  expect(await by(administrator)).toBe(named);
 });

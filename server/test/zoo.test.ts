@@ -49,6 +49,7 @@ test(
     }
     for (const table of tables) await expectSameEverywhere(served, table, rows.get(table.name)!);
     await expectRelations(zoo, databases);
+    await expectRefused(zoo);
     for (const table of tables) await expectRelated(served, table);
     for (const table of tables) await expectWritten(served, table, rows.get(table.name)!);
     for (const table of tables) await expectSameByRest(served, table, await zoo.rows(table));
@@ -178,6 +179,18 @@ async function expectOddJson(zoo: TableClient, primary: TestDatabases['primary']
     const { status, body } = await zoo.rest('PATCH', '/api/loose-values/1', { tight: doc });
     expect([odd, status, body.error]).toEqual([odd, 400, 'BAD_USER_INPUT']);
   }
+}
+
+/** What no type takes is told by its field, and by the type where that is PostgreSQL's own. */
+async function expectRefused(zoo: TableClient): Promise<void> {
+  for (const [query, type] of [
+    ['{ byLocal(id: "no time") { id } }', 'timestamp without time zone, got: no time'],
+    ['mutation { deleteByLocal(id: "no time") { bookmark } }', 'timestamp without time zone, got: no time'],
+    ['{ byPoint(id: "no point") { id } }', 'This id is not among the values'],
+  ] as const)
+    await expect(zoo.ask(query)).rejects.toThrow(
+      expect.objectContaining({ message: expect.stringMatching(`(?=.*"field":"id")(?=.*${type})`) }),
+    );
 }
 
 /** What foreign keys name, from both sides: of several columns, of a unique one, of the table itself, two to one table. */

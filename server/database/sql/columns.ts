@@ -1,5 +1,6 @@
 import type { DeclaredColumn } from '../../declare/declaration.ts';
 import type { Kind } from '../../declare/kinds.ts';
+import { digitsOf } from '../../lib/exact-json.ts';
 import { fieldName, quoted, type Fragment, type Sql } from '../connect.ts';
 
 /** A text in a statement that takes no parameters. */
@@ -49,6 +50,16 @@ export function parameter(sql: Sql, { form, kind }: Pick<DeclaredColumn, 'form' 
   if (value === null || (typeof value === 'boolean' && !form.isJson)) return sql`${value}`;
   if (kind === 'reference') return textParameter(sql, { form }, form.parse(value as string) ?? (value as string));
   return form.toText ? cast(sql, form, form.toText(value)) : textParameter(sql, { form }, value as string);
+}
+
+/** The text of such a parameter; undefined: it is none that PostgreSQL could refuse. */
+export function parameterText(
+  { form, kind }: Pick<DeclaredColumn, 'form' | 'kind'>,
+  value: unknown,
+): string | undefined {
+  if (value === null || (typeof value === 'boolean' && !form.isJson)) return undefined;
+  if (kind === 'reference') return form.parse(value as string) ?? (value as string);
+  return form.toText ? form.toText(value) : digitsOf(value);
 }
 
 /** The text of a key or of a position, as PostgreSQL takes it. */

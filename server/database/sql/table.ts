@@ -2,8 +2,20 @@ import { columnIn, columnText, idOf, keyIn, type Declaration, type DeclaredColum
 import { arrayText, type Kind } from '../../declare/kinds.ts';
 import { fieldsIn, isAlways, truth, type Claims, type Clause } from '../../declare/rule.ts';
 import { columnName, quoted, type Fragment, type Sql, type Statement } from '../connect.ts';
-import { all, constant, identifier, isPlain, joined, nameOf, parameter, selected, textParameter } from './columns.ts';
+import {
+  all,
+  constant,
+  identifier,
+  isPlain,
+  joined,
+  nameOf,
+  parameter,
+  parameterText,
+  selected,
+  textParameter,
+} from './columns.ts';
 import { keyset, type Bound, type Order, type PageRequest, type Position } from './keyset.ts';
+import type { Given } from './refused.ts';
 import { ruleSql } from './rule.ts';
 import type { Seen } from './seen.ts';
 
@@ -320,6 +332,19 @@ export class Table<Row extends { id: string }> {
 
   delete(sql: Sql, only: Fragment): Statement<Row> {
     return sql<Row[]>`delete from ${this.#from(sql)} where ${only} returning ${this.columns(sql)}`;
+  }
+
+  /** The texts that a statement has these values as, and those of the id. */
+  given(values: object, id?: string): Given[] {
+    const texts = id === undefined ? [] : keyIn(this.#declaration, id)!;
+    return [
+      ...Object.entries(values).flatMap(([field, value]) => {
+        const column = columnIn(this.#declaration, field);
+        const text = column && parameterText(column, value);
+        return text === undefined ? [] : [{ field, column: column!.name, text }];
+      }),
+      ...texts.map((text, part) => ({ field: 'id', column: this.#declaration.key[part]!.name, text })),
+    ];
   }
 
   /** Whether policies of the table hold for who asks. */

@@ -1,7 +1,7 @@
 import type { ClassType } from 'type-graphql';
 import type { Fragment, Sql, Statement } from '../../database/connect.ts';
 import { POLICIES_REFUSE } from '../../database/errors.ts';
-import { assertMayWrite, forbidden, showToWriter, visible, writableBy } from '../../auth/rights.ts';
+import { assertMayWrite, forbidden, mayKnow, showToWriter, visible, writableBy } from '../../auth/rights.ts';
 import { mayAll } from '../../auth/viewer.ts';
 import { badInput, notFound, nothingHas, type ClientError } from '../../lib/errors.ts';
 import type { Lsn } from '../../lib/lsn.ts';
@@ -9,6 +9,7 @@ import { rowsOf, type Rows } from '../../reads/rows.ts';
 import type { Confirmed } from '../../reads/router.ts';
 import { namedBy, parseId } from '../../declare/declaration.ts';
 import type { Context } from './context.ts';
+import { naming } from './naming.ts';
 
 export interface Written<Row> {
   /** The written row, as the statement returned it; undefined where there was none to write. */
@@ -24,11 +25,12 @@ export async function write<Row extends object>(
   confirm: Confirmed['level'],
   statement: (sql: Sql) => Statement<Row>,
 ): Promise<Written<Row>> {
-  await context.services.access.confirm(context.viewer);
+  const { access, primary, router } = context.services;
+  await access.confirm(context.viewer);
   context.signal.throwIfAborted();
-  const { rows, lsn } = await context.services.primary.write(statement);
+  const { rows, lsn } = await primary.write(statement, (table) => mayKnow(context.viewer, table));
   context.loaders.wrote(lsn);
-  const confirmation = await context.services.router.confirm(lsn, confirm);
+  const confirmation = await router.confirm(lsn, confirm);
   return { row: rows[0], lsn, bookmark: context.positions.bookmark(lsn), confirmation };
 }
 
@@ -54,7 +56,7 @@ export async function writeOne<Row extends { id: string }>(
     const looked = await look();
     return write(context, confirm, (sql) => statement(sql, table.only(sql, key, by, looked)));
   };
-  let written = await attempt();
+  let written = await naming(context, { table, values: patch, id: key }, attempt);
   // Another write came between the look and this one: what is so now is looked at, and once more where it is as it was.
   if (!written.row && by) written = await attempt();
   context.services.access.wrote(table.name, key, written.lsn);

@@ -31,6 +31,7 @@ import type { Filter } from '../../database/sql/table.ts';
 import { changesOf } from './changes.ts';
 import type { Context } from './context.ts';
 import { assertSeesReferences, defined, given, write, writeOne, type Written } from './mutations.ts';
+import { naming } from './naming.ts';
 import { connect, type Asked as Order } from './page.ts';
 import { changeable, changeType, createInput, givenBy, payloadType, typesOf, updateInput } from './types.ts';
 
@@ -64,14 +65,18 @@ const MayWrite = ({ write: rule }: Declaration) => Allowed(rule ? 'owner' : 'adm
 function reader(rows: Rows<Row>): ClassType {
   const { type, one, many, filter } = rows.declaration;
   const types = typesOf(rows.declaration);
+  // What reads as such an id is one for PostgreSQL, too.
+  const isKeyTaken = rows.declaration.key.every(({ form }) => form.isOneText === true);
   const isByKey = rows.declaration.orderBy[0] === rows.declaration.key[0];
   const description = isByKey ? 'By the key where it is left out' : 'Newest first where it is left out';
   @Resolver(() => type)
   class Reader {
     @MayRead(rows.declaration)
     @Query(() => type, { name: one, nullable: true })
-    one(@Arg('id', () => ID) id: string, @Ctx() { loaders }: Context): Promise<Row | null> {
-      return loaders.load(rows.byId, parseId(rows.declaration, id));
+    one(@Arg('id', () => ID) id: string, @Ctx() context: Context): Promise<Row | null> {
+      const key = parseId(rows.declaration, id);
+      const load = () => context.loaders.load(rows.byId, key);
+      return isKeyTaken ? load() : naming(context, { table: rows.table, id: key }, load);
     }
 
     @MayRead(rows.declaration)
@@ -82,7 +87,9 @@ function reader(rows: Rows<Row>): ClassType {
       @Ctx() context: Context,
       @inputArg('filter', types.filter) asked?: Asked | null,
     ) {
-      return connect(context, rows, rows.all, toFilter(context.viewer, filter, asked ?? {}), page, order);
+      const scope = toFilter(context.viewer, filter, asked ?? {});
+      const load = () => connect(context, rows, rows.all, scope, page, order);
+      return asked ? naming(context, { table: rows.table, values: scope.equal }, load) : load();
     }
   }
   return Reader;
@@ -136,8 +143,10 @@ function creator(rows: Rows<Row>): ClassType {
     async create(@ConfirmArg() confirm: Confirm, @Ctx() context: Context, @inputArg('input', input) asked?: object) {
       const values = defined(asked ?? {});
       assertMayCreate(context.viewer, declaration, values);
-      await assertSeesReferences(context, rows, values);
-      const written = await write(context, confirm, (sql) => table.insert(sql, values));
+      const written = await naming(context, { table, values }, async () => {
+        await assertSeesReferences(context, rows, values);
+        return write(context, confirm, (sql) => table.insert(sql, values));
+      });
       showToWriter(written.row);
       return toPayload(rows, written);
     }

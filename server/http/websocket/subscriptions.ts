@@ -12,6 +12,7 @@ import type { FanOut } from '../../feed/fan-out/fan-out.ts';
 import type { Render } from '../../feed/fan-out/group.ts';
 import { groupKey } from '../../feed/fan-out/key.ts';
 import { FeedStream, type FeedEvent } from '../../feed/stream.ts';
+import { withoutRows } from '../../graphql/answer-size.ts';
 import type { PreparedOperation } from '../../graphql/documents.ts';
 import { codeOf } from '../../graphql/masking.ts';
 import type { Operation, Operations } from '../../graphql/operation.ts';
@@ -137,14 +138,19 @@ function fanOut(
 ): Events {
   const { operation, prepared, coerced, cost, channel } = subscription;
   const key = groupKey(prepared.node, prepared.document, coerced ?? {}, source.request.sight.key);
-  const { budget } = options.pipeline.limits;
+  const {
+    budget,
+    options: { answer },
+  } = options.pipeline.limits;
   const { spender } = operation;
   const work = async (event: FeedEvent, audience: string, payer: string): Promise<string> => {
     const seen = event.kind === 'change' ? event.change.seen : null;
     const viewer = audienceViewer(operation.viewer, audience);
     try {
       const result = await executeOn(options, subscription, source.toRoot(event), seen, viewer, payer);
-      return JSON.stringify(withoutLocations(present(options, subscription, result)));
+      const shown = withoutLocations(present(options, subscription, result));
+      const text = JSON.stringify(shown);
+      return text.length > answer ? JSON.stringify(withoutRows(shown, answer)) : text;
     } catch (error) {
       // It could not even be executed: it is told as one with an error, and the next one comes.
       return JSON.stringify({ errors: masked(options, subscription, [error]) });
