@@ -65,15 +65,7 @@ function report(findings: Finding[], fixed: Fix[], { json }: DoctorFlags): boole
 }
 
 /** With what --fix can do, instead of how; of the values, what is made of them. */
-const asJson = ({ check, severity, server, found, expected, remedy, fix }: Finding) => ({
-  check,
-  severity,
-  server,
-  found,
-  expected,
-  remedy,
-  fix: fix?.name ?? null,
-});
+const asJson = (finding: Finding) => ({ ...finding, values: undefined, fix: finding.fix?.name ?? null });
 
 const COLOURS = { error: 'red', warning: 'yellow', advice: 'cyan' } as const satisfies Record<Severity, string>;
 

@@ -47,17 +47,7 @@ function describe({ isWell, primary, replicas }: StatusReport): string[] {
   ];
 }
 
-const headline = ({
-  name,
-  at,
-  error,
-  version,
-}: {
-  name: string;
-  at: string;
-  error: string | null;
-  version: string | null;
-}) => [
+const headline = ({ name, at, error, version }: Pick<ReplicaReport, 'name' | 'at' | 'error' | 'version'>) => [
   `${paint('bold', name)}  ${at}  ${error === null ? `PostgreSQL ${version}` : paint('red', `does not answer: ${error}`)}`,
 ];
 

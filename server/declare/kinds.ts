@@ -84,7 +84,43 @@ const bigint: Kind = {
   isLong: true,
 };
 const string: Kind = { sql: 'text', ...text('text without null characters'), fromImage: digitsOf, isText: true };
-const moment = (sql: string, form: string): Kind => ({ sql, ...text(form) });
+const boolean: Kind = {
+  sql: 'boolean',
+  ...text('true or false', matching(/^(?:true|false)$/)),
+  toText: String,
+};
+const decimal: Kind = {
+  sql: 'numeric',
+  ...text('a number such as 1.50', matching(DECIMAL)),
+  fromImage: digitsOf,
+  isLong: true,
+};
+const double: Kind = {
+  sql: 'double precision',
+  ...text('a number', (given) => (Number.isNaN(Number(given)) && given !== 'NaN' ? undefined : given)),
+  // JSON has 1e300 with all of its zeros, and NaN as a text.
+  fromImage: (value) => (typeof value === 'number' ? value : Number(digitsOf(value))),
+};
+const moment: Kind = {
+  sql: 'timestamptz',
+  ...text('a moment in UTC such as 2026-01-31T12:00:00Z', (given) => (isMoment(given) ? given : undefined)),
+  fromImage: (value) => isoTimestamp(value as string),
+};
+const json: Kind = {
+  sql: 'jsonb',
+  select: (column) => `${column}::text`,
+  fromText: readExactly,
+  toText: (value) => JSON.stringify(value),
+  ...text('JSON', (given) => (isStorable(given) && jsonIn(given) !== undefined ? given : undefined)),
+  isLong: true,
+  isJson: true,
+};
+const bytes: Kind = {
+  sql: 'bytea',
+  select: (column) => `${column}::text`,
+  toText: String,
+  ...text('bytes in base64', (given) => Bytes.parseValue(given)),
+};
 
 const KINDS = new Map<unknown, Kind>([
   [ID, uuid],
@@ -93,59 +129,17 @@ const KINDS = new Map<unknown, Kind>([
   [Number, int],
   [BigIntType, bigint],
   [String, string],
-  [Boolean, { sql: 'boolean', ...text('true or false', matching(/^(?:true|false)$/)), toText: String }],
-  [
-    Decimal,
-    {
-      sql: 'numeric',
-      ...text('a number such as 1.50', matching(DECIMAL)),
-      fromImage: digitsOf,
-      isLong: true,
-    },
-  ],
-  [
-    Double,
-    {
-      sql: 'double precision',
-      ...text('a number', (given) => (Number.isNaN(Number(given)) && given !== 'NaN' ? undefined : given)),
-      // JSON has 1e300 with all of its zeros, and NaN as a text.
-      fromImage: (value) => (typeof value === 'number' ? value : Number(digitsOf(value))),
-    },
-  ],
-  [
-    DateTime,
-    {
-      sql: 'timestamptz',
-      ...text('a moment in UTC such as 2026-01-31T12:00:00Z', (given) => (isMoment(given) ? given : undefined)),
-      fromImage: (value) => isoTimestamp(value as string),
-    },
-  ],
-  [LocalDateTime, moment('timestamp', 'a date and time such as 2026-01-31T12:00:00')],
-  [Day, moment('date', 'a date such as 2026-01-31')],
-  [Time, moment('time', 'a time such as 12:00:00')],
-  [TimeTz, moment('timetz', 'a time such as 12:00:00+02')],
-  [Interval, moment('interval', 'a length of time such as P1DT12H')],
-  [
-    Json,
-    {
-      sql: 'jsonb',
-      select: (column) => `${column}::text`,
-      fromText: readExactly,
-      toText: (value) => JSON.stringify(value),
-      ...text('JSON', (given) => (isStorable(given) && jsonIn(given) !== undefined ? given : undefined)),
-      isLong: true,
-      isJson: true,
-    },
-  ],
-  [
-    Bytes,
-    {
-      sql: 'bytea',
-      select: (column) => `${column}::text`,
-      toText: String,
-      ...text('bytes in base64', (given) => Bytes.parseValue(given)),
-    },
-  ],
+  [Boolean, boolean],
+  [Decimal, decimal],
+  [Double, double],
+  [DateTime, moment],
+  [LocalDateTime, { sql: 'timestamp', ...text('a date and time such as 2026-01-31T12:00:00') }],
+  [Day, { sql: 'date', ...text('a date such as 2026-01-31') }],
+  [Time, { sql: 'time', ...text('a time such as 12:00:00') }],
+  [TimeTz, { sql: 'timetz', ...text('a time such as 12:00:00+02') }],
+  [Interval, { sql: 'interval', ...text('a length of time such as P1DT12H') }],
+  [Json, json],
+  [Bytes, bytes],
 ]);
 
 /** What stands for a type in a declaration: a scalar, the object of an enum, or either in brackets for a list. */

@@ -4,7 +4,7 @@ import { quoted, type Sql } from '../database/connect.ts';
 import { knownTables, renamedIn, type KnownTable } from './drift.ts';
 import { watch } from './log-state.ts';
 import { fits } from './obstacles.ts';
-import { shapesOf, type ColumnShape, type TableShape } from './shapes.ts';
+import { partsOf, shapesOf, type ColumnShape, type TableShape } from './shapes.ts';
 
 /** What a replica's table is changed by, and what is said of it. */
 interface Following {
@@ -76,12 +76,6 @@ function followingOf({ table: former, columns }: KnownTable, sent: TableShape, t
       ...unsent.map((own) => `${table}.${own.name} may be null, as the primary sends it no more`),
     ],
   };
-}
-
-/** Of names as format('%I.%I') makes them. */
-function partsOf(table: string): [schema: string, name: string] {
-  const [schema = '', name = ''] = table.match(/"(?:[^"]|"")+"|[^."]+/g) ?? [];
-  return [schema, name];
 }
 
 const mustBeGiven = ({ isNullable, isGenerated, default: value }: ColumnShape) =>

@@ -35,12 +35,14 @@ interface File {
   title: string;
 }
 
+/** In the order of their numbers. */
 function filesOf({ folder, prefix }: Series): File[] {
   if (!existsSync(folder)) return [];
-  return readdirSync(folder).flatMap((name) => {
+  const files = readdirSync(folder).flatMap((name): File[] => {
     const [, number, about] = NAME.exec(name) ?? [];
     return number === undefined ? [] : [{ name, version: Number(number), title: `${prefix}${number} ${about}` }];
   });
+  return files.toSorted((a, b) => a.version - b.version);
 }
 
 /** The versions that a server has yet to apply. @throws SetupError for one that later ones have overtaken. */
@@ -68,9 +70,7 @@ export const latestIn = (series: Series[]): number =>
 export async function appliedTexts(sql: Sql, series: Series): Promise<string[]> {
   const applied = await appliedIn(sql, series);
   const files = filesOf(series).filter(({ version }) => applied.has(version));
-  return files
-    .toSorted((a, b) => a.version - b.version)
-    .map(({ name }) => readFileSync(join(series.folder, name), 'utf8'));
+  return files.map(({ name }) => readFileSync(join(series.folder, name), 'utf8'));
 }
 
 /** The numbers of the files that were applied. */
@@ -100,18 +100,16 @@ async function scriptIn(server: Server, series: Series): Promise<string[]> {
     'create schema if not exists readback;',
     `create table if not exists ${table} (version bigint primary key, name text, md5 text, run_at timestamptz);`,
     `insert into ${table} (version) values (0) on conflict do nothing;`,
-    ...files
-      .toSorted((a, b) => a.version - b.version)
-      .flatMap(({ name, version, title }) => {
-        const text = readFileSync(join(series.folder, name), 'utf8');
-        const about = NAME.exec(name)![2]!.replaceAll("'", "''");
-        const md5 = createHash('md5').update(text).digest('hex');
-        return [
-          `-- ${title}`,
-          text.trimEnd(),
-          `insert into ${table} (version, name, md5, run_at) values (${version}, '${about}', '${md5}', now());`,
-        ];
-      }),
+    ...files.flatMap(({ name, version, title }) => {
+      const text = readFileSync(join(series.folder, name), 'utf8');
+      const about = NAME.exec(name)![2]!.replaceAll("'", "''");
+      const md5 = createHash('md5').update(text).digest('hex');
+      return [
+        `-- ${title}`,
+        text.trimEnd(),
+        `insert into ${table} (version, name, md5, run_at) values (${version}, '${about}', '${md5}', now());`,
+      ];
+    }),
   ];
 }
 

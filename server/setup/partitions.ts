@@ -1,4 +1,5 @@
 import type { Sql } from '../database/connect.ts';
+import { isThere } from '../database/sql/there.ts';
 
 /** What was done to one partition alone, which PostgreSQL does not replicate. They are numbered as they are found. */
 export interface PartitionChange {
@@ -16,6 +17,14 @@ export async function partitionChanges(primary: Sql): Promise<PartitionChange[]>
   if (!found.is) return [];
   return primary<PartitionChange[]>`
     select id::int, table_name as table, part_name as part, what from readback.see_partitions() order by id`;
+}
+
+/** The last one that was noted; 0: there are none. Notes nothing. */
+export async function lastNoted(primary: Sql): Promise<number> {
+  if (!(await isThere(primary, 'readback.partition_changes'))) return 0;
+  const [row] = await primary<[{ last: number }]>`
+    select coalesce(max(id), 0)::int as last from readback.partition_changes`;
+  return row.last;
 }
 
 /** The last one that the replica's copy has in it. */

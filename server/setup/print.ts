@@ -8,6 +8,7 @@ import { projectRoot } from '../lib/root.ts';
 import { format, fromUrl, type Conninfo } from './conninfo.ts';
 import { ROLES, verifierOf } from './logins.ts';
 import { scriptOf, seriesIn } from './migrations.ts';
+import { lastNoted } from './partitions.ts';
 import { keepsSlots, slotName } from './replicate.ts';
 import { withServers, type OperatedServer, type Servers, type Side } from './servers.ts';
 import { replicationUrl, type SetupConfig } from './setup.ts';
@@ -133,13 +134,14 @@ async function subscribing({ admin }: OperatedServer, { config, wanted, servers 
   delete known['password'];
   const failover = (await keepsSlots(servers.primary.admin, admin)) ? ', failover = true' : '';
   const commit = config.REPLICA_SYNCHRONOUS_COMMIT;
+  const noted = await lastNoted(servers.primary.admin);
   return `select set_config('readback.password', :'${PASSWORD}', false) is null as password_told;
 ${block(`
   execute format('create subscription readback connection %L publication readback
     with (create_slot = false, slot_name = %L, streaming = on, synchronous_commit = ${commit}${failover})',
     ${literal(format(known))} || ' password=' || quote_literal(current_setting('readback.password')), ${literal(slot)});
 `)};
-update readback.log_state set may_lose = ${commit === 'off'};
+update readback.log_state set may_lose = ${commit === 'off'}, partition_changes_to = ${noted};
 insert into readback.connection (verifier) values (${literal(await verifierOf(format(wanted)))})
   on conflict (id) do update set verifier = excluded.verifier;`;
 }

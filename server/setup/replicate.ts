@@ -133,7 +133,8 @@ function setAtRest(admin: Sql, option: string): Promise<void> {
   return atRest(admin, () => admin.unsafe(`alter subscription readback set (${option})`));
 }
 
-async function isOthers(replica: Sql): Promise<boolean> {
+/** It has a subscription, of an owner that the login is no member of. */
+export async function isOthers(replica: Sql): Promise<boolean> {
   const rows = await replica`
     select from pg_subscription s where ${ours(replica)} and not pg_has_role(current_user, subowner, 'usage')`;
   return rows.length > 0;

@@ -26,6 +26,12 @@ export interface ColumnShape {
   fill: string | null;
 }
 
+/** Of the name of a table, as format('%I.%I') makes it. */
+export function partsOf(table: string): [schema: string, name: string] {
+  const [schema = '', name = ''] = table.match(/"(?:[^"]|"")+"|[^."]+/g) ?? [];
+  return [schema, name];
+}
+
 /** What the publication sends, as the calling transaction sees it; nothing where there is no publication yet. */
 export async function publishedBy(primary: Sql): Promise<TableShape[]> {
   const published = await publishedColumns(primary);

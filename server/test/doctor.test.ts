@@ -258,6 +258,23 @@ describe('is named, and repaired by --fix', () => {
     await expect.poll(logged, WITHIN).toEqual([{ key: '["2026-11-30","8"]', former_key: '["2026-11-30","7"]' }]);
   });
 
+  test('a table with a dot in its name, whose rows the primary knows by an index', { timeout: 30_000 }, async () => {
+    const files = {
+      'primary/0100.do.odd.sql': `create table "stays.old" (id int primary key, name text not null constraint by_name unique);
+        alter publication readback add table "stays.old"; grant select on "stays.old" to readback_writer, readback_reader;`,
+      'replica/0100.do.odd.sql': `create table "stays.old" (id int primary key, name text);
+        grant select on "stays.old" to readback_reader; select readback.watch('"stays.old"', 'id');`,
+    };
+    await setUp(databases.config, testConfig(), () => {}, sqlFolderWith(files));
+    await primary`alter table "stays.old" replica identity using index by_name`;
+    await expect.poll(named, PATIENCE).toEqual(['primary replica-identity']);
+    await fixAll(databases.config);
+    await expect.poll(named, PATIENCE).toEqual([]);
+    const [column] = await replica`
+      select attnotnull as strict from pg_attribute where attrelid = '"stays.old"'::regclass and attname = 'name'`;
+    expect(column).toEqual({ strict: false });
+  });
+
   for (const { fault, plant, found } of MENDED) {
     test(fault, { timeout: 30_000 }, async () => {
       await plant();

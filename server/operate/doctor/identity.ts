@@ -3,6 +3,7 @@ import { quoted } from '../../database/connect.ts';
 import { SetupError } from '../../lib/errors.ts';
 import { identitiesOf, mismatches, whatDiffers, type ReplicaIdentity, type Mismatch } from '../../setup/stops.ts';
 import type { OperatedServer, Servers } from '../../setup/servers.ts';
+import { partsOf } from '../../setup/shapes.ts';
 import { kind, type Finding, type Repair } from './finding.ts';
 
 /** Whether a replica finds the rows that updates and deletes are of; it is told of the side that has it otherwise. */
@@ -45,33 +46,43 @@ async function setBackOnAll(
   identity: ReplicaIdentity,
   timeoutMs: number,
 ): Promise<void> {
-  for (const replica of replicas) await lookBy(replica, identity);
+  const tightened: string[][] = [];
+  for (const replica of replicas) tightened.push(await lookBy(replica, identity));
   const at = await setBackAndBeat(primary, identity.table);
-  for (const replica of replicas) {
+  for (const [index, replica] of replicas.entries()) {
     await arrived(replica, at, timeoutMs);
-    await setBack(replica, identity.table);
+    await setBack(replica, identity.table, tightened[index]);
   }
 }
 
-async function setBack({ admin }: OperatedServer, table: string): Promise<void> {
+/** `tightened`: columns that may be null again. */
+async function setBack({ admin }: OperatedServer, table: string, tightened: string[] = []): Promise<void> {
   await admin.unsafe(`alter table ${table} replica identity default`);
   await admin.unsafe(`drop index if exists ${besides(table)}`);
+  for (const name of tightened) await admin.unsafe(`alter table ${table} alter column ${quoted(name)} drop not null`);
 }
 
 /**
  * What the primary has sent so far names rows by those columns, whatever its identity is from now on: the replica looks
- * for them by an index of the same, until that is applied.
+ * for them by an index of the same, until that is applied. PostgreSQL takes none for that of columns that may be null:
+ * returns those that were, and may not be until then.
  */
-async function lookBy({ admin }: OperatedServer, { table, columns }: ReplicaIdentity): Promise<void> {
+async function lookBy({ admin }: OperatedServer, { table, columns }: ReplicaIdentity): Promise<string[]> {
   const list = columns!.map(quoted).join(', ');
+  const nullable = await admin<{ name: string }[]>`
+    select attname::text as name from pg_attribute
+    where attrelid = ${table}::regclass and attname in ${admin(columns!)} and not attnotnull`;
+  const names = nullable.map(({ name }) => name);
   await admin.begin((sql) => [
     sql.unsafe(`drop index if exists ${besides(table)}`),
+    ...names.map((name) => sql.unsafe(`alter table ${table} alter column ${quoted(name)} set not null`)),
     sql.unsafe(`create unique index ${TEMPORARY} on ${table} (${list})`),
     sql.unsafe(`alter table ${table} replica identity using index ${TEMPORARY}`),
   ]);
+  return names;
 }
 
-const besides = (table: string) => `${table.slice(0, table.lastIndexOf('.'))}.${TEMPORARY}`;
+const besides = (table: string) => `${partsOf(table)[0]}.${TEMPORARY}`;
 
 /** In one transaction: what comes before it in the order of commits names rows by the index, and what comes after by the key. */
 async function setBackAndBeat({ admin }: OperatedServer, table: string): Promise<string> {
