@@ -24,6 +24,8 @@ export interface AddOptions extends Choices {
   all?: boolean;
   /** Of these schemas; left out: of all. */
   schemas?: readonly string[] | null;
+  /** What to do next is said by `init`. */
+  partOfInit?: true | undefined;
 }
 
 /** Writes the files that serve tables of the primary, and says what to run next; changes no database. */
@@ -57,6 +59,7 @@ export async function addCommand(
     definitions,
     taken.flatMap((table) => foreignWrites(table, found, isServed)),
     refused,
+    options.partOfInit ? [] : [NEXT],
     say,
   );
 }
@@ -250,12 +253,14 @@ function report(
   definitions: readonly Definition[],
   triggers: readonly string[],
   refused: readonly Refused[],
+  next: readonly string[],
   say: Say,
 ): void {
   const lines = [...definitions.flatMap(remarks), ...triggers, ...linesOf(refused).map((line) => `Not taken: ${line}`)];
   if (refused.length > 0)
     lines.push(`${definitions.length} of ${definitions.length + refused.length} tables were taken.`);
-  say(`\n${[...lines, NEXT].join('\n')}`);
+  const told = [...lines, ...next];
+  if (told.length > 0) say(`\n${told.join('\n')}`);
 }
 
 /** What of the table is otherwise than one may expect. */
