@@ -10,7 +10,7 @@ import { projectRoot } from '../lib/root.ts';
 import type { Say } from '../lib/logger.ts';
 import { appliedIn, seriesIn } from '../setup/migrations.ts';
 import { withServers } from '../setup/servers.ts';
-import { tablesOf, type Found } from './add/catalog.ts';
+import { othersNamed, tablesOf, type Found, type OtherRelation } from './add/catalog.ts';
 import { define, nameTables, obstaclesOf, relate, type Choices, type Definition, type Named } from './add/define.ts';
 import { kebab, Taken } from './add/names.ts';
 import { foreignWrites } from './add/triggers.ts';
@@ -24,6 +24,8 @@ export interface AddOptions extends Choices {
   all?: boolean;
   /** Of these schemas; left out: of all. */
   schemas?: readonly string[] | null;
+  /** What to do next is said by `init`. */
+  partOfInit?: true | undefined;
 }
 
 /** Writes the files that serve tables of the primary, and says what to run next; changes no database. */
@@ -38,13 +40,16 @@ export async function addCommand(
     throw new SetupError(
       'Expected names of tables, or --all, and got neither: run readback add TABLE…, or readback add --all.',
     );
-  const found = await withDatabases(config, say, (databases) =>
-    withServers(databases, config, 'add', ({ primary }) => tablesOf(primary.admin, null)),
+  const [found, others] = await withDatabases(config, say, (databases) =>
+    withServers(databases, config, 'add', async ({ primary: { admin } }) => [
+      await tablesOf(admin, null),
+      await othersNamed(admin, names),
+    ]),
   );
   const served = servedTables(root);
   const wanted = options.all
     ? found.filter(({ table, schema }) => !served.has(table) && (options.schemas?.includes(schema) ?? true))
-    : names.map((name) => named(name, found, served));
+    : names.map((name) => named(name, found, others, served));
   const [taken, refused] = judged(wanted, options);
   if (refused.length > 0 && (!options.all || taken.length === 0)) throw new SetupError(linesOf(refused).join('\n'));
   const definitions = defined(taken, served, root, options);
@@ -54,12 +59,20 @@ export async function addCommand(
     definitions,
     taken.flatMap((table) => foreignWrites(table, found, isServed)),
     refused,
+    options.partOfInit ? [] : [NEXT],
     say,
   );
 }
 
-function named(name: string, found: readonly Found[], served: ReadonlyMap<string, Served>): Found {
+function named(
+  name: string,
+  found: readonly Found[],
+  others: readonly OtherRelation[],
+  served: ReadonlyMap<string, Served>,
+): Found {
   const table = found.find((one) => one.table === name || `${one.schema}.${one.bare}` === name || one.bare === name);
+  const other = table ? undefined : others.find((one) => one.name === name);
+  if (other) throw new SetupError(insteadOf(other));
   if (!table)
     throw new SetupError(
       `The primary has no table ${name}: it has ${found.map((one) => one.table).join(', ') || 'none'}. Give one of them, with its schema where that is not public.`,
@@ -70,6 +83,22 @@ function named(name: string, found: readonly Found[], served: ReadonlyMap<string
       `${declarationFile(file)} declares it already: a column that is new is a line more there. To have it written again, run readback add --undo ${table.table} first.`,
     );
   return table;
+}
+
+/** What to do where it is no table that could be taken. */
+function insteadOf({ table, kind, whole }: OtherRelation): string {
+  switch (kind) {
+    case 'view':
+      return `${table} is a view, and readback add takes tables alone: declare it by hand with view: true, and make the same view on the replicas by a file under sql/replica (docs/tables.md, "A view").`;
+    case 'materialized view':
+      return `${table} is a materialized view, of which PostgreSQL sends no rows: make a view of the same query and declare that (docs/tables.md, "A view"), or fill a table with its rows and add that.`;
+    case 'foreign table':
+      return `${table} is a foreign table, whose rows are on another server, and PostgreSQL sends none of them: fill a table with them and add that, or give Readback that server.`;
+    case 'sequence':
+      return `${table} is a sequence, which has no rows: add the table whose column takes its values from it.`;
+    case 'partition':
+      return `${table} is a partition, and is served with the table that it is of: run readback add ${whole}.`;
+  }
 }
 
 type Refused = [table: Found, reasons: string[]];
@@ -224,12 +253,14 @@ function report(
   definitions: readonly Definition[],
   triggers: readonly string[],
   refused: readonly Refused[],
+  next: readonly string[],
   say: Say,
 ): void {
   const lines = [...definitions.flatMap(remarks), ...triggers, ...linesOf(refused).map((line) => `Not taken: ${line}`)];
   if (refused.length > 0)
     lines.push(`${definitions.length} of ${definitions.length + refused.length} tables were taken.`);
-  say(`\n${[...lines, NEXT].join('\n')}`);
+  const told = [...lines, ...next];
+  if (told.length > 0) say(`\n${told.join('\n')}`);
 }
 
 /** What of the table is otherwise than one may expect. */

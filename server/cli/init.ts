@@ -45,9 +45,26 @@ export async function initCommand(flags: InitFlags, given: Beginning, say: Say, 
   const served = servedTables(root);
   const left = fit.filter(({ table }) => !served.has(table)).length;
   const question = `Write the declarations of ${amount(left, 'table')} (readback add --all)?`;
-  if (left > 0 && (await confirmed(question, flags.yes))) addAll(databases, given, root);
-  await withServers(databases, config, 'init', (servers) => foretell(servers, found, { config, root, say }));
+  const isWanted = left > 0 && (await confirmed(question, flags.yes));
+  if (isWanted) addAll(databases, given, root);
+  const isReady = await withServers(databases, config, 'init', (servers) =>
+    foretell(servers, found, { config, root, say }),
+  );
+  const steps = [
+    ...(isWanted ? [LOOK] : left > 0 ? [WRITE] : []),
+    ...(databases.replicas.length > 0 ? [] : [NO_REPLICA]),
+    ...(isReady ? [] : [REPAIR]),
+    'npx readback migrate',
+    'npm start',
+  ];
+  say(`\nNext:\n${steps.map((step, index) => `  ${index + 1}. ${step}`).join('\n')}`);
 }
+
+const LOOK = 'Look at the files under schema/tables. Where you change one: npm run codegen && npm run check';
+const WRITE = 'Write declarations of what is to be served: npx readback add TABLE… && npm run codegen && npm run check';
+const NO_REPLICA =
+  'Set REPLICA_URLS in .env to an empty database on another PostgreSQL server that has track_commit_timestamp = on.';
+const REPAIR = 'Repair what is said above.';
 
 const amount = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`;
 
@@ -117,7 +134,7 @@ function addAll({ primary, replicas: [replica] }: DatabaseConfig, { environment 
     REPLICA_ADMIN_URLS: replica?.adminUrl ?? primary.url,
   };
   for (const [program, ...args] of [
-    [process.execPath, join(root, 'infra/launch.mjs'), 'add', '--all'],
+    [process.execPath, join(root, 'infra/launch.mjs'), 'add', '--all', '--part-of-init'],
     ['npm', 'run', '--silent', 'codegen'],
   ]) {
     const { status } = spawnSync(program!, args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] });
@@ -131,28 +148,26 @@ interface Telling {
   say: Say;
 }
 
-/** What `migrate` will do, tried on the primary in a transaction that is taken back. */
-async function foretell({ primary, replicas }: Servers, found: Found[], { config, root, say }: Telling): Promise<void> {
+/** What `migrate` will do, tried on the primary in a transaction that is taken back. False: it is not to be run yet. */
+async function foretell(
+  { primary, replicas }: Servers,
+  found: Found[],
+  { config, root, say }: Telling,
+): Promise<boolean> {
   try {
     await checkRequirements(primary, replicas, config);
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
-    return say(`\nBefore \`npx readback migrate\` there is something to repair:\n${error.message}`);
+    say(`\nBefore \`npx readback migrate\` there is something to repair:\n${error.message}`);
+    return false;
   }
   const { pending, tables, size } = await tryOn(primary, join(root, 'sql'));
-  if (pending.length === 0) return say('\n`npx readback migrate` finds nothing new for the primary.');
-  const next =
-    replicas.length > 0
-      ? 'npx readback migrate && npm start'
-      : `${NO_REPLICA}\nThen: npx readback migrate && npm start`;
-  say(`
+  if (pending.length === 0) say('\n`npx readback migrate` finds nothing new for the primary.');
+  else
+    say(`
 \`npx readback migrate\` was tried on the primary, and taken back: nothing is changed there. It will
   on the primary: make the schema readback, the roles readback_writer, readback_reader and readback_pruner, and the
     publication readback of ${tables.length} of its ${amount(found.length, 'table')}; your tables, their triggers and rows stay as they are.
-  on the replica: make ${amount(tables.length, 'table')}, and copy their rows, which take ${size}.
-
-The schema is printed already. Next: ${next}`);
+  on the replica: make ${amount(tables.length, 'table')}, and copy their rows, which take ${size}.`);
+  return true;
 }
-
-const NO_REPLICA =
-  'set REPLICA_URLS in .env to an empty database on another PostgreSQL server that has track_commit_timestamp = on.';

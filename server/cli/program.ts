@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { readBeginning, readConfig, type Config } from '../boot/config.ts';
 import { addCommand, undoCommand } from './add.ts';
 import { adminCreateCommand, type AdminOptions } from './admin.ts';
@@ -51,6 +51,7 @@ interface AddFlags {
   send?: string;
   one?: string;
   undo?: true;
+  partOfInit?: true;
 }
 
 const namesIn = (list: string | undefined) => list?.split(',').map((name) => name.trim()) ?? [];
@@ -59,7 +60,7 @@ async function addOrUndo(tables: string[], flags: AddFlags, config: Config): Pro
   if (flags.undo) for (const table of tables) await undoCommand(table, config, say);
   else {
     const { all = false, one, schema } = flags;
-    const choices = { without: namesIn(flags.without), send: namesIn(flags.send), one };
+    const choices = { without: namesIn(flags.without), send: namesIn(flags.send), one, partOfInit: flags.partOfInit };
     await addCommand(tables, { ...choices, all, schemas: schema === undefined ? null : namesIn(schema) }, config, say);
   }
 }
@@ -138,6 +139,7 @@ function addTableCommands(program: Command): void {
     .option('--send <columns>', 'columns that are sent though their names tell of a secret, comma-separated')
     .option('--one <name>', 'what one row is called, such as orderItem')
     .option('--undo', 'take back what was written for the tables')
+    .addOption(new Option('--part-of-init', 'what to do next is said by init').hideHelp())
     .addHelpText('after', ADD_HELP)
     .action((tables: string[], options: AddFlags) => run((config) => addOrUndo(tables, options, config)));
   program

@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import { Field, ID, ObjectType, type ClassType } from 'type-graphql';
 import { badInput, SetupError } from '../lib/errors.ts';
 import { clientText, formOf, type DeclaredType, type Kind } from './kinds.ts';
-import { readRule } from './read-rule.ts';
+import { checkRule, readRule } from './read-rule.ts';
 import { Json } from './scalars.ts';
 import { isAlways, ownersIn, type Clause, type Rule } from './rule.ts';
 
@@ -245,10 +245,8 @@ const withUnderscores = (field: string) => field.replace(/[A-Z]/g, (letter) => `
 function declare<Row extends object>(name: string, options: TableOptions, type: ClassType<Row>): Declaration<Row> {
   const soFar = columnsOf.get(type.prototype) ?? [];
   const clauseOf = (what: string, rule: Rule | undefined) =>
-    rule && readRule(rule, { rule: `${type.name} (table ${name}), ${what}`, columns: soFar });
-  const columns = soFar.map((column) =>
-    Object.assign(column, { sees: clauseOf(`read of ${column.field}`, column.read) }),
-  );
+    rule && readRule(rule, { rule: placeOf({ type, name }, what), columns: soFar });
+  const columns = soFar.map((column) => Object.assign(column, { sees: clauseOf(readOf(column), column.read) }));
   const of = (field: string) => columnOf(type.name, columns, field);
   const key = keyAmong(type.name, columns);
   const [first] = key;
@@ -282,6 +280,29 @@ function declare<Row extends object>(name: string, options: TableOptions, type: 
     filter: options.filter && filterOf(options.filter, of),
     descriptions: { create: options.create, update: options.update },
   };
+}
+
+const placeOf = ({ type, name }: Pick<Declaration, 'type' | 'name'>, what: string) =>
+  `${type.name} (table ${name}), ${what}`;
+const readOf = ({ field }: Pick<DeclaredColumn, 'field'>) => `read of ${field}`;
+
+/** Foreign keys are what the keys are that they name. @throws SetupError where a rule compares one with what it cannot be. */
+export function assertRules(table: Declaration): void {
+  const references = table.columns
+    .filter(({ reference }) => reference)
+    .map((column) => ({ ...keyNamedBy(column), field: column.field }));
+  const rules: [string, Clause | undefined][] = [
+    ['rights.read', table.read],
+    ['rights.write', table.write],
+    ...table.columns.map((column): [string, Clause | undefined] => [readOf(column), column.sees]),
+  ];
+  for (const [what, clause] of rules)
+    if (clause) checkRule(clause, { rule: placeOf(table, what), columns: references });
+}
+
+/** A key may be the key of another table in turn. */
+function keyNamedBy(column: DeclaredColumn): DeclaredColumn {
+  return column.reference ? keyNamedBy(declarationOf(column.reference.to() as ClassType).key[0]) : column;
 }
 
 function relation(

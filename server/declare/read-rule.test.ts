@@ -1,18 +1,24 @@
 import { Float, ID, Int } from 'type-graphql';
 import { expect, test } from 'vitest';
 import { SetupError } from '../lib/errors.ts';
-import { BelongsTo, Column, Key, Table } from './declaration.ts';
-import { claim, type Rule } from './rule.ts';
+import { assertRules, BelongsTo, Column, declarationOf, Key, Table } from './declaration.ts';
+import { claim, meets, type Rule } from './rule.ts';
 import { readRule } from './read-rule.ts';
 import { BigInt, Bytes, DateTime, Decimal, Double, Json, LocalDateTime, Uuid } from './scalars.ts';
 
 const ID_OF_ONE = '3fa85f64-5717-4562-b3fc-2c963f66afa6';
+
+const NOBODY = { sub: null, roles: [] };
+const SEAT = { type: () => Int, kind: 'reference' };
 
 /** A table with a column of each type, and the rule. */
 function declareWith(rule: unknown, where: 'write' | 'column' = 'write'): void {
   class Item {
     @Key(() => ID) id!: string;
     @BelongsTo(() => Item, { as: 'owner' }) ownerId!: string;
+    @BelongsTo(() => Team, { as: 'team' }) teamId!: string;
+    @BelongsTo(() => Seat, { as: 'seat' }) seatId!: string;
+    @BelongsTo(() => Land, { as: 'land' }) landCode!: string;
     @Column(() => String) big!: string;
     @Column(() => Boolean) isOpen!: boolean;
     @Column(() => Int) level!: number;
@@ -22,6 +28,20 @@ function declareWith(rule: unknown, where: 'write' | 'column' = 'write'): void {
     @Column(() => String, where === 'column' ? { read: rule as Rule } : {}) secret!: string;
   }
   Table('items', { orderBy: ['dueAt'], rights: where === 'write' ? { write: rule as Rule } : {} })(Item);
+  // Declared later, as a file may be that refers to this one.
+  class Team {
+    @Key(() => BigInt) id!: string;
+  }
+  Table('teams')(Team);
+  class Seat {
+    @Key(() => Int) id!: number;
+  }
+  Table('seats')(Seat);
+  class Land {
+    @Key(() => String) code!: string;
+  }
+  Table('lands')(Land);
+  assertRules(declarationOf(Item));
 }
 
 const WRITE = 'Item (table items), rights.write: expected';
@@ -46,6 +66,12 @@ test.for<[unknown, string]>([
     { dueAt: { in: ['2026-01-31T12:00:00.500Z'] } },
     "dueAt.in to be a list of which each is a moment in UTC as it is answered, such as 2026-01-31T12:00:00Z, got: [ '2026-01-31T12:00:00.500Z' ]",
   ],
+  [
+    { teamId: { eq: claim('sub') } },
+    "teamId.eq to be a whole number as a text, as it is answered, such as 42, got: { claim: 'sub' }",
+  ],
+  [{ not: { seatId: { eq: claim('sub') } } }, "seatId.eq to be a whole number of 32 bits, got: { claim: 'sub' }"],
+  [{ landCode: { eq: 5 } }, "landCode.eq to be a text or claim('sub'), got: 5"],
   [{ id: { eq: 'x' } }, "id.eq to be a UUID in lower case or claim('sub'), got: 'x'"],
   [
     { ownerId: { eq: ID_OF_ONE.toUpperCase() } },
@@ -68,7 +94,7 @@ test.for<[unknown, string]>([
   [{ not: null }, "an object, as in { authorId: { eq: claim('sub') } }, got: null"],
   [
     { and: [{ not: { colour: { eq: 'red' } } }] },
-    "and, or, not or a column of it (id, ownerId, big, isOpen, level, count, weight, dueAt, secret), got: 'colour'",
+    "and, or, not or a column of it (id, ownerId, teamId, seatId, landCode, big, isOpen, level, count, weight, dueAt, secret), got: 'colour'",
   ],
 ])('of a rule %j it says what was expected, and what came', ([rule, message]) => {
   expect(() => declareWith(rule)).toThrow(new SetupError(`${WRITE} ${message}`));
@@ -96,6 +122,21 @@ test.for<[string, PropertyDecorator]>([
       `${WRITE} isNull alone for value, as several texts of its type stand for one value, got: '${operator}'`,
     );
   expect(() => declare({ value: { isNull: true } })).not.toThrow();
+});
+
+test('what a foreign key can be is taken, by the key that it names', () => {
+  const rules = [
+    { ownerId: { eq: claim('sub') } },
+    { teamId: { in: ['42'] } },
+    { seatId: { eq: 42 } },
+    { landCode: { eq: claim('sub') } },
+    { teamId: { isNull: true } },
+  ];
+  for (const rule of rules) for (const where of ['write', 'column'] as const) declareWith(rule, where);
+  // A client's text of such a key is as good as the row's number.
+  const seat = readRule({ seatId: { eq: 42 } }, { rule: 'x', columns: [{ ...SEAT, field: 'seatId' }] });
+  for (const seatId of [42, '42']) expect(meets(seat, { seatId }, NOBODY)).toBe(true);
+  for (const seatId of [4, '4', null]) expect(meets(seat, { seatId }, NOBODY)).toBe(false);
 });
 
 test('a column’s own rule is read as well, also where it names a column after it', () => {

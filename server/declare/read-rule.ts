@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { Float, ID, Int } from 'type-graphql';
 import { SetupError } from '../lib/errors.ts';
-import { isClaim, type Claims, type Clause, type Rule } from './rule.ts';
+import { isClaim, leavesOf, type Claims, type Clause, type Rule } from './rule.ts';
 import { isMoment, isStorable, UUID, withoutZeros } from './rules.ts';
 import { labelsOf, type DeclaredType } from './kinds.ts';
 import { BigInt, DateTime, Double, Uuid } from './scalars.ts';
@@ -9,7 +9,7 @@ import { BigInt, DateTime, Double, Uuid } from './scalars.ts';
 interface Column {
   field: string;
   type: () => DeclaredType;
-  /** A `reference` is the key of another table's row. */
+  /** A `reference` is the key of another table's row: what it can be is known once all tables are declared. */
   kind: string;
   form?: { sql: string };
 }
@@ -76,7 +76,6 @@ const PLAIN_TEXT = /^(?:text|varchar|character varying|name)\b/;
 
 /** Undefined: PostgreSQL takes several texts for one value, as 1.0 and 1.00, or Ada and ADA: rules know values by their texts. */
 function valuesOf(column: Column): Values | undefined {
-  if (column.kind === 'reference') return ids;
   const declared = column.type();
   if (declared === String && column.form && !PLAIN_TEXT.test(column.form.sql)) return undefined;
   const labels = labelsOf(declared);
@@ -127,6 +126,20 @@ function readCondition(column: Column, operator: string, value: unknown, place: 
   const { field } = column;
   if (operator !== 'eq' && operator !== 'in' && operator !== 'isNull')
     throw expected(place, `eq, in or isNull for ${field}`, operator);
+  if (column.kind !== 'reference' || operator === 'isNull') checkCondition(column, operator, value, place);
+  return { kind: operator, field, value } as Clause;
+}
+
+/** Looks at what the rule compares these columns with. @throws SetupError for what they cannot be. */
+export function checkRule(clause: Clause, place: Place): void {
+  for (const { kind, field, value } of leavesOf(clause)) {
+    const column = place.columns.find((one) => one.field === field);
+    if (column) checkCondition(column, kind, value, place);
+  }
+}
+
+function checkCondition(column: Column, operator: 'eq' | 'in' | 'isNull', value: unknown, place: Place): void {
+  const { field } = column;
   const values = operator === 'isNull' ? booleans : valuesOf(column);
   if (!values)
     throw expected(place, `isNull alone for ${field}, as several texts of its type stand for one value`, operator);
@@ -138,7 +151,6 @@ function readCondition(column: Column, operator: string, value: unknown, place: 
     const orClaim = claimed === undefined ? '' : ` or claim('${claimed}')`;
     throw expected(place, `${field}.${operator} to be ${each}${are}${orClaim}`, value);
   }
-  return { kind: operator, field, value } as Clause;
 }
 
 const isObject = (value: unknown): value is object =>

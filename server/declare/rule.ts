@@ -75,11 +75,14 @@ function all(values: readonly (boolean | null)[]): boolean | null {
   return values.includes(null) ? null : true;
 }
 
-/** A claim is text, as ids are: a key that is a number is compared as its text. */
+/** A claim is text, as ids are: a key that is a number is compared as its text, and so is what clients give for one. */
 function isEqual(value: unknown, other: unknown): boolean | null {
   if (value === null || other === null) return null;
-  return value === other || (typeof value === 'number' && typeof other === 'string' && String(value) === other);
+  return value === other || isTextOf(other, value) || isTextOf(value, other);
 }
+
+const isTextOf = (text: unknown, value: unknown) =>
+  typeof value === 'number' && typeof text === 'string' && String(value) === text;
 
 function isAmong(value: unknown, others: unknown): boolean | null {
   const list = Array.isArray(others) ? (others as unknown[]) : [others];
@@ -89,7 +92,7 @@ function isAmong(value: unknown, others: unknown): boolean | null {
 
 type Leaf = Extract<Clause, { field: string }>;
 
-function leavesOf(clause: Clause): Leaf[] {
+export function leavesOf(clause: Clause): Leaf[] {
   if ('field' in clause) return [clause];
   return clause.kind === 'not' ? leavesOf(clause.of) : clause.of.flatMap(leavesOf);
 }

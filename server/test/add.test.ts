@@ -293,6 +293,22 @@ test('a table that cannot be served is refused, with all that stands against it'
   expect(await refusal('nothing')).toEqual([
     'The primary has no table nothing: it has items, notes, parted, posts, users, whole. Give one of them, with its schema where that is not public.',
   ]);
+  await primary.unsafe(`
+    create view seen as select 1 as id; create materialized view counted as select 1 as id; create sequence public."Numbers";
+    create foreign data wrapper away; create server away foreign data wrapper away;
+    create foreign table elsewhere (id int) server away`);
+  for (const [name, told] of [
+    ['seen', 'public.seen is a view, and readback add takes tables alone: declare it by hand with view: true'],
+    ['counted', 'public.counted is a materialized view, of which PostgreSQL sends no rows: make a view'],
+    ['public.elsewhere', 'public.elsewhere is a foreign table, whose rows are on another server'],
+    ['Numbers', 'public."Numbers" is a sequence, which has no rows: add the table'],
+    [
+      'parted_1',
+      'public.parted_1 is a partition, and is served with the table that it is of: run readback add parted.',
+    ],
+  ] as const)
+    expect(await refusal(name)).toEqual([expect.stringContaining(told)]);
+  await primary`drop foreign data wrapper away cascade`;
   expect(await refusal('posts')).toEqual([
     'schema/tables/posts.ts declares it already: a column that is new is a line more there. To have it written again, run readback add --undo posts first.',
   ]);

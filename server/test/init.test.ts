@@ -81,6 +81,14 @@ test(
     expect(output).toContain('kept as a comment: old.example.com:5432/shop');
     expect(output).toContain('Not taken: visits: it has no primary key');
     expect(output).toContain('publication readback of 7 of its 8 tables');
+    const next = `
+Next:
+  1. Look at the files under schema/tables. Where you change one: npm run codegen && npm run check
+  2. npx readback migrate
+  3. npm start
+`;
+    expect(output.split(/\bnext:?|then run/i)).toHaveLength(2);
+    expect(output).toContain(next);
     expect(await catalogOf(databases)).toEqual(before);
     const written = readFileSync(join(root, '.env'), 'utf8');
     expect(written).toBe(

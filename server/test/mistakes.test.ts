@@ -241,3 +241,13 @@ test('values that PostgreSQL refuses are the fault of who sent them', async () =
     expect(forClient(own, side)).toBe(own);
   }
 });
+
+test('what others were in the way of is to be tried again, wherever it was asked', async () => {
+  const statement = `do $$ begin raise exception 'deadlock' using errcode = '40P01'; end $$`;
+  const error = await server.databases.primary.unsafe(statement).catch((failure: unknown) => failure);
+  for (const [side, code] of [
+    ['PRIMARY', 'CONFLICT'],
+    ['REPLICA', 'REPLICA_UNAVAILABLE'],
+  ] as const)
+    expect(forClient(error, side)).toMatchObject({ code, message: expect.stringContaining('try again') });
+});

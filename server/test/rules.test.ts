@@ -135,6 +135,33 @@ test('a whole number is the same to a rule, however it is written', () => {
   expect(() => assertMayCreate(viewer, table, { level: '+11' })).not.toThrow();
 });
 
+test('who the viewer is may stand in a column of texts, also where many are asked for at once', async () => {
+  const { primary, config } = server.databases;
+  await primary`create table notes (id uuid primary key default gen_random_uuid(), parent int, owner text)`;
+  await primary`grant select on notes to readback_writer`;
+  await primary`insert into notes (parent, owner) values (1, ${owner.id}), (1, ${other.id}), (2, ${owner.id})`;
+  const columns = [
+    { field: 'id', name: 'id', type: () => ID, form: kindOf(ID), kind: 'generated' as const, isKey: true },
+    { field: 'parent', name: 'parent', type: () => Int, form: kindOf(Int), kind: 'value' as const },
+    { field: 'owner', name: 'owner', type: () => String, form: kindOf(String), kind: 'value' as const },
+  ];
+  const read = readRule({ owner: { eq: { claim: 'sub' } } }, { rule: 'notes', columns });
+  const declaration = { name: 'notes', one: 'note', columns, key: columns.slice(0, 1), orderBy: [], read };
+  const notes = new Rows<{ id: string }>(declaration as unknown as Declaration);
+  const parents = columns.slice(1, 2) as unknown as Declaration['columns'];
+  const sql = connect(config.primary.url, { max: 1, connectTimeoutMs: 5000, applicationName: 'notes' });
+  try {
+    const questions = [owner, other].flatMap(({ id }) =>
+      ['1', '2'].map((scope) => ({ scope, visibleTo: { sub: id, roles: [] } })),
+    );
+    const { rows } = await notes.countsUnder(sql, parents, questions);
+    expect(rows.map(({ count }) => count)).toEqual([1, 1, 1, 0]);
+  } finally {
+    await sql.end();
+    await primary`drop table notes`;
+  }
+});
+
 test('what a rule asks of a row holds for it as the write finds it, and as the write makes it', async () => {
   const { primary, config } = server.databases;
   await primary`create table doors (id uuid primary key default gen_random_uuid(), state text, level int)`;

@@ -1,4 +1,5 @@
-import type { Sql } from '../../database/connect.ts';
+import type { Sql, Statement } from '../../database/connect.ts';
+import { arrayText } from '../../declare/kinds.ts';
 import { SENDING, type Sending } from '../../setup/breaking.ts';
 
 /** A table of the primary, as its catalog has it. */
@@ -177,3 +178,26 @@ export async function tablesOf(primary: Sql, schemas: readonly string[] | null):
   const rows = await primary.unsafe<Found[]>(TABLES);
   return schemas === null ? rows : rows.filter(({ schema }) => schemas.includes(schema));
 }
+
+/** What has a table's name, and is none that could be taken. */
+export interface OtherRelation {
+  /** As it was asked for. */
+  name: string;
+  table: string;
+  kind: 'view' | 'materialized view' | 'foreign table' | 'sequence' | 'partition';
+  /** Of a partition: the table that it is of. */
+  whole: string | null;
+}
+
+/** Of that name, with its schema or without. */
+export const othersNamed = (primary: Sql, names: readonly string[]): Statement<OtherRelation> => primary<
+  OtherRelation[]
+>`
+  select name, format('%I.%I', n.nspname, c.relname) as table, pg_partition_root(c.oid)::regclass::text as whole,
+    case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'f' then 'foreign table'
+      when 'S' then 'sequence' else 'partition' end as kind
+  from unnest(${arrayText(names)}::text[]) name
+  join (pg_class c join pg_namespace n on n.oid = c.relnamespace) on name in
+    (c.relname, quote_ident(c.relname), n.nspname || '.' || c.relname, format('%I.%I', n.nspname, c.relname))
+  where c.relkind in ('v', 'm', 'f', 'S') or c.relkind in ('r', 'p') and c.relispartition
+  order by n.nspname <> 'public', n.nspname, c.relname`;

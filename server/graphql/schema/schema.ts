@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import type { GraphQLSchema } from 'graphql';
 import { buildSchemaSync, getMetadataStorage, type ClassType } from 'type-graphql';
 import { project } from '../../../schema/project.ts';
-import { allTables } from '../../declare/declaration.ts';
+import { allTables, assertRules } from '../../declare/declaration.ts';
 import { LiveResolver, ReplicationResolver } from './administrators.ts';
 import { ChangeResolver, feedEvent } from './changes.ts';
 import { guard } from './guard.ts';
@@ -34,6 +34,7 @@ function makeSchema(): GraphQLSchema {
     ChangeResolver,
     ReplicationResolver,
   ];
+  for (const table of allTables()) assertRules(table);
   plainColumns();
   const schema = buildSchemaSync({
     resolvers: resolvers as unknown as [ClassType],
