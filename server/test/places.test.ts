@@ -1,5 +1,9 @@
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { ChangesDocument, type ChangesSubscription } from '../../schema/generated/operations.ts';
+import { connect } from '../database/connect.ts';
+import { Feed } from '../feed/feed.ts';
+import type { FeedSource } from '../feed/source.ts';
+import { Snapshots } from '../feed/snapshots.ts';
 import { setUp } from '../setup/setup.ts';
 import { freshDatabases, testConfig, type TestDatabases } from './support/databases.ts';
 import { startServer, type TestServer } from './support/server.ts';
@@ -70,6 +74,8 @@ async function told(server: TestServer, after: string, last: string): Promise<st
   }
 }
 
+const silent = { error: () => {}, warn: () => {}, info: () => {} };
+
 const FILES = {
   'primary/0100.do.names.sql': `
     create table names (name text, n int, primary key (name, n));
@@ -110,6 +116,46 @@ test('whoever was away for less than the log keeps goes on, however long ago the
   expect([await told(again, earliest, 'late'), await told(again, ready, 'late')]).toEqual(
     Array(2).fill('CURSOR_EXPIRED'),
   );
+});
+
+/** As the feed sees it, well or away as the test says. */
+function sourceOf(index: number): FeedSource & { is: ReturnType<FeedSource['fitness']> } {
+  const { adminUrl } = databases.config.replicas[index]!;
+  const sql = connect(adminUrl, { max: 2, connectTimeoutMs: 10_000, applicationName: 'test' });
+  onTestFinished(() => sql.end());
+  const source = {
+    name: `replica-${index + 1}`,
+    reader: sql,
+    replay: sql,
+    snapshots: new Snapshots(sql, 1000),
+    is: 'away' as ReturnType<FeedSource['fitness']>,
+    fitness: () => source.is,
+    lagMs: () => 0,
+    settled: () => null,
+  };
+  return source;
+}
+
+test('a feed whose position is refused by the only log that is left starts again from its end', async () => {
+  const [one, other] = [sourceOf(0), sourceOf(1)];
+  await insert('first of two');
+  one.is = 'growing';
+  const settled = () => undefined;
+  const feed = new Feed({ sources: [one, other], windowChanges: 10, settled, log: silent, complain: () => {} });
+  feed.start();
+  onTestFinished(() => feed.stop());
+  await expect.poll(() => feed.isLive).toBe(true);
+  const replica = databases.replicas[1]!;
+  await replica`delete from readback.change_log where after_lsn = (select max(after_lsn) from readback.change_log)`;
+  await databases.primary`update readback.heartbeat set beat_at = clock_timestamp()`;
+  [one.is, other.is] = ['away', 'growing'];
+  feed.rang();
+  await expect
+    .poll(() => feed.state)
+    .toMatchObject({ phase: 'degraded', reason: expect.stringContaining('replica-2') });
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 60_000 });
+  onTestFinished(() => void vi.useRealTimers());
+  await expect.poll(() => feed.state).toEqual({ phase: 'live', source: 'replica-2' });
 });
 
 /** Whoever copies into the table waits until the test has ended. */
