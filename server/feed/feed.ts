@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { asClientError } from '../lib/errors.ts';
+import { NOT_COMPLETE } from '../database/sql/change-log.ts';
 import type { Complain } from '../lib/complaints.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Lsn } from '../lib/lsn.ts';
@@ -55,7 +56,7 @@ export class Feed implements Followed {
   #open: OpenSource | undefined;
   /** Whose position the window's end is; undefined until a log was found. */
   #logId: bigint | undefined;
-  /** Positions from here on that another log gave out are good in the window. */
+  /** Positions from here on that another log gave out are good in the window: none while tables are copied, and later ones then. */
   #othersFrom: Lsn = 0n;
   /** The one that could not be read, or not be trusted, when it was tried last. */
   #failed: FeedSource | undefined;
@@ -189,7 +190,7 @@ export class Feed implements Followed {
   /** The window's end was found in its log, and is a position of it from now on. */
   #goesOnFrom(open: OpenSource, othersFrom: Lsn): void {
     this.#logId = open.logId;
-    this.#othersFrom = othersFrom;
+    if (othersFrom === NOT_COMPLETE || this.#othersFrom === NOT_COMPLETE) this.#othersFrom = othersFrom;
     this.#refusedSince = undefined;
     this.#refusals.clear();
   }
