@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { asClientError } from '../lib/errors.ts';
+import { NOT_COMPLETE } from '../database/sql/change-log.ts';
 import type { Complain } from '../lib/complaints.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Lsn } from '../lib/lsn.ts';
@@ -8,7 +9,7 @@ import { withinMs } from '../lib/within.ts';
 import type { FeedPlace } from './cursor.ts';
 import { Follower, type Followed } from './follower.ts';
 import { RecentChanges, type FeedChange } from './recent.ts';
-import { FeedFault, openSource, type FeedSource, type OpenSource } from './source.ts';
+import { beforeCopy, FeedFault, openSource, type FeedSource, type OpenSource } from './source.ts';
 import { feedStep, type FeedState, type FeedStep } from './state.ts';
 import { Wake } from './wake.ts';
 
@@ -55,6 +56,8 @@ export class Feed implements Followed {
   #open: OpenSource | undefined;
   /** Whose position the window's end is; undefined until a log was found. */
   #logId: bigint | undefined;
+  /** Positions from here on that another log gave out are good in the window: none while tables are copied, and later ones then. */
+  #othersFrom: Lsn = 0n;
   /** The one that could not be read, or not be trusted, when it was tried last. */
   #failed: FeedSource | undefined;
   #failedAt = 0;
@@ -136,9 +139,14 @@ export class Feed implements Followed {
     while (this.#state.phase === 'starting') await this.moved();
   }
 
-  /** From a cursor on; without one, with what is read after this call. */
-  follow(from = this.end): Follower {
-    return new Follower(this, from);
+  /** From a place on; without one, with what is read after this call. `isClaimed`: the place may be of another log. */
+  follow(from = this.end, isClaimed = false): Follower {
+    return new Follower(this, from, isClaimed);
+  }
+
+  /** @throws ClientError CURSOR_EXPIRED where the place is of a log that may name changes otherwise. */
+  assertNamed({ logId, lsn }: FeedPlace): void {
+    if (logId !== this.#logId && lsn < this.#othersFrom) throw beforeCopy();
   }
 
   async #run(): Promise<void> {
@@ -164,14 +172,12 @@ export class Feed implements Followed {
     const open = await openSource(source);
     const reading = open.read(source.reader, await this.#whereFrom(open));
     this.#open = open;
-    this.#logId = open.logId;
-    this.#refusedSince = undefined;
-    this.#refusals.clear();
     this.#step({ kind: 'opened', source: source.name });
     this.#onMove(); // whoever waits for a log to read, whatever the phase was
     for (let checked = Date.now(); this.#goesOn(open);) {
       const settled = source.settled();
       const batch = await reading.next(BATCH);
+      if (reading.hasBegun) this.#goesOnFrom(open, reading.othersFrom);
       if (batch.length > 0) await this.#settle();
       this.#publish(source, batch, settled, reading.hasMore);
       await this.#pause(reading.hasMore);
@@ -179,6 +185,14 @@ export class Feed implements Followed {
       await open.check();
       checked = Date.now();
     }
+  }
+
+  /** The window's end was found in its log, and is a position of it from now on. */
+  #goesOnFrom(open: OpenSource, othersFrom: Lsn): void {
+    this.#logId = open.logId;
+    if (othersFrom === NOT_COMPLETE || this.#othersFrom === NOT_COMPLETE) this.#othersFrom = othersFrom;
+    this.#refusedSince = undefined;
+    this.#refusals.clear();
   }
 
   async #settle(): Promise<void> {

@@ -14,6 +14,8 @@ export interface Followed {
   /** The log that can be read now. */
   readonly open: OpenSource | undefined;
   readonly isLive: boolean;
+  /** @throws ClientError CURSOR_EXPIRED where the window may name changes otherwise than the log that the place is of. */
+  assertNamed: (place: FeedPlace) => void;
   /** Resolves when there is more, or any of this has changed. */
   moved: () => Promise<void>;
 }
@@ -28,13 +30,16 @@ const RETRY_MS = 200;
 export class Follower {
   readonly #feed: Followed;
   #place: FeedPlace | undefined;
+  /** The place is one that somebody came with: it may be of another log than the window. */
+  #isClaimed: boolean;
   #replay: { open: OpenSource; reading: LogReading } | undefined;
   /** Read from the log, in order, not taken yet. */
   #read: FeedChange[] = [];
 
-  constructor(feed: Followed, place: FeedPlace | undefined) {
+  constructor(feed: Followed, place: FeedPlace | undefined, isClaimed = false) {
     this.#feed = feed;
     this.#place = place;
+    this.#isClaimed = isClaimed;
   }
 
   /** After what was taken last; undefined where the feed has no log yet. */
@@ -48,21 +53,35 @@ export class Follower {
     return isLive && this.#read.length === 0 && this.#place !== undefined && recent.after(this.#place) === undefined;
   }
 
-  /** The next change at once; undefined where it must be waited for. */
+  /**
+   * The next change at once; undefined where it must be waited for.
+   * @throws ClientError CURSOR_EXPIRED where its place says nothing in the window.
+   */
   take(): FeedChange | undefined {
     this.#place ??= this.#feed.end;
     if (!this.#place) return undefined;
-    const next = this.#read.shift() ?? this.#feed.recent.after(this.#place);
+    const next = this.#read.shift() ?? this.#inWindow(this.#place);
     if (next === 'gone') return undefined;
-    if (next) this.#place = { ...next.position, logId: next.logId };
+    if (next) this.#moveTo({ ...next.position, logId: next.logId });
     else this.#moveToEnd(this.#place);
+    return next;
+  }
+
+  #inWindow(place: FeedPlace): FeedChange | 'gone' | undefined {
+    const next = this.#feed.recent.after(place);
+    if (this.#isClaimed && next !== 'gone') this.#feed.assertNamed(place);
     return next;
   }
 
   /** Nothing lies between its place and the feed's end. */
   #moveToEnd(place: FeedPlace): void {
     const { end } = this.#feed;
-    if (end && comparePositions(end, place) > 0) this.#place = end;
+    if (end && comparePositions(end, place) > 0) this.#moveTo(end);
+  }
+
+  #moveTo(place: FeedPlace): void {
+    this.#place = place;
+    this.#isClaimed = false;
   }
 
   /**

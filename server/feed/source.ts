@@ -9,6 +9,7 @@ import {
   rowEndAt,
   settledPosition,
   type ChangeRow,
+  type ChangeRows,
   type LogState,
   type RowEnd,
 } from '../database/sql/change-log.ts';
@@ -79,12 +80,10 @@ export class OpenSource {
    * @throws ClientError CURSOR_EXPIRED where it says nothing here.
    */
   read(sql: Sql, { logId, lsn, place }: FeedPlace): LogReading {
-    const { completeSince, prunedTo } = this.#state;
+    const { othersFrom, prunedTo } = this.#state;
     if (lsn < prunedTo) throw cursorExpired('is older than what the change log keeps');
-    if (logId !== this.logId && lsn < completeSince) {
-      throw cursorExpired(`is of another replica, and older than the copy of ${this.source.name}`);
-    }
-    return new LogReading(sql, this.logId, { lsn, place });
+    if (logId !== this.logId && lsn < othersFrom) throw beforeCopy();
+    return new LogReading(sql, this.logId, { lsn, place }, logId !== this.logId);
   }
 }
 
@@ -102,26 +101,45 @@ async function checkFaults(source: FeedSource): Promise<void> {
   if (faults.length > 0) throw new FeedFault(`${source.name}: ${faults.join('; ')}`);
 }
 
+export const beforeCopy = () => cursorExpired('is of another replica, and older than the copy of this one');
+
 /** A half-open connection answers nothing: then the read is given up, and tried on a new one. */
 const READ_TIMEOUT_MS = 10_000;
+
+/** What was so as it was read. */
+type LogNow = Omit<ChangeRows, 'rows' | 'seen' | 'hasMore'>;
 
 /** Reads one replica's log from a position on, while its connections last: after a crash seq numbers may differ. */
 export class LogReading {
   readonly #sql: Sql;
   readonly #logId: bigint;
   #position: Position;
+  /** The position was found in another replica's log, and not here yet. */
+  #isOthers: boolean;
+  #othersFrom: Lsn = 0n;
   /** The row before those that come next; undefined until the replica has the change at the position. */
   #last: RowEnd | undefined;
   #hasMore = false;
 
-  constructor(sql: Sql, logId: bigint, position: Position) {
+  constructor(sql: Sql, logId: bigint, position: Position, isOthers = false) {
     this.#sql = sql;
     this.#logId = logId;
     this.#position = position;
+    this.#isOthers = isOthers;
   }
 
   get position(): Position {
     return this.#position;
+  }
+
+  /** Positions from here on that another replica gave out are good here, as of the last read. */
+  get othersFrom(): Lsn {
+    return this.#othersFrom;
+  }
+
+  /** The position was found in the log. */
+  get hasBegun(): boolean {
+    return this.#last !== undefined;
   }
 
   /** After what was read last the log has had others already. */
@@ -141,21 +159,27 @@ export class LogReading {
     this.#hasMore = false;
     this.#last ??= await this.#anchor();
     if (this.#last === undefined) return [];
-    const { rows, seen, logId, prunedTo, isOfAnother, hasMore } = await changesAfter(
-      this.#sql,
-      this.#position.lsn,
-      this.#last.seq,
-      limit,
-    );
-    if (isOfAnother) throw new FeedFault('its subscription was made again');
-    // Its replica is copied again: what follows here does not follow what was read.
-    if (BigInt(logId) !== this.#logId) throw cursorExpired('is of a change log that has ended');
-    if (this.#position.lsn < prunedTo) throw cursorExpired('is older than what the change log keeps');
+    const { lsn } = this.#position;
+    const { rows, seen, hasMore, ...state } = await changesAfter(this.#sql, lsn, this.#last.seq, limit);
+    this.#assertFollows(state);
     this.#hasMore = hasMore;
     const from = this.#position;
     const changes = rows.flatMap((row) => this.#placed(row, seen));
     // Of a row that counts as two changes, the first may lie at the position.
     return changes.filter(({ position }) => comparePositions(position, from) > 0);
+  }
+
+  /**
+   * What follows here follows what was read. A replica that copies a table skips transactions of that table alone, which
+   * another one may have logged: meanwhile the two name the transactions after them otherwise.
+   */
+  #assertFollows({ logId, prunedTo, isOfAnother, othersFrom }: LogNow): void {
+    if (isOfAnother) throw new FeedFault('its subscription was made again');
+    if (BigInt(logId) !== this.#logId) throw cursorExpired('is of a change log that has ended'); // copied again
+    if (this.#position.lsn < prunedTo) throw cursorExpired('is older than what the change log keeps');
+    if (this.#isOthers && this.#position.lsn < othersFrom) throw beforeCopy();
+    this.#othersFrom = othersFrom;
+    this.#isOthers = false;
   }
 
   /**

@@ -262,6 +262,7 @@ const SINCE = [
   'replica-1: applied engine 0029 subscriptions',
   'replica-1: applied engine 0030 truncated',
   'replica-1: applied engine 0031 json',
+  'replica-1: applied engine 0032 places',
 ];
 
 describe('one table of versions, as the first releases had it, becomes two', () => {

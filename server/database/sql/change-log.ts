@@ -32,8 +32,10 @@ export interface LogState {
   logId: string;
   /** Every change of a transaction at or past it is there. */
   prunedTo: Lsn;
-  /** Positions from here on that another replica gave out are good here. */
+  /** Set-up found the log to be complete from here on. */
   completeSince: Lsn;
+  /** Positions from here on that another replica gave out are good here: none while tables are copied, and until that is noted. */
+  othersFrom: Lsn;
   /** Where the latest transaction ended; it may not be visible yet. */
   seen: Lsn;
 }
@@ -43,13 +45,17 @@ export const NOT_COMPLETE = 0xffff_ffff_ffff_ffffn;
 
 export async function logState(sql: Sql): Promise<LogState> {
   const [state] = await sql<[LogState]>`
-    select log_id::text, pruned_to, complete_since, readback.seen() as seen from readback.log_state`;
+    select log_id::text, pruned_to, complete_since, ${othersFromIn(sql)}, readback.seen() as seen from readback.log_state l`;
   return state;
 }
 
-export interface ChangeRows extends Seen<ChangeRow> {
-  logId: string;
-  prunedTo: Lsn;
+/** Of the log's state `l`. */
+const othersFromIn = (sql: Sql): Fragment => sql`
+  case when exists (
+    select from pg_subscription_rel where srsubid = ${ownSubscription(sql)} and (srsubstate <> 'r' or srsublsn > l.complete_since))
+  then ${sql.typed.lsn(NOT_COMPLETE)} else l.complete_since end as others_from`;
+
+export interface ChangeRows extends Seen<ChangeRow>, Pick<LogState, 'logId' | 'prunedTo' | 'othersFrom'> {
   /** Another subscription writes there than the log is of: what its copy brought along is in no log. */
   isOfAnother: boolean | null;
   /** After these rows there are others already. */
@@ -63,7 +69,8 @@ const BATCH_BYTES = 1_048_576;
 export async function changesAfter(sql: Sql, lsn: Lsn, seq: string, limit: number): Promise<ChangeRows> {
   const result = await sql<WithSeen<LoggedRow & Omit<ChangeRows, 'rows' | 'seen' | 'hasMore'>>[]>`
     select s.seen, l.log_id::text, l.pruned_to, c.*,
-      (to_jsonb(l) ->> 'subscription')::oid <> ${ownSubscription(sql)} as is_of_another
+      (to_jsonb(l) ->> 'subscription')::oid <> ${ownSubscription(sql)} as is_of_another,
+      ${othersFromIn(sql)}
     from readback.seen() s(seen) join readback.log_state l on l.id = 1 left join (
       select after_lsn, seq, operation, table_name, key, former_key, before::text, after::text,
              pg_xact_commit_timestamp(transaction) as committed_at, applied_at, has_next
@@ -75,9 +82,10 @@ export async function changesAfter(sql: Sql, lsn: Lsn, seq: string, limit: numbe
         ) c window w as (order by after_lsn, seq)
       ) c where bytes_before < ${BATCH_BYTES}
     ) c on true order by c.after_lsn, c.seq`;
-  const { logId, prunedTo, isOfAnother } = result[0] as unknown as ChangeRows;
+  const { logId, prunedTo, isOfAnother, othersFrom } = result[0] as unknown as ChangeRows;
   const { rows, seen } = split<LoggedRow>(result, 'seq');
-  return { rows: rows.map(read), seen, logId, prunedTo, isOfAnother, hasMore: rows.at(-1)?.hasNext ?? false };
+  const hasMore = rows.at(-1)?.hasNext ?? false;
+  return { rows: rows.map(read), seen, logId, prunedTo, isOfAnother, othersFrom, hasMore };
 }
 
 /** Images as text. */

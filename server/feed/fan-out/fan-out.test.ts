@@ -20,6 +20,7 @@ function smallFeed() {
     recent,
     open: undefined,
     isLive: true,
+    assertNamed: () => {},
     get end() {
       return end();
     },

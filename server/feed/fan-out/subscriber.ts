@@ -66,7 +66,7 @@ export class Subscriber implements Member {
       if (this.#isClosed) return false;
       if (typeof from === 'object' && 'latest' in from) return this.#sendLatest(from);
       if (from === 'snapshot') await this.#sendSnapshot(request);
-      return this.#catchUp();
+      return this.#catchUp(from !== 'now');
     });
   }
 
@@ -129,9 +129,9 @@ export class Subscriber implements Member {
     }
   }
 
-  /** True: it is live. Nothing is awaited between that and the group's next look, so the group's next change finds it so. */
-  async #catchUp(): Promise<boolean> {
-    const follower = this.group.feed.follow(this.#place);
+  /** `isClaimed`: its place may be of another log. True: it is live. Nothing is awaited between that and the group's next look, so the group's next change finds it so. */
+  async #catchUp(isClaimed = false): Promise<boolean> {
+    const follower = this.group.feed.follow(this.#place, isClaimed);
     for (let taken = 1; !this.#isClosed; taken++) {
       const change = follower.take();
       this.#place = follower.place;
@@ -159,7 +159,7 @@ export class Subscriber implements Member {
     const place = (await this.#openFor(what).beforeLatest(latest).catch(failed)) ?? this.#place;
     this.#place = place;
     try {
-      return await this.#catchUp();
+      return await this.#catchUp(true);
     } catch (error) {
       if (asClientError(error)?.code !== 'CURSOR_EXPIRED' || this.#place !== place) throw error;
       return this.#sendLatest({ latest });
