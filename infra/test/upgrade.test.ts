@@ -173,7 +173,9 @@ const SEQUENCES = `
 
 /** Of where the feed is now. */
 async function cursorOf(client: TestClient): Promise<string> {
-  const events = subscribeTo<any>(client.websocket(), 'subscription { changes { ... on CaughtUp { cursor } } }');
+  // While others write, the first event may be a change.
+  const document = 'subscription { changes { ... on CaughtUp { cursor } ... on Change { cursor } } }';
+  const events = subscribeTo<any>(client.websocket(), document);
   const { changes } = await events.next();
   await events.end();
   return changes.cursor;
