@@ -129,7 +129,10 @@ export class Subscriber implements Member {
     }
   }
 
-  /** `isClaimed`: its place may be of another log. True: it is live. Nothing is awaited between that and the group's next look, so the group's next change finds it so. */
+  /**
+   * `isClaimed`: its place may be of another log. True: it is live. Nothing is awaited between that and the group's next
+   * look, so the group's next change finds it so.
+   */
   async #catchUp(isClaimed = false): Promise<boolean> {
     const follower = this.group.feed.follow(this.#place, isClaimed);
     for (let taken = 1; !this.#isClosed; taken++) {
