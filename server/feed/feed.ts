@@ -1,15 +1,14 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { asClientError } from '../lib/errors.ts';
-import { NOT_COMPLETE } from '../database/sql/change-log.ts';
 import type { Complain } from '../lib/complaints.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Lsn } from '../lib/lsn.ts';
-import type { Position } from '../lib/position.ts';
+import { comparePositions, type Position } from '../lib/position.ts';
 import { withinMs } from '../lib/within.ts';
 import type { FeedPlace } from './cursor.ts';
 import { Follower, type Followed } from './follower.ts';
 import { RecentChanges, type FeedChange } from './recent.ts';
-import { beforeCopy, FeedFault, openSource, type FeedSource, type OpenSource } from './source.ts';
+import { FeedFault, openSource, type FeedSource, type OpenSource } from './source.ts';
 import { feedStep, type FeedState, type FeedStep } from './state.ts';
 import { Wake } from './wake.ts';
 
@@ -56,8 +55,6 @@ export class Feed implements Followed {
   #open: OpenSource | undefined;
   /** Whose position the window's end is; undefined until a log was found. */
   #logId: bigint | undefined;
-  /** Positions from here on that another log gave out are good in the window: none while tables are copied, and later ones then. */
-  #othersFrom: Lsn = 0n;
   /** The one that could not be read, or not be trusted, when it was tried last. */
   #failed: FeedSource | undefined;
   #failedAt = 0;
@@ -144,9 +141,13 @@ export class Feed implements Followed {
     return new Follower(this, from, isClaimed);
   }
 
-  /** @throws ClientError CURSOR_EXPIRED where the place is of a log that may name changes otherwise. */
-  assertNamed({ logId, lsn }: FeedPlace): void {
-    if (logId !== this.#logId && lsn < this.#othersFrom) throw beforeCopy();
+  async adopted(place: FeedPlace): Promise<FeedPlace | undefined> {
+    const { end, open } = this;
+    if (!end || comparePositions(end, place) < 0) return undefined;
+    if (place.logId === end.logId) return place;
+    if (open?.logId !== end.logId) return undefined;
+    await open.assertNamed(place.lsn);
+    return { ...place, logId: end.logId };
   }
 
   async #run(): Promise<void> {
@@ -163,8 +164,9 @@ export class Feed implements Followed {
   #best(): FeedSource | undefined {
     const failed = Date.now() - this.#failedAt < AVOID_MS ? this.#failed : undefined;
     const fitness = (source: FeedSource) => (source === failed ? RANKS.away : RANKS[source.fitness()]);
-    const candidates = this.#options.sources.filter((source) => source.fitness() !== 'away');
     const current = this.#open?.source;
+    if (current && fitness(current) === RANKS.growing) return current;
+    const candidates = this.#options.sources.filter((source) => source.fitness() !== 'away');
     return candidates.toSorted((a, b) => fitness(a) - fitness(b) || Number(b === current) - Number(a === current))[0];
   }
 
@@ -177,7 +179,7 @@ export class Feed implements Followed {
     for (let checked = Date.now(); this.#goesOn(open);) {
       const settled = source.settled();
       const batch = await reading.next(BATCH);
-      if (reading.hasBegun) this.#goesOnFrom(open, reading.othersFrom);
+      if (reading.hasBegun) this.#goesOnFrom(open);
       if (batch.length > 0) await this.#settle();
       this.#publish(source, batch, settled, reading.hasMore);
       await this.#pause(reading.hasMore);
@@ -187,12 +189,13 @@ export class Feed implements Followed {
     }
   }
 
-  /** The window's end was found in its log, and is a position of it from now on. */
-  #goesOnFrom(open: OpenSource, othersFrom: Lsn): void {
-    this.#logId = open.logId;
-    if (othersFrom === NOT_COMPLETE || this.#othersFrom === NOT_COMPLETE) this.#othersFrom = othersFrom;
+  /** The window's end is a position of its log from now on. */
+  #goesOnFrom({ logId }: OpenSource): void {
     this.#refusedSince = undefined;
     this.#refusals.clear();
+    if (this.#logId === logId) return;
+    this.#logId = logId;
+    this.#onMove();
   }
 
   async #settle(): Promise<void> {

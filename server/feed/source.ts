@@ -1,6 +1,7 @@
 import type { Sql } from '../database/connect.ts';
 import {
   changesAfter,
+  FEW,
   feedFaults,
   lastPosition,
   logState,
@@ -83,7 +84,15 @@ export class OpenSource {
     const { othersFrom, prunedTo } = this.#state;
     if (lsn < prunedTo) throw cursorExpired('is older than what the change log keeps');
     if (logId !== this.logId && lsn < othersFrom) throw beforeCopy();
-    return new LogReading(sql, this.logId, { lsn, place }, logId !== this.logId);
+    return new LogReading(sql, this.#state, { lsn, place }, logId !== this.logId);
+  }
+
+  /**
+   * Whether a position that the replica has applied, and that was found in another log, is good here.
+   * @throws ClientError CURSOR_EXPIRED where it is not.
+   */
+  assertNamed(lsn: Lsn): Promise<void> {
+    return withinMs(assertNamed(this.source.replay, lsn), READ_TIMEOUT_MS);
   }
 }
 
@@ -101,29 +110,40 @@ async function checkFaults(source: FeedSource): Promise<void> {
   if (faults.length > 0) throw new FeedFault(`${source.name}: ${faults.join('; ')}`);
 }
 
-export const beforeCopy = () => cursorExpired('is of another replica, and older than the copy of this one');
+/**
+ * A replica that copies a table skips transactions of that table alone, which another one may have logged: meanwhile the
+ * two name the transactions after them otherwise. Asked after the replica has applied the position, this tells of all
+ * copies before that.
+ */
+async function assertNamed(sql: Sql, lsn: Lsn): Promise<void> {
+  const { othersFrom } = await logState(sql);
+  if (lsn < othersFrom) throw beforeCopy();
+}
+
+const beforeCopy = () => cursorExpired('is of another replica, and older than the copy of this one');
 
 /** A half-open connection answers nothing: then the read is given up, and tried on a new one. */
 const READ_TIMEOUT_MS = 10_000;
-
-/** What was so as it was read. */
-type LogNow = Omit<ChangeRows, 'rows' | 'seen' | 'hasMore'>;
 
 /** Reads one replica's log from a position on, while its connections last: after a crash seq numbers may differ. */
 export class LogReading {
   readonly #sql: Sql;
   readonly #logId: bigint;
+  /** Of whose changes the log is. */
+  readonly #subscription: number | null;
   #position: Position;
-  /** The position was found in another replica's log, and not here yet. */
+  /** The position was found in another replica's log, and it is not known yet whether it is good here. */
   #isOthers: boolean;
-  #othersFrom: Lsn = 0n;
   /** The row before those that come next; undefined until the replica has the change at the position. */
   #last: RowEnd | undefined;
   #hasMore = false;
+  /** There may be more than a few. */
+  #isBusy = true;
 
-  constructor(sql: Sql, logId: bigint, position: Position, isOthers = false) {
+  constructor(sql: Sql, { logId, subscription }: LogState, position: Position, isOthers = false) {
     this.#sql = sql;
-    this.#logId = logId;
+    this.#logId = BigInt(logId);
+    this.#subscription = subscription;
     this.#position = position;
     this.#isOthers = isOthers;
   }
@@ -132,14 +152,9 @@ export class LogReading {
     return this.#position;
   }
 
-  /** Positions from here on that another replica gave out are good here, as of the last read. */
-  get othersFrom(): Lsn {
-    return this.#othersFrom;
-  }
-
-  /** The position was found in the log. */
+  /** The replica has applied the position, which is one of its log. */
   get hasBegun(): boolean {
-    return this.#last !== undefined;
+    return this.#last !== undefined && !this.#isOthers;
   }
 
   /** After what was read last the log has had others already. */
@@ -156,29 +171,33 @@ export class LogReading {
   }
 
   async #next(limit: number): Promise<FeedChange[]> {
+    const most = this.#isBusy ? limit : Math.min(limit, FEW);
     this.#hasMore = false;
     this.#last ??= await this.#anchor();
     if (this.#last === undefined) return [];
-    const { lsn } = this.#position;
-    const { rows, seen, hasMore, ...state } = await changesAfter(this.#sql, lsn, this.#last.seq, limit);
-    this.#assertFollows(state);
-    this.#hasMore = hasMore;
     const from = this.#position;
-    const changes = rows.flatMap((row) => this.#placed(row, seen));
+    // Where there is no change at the position, only what is past it tells that the replica has applied it.
+    const settled = this.#isOthers && from.place === 0 ? await settledPosition(this.#sql) : null;
+    const read = await changesAfter(this.#sql, from.lsn, this.#last.seq, most, this.#subscription);
+    this.#assertFollows(read);
+    const isThere = from.place > 0 || read.rows.length > 0 || (settled !== null && settled >= from.lsn);
+    if (this.#isOthers && isThere) await this.#own(from);
+    this.#hasMore = read.hasMore;
+    this.#isBusy = read.hasMore || read.rows.length > FEW;
+    const changes = read.rows.flatMap((row) => this.#placed(row, read.seen));
     // Of a row that counts as two changes, the first may lie at the position.
     return changes.filter(({ position }) => comparePositions(position, from) > 0);
   }
 
-  /**
-   * What follows here follows what was read. A replica that copies a table skips transactions of that table alone, which
-   * another one may have logged: meanwhile the two name the transactions after them otherwise.
-   */
-  #assertFollows({ logId, prunedTo, isOfAnother, othersFrom }: LogNow): void {
-    if (isOfAnother) throw new FeedFault('its subscription was made again');
+  /** What follows here follows what was read. */
+  #assertFollows({ logId, prunedTo, isSubscribed }: ChangeRows): void {
+    if (!isSubscribed) throw new FeedFault('its subscription was made again');
     if (BigInt(logId) !== this.#logId) throw cursorExpired('is of a change log that has ended'); // copied again
     if (this.#position.lsn < prunedTo) throw cursorExpired('is older than what the change log keeps');
-    if (this.#isOthers && this.#position.lsn < othersFrom) throw beforeCopy();
-    this.#othersFrom = othersFrom;
+  }
+
+  async #own({ lsn }: Position): Promise<void> {
+    await assertNamed(this.#sql, lsn);
     this.#isOthers = false;
   }
 
@@ -214,7 +233,8 @@ export class LogReading {
  * new one. The log has it as one row, which counts two places wherever places are counted: so a place names the same
  * change on every replica, whatever wrote its log.
  */
-function changesOf({ formerKey, ...row }: ChangeRow): Omit<ChangeRow, 'formerKey'>[] {
+function changesOf(row: ChangeRow): Omit<ChangeRow, 'formerKey'>[] {
+  const { formerKey } = row;
   if (formerKey === null) return [row];
   return [
     { ...row, operation: 'DELETE', key: formerKey, after: null },

@@ -44,10 +44,11 @@ interface Waiter {
   resolve: () => void;
 }
 
-/** While anyone waits, a look happens at least this often: the doorbell can be missed. */
-const LOOK_AGAIN_MS = 25;
-/** What is known may be so much older, where nobody asks: who waits looks at once. */
-const RUNG_MS = 10;
+/**
+ * While anyone waits, a look happens at least this often: the doorbell can be missed. Where nobody waits, what is known may
+ * be so much older: whoever begins to wait looks at once.
+ */
+const LOOK_MS = 25;
 
 const INSUFFICIENT_PRIVILEGE = '42501';
 
@@ -110,10 +111,10 @@ export class Replica {
     void this.look();
   }
 
-  /** The doorbell: a transaction was applied. Where nobody waits for one, those of a few milliseconds share a look. */
+  /** The doorbell: a transaction was applied. Where nobody waits for one, those of some milliseconds share a look. */
   rang(): void {
     if (this.#waiters.size > 0) void this.look();
-    else this.#rung ??= setTimeout(() => this.#lookForAll(), RUNG_MS);
+    else this.#rung ??= setTimeout(() => this.#lookForAll(), LOOK_MS);
   }
 
   #lookForAll(): void {
@@ -145,7 +146,7 @@ export class Replica {
       if (this.#waiters.size === 0) return;
       void this.look();
       this.#lookAgainSoon();
-    }, LOOK_AGAIN_MS);
+    }, LOOK_MS);
   }
 
   async #ask(): Promise<Observation> {

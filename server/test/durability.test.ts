@@ -2,6 +2,7 @@ import type postgres from 'postgres';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { ChangesDocument, type ChangesSubscription } from '../../schema/generated/operations.ts';
 import { startEmbeddedServers } from '../../infra/cluster/embedded.ts';
+import { logState } from '../database/sql/change-log.ts';
 import { connect } from '../database/connect.ts';
 import { LogReading } from '../feed/source.ts';
 import { parseLsn } from '../lib/lsn.ts';
@@ -247,8 +248,7 @@ test('a log that lags by the one transaction that a cursor names is waited for',
     applicationName: 'test',
   });
   const [row] = await first`select after_lsn::text as lsn from readback.change_log order by after_lsn desc limit 1`;
-  const [log] = await second`select log_id::text as id from readback.log_state`;
-  const reading = new LogReading(reader, BigInt(log!['id']), { lsn: parseLsn(row!['lsn']), place: 1 });
+  const reading = new LogReading(reader, await logState(reader), { lsn: parseLsn(row!['lsn']), place: 1 });
   expect(await reading.next(10)).toEqual([]);
   await release();
   const more = await insert('more');

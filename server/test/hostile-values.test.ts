@@ -119,7 +119,7 @@ test('long changes are read from the log a few at a time, and each is told', asy
   onTestFinished(() => sql.end());
   let [lsn, seq, reads] = [0n, '0', 0];
   for (let hasMore = true; hasMore; reads++) {
-    const { rows, ...batch } = await changesAfter(sql, lsn, seq, 500);
+    const { rows, ...batch } = await changesAfter(sql, lsn, seq, 500, null);
     read.push(...rows.flatMap(({ key, tableName }) => (tableName === 'posts' ? [key] : [])));
     ({ afterLsn: lsn, seq } = rows.at(-1)!);
     hasMore = batch.hasMore;

@@ -37,7 +37,7 @@ test('what json holds and jsonb does not is logged as it is, also by triggers of
   });
   onTestFinished(() => replica.end());
   const logged = async () =>
-    (await changesAfter(replica, 0n, '0', 100)).rows
+    (await changesAfter(replica, 0n, '0', 100, null)).rows
       .filter(({ tableName }) => tableName === 'docs')
       .map(({ operation, before, after, ...row }) => [
         `${row.formerKey ?? ''} ${operation} ${row.key}`,

@@ -101,8 +101,7 @@ test('an update of a key is a DELETE of the old one, then an INSERT of the new o
 
 /** All that follows a position, read in pieces of so many rows. */
 async function readFrom(sql: Sql, position: Position, limit: number): Promise<FeedChange[]> {
-  const { logId } = await logState(sql);
-  const reading = new LogReading(sql, BigInt(logId), position);
+  const reading = new LogReading(sql, await logState(sql), position);
   const read: FeedChange[] = [];
   for (;;) {
     const batch = await reading.next(limit);

@@ -263,6 +263,7 @@ const SINCE = [
   'replica-1: applied engine 0030 truncated',
   'replica-1: applied engine 0031 json',
   'replica-1: applied engine 0032 places',
+  'replica-1: applied engine 0033 sessions',
 ];
 
 describe('one table of versions, as the first releases had it, becomes two', () => {

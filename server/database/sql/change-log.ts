@@ -36,6 +36,8 @@ export interface LogState {
   completeSince: Lsn;
   /** Positions from here on that another replica gave out are good here: none while tables are copied, and until that is noted. */
   othersFrom: Lsn;
+  /** Whose changes it has: another one's copy brings along what is in no log. null: not noted. */
+  subscription: number | null;
   /** Where the latest transaction ended; it may not be visible yet. */
   seen: Lsn;
 }
@@ -45,47 +47,75 @@ export const NOT_COMPLETE = 0xffff_ffff_ffff_ffffn;
 
 export async function logState(sql: Sql): Promise<LogState> {
   const [state] = await sql<[LogState]>`
-    select log_id::text, pruned_to, complete_since, ${othersFromIn(sql)}, readback.seen() as seen from readback.log_state l`;
+    select log_id::text, pruned_to, complete_since, (to_jsonb(l) ->> 'subscription')::oid as subscription,
+      case when exists (
+        select from pg_subscription_rel where srsubid = ${ownSubscription(sql)} and (srsubstate <> 'r' or srsublsn > l.complete_since))
+      then ${sql.typed.lsn(NOT_COMPLETE)} else l.complete_since end as others_from,
+      readback.seen() as seen
+    from readback.log_state l`;
   return state;
 }
 
-/** Of the log's state `l`. */
-const othersFromIn = (sql: Sql): Fragment => sql`
-  case when exists (
-    select from pg_subscription_rel where srsubid = ${ownSubscription(sql)} and (srsubstate <> 'r' or srsublsn > l.complete_since))
-  then ${sql.typed.lsn(NOT_COMPLETE)} else l.complete_since end as others_from`;
-
-export interface ChangeRows extends Seen<ChangeRow>, Pick<LogState, 'logId' | 'prunedTo' | 'othersFrom'> {
-  /** Another subscription writes there than the log is of: what its copy brought along is in no log. */
-  isOfAnother: boolean | null;
+export interface ChangeRows extends Seen<ChangeRow>, Pick<LogState, 'logId' | 'prunedTo'> {
+  /** The log's subscription is there still, where it is known. */
+  isSubscribed: boolean;
   /** After these rows there are others already. */
   hasMore: boolean;
 }
 
-/** As the log holds them, where long images are compressed, some hundredfold at most. */
-const BATCH_BYTES = 1_048_576;
+/** So many rows, however long they are. */
+export const FEW = 2;
 
-/** The next rows after (lsn, seq), in the primary's commit order; fewer than the limit where they are long. */
-export async function changesAfter(sql: Sql, lsn: Lsn, seq: string, limit: number): Promise<ChangeRows> {
-  const result = await sql<WithSeen<LoggedRow & Omit<ChangeRows, 'rows' | 'seen' | 'hasMore'>>[]>`
-    select s.seen, l.log_id::text, l.pruned_to, c.*,
-      (to_jsonb(l) ->> 'subscription')::oid <> ${ownSubscription(sql)} as is_of_another,
-      ${othersFromIn(sql)}
-    from readback.seen() s(seen) join readback.log_state l on l.id = 1 left join (
-      select after_lsn, seq, operation, table_name, key, former_key, before::text, after::text,
-             pg_xact_commit_timestamp(transaction) as committed_at, applied_at, has_next
-      from (
-        select c.*, sum(bytes) over w - bytes as bytes_before, lead(seq) over w is not null or row_number() over w = ${limit} as has_next
-        from (
-          select c.*, xmin as transaction, coalesce(pg_column_size(before), 0) + coalesce(pg_column_size(after), 0) as bytes
-          from readback.change_log c where (after_lsn, seq) > (${sql.typed.lsn(lsn)}, ${seq}) order by after_lsn, seq limit ${limit}
-        ) c window w as (order by after_lsn, seq)
-      ) c where bytes_before < ${BATCH_BYTES}
-    ) c on true order by c.after_lsn, c.seq`;
-  const { logId, prunedTo, isOfAnother, othersFrom } = result[0] as unknown as ChangeRows;
+/**
+ * The next rows after (lsn, seq), in the primary's commit order, with what the log's state is now. Of more than FEW there
+ * are fewer than the limit where they are long: 1 MB, as the log holds them, where long images are compressed, some
+ * hundredfold at most. `subscription`: the log's own.
+ */
+export async function changesAfter(
+  sql: Sql,
+  lsn: Lsn,
+  seq: string,
+  limit: number,
+  subscription: number | null,
+): Promise<ChangeRows> {
+  const next = limit > FEW ? weighed : unweighed;
+  const result = await next(sql, lsn, seq, limit, subscription);
+  const { logId, prunedTo, isSubscribed } = result[0] as unknown as ChangeRows;
   const { rows, seen } = split<LoggedRow>(result, 'seq');
-  const hasMore = rows.at(-1)?.hasNext ?? false;
-  return { rows: rows.map(read), seen, logId, prunedTo, isOfAnother, othersFrom, hasMore };
+  rows.sort(inOrder); // as they come, for all that is known; `order by` would sort them there
+  const hasMore = rows.length === limit || (rows.at(-1)?.hasNext ?? false);
+  const changes = rows.map(read);
+  return { rows: changes, seen, logId, prunedTo, isSubscribed: subscription === null || isSubscribed, hasMore };
+}
+
+type NextRows = WithSeen<LoggedRow & Omit<ChangeRows, 'rows' | 'seen' | 'hasMore'>>[];
+
+/** Both are most of what an event costs: each is always the same text, and asks as little as may be. */
+const unweighed = (sql: Sql, lsn: Lsn, seq: string, limit: number, subscription: number | null) => sql<NextRows>`
+  select s.seen, l.log_id::text, l.pruned_to, exists (select from pg_subscription where oid = ${subscription}) as is_subscribed, c.*
+  from readback.seen() s(seen) join readback.log_state l on l.id = 1 left join (
+    select after_lsn, seq, operation, table_name, key, former_key, before::text, after::text,
+           pg_xact_commit_timestamp(xmin) as committed_at, applied_at, false as has_next
+    from readback.change_log where (after_lsn, seq) > (${sql.typed.lsn(lsn)}, ${seq}) order by after_lsn, seq limit ${limit}
+  ) c on true`;
+
+const weighed = (sql: Sql, lsn: Lsn, seq: string, limit: number, subscription: number | null) => sql<NextRows>`
+  select s.seen, l.log_id::text, l.pruned_to, exists (select from pg_subscription where oid = ${subscription}) as is_subscribed, c.*
+  from readback.seen() s(seen) join readback.log_state l on l.id = 1 left join (
+    select after_lsn, seq, operation, table_name, key, former_key, before::text, after::text,
+           pg_xact_commit_timestamp(transaction) as committed_at, applied_at, has_next
+    from (
+      select c.*, sum(bytes) over w - bytes as bytes_before, lead(seq) over w is not null as has_next
+      from (
+        select c.*, xmin as transaction, coalesce(pg_column_size(before), 0) + coalesce(pg_column_size(after), 0) as bytes
+        from readback.change_log c where (after_lsn, seq) > (${sql.typed.lsn(lsn)}, ${seq}) order by after_lsn, seq limit ${limit}
+      ) c window w as (order by after_lsn, seq rows unbounded preceding)
+    ) c where bytes_before < 1048576
+  ) c on true`;
+
+function inOrder(a: LoggedRow, b: LoggedRow): number {
+  if (a.afterLsn !== b.afterLsn) return a.afterLsn < b.afterLsn ? -1 : 1;
+  return a.seq.length - b.seq.length || (a.seq < b.seq ? -1 : 1);
 }
 
 /** Images as text. */
@@ -96,13 +126,27 @@ type LoggedRow = Omit<ChangeRow, 'before' | 'after' | 'size'> & {
 };
 
 function read(row: LoggedRow): ChangeRow {
-  const [before, after] = [row.before, row.after].map((text) => text && parseImage(row.tableName, text));
-  const table = tableNamed(row.tableName);
-  const size = (row.before?.length ?? 0) + (row.after?.length ?? 0);
-  const images = { before: before || null, after: after || null, size };
-  if (!table || table.isKeyText) return { ...row, ...images };
-  const key = idIn(table, (images.after ?? images.before)!);
-  return { ...row, ...images, key, formerKey: row.formerKey === null ? null : idIn(table, images.before!) };
+  const { tableName } = row;
+  const before = row.before && parseImage(tableName, row.before);
+  const after = row.after && parseImage(tableName, row.after);
+  const table = tableNamed(tableName);
+  const change = {
+    afterLsn: row.afterLsn,
+    seq: row.seq,
+    operation: row.operation,
+    tableName,
+    key: row.key,
+    formerKey: row.formerKey,
+    before: before || null,
+    after: after || null,
+    size: (row.before?.length ?? 0) + (row.after?.length ?? 0),
+    committedAt: row.committedAt,
+    appliedAt: row.appliedAt,
+  };
+  if (!table || table.isKeyText) return change;
+  change.key = idIn(table, (change.after ?? change.before)!);
+  if (row.formerKey !== null) change.formerKey = idIn(table, change.before!);
+  return change;
 }
 
 /** A row of the log, and the place of the last change that it counts as. */

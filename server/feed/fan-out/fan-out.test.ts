@@ -20,7 +20,7 @@ function smallFeed() {
     recent,
     open: undefined,
     isLive: true,
-    assertNamed: () => {},
+    adopted: (place) => Promise.resolve(place),
     get end() {
       return end();
     },
