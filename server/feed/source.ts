@@ -170,15 +170,21 @@ export class LogReading {
     return withinMs(this.#next(limit), READ_TIMEOUT_MS);
   }
 
+  /** Mostly there are few, which are cheaper to ask for; what there is at once is told at once. */
   async #next(limit: number): Promise<FeedChange[]> {
-    const most = this.#isBusy ? limit : Math.min(limit, FEW);
+    const few = this.#isBusy ? [] : await this.#read(FEW);
+    if (!this.#isBusy) return few;
+    return [...few, ...(await this.#read(limit))];
+  }
+
+  async #read(limit: number): Promise<FeedChange[]> {
     this.#hasMore = false;
     this.#last ??= await this.#anchor();
     if (this.#last === undefined) return [];
     const from = this.#position;
     // Where there is no change at the position, only what is past it tells that the replica has applied it.
     const settled = this.#isOthers && from.place === 0 ? await settledPosition(this.#sql) : null;
-    const read = await changesAfter(this.#sql, from.lsn, this.#last.seq, most, this.#subscription);
+    const read = await changesAfter(this.#sql, from.lsn, this.#last.seq, limit, this.#subscription);
     this.#assertFollows(read);
     const isThere = from.place > 0 || read.rows.length > 0 || (settled !== null && settled >= from.lsn);
     if (this.#isOthers && isThere) await this.#own(from);

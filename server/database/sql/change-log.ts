@@ -64,7 +64,7 @@ export interface ChangeRows extends Seen<ChangeRow>, Pick<LogState, 'logId' | 'p
 }
 
 /** So many rows, however long they are. */
-export const FEW = 2;
+export const FEW = 4;
 
 /**
  * The next rows after (lsn, seq), in the primary's commit order, with what the log's state is now. Of more than FEW there
