@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
+import { NOT_COMPLETE } from '../database/sql/change-log.ts';
 import { asClientError } from '../lib/errors.ts';
 import type { Complain } from '../lib/complaints.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -8,7 +9,7 @@ import { withinMs } from '../lib/within.ts';
 import type { FeedPlace } from './cursor.ts';
 import { Follower, type Followed } from './follower.ts';
 import { RecentChanges, type FeedChange } from './recent.ts';
-import { FeedFault, openSource, type FeedSource, type OpenSource } from './source.ts';
+import { beforeCopy, FeedFault, openSource, type FeedSource, type Naming, type OpenSource } from './source.ts';
 import { feedStep, type FeedState, type FeedStep } from './state.ts';
 import { Wake } from './wake.ts';
 
@@ -55,6 +56,8 @@ export class Feed implements Followed {
   #open: OpenSource | undefined;
   /** Whose position the window's end is; undefined until a log was found. */
   #logId: bigint | undefined;
+  /** Of the window. What is known stays until this replica copies a table: that another one does changes nothing here. */
+  #naming: Naming = { othersFrom: 0n, copiedTo: 0n };
   /** The one that could not be read, or not be trusted, when it was tried last. */
   #failed: FeedSource | undefined;
   #failedAt = 0;
@@ -146,7 +149,10 @@ export class Feed implements Followed {
     if (!end || comparePositions(end, place) < 0) return undefined;
     if (place.logId === end.logId) return place;
     if (open?.logId !== end.logId) return undefined;
-    await open.assertNamed(place.lsn);
+    const now = await open.namingNow();
+    if (this.#logId !== end.logId) return undefined;
+    if (now.copiedTo > this.#naming.copiedTo || isUncertain(now, this.#naming)) this.#naming = now;
+    if (place.lsn < this.#naming.othersFrom) throw beforeCopy();
     return { ...place, logId: end.logId };
   }
 
@@ -190,11 +196,12 @@ export class Feed implements Followed {
   }
 
   /** The window's end is a position of its log from now on. */
-  #goesOnFrom({ logId }: OpenSource): void {
+  #goesOnFrom({ logId, naming }: OpenSource): void {
     this.#refusedSince = undefined;
     this.#refusals.clear();
     if (this.#logId === logId) return;
     this.#logId = logId;
+    this.#naming = isUncertain(naming, this.#naming) ? naming : { ...this.#naming, copiedTo: naming.copiedTo };
     this.#onMove();
   }
 
@@ -221,6 +228,7 @@ export class Feed implements Followed {
     if (this.#logId === undefined) {
       this.recent.restart(await open.end());
       this.#logId = open.logId;
+      this.#naming = open.naming;
     }
     return { ...this.recent.end, logId: this.#logId };
   }
@@ -275,3 +283,6 @@ export class Feed implements Followed {
     this.#moved.ring();
   }
 }
+
+/** A table is copied, or was until now. */
+const isUncertain = (...namings: Naming[]) => namings.some(({ othersFrom }) => othersFrom === NOT_COMPLETE);

@@ -87,14 +87,23 @@ export class OpenSource {
     return new LogReading(sql, this.#state, { lsn, place }, logId !== this.logId);
   }
 
-  /**
-   * Whether a position that the replica has applied, and that was found in another log, is good here.
-   * @throws ClientError CURSOR_EXPIRED where it is not.
-   */
-  assertNamed(lsn: Lsn): Promise<void> {
-    return withinMs(assertNamed(this.source.replay, lsn), READ_TIMEOUT_MS);
+  /** As it was when it was opened or checked last. */
+  get naming(): Naming {
+    return this.#state;
+  }
+
+  /** As it is now. */
+  namingNow(): Promise<Naming> {
+    return withinMs(logState(this.source.replay), READ_TIMEOUT_MS);
   }
 }
+
+/**
+ * From where on this log and others name transactions alike. A replica that copies a table skips transactions of that table
+ * alone, which another one may have logged: meanwhile the two name those after them otherwise. Asked after the replica has
+ * applied a position, it tells of all copies before that.
+ */
+export type Naming = Pick<LogState, 'othersFrom' | 'copiedTo'>;
 
 /** @throws FeedFault where its log cannot be trusted. */
 export async function openSource(source: FeedSource): Promise<OpenSource> {
@@ -110,17 +119,7 @@ async function checkFaults(source: FeedSource): Promise<void> {
   if (faults.length > 0) throw new FeedFault(`${source.name}: ${faults.join('; ')}`);
 }
 
-/**
- * A replica that copies a table skips transactions of that table alone, which another one may have logged: meanwhile the
- * two name the transactions after them otherwise. Asked after the replica has applied the position, this tells of all
- * copies before that.
- */
-async function assertNamed(sql: Sql, lsn: Lsn): Promise<void> {
-  const { othersFrom } = await logState(sql);
-  if (lsn < othersFrom) throw beforeCopy();
-}
-
-const beforeCopy = () => cursorExpired('is of another replica, and older than the copy of this one');
+export const beforeCopy = () => cursorExpired('is of another replica, and older than the copy of this one');
 
 /** A half-open connection answers nothing: then the read is given up, and tried on a new one. */
 const READ_TIMEOUT_MS = 10_000;
@@ -202,8 +201,10 @@ export class LogReading {
     if (this.#position.lsn < prunedTo) throw cursorExpired('is older than what the change log keeps');
   }
 
+  /** @throws ClientError CURSOR_EXPIRED where the position, which another log gave out, is none of this one. */
   async #own({ lsn }: Position): Promise<void> {
-    await assertNamed(this.#sql, lsn);
+    const { othersFrom } = await logState(this.#sql);
+    if (lsn < othersFrom) throw beforeCopy();
     this.#isOthers = false;
   }
 

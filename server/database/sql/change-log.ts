@@ -36,6 +36,8 @@ export interface LogState {
   completeSince: Lsn;
   /** Positions from here on that another replica gave out are good here: none while tables are copied, and until that is noted. */
   othersFrom: Lsn;
+  /** Where the copy of the table that was copied last ended; 0: none was. */
+  copiedTo: Lsn;
   /** Whose changes it has: another one's copy brings along what is in no log. null: not noted. */
   subscription: number | null;
   /** Where the latest transaction ended; it may not be visible yet. */
@@ -48,11 +50,11 @@ export const NOT_COMPLETE = 0xffff_ffff_ffff_ffffn;
 export async function logState(sql: Sql): Promise<LogState> {
   const [state] = await sql<[LogState]>`
     select log_id::text, pruned_to, complete_since, (to_jsonb(l) ->> 'subscription')::oid as subscription,
-      case when exists (
-        select from pg_subscription_rel where srsubid = ${ownSubscription(sql)} and (srsubstate <> 'r' or srsublsn > l.complete_since))
-      then ${sql.typed.lsn(NOT_COMPLETE)} else l.complete_since end as others_from,
-      readback.seen() as seen
-    from readback.log_state l`;
+      case when c.goes_on or c.copied_to > complete_since then ${sql.typed.lsn(NOT_COMPLETE)} else complete_since end as others_from,
+      c.copied_to, readback.seen() as seen
+    from readback.log_state l, (
+      select coalesce(bool_or(srsubstate <> 'r'), false) as goes_on, coalesce(max(srsublsn), '0/0') as copied_to
+      from pg_subscription_rel where srsubid = ${ownSubscription(sql)}) c`;
   return state;
 }
 
