@@ -102,7 +102,8 @@ export class Feed implements Followed {
   }
 
   start(): void {
-    this.#ended = this.#run();
+    const poll = setInterval(() => this.rang(), POLL_MS).unref();
+    this.#ended = this.#run().finally(() => clearInterval(poll));
   }
 
   async stop(): Promise<void> {
@@ -162,8 +163,14 @@ export class Feed implements Followed {
       if (source) await this.#readFrom(source).catch((error: unknown) => this.#lost(source, error));
       else this.#step({ kind: 'lost', reason: 'no replica can be read' });
       this.#open = undefined;
-      if (this.#state.phase === 'degraded') await this.#woken(RETRY_MS);
+      if (this.#state.phase === 'degraded') await this.#retry();
     }
+  }
+
+  async #retry(): Promise<void> {
+    const timer = setTimeout(() => this.rang(), RETRY_MS);
+    await this.#woken();
+    clearTimeout(timer);
   }
 
   /** One that grows rather than one that stands; the one that is read already rather than another; the one that failed last of all. */
@@ -236,15 +243,11 @@ export class Feed implements Followed {
   /** What is there already is read next, when others have had their turn. */
   async #pause(hasMore: boolean): Promise<void> {
     if (hasMore) await turn();
-    else await this.#woken(POLL_MS);
+    else await this.#woken();
   }
 
-  async #woken(most: number): Promise<void> {
-    if (!this.#hasRung) {
-      const timer = setTimeout(() => this.#bell.ring(), most);
-      await this.#bell.next();
-      clearTimeout(timer);
-    }
+  async #woken(): Promise<void> {
+    if (!this.#hasRung) await this.#bell.next();
     this.#hasRung = false;
   }
 
