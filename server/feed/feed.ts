@@ -1,15 +1,15 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { NOT_COMPLETE } from '../database/sql/change-log.ts';
 import { asClientError } from '../lib/errors.ts';
+import { NOT_COMPLETE } from '../database/sql/change-log.ts';
 import type { Complain } from '../lib/complaints.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Lsn } from '../lib/lsn.ts';
-import { comparePositions, type Position } from '../lib/position.ts';
+import type { Position } from '../lib/position.ts';
 import { withinMs } from '../lib/within.ts';
 import type { FeedPlace } from './cursor.ts';
 import { Follower, type Followed } from './follower.ts';
 import { RecentChanges, type FeedChange } from './recent.ts';
-import { beforeCopy, FeedFault, openSource, type FeedSource, type Naming, type OpenSource } from './source.ts';
+import { beforeCopy, FeedFault, openSource, type FeedSource, type OpenSource } from './source.ts';
 import { feedStep, type FeedState, type FeedStep } from './state.ts';
 import { Wake } from './wake.ts';
 
@@ -56,8 +56,8 @@ export class Feed implements Followed {
   #open: OpenSource | undefined;
   /** Whose position the window's end is; undefined until a log was found. */
   #logId: bigint | undefined;
-  /** Of the window. What is known stays until this replica copies a table: that another one does changes nothing here. */
-  #naming: Naming = { othersFrom: 0n, copiedTo: 0n };
+  /** Positions from here on that another log gave out are good in the window: none while tables are copied, and later ones then. */
+  #othersFrom: Lsn = 0n;
   /** The one that could not be read, or not be trusted, when it was tried last. */
   #failed: FeedSource | undefined;
   #failedAt = 0;
@@ -145,16 +145,9 @@ export class Feed implements Followed {
     return new Follower(this, from, isClaimed);
   }
 
-  async adopted(place: FeedPlace): Promise<FeedPlace | undefined> {
-    const { end, open } = this;
-    if (!end || comparePositions(end, place) < 0) return undefined;
-    if (place.logId === end.logId) return place;
-    if (open?.logId !== end.logId) return undefined;
-    const now = await open.namingNow();
-    if (this.#logId !== end.logId) return undefined;
-    if (now.copiedTo > this.#naming.copiedTo || isUncertain(now, this.#naming)) this.#naming = now;
-    if (place.lsn < this.#naming.othersFrom) throw beforeCopy();
-    return { ...place, logId: end.logId };
+  /** @throws ClientError CURSOR_EXPIRED where the place is of a log that may name changes otherwise. */
+  assertNamed({ logId, lsn }: FeedPlace): void {
+    if (logId !== this.#logId && lsn < this.#othersFrom) throw beforeCopy();
   }
 
   async #run(): Promise<void> {
@@ -192,7 +185,7 @@ export class Feed implements Followed {
     for (let checked = Date.now(); this.#goesOn(open);) {
       const settled = source.settled();
       const batch = await reading.next(BATCH);
-      if (reading.hasBegun) this.#goesOnFrom(open);
+      if (reading.hasBegun) this.#goesOnFrom(open, reading.othersFrom);
       if (batch.length > 0) await this.#settle();
       this.#publish(source, batch, settled, reading.hasMore);
       await this.#pause(reading.hasMore);
@@ -202,14 +195,12 @@ export class Feed implements Followed {
     }
   }
 
-  /** The window's end is a position of its log from now on. */
-  #goesOnFrom({ logId, naming }: OpenSource): void {
+  /** The window's end was found in its log, and is a position of it from now on. */
+  #goesOnFrom(open: OpenSource, othersFrom: Lsn): void {
+    this.#logId = open.logId;
+    if (othersFrom === NOT_COMPLETE || this.#othersFrom === NOT_COMPLETE) this.#othersFrom = othersFrom;
     this.#refusedSince = undefined;
     this.#refusals.clear();
-    if (this.#logId === logId) return;
-    this.#logId = logId;
-    this.#naming = isUncertain(naming, this.#naming) ? naming : { ...this.#naming, copiedTo: naming.copiedTo };
-    this.#onMove();
   }
 
   async #settle(): Promise<void> {
@@ -235,7 +226,6 @@ export class Feed implements Followed {
     if (this.#logId === undefined) {
       this.recent.restart(await open.end());
       this.#logId = open.logId;
-      this.#naming = open.naming;
     }
     return { ...this.recent.end, logId: this.#logId };
   }
@@ -286,6 +276,3 @@ export class Feed implements Followed {
     this.#moved.ring();
   }
 }
-
-/** A table is copied, or was until now. */
-const isUncertain = (...namings: Naming[]) => namings.some(({ othersFrom }) => othersFrom === NOT_COMPLETE);

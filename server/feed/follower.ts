@@ -14,11 +14,8 @@ export interface Followed {
   /** The log that can be read now. */
   readonly open: OpenSource | undefined;
   readonly isLive: boolean;
-  /**
-   * A place that somebody came with, as one of the log that is read; undefined until that has come there.
-   * @throws ClientError CURSOR_EXPIRED where that log may name changes otherwise than the one that the place is of.
-   */
-  adopted: (place: FeedPlace) => Promise<FeedPlace | undefined>;
+  /** @throws ClientError CURSOR_EXPIRED where the window may name changes otherwise than the log that the place is of. */
+  assertNamed: (place: FeedPlace) => void;
   /** Resolves when there is more, or any of this has changed. */
   moved: () => Promise<void>;
 }
@@ -33,19 +30,19 @@ const RETRY_MS = 200;
 export class Follower {
   readonly #feed: Followed;
   #place: FeedPlace | undefined;
-  /** One that somebody came with, until it is known as one of the feed's log. */
-  #claim: FeedPlace | undefined;
+  /** The place is one that somebody came with: it may be of another log than the window. */
+  #isClaimed: boolean;
   #replay: { open: OpenSource; reading: LogReading } | undefined;
   /** Read from the log, in order, not taken yet. */
   #read: FeedChange[] = [];
 
   constructor(feed: Followed, place: FeedPlace | undefined, isClaimed = false) {
     this.#feed = feed;
-    if (isClaimed) this.#claim = place;
-    else this.#place = place;
+    this.#place = place;
+    this.#isClaimed = isClaimed;
   }
 
-  /** After what was taken last; undefined where the feed has no log yet, or has not come to where it was claimed. */
+  /** After what was taken last; undefined where the feed has no log yet. */
   get place(): FeedPlace | undefined {
     return this.#place;
   }
@@ -56,32 +53,44 @@ export class Follower {
     return isLive && this.#read.length === 0 && this.#place !== undefined && recent.after(this.#place) === undefined;
   }
 
-  /** The next change at once; undefined where it must be waited for. */
+  /**
+   * The next change at once; undefined where it must be waited for.
+   * @throws ClientError CURSOR_EXPIRED where its place says nothing in the window.
+   */
   take(): FeedChange | undefined {
-    if (this.#claim) return undefined;
     this.#place ??= this.#feed.end;
     if (!this.#place) return undefined;
-    const next = this.#read.shift() ?? this.#feed.recent.after(this.#place);
+    const next = this.#read.shift() ?? this.#inWindow(this.#place);
     if (next === 'gone') return undefined;
-    if (next) this.#place = { ...next.position, logId: next.logId };
+    if (next) this.#moveTo({ ...next.position, logId: next.logId });
     else this.#moveToEnd(this.#place);
+    return next;
+  }
+
+  #inWindow(place: FeedPlace): FeedChange | 'gone' | undefined {
+    const next = this.#feed.recent.after(place);
+    if (this.#isClaimed && next !== 'gone') this.#feed.assertNamed(place);
     return next;
   }
 
   /** Nothing lies between its place and the feed's end. */
   #moveToEnd(place: FeedPlace): void {
     const { end } = this.#feed;
-    if (end && comparePositions(end, place) > 0) this.#place = end;
+    if (end && comparePositions(end, place) > 0) this.#moveTo(end);
+  }
+
+  #moveTo(place: FeedPlace): void {
+    this.#place = place;
+    this.#isClaimed = false;
   }
 
   /**
    * Returns when `take` may have something.
-   * @throws ClientError CURSOR_EXPIRED where what follows is not kept any more, or not known.
+   * @throws ClientError CURSOR_EXPIRED where what follows is not kept any more.
    */
   async wait(): Promise<void> {
     const { recent, open } = this.#feed;
     const moved = this.#feed.moved();
-    if (this.#claim && (await this.#adopt(this.#claim))) return;
     const isBehind = this.#place !== undefined && recent.after(this.#place) === 'gone';
     if (isBehind && open && (await this.#readLog(this.#place!, open))) return;
     await moved;
@@ -96,36 +105,18 @@ export class Follower {
   /** Goes on from the feed's end, whatever lies between. */
   restart(): void {
     this.letGo();
-    this.#claim = undefined;
     this.#place = this.#feed.end;
   }
 
-  /** False: it must be waited for. */
-  #adopt(claim: FeedPlace): Promise<boolean> {
-    return this.#tried(async () => {
-      this.#place = await this.#feed.adopted(claim);
-      if (this.#place) this.#claim = undefined;
-      return this.#place !== undefined;
-    });
-  }
-
-  /** False: nothing there yet. */
-  #readLog(place: FeedPlace, open: OpenSource): Promise<boolean> {
+  /** False: nothing there yet. A failure that is not the client's is the reader's to find out: it opens another log. */
+  async #readLog(place: FeedPlace, open: OpenSource): Promise<boolean> {
     if (!this.#replay || this.#replay.open !== open || comparePositions(this.#replay.reading.position, place) !== 0) {
       // Another log, or it has moved on through the window since.
       this.#replay = { open, reading: open.read(open.source.replay, place) };
     }
-    const { reading } = this.#replay;
-    return this.#tried(async () => {
-      this.#read = await reading.next(BATCH);
-      return this.#read.length > 0;
-    });
-  }
-
-  /** A failure that is not the client's is the reader's to find out: it opens another log. Then it is tried again. */
-  async #tried(work: () => Promise<boolean>): Promise<boolean> {
     try {
-      return await work();
+      this.#read = await this.#replay.reading.next(BATCH);
+      return this.#read.length > 0;
     } catch (error) {
       if (asClientError(error)) throw error;
       this.#replay = undefined;

@@ -3,6 +3,7 @@ import {
   changesAfter,
   FEW,
   feedFaults,
+  isOfAnother,
   lastPosition,
   logState,
   NOT_COMPLETE,
@@ -86,24 +87,7 @@ export class OpenSource {
     if (logId !== this.logId && lsn < othersFrom) throw beforeCopy();
     return new LogReading(sql, this.#state, { lsn, place }, logId !== this.logId);
   }
-
-  /** As it was when it was opened or checked last. */
-  get naming(): Naming {
-    return this.#state;
-  }
-
-  /** As it is now. */
-  namingNow(): Promise<Naming> {
-    return withinMs(logState(this.source.replay), READ_TIMEOUT_MS);
-  }
 }
-
-/**
- * From where on this log and others name transactions alike. A replica that copies a table skips transactions of that table
- * alone, which another one may have logged: meanwhile the two name those after them otherwise. Asked after the replica has
- * applied a position, it tells of all copies before that.
- */
-export type Naming = Pick<LogState, 'othersFrom' | 'copiedTo'>;
 
 /** @throws FeedFault where its log cannot be trusted. */
 export async function openSource(source: FeedSource): Promise<OpenSource> {
@@ -128,11 +112,12 @@ const READ_TIMEOUT_MS = 10_000;
 export class LogReading {
   readonly #sql: Sql;
   readonly #logId: bigint;
-  /** Of whose changes the log is. */
+  /** Whose changes the log has. */
   readonly #subscription: number | null;
   #position: Position;
-  /** The position was found in another replica's log, and it is not known yet whether it is good here. */
+  /** The position was found in another replica's log, and not here yet. */
   #isOthers: boolean;
+  #othersFrom: Lsn = 0n;
   /** The row before those that come next; undefined until the replica has the change at the position. */
   #last: RowEnd | undefined;
   #hasMore = false;
@@ -151,9 +136,14 @@ export class LogReading {
     return this.#position;
   }
 
-  /** The replica has applied the position, which is one of its log. */
+  /** Positions from here on that another replica gave out are good here, as of the last read. */
+  get othersFrom(): Lsn {
+    return this.#othersFrom;
+  }
+
+  /** The position was found in the log. */
   get hasBegun(): boolean {
-    return this.#last !== undefined && !this.#isOthers;
+    return this.#last !== undefined;
   }
 
   /** After what was read last the log has had others already. */
@@ -181,12 +171,8 @@ export class LogReading {
     this.#last ??= await this.#anchor();
     if (this.#last === undefined) return [];
     const from = this.#position;
-    // Where there is no change at the position, only what is past it tells that the replica has applied it.
-    const settled = this.#isOthers && from.place === 0 ? await settledPosition(this.#sql) : null;
     const read = await changesAfter(this.#sql, from.lsn, this.#last.seq, limit, this.#subscription);
-    this.#assertFollows(read);
-    const isThere = from.place > 0 || read.rows.length > 0 || (settled !== null && settled >= from.lsn);
-    if (this.#isOthers && isThere) await this.#own(from);
+    await this.#assertFollows(read);
     this.#hasMore = read.hasMore;
     this.#isBusy = read.hasMore || read.rows.length > FEW;
     const changes = read.rows.flatMap((row) => this.#placed(row, read.seen));
@@ -194,17 +180,17 @@ export class LogReading {
     return changes.filter(({ position }) => comparePositions(position, from) > 0);
   }
 
-  /** What follows here follows what was read. */
-  #assertFollows({ logId, prunedTo, isSubscribed }: ChangeRows): void {
-    if (!isSubscribed) throw new FeedFault('its subscription was made again');
+  /**
+   * What follows here follows what was read. A replica that copies a table skips transactions of that table alone, which
+   * another one may have logged: meanwhile the two name the transactions after them otherwise.
+   */
+  async #assertFollows({ logId, prunedTo, isSubscribed, othersFrom }: ChangeRows): Promise<void> {
+    if (!isSubscribed && (await isOfAnother(this.#sql, this.#subscription)))
+      throw new FeedFault('its subscription was made again');
     if (BigInt(logId) !== this.#logId) throw cursorExpired('is of a change log that has ended'); // copied again
     if (this.#position.lsn < prunedTo) throw cursorExpired('is older than what the change log keeps');
-  }
-
-  /** @throws ClientError CURSOR_EXPIRED where the position, which another log gave out, is none of this one. */
-  async #own({ lsn }: Position): Promise<void> {
-    const { othersFrom } = await logState(this.#sql);
-    if (lsn < othersFrom) throw beforeCopy();
+    if (this.#isOthers && this.#position.lsn < othersFrom) throw beforeCopy();
+    this.#othersFrom = othersFrom;
     this.#isOthers = false;
   }
 

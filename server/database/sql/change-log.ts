@@ -36,9 +36,7 @@ export interface LogState {
   completeSince: Lsn;
   /** Positions from here on that another replica gave out are good here: none while tables are copied, and until that is noted. */
   othersFrom: Lsn;
-  /** Where the copy of the table that was copied last ended; 0: none was. */
-  copiedTo: Lsn;
-  /** Whose changes it has: another one's copy brings along what is in no log. null: not noted. */
+  /** Whose changes it has: another one's copy brings along what is in no log. null: there is none. */
   subscription: number | null;
   /** Where the latest transaction ended; it may not be visible yet. */
   seen: Lsn;
@@ -49,28 +47,34 @@ export const NOT_COMPLETE = 0xffff_ffff_ffff_ffffn;
 
 export async function logState(sql: Sql): Promise<LogState> {
   const [state] = await sql<[LogState]>`
-    select log_id::text, pruned_to, complete_since, (to_jsonb(l) ->> 'subscription')::oid as subscription,
-      case when c.goes_on or c.copied_to > complete_since then ${sql.typed.lsn(NOT_COMPLETE)} else complete_since end as others_from,
-      c.copied_to, readback.seen() as seen
-    from readback.log_state l, (
-      select coalesce(bool_or(srsubstate <> 'r'), false) as goes_on, coalesce(max(srsublsn), '0/0') as copied_to
-      from pg_subscription_rel where srsubid = ${ownSubscription(sql)}) c`;
+    select log_id::text, pruned_to, complete_since, readback.seen() as seen,
+      coalesce((to_jsonb(l) ->> 'subscription')::oid, own) as subscription,
+      case when exists (
+        select from pg_subscription_rel where srsubid = own and (srsubstate <> 'r' or srsublsn > complete_since))
+      then ${sql.typed.lsn(NOT_COMPLETE)} else complete_since end as others_from
+    from readback.log_state l, (select ${ownSubscription(sql)} as own) s`;
   return state;
 }
 
-export interface ChangeRows extends Seen<ChangeRow>, Pick<LogState, 'logId' | 'prunedTo'> {
-  /** The log's subscription is there still, where it is known. */
+/** Another subscription writes there than the log is of. Where there is none, nothing does. */
+export async function isOfAnother(sql: Sql, subscription: number | null): Promise<boolean> {
+  const [row] = await sql<[{ is: boolean }]>`select coalesce(${ownSubscription(sql)} <> ${subscription}, false) as is`;
+  return row.is;
+}
+
+export interface ChangeRows extends Seen<ChangeRow>, Pick<LogState, 'logId' | 'prunedTo' | 'othersFrom'> {
+  /** The log's subscription is there still. */
   isSubscribed: boolean;
   /** After these rows there are others already. */
   hasMore: boolean;
 }
 
-/** So many rows, however long they are. */
+/** So many rows, however long they are. `unweighed` has it as well: with a limit that is a parameter it is planned each time. */
 export const FEW = 4;
 
 /**
- * The next rows after (lsn, seq), in the primary's commit order, with what the log's state is now. Of more than FEW there
- * are fewer than the limit where they are long: 1 MB, as the log holds them, where long images are compressed, some
+ * The next rows after (lsn, seq), in the primary's commit order, with what the log's state is now. Where the limit is not
+ * FEW, there are fewer where they are long: 1 MB, as the log holds them, where long images are compressed, some
  * hundredfold at most. `subscription`: the log's own.
  */
 export async function changesAfter(
@@ -80,29 +84,32 @@ export async function changesAfter(
   limit: number,
   subscription: number | null,
 ): Promise<ChangeRows> {
-  const next = limit > FEW ? weighed : unweighed;
+  const next = limit === FEW ? unweighed : weighed;
   const result = await next(sql, lsn, seq, limit, subscription);
-  const { logId, prunedTo, isSubscribed } = result[0] as unknown as ChangeRows;
+  const { logId, prunedTo, othersFrom, isSubscribed } = result[0] as unknown as ChangeRows;
   const { rows, seen } = split<LoggedRow>(result, 'seq');
   rows.sort(inOrder); // as they come, for all that is known; `order by` would sort them there
   const hasMore = rows.length === limit || (rows.at(-1)?.hasNext ?? false);
-  const changes = rows.map(read);
-  return { rows: changes, seen, logId, prunedTo, isSubscribed: subscription === null || isSubscribed, hasMore };
+  return { rows: rows.map(read), seen, logId, prunedTo, othersFrom, isSubscribed, hasMore };
 }
 
 type NextRows = WithSeen<LoggedRow & Omit<ChangeRows, 'rows' | 'seen' | 'hasMore'>>[];
 
 /** Both are most of what an event costs: each is always the same text, and asks as little as may be. */
-const unweighed = (sql: Sql, lsn: Lsn, seq: string, limit: number, subscription: number | null) => sql<NextRows>`
-  select s.seen, l.log_id::text, l.pruned_to, exists (select from pg_subscription where oid = ${subscription}) as is_subscribed, c.*
+const unweighed = (sql: Sql, lsn: Lsn, seq: string, _: number, subscription: number | null) => sql<NextRows>`
+  select s.seen, l.log_id::text, l.pruned_to, c.*, exists (select from pg_subscription where oid = ${subscription}) as is_subscribed,
+    case when exists (select from pg_subscription_rel where srsubid = ${subscription} and (srsubstate <> 'r' or srsublsn > l.complete_since))
+    then 'FFFFFFFF/FFFFFFFF' else l.complete_since end as others_from
   from readback.seen() s(seen) join readback.log_state l on l.id = 1 left join (
     select after_lsn, seq, operation, table_name, key, former_key, before::text, after::text,
            pg_xact_commit_timestamp(xmin) as committed_at, applied_at, false as has_next
-    from readback.change_log where (after_lsn, seq) > (${sql.typed.lsn(lsn)}, ${seq}) order by after_lsn, seq limit ${limit}
+    from readback.change_log where (after_lsn, seq) > (${sql.typed.lsn(lsn)}, ${seq}) order by after_lsn, seq limit 4
   ) c on true`;
 
 const weighed = (sql: Sql, lsn: Lsn, seq: string, limit: number, subscription: number | null) => sql<NextRows>`
-  select s.seen, l.log_id::text, l.pruned_to, exists (select from pg_subscription where oid = ${subscription}) as is_subscribed, c.*
+  select s.seen, l.log_id::text, l.pruned_to, c.*, exists (select from pg_subscription where oid = ${subscription}) as is_subscribed,
+    case when exists (select from pg_subscription_rel where srsubid = ${subscription} and (srsubstate <> 'r' or srsublsn > l.complete_since))
+    then 'FFFFFFFF/FFFFFFFF' else l.complete_since end as others_from
   from readback.seen() s(seen) join readback.log_state l on l.id = 1 left join (
     select after_lsn, seq, operation, table_name, key, former_key, before::text, after::text,
            pg_xact_commit_timestamp(transaction) as committed_at, applied_at, has_next

@@ -137,11 +137,11 @@ export class Subscriber implements Member {
     const follower = this.group.feed.follow(this.#place, isClaimed);
     for (let taken = 1; !this.#isClosed; taken++) {
       const change = follower.take();
-      this.#place = follower.place ?? this.#place;
+      this.#place = follower.place;
       if (change) await this.#send({ kind: 'change', change });
       await this.#room(() => follower.letGo());
       if (this.#isClosed) break;
-      if (this.group.join(this, follower.place)) {
+      if (this.group.join(this, this.#place)) {
         this.#wake = undefined;
         this.#outlet.paced(false);
         return true;
