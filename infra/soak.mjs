@@ -1,8 +1,7 @@
 /**
- * `npm run test:soak -- --minutes N`: the tests that check histories, and the one that draws tables,
- * over and over, each time with another seed; in
- * turn without fsync and with it, on a quiet machine and beside two busy processes. Ends when the minutes are over, at
- * the first run that fails, or on Ctrl-C; whatever it started is gone then.
+ * `npm run test:soak -- --minutes N`: the tests that check histories, and those that draw tables and rules, over and over,
+ * each time with another seed; in turn without fsync and with it, on a quiet machine and beside two busy processes. Ends
+ * when the minutes are over, at the first run that fails, or on Ctrl-C; whatever it started is gone then.
  */
 import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';

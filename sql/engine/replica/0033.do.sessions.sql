@@ -1,6 +1,6 @@
--- The same as before with less work in each transaction: that this is the apply worker is found out once in its session,
--- and the settings that give images their form are made where the replica's own are others. All but the first is gone at
--- the transaction's end, and that, too, where PostgreSQL takes it back: it is then found out again.
+-- Does what it did before with less work in each transaction. A session finds out once that it is the apply worker's; where
+-- PostgreSQL takes that setting back, it finds it out again. The settings that give images their form are made only where
+-- the replica's own differ, and are gone at the transaction's end.
 create or replace function readback.logs_changes() returns boolean language plpgsql as $$
 declare is_worker boolean;
 begin
