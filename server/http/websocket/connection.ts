@@ -173,20 +173,21 @@ export class Connection {
     this.#socket.terminate();
   }
 
-  /** Its pong says that everything sent before was read. */
+  /** Its pong says that everything sent before was read. With no data it leaves in one write. */
   ping(): void {
-    if (this.isOpen) this.#socket.ping(`${this.#questions}`);
+    if (this.isOpen) this.#socket.ping(this.#unanswered && `${this.#questions}`);
   }
 
   /** Resolves when the client has read all that was sent before, or is gone. */
   async read(): Promise<void> {
     if (!this.isOpen) return;
     const question = ++this.#questions;
+    const read = new Promise<void>((answered) => (this.#unanswered ??= []).push({ question, answered }));
     this.ping();
-    await new Promise<void>((answered) => (this.#unanswered ??= []).push({ question, answered }));
+    await read;
   }
 
-  /** Clients answer in order, and may answer the last of several pings alone. */
+  /** Clients answer in order, and may answer the last of several pings alone: one with no data answers no question. */
   ponged(data: Buffer): void {
     this.isAlive = true;
     this.#answerUpTo(Number(data));
