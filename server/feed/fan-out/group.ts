@@ -5,7 +5,7 @@ import type { Follower } from '../follower.ts';
 import type { FeedChange } from '../recent.ts';
 import type { FeedEvent, FeedStream } from '../stream.ts';
 import { Wake } from '../wake.ts';
-import { Asking, Renderings, type Rendered, type Some } from './renderings.ts';
+import { Asking, bytesToKeep, Renderings, type Rendered, type Some } from './renderings.ts';
 import { comparePositions } from '../../lib/position.ts';
 import type { Payers } from '../../lib/budget.ts';
 
@@ -22,14 +22,20 @@ export interface Rendering {
   cost: number;
 }
 
+/** A change, as one audience is told of it: the end of the message, and the place after it. */
+export interface Told {
+  readonly tail: Buffer;
+  readonly place: FeedPlace;
+}
+
 /** A subscriber, as its group sees it. */
 export interface Member {
   /** Its audience for events that are partly its own; for all others it is ''. */
   readonly own: string;
   /** Who pays for its events: alone, or as one of those for whom they are rendered. */
   readonly spender: string;
-  /** The next changes, but for those that it has already. */
-  deliver: (changes: readonly RenderedChange[]) => void;
+  /** The next changes, one at least, but for those that it has already. */
+  deliver: (changes: readonly Told[]) => void;
   /** It does not know yet that nothing is owed up to there. */
   isOwedMark: (place: FeedPlace, gaps: number) => boolean;
   mark: (tail: Buffer, gaps: number) => void;
@@ -142,7 +148,7 @@ export class Group {
   #begin(event: FeedEvent, audience: string, asking: Asking): Rendered {
     const payload = this.#render(event, audience, asking).then((text) => {
       made.asking = undefined;
-      return Buffer.from(`${text}}`);
+      return bytesToKeep(`${text}}`);
     });
     const made: Rendered = { payload, asking };
     return made;
@@ -188,8 +194,18 @@ export class Group {
     // Whoever joins while these are rendered is owed them too, and may be of another audience.
     for (let due = this.#due(rendered); due.length > 0; due = this.#due(rendered)) await Promise.all(due);
     this.#bytes = Math.max(1, ...rendered.map(({ bytes }) => bytes));
-    for (const subscriber of this.#live) subscriber.deliver(rendered);
+    this.#tell(rendered);
     this.#sent = rendered.at(-1)!.place;
+  }
+
+  /** What an audience is told is put together once for all of it. */
+  #tell(changes: readonly RenderedChange[]): void {
+    const owners = new Set(changes.flatMap((change) => change.owners));
+    const toOthers = toldTo('', changes);
+    for (const [own, members] of this.#byOwn) {
+      const told = owners.has(own) ? toldTo(own, changes) : toOthers;
+      if (told.length > 0) for (const subscriber of members) subscriber.deliver(told);
+    }
   }
 
   /** What those who are live need, and is not made yet. */
@@ -254,8 +270,14 @@ export class Group {
   }
 }
 
+const toldTo = (own: string, changes: readonly RenderedChange[]): Told[] =>
+  changes.flatMap((change) => {
+    const tail = change.tailFor(own);
+    return tail ? [{ tail, place: change.place }] : [];
+  });
+
 /** A change, and the ends of the messages that tell each audience of it. */
-export class RenderedChange {
+class RenderedChange {
   readonly event: FeedEvent & { kind: 'change' };
   readonly place: FeedPlace;
   /** Audiences other than ''. */

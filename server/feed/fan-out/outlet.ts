@@ -22,6 +22,11 @@ export interface OutletOptions {
   gaveUp: () => void;
 }
 
+/** How it ends: what comes before that is the same for all messages of a subscription. */
+interface Message {
+  readonly tail: Buffer;
+}
+
 /** Of Readback: the client may connect again, and go on after its last cursor. */
 const TOO_SLOW = 4411;
 
@@ -47,14 +52,14 @@ export class Outlet {
     this.#pace = isPaced ? new Pace(this.#sink, this.#options.bufferBytes) : undefined;
   }
 
-  /** Messages that end with these, one at least, in one write: the one that fills the socket is the last. Returns how many. */
-  send(tails: readonly Buffer[]): number {
-    if (!this.#sink.isOpen) return tails.length;
+  /** One at least, in one write: the one that fills the socket is the last. Returns how many. */
+  send(messages: readonly Message[]): number {
+    if (!this.#sink.isOpen) return messages.length;
     const room = Math.min(this.#options.bufferBytes - this.#sink.unsent, this.#pace?.room ?? Infinity);
     let [count, bytes] = [0, 0];
-    do bytes += frameBytes(this.#headBytes + tails[count++]!.length);
-    while (count < tails.length && bytes <= room);
-    const frames = this.#frames(tails, count, bytes);
+    do bytes += frameBytes(this.#headBytes + messages[count++]!.tail.length);
+    while (count < messages.length && bytes <= room);
+    const frames = this.#frames(messages, count, bytes);
     if (bytes <= room) this.#sink.write(frames);
     else this.#drained = this.#sendLast(frames);
     this.#pace?.sent(bytes);
@@ -72,10 +77,10 @@ export class Outlet {
     this.#drained = undefined;
   }
 
-  #frames(tails: readonly Buffer[], count: number, bytes: number): Buffer {
+  #frames(messages: readonly Message[], count: number, bytes: number): Buffer {
     const frames = Buffer.allocUnsafe(bytes);
     for (let n = 0, at = 0; n < count; n++) {
-      const tail = tails[n]!;
+      const { tail } = messages[n]!;
       at = writeFrameHead(frames, at, this.#headBytes + tail.length);
       at += frames.write(this.#head, at);
       frames.set(tail, at);

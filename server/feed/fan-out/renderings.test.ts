@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { FeedChange } from '../recent.ts';
-import { BYTES_MAX, Renderings } from './renderings.ts';
+import { BYTES_MAX, bytesToKeep, Renderings } from './renderings.ts';
 
 const changesOf = (count: number) => Array.from({ length: count }, () => ({}) as FeedChange);
 
@@ -28,4 +28,10 @@ test('one that is longer than all that is kept, and one that could not be made, 
   renderings.keep(short, '', made);
   await new Promise(setImmediate);
   expect(renderings.get(short, '')).toBe(made);
+});
+
+test('what is kept holds no more memory than it has bytes', () => {
+  const bytes = bytesToKeep('{"data":"ä"}');
+  expect(bytes.toString()).toBe('{"data":"ä"}');
+  expect(bytes.buffer.byteLength).toBe(bytes.length);
 });

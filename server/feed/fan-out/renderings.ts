@@ -56,6 +56,13 @@ export class Renderings {
   }
 }
 
+/** With memory of their own: a few bytes of Node's pool would hold 64 KB of what was made beside them, frames mostly. */
+export function bytesToKeep(text: string): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
+  bytes.write(text);
+  return bytes;
+}
+
 /** The spenders of some who ask for an event. */
 export type Some = () => Iterable<string>;
 

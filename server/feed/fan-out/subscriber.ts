@@ -5,7 +5,7 @@ import type { OpenSource } from '../source.ts';
 import type { FeedEvent, FeedRequest, Latest } from '../stream.ts';
 import { asClientError, ClientError } from '../../lib/errors.ts';
 import { comparePositions } from '../../lib/position.ts';
-import type { Group, Member, RenderedChange } from './group.ts';
+import type { Group, Member, Told } from './group.ts';
 import { Outlet, type OutletOptions, type Sink } from './outlet.ts';
 
 /** Where a subscription's events go: a socket, and the id that its client gave the subscription. */
@@ -77,18 +77,13 @@ export class Subscriber implements Member {
     else this.#ended();
   }
 
-  /** While live: the next changes, but for those that were sent already. */
-  deliver(changes: readonly RenderedChange[]): void {
-    const tails: Buffer[] = [];
-    const places: FeedPlace[] = [];
-    for (const change of changes) {
-      const tail = change.tailFor(this.own);
-      if (!tail || (this.#place && comparePositions(change.place, this.#place) <= 0)) continue;
-      tails.push(tail);
-      places.push(change.place);
-    }
-    if (tails.length === 0) return;
-    this.#place = places[this.#outlet.send(tails) - 1];
+  /** While live. */
+  deliver(changes: readonly Told[]): void {
+    const place = this.#place;
+    const isAhead = place && comparePositions(changes[0]!.place, place) <= 0;
+    const due = isAhead ? changes.filter((change) => comparePositions(change.place, place) > 0) : changes;
+    if (due.length === 0) return;
+    this.#place = due[this.#outlet.send(due) - 1]!.place;
     if (this.#outlet.isFull) this.part();
   }
 
@@ -99,7 +94,7 @@ export class Subscriber implements Member {
 
   mark(tail: Buffer, gaps: number): void {
     this.#markedGaps = gaps;
-    this.#outlet.send([tail]);
+    this.#outlet.send([{ tail }]);
   }
 
   fail(error: unknown): void {
@@ -193,13 +188,13 @@ export class Subscriber implements Member {
     // Without those that are not for them; each with the rows up to it.
     const messages = rendered.flatMap((tail, n) => (tail ? [{ tail, rows: n + 1 }] : []));
     if (messages.length === 0 || this.#isClosed) return rows.length;
-    const count = this.#outlet.send(messages.map(({ tail }) => tail));
+    const count = this.#outlet.send(messages);
     return count === messages.length ? rows.length : messages[count - 1]!.rows;
   }
 
   async #send(event: FeedEvent): Promise<void> {
     const tail = await this.#render(event);
-    if (tail !== null && !this.#isClosed) this.#outlet.send([tail]);
+    if (tail !== null && !this.#isClosed) this.#outlet.send([{ tail }]);
   }
 
   /** For itself, so that it pays. */
