@@ -45,7 +45,7 @@ function smallSocket() {
   const connection = {
     isOpen: true,
     unsent: 0,
-    write: (frames: Buffer) => void heard.push(...frames.toString().match(/(?<="key":")\w+/g)!),
+    write: (frames: string) => void heard.push(...frames.match(/(?<="key":")\w+/g)!),
     read: () => Promise.resolve(),
     end() {},
   };

@@ -5,7 +5,8 @@ import type { Follower } from '../follower.ts';
 import type { FeedChange } from '../recent.ts';
 import type { FeedEvent, FeedStream } from '../stream.ts';
 import { Wake } from '../wake.ts';
-import { Asking, bytesToKeep, Renderings, type Rendered, type Some } from './renderings.ts';
+import { asBytes } from './outlet.ts';
+import { Asking, Renderings, type Rendered, type Some } from './renderings.ts';
 import { comparePositions } from '../../lib/position.ts';
 import type { Payers } from '../../lib/budget.ts';
 
@@ -24,7 +25,7 @@ export interface Rendering {
 
 /** A change, as one audience is told of it: the end of the message, and the place after it. */
 export interface Told {
-  readonly tail: Buffer;
+  readonly tail: string;
   readonly place: FeedPlace;
 }
 
@@ -38,7 +39,7 @@ export interface Member {
   deliver: (changes: readonly Told[]) => void;
   /** It does not know yet that nothing is owed up to there. */
   isOwedMark: (place: FeedPlace, gaps: number) => boolean;
-  mark: (tail: Buffer, gaps: number) => void;
+  mark: (tail: string, gaps: number) => void;
   /** It is live no more, and follows by itself. */
   part: () => void;
   /** It gets nothing more, and its client is told why. */
@@ -130,11 +131,11 @@ export class Group {
    * The end of the message for a subscriber, made once for all of its audience; null where it is not for them. `payers` are
    * those who ask for it.
    */
-  render(event: FeedEvent, own: string, payers: Some): Promise<Buffer> | null {
+  render(event: FeedEvent, own: string, payers: Some): Promise<string> | null {
     return this.#renderFor(event, this.#stream.audienceOf(event, own), payers);
   }
 
-  #renderFor(event: FeedEvent, audience: string, payers: Some): Promise<Buffer> | null {
+  #renderFor(event: FeedEvent, audience: string, payers: Some): Promise<string> | null {
     const kept = event.kind === 'change' ? this.#renderings.get(event.change, audience) : undefined;
     kept?.asking?.add(payers);
     if (kept) return kept.payload;
@@ -148,7 +149,7 @@ export class Group {
   #begin(event: FeedEvent, audience: string, asking: Asking): Rendered {
     const payload = this.#render(event, audience, asking).then((text) => {
       made.asking = undefined;
-      return bytesToKeep(`${text}}`);
+      return asBytes(`${text}}`);
     });
     const made: Rendered = { payload, asking };
     return made;
@@ -283,7 +284,7 @@ class RenderedChange {
   /** Audiences other than ''. */
   readonly owners: readonly string[];
   /** Null: it is not for them. */
-  readonly #tails = new Map<string, Buffer | null>();
+  readonly #tails = new Map<string, string | null>();
 
   constructor(change: FeedChange, stream: FeedStream) {
     this.event = { kind: 'change', change };
@@ -300,11 +301,11 @@ class RenderedChange {
     return this.#tails.has(audience);
   }
 
-  set(audience: string, tail: Buffer | null): void {
+  set(audience: string, tail: string | null): void {
     this.#tails.set(audience, tail);
   }
 
-  tailFor(own: string): Buffer | null | undefined {
+  tailFor(own: string): string | null | undefined {
     return this.#tails.get(this.audienceOf(own));
   }
 

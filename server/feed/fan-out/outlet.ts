@@ -5,8 +5,8 @@ export interface Sink {
   readonly isOpen: boolean;
   /** Bytes that wait to leave. */
   readonly unsent: number;
-  /** Whole frames. `left` is called when they have, or when they never will. */
-  write: (frames: Buffer, left?: () => void) => void;
+  /** Whole frames, as bytes. `left` is called when they have, or when they never will. */
+  write: (frames: string, left?: () => void) => void;
   /** Resolves when the client has read all that was sent before, or is gone. */
   read: () => Promise<void>;
   /** Closes it after all that was sent. */
@@ -22,10 +22,16 @@ export interface OutletOptions {
   gaveUp: () => void;
 }
 
-/** How it ends: what comes before that is the same for all messages of a subscription. */
 interface Message {
-  readonly tail: Buffer;
+  /** How it ends, as bytes: what comes before is the same for all messages of a subscription. */
+  readonly tail: string;
 }
+
+/**
+ * The text's UTF-8, one character a byte. A socket writes such a string with no buffer, of which each message would need
+ * one: for the memory of those, outside of its heap, Node collects garbage far more often.
+ */
+export const asBytes = (text: string): string => Buffer.from(text).toString('latin1');
 
 /** Of Readback: the client may connect again, and go on after its last cursor. */
 const TOO_SLOW = 4411;
@@ -34,7 +40,6 @@ const TOO_SLOW = 4411;
 export class Outlet {
   readonly #sink: Sink;
   readonly #head: string;
-  readonly #headBytes: number;
   readonly #options: OutletOptions;
   #drained: Promise<void> | undefined;
   /** While it is sent as fast as the client reads. */
@@ -42,8 +47,7 @@ export class Outlet {
 
   constructor(sink: Sink, id: string, options: OutletOptions) {
     this.#sink = sink;
-    this.#head = `{"id":${JSON.stringify(id)},"type":"next","payload":`;
-    this.#headBytes = Buffer.byteLength(this.#head);
+    this.#head = asBytes(`{"id":${JSON.stringify(id)},"type":"next","payload":`);
     this.#options = options;
   }
 
@@ -56,13 +60,12 @@ export class Outlet {
   send(messages: readonly Message[]): number {
     if (!this.#sink.isOpen) return messages.length;
     const room = Math.min(this.#options.bufferBytes - this.#sink.unsent, this.#pace?.room ?? Infinity);
-    let [count, bytes] = [0, 0];
-    do bytes += frameBytes(this.#headBytes + messages[count++]!.tail.length);
-    while (count < messages.length && bytes <= room);
-    const frames = this.#frames(messages, count, bytes);
-    if (bytes <= room) this.#sink.write(frames);
+    let [frames, count] = ['', 0];
+    do frames += this.#frame(messages[count++]!);
+    while (count < messages.length && frames.length <= room);
+    if (frames.length <= room) this.#sink.write(frames);
     else this.#drained = this.#sendLast(frames);
-    this.#pace?.sent(bytes);
+    this.#pace?.sent(frames.length);
     return count;
   }
 
@@ -77,20 +80,12 @@ export class Outlet {
     this.#drained = undefined;
   }
 
-  #frames(messages: readonly Message[], count: number, bytes: number): Buffer {
-    const frames = Buffer.allocUnsafe(bytes);
-    for (let n = 0, at = 0; n < count; n++) {
-      const { tail } = messages[n]!;
-      at = writeFrameHead(frames, at, this.#headBytes + tail.length);
-      at += frames.write(this.#head, at);
-      frames.set(tail, at);
-      at += tail.length;
-    }
-    return frames;
+  #frame({ tail }: Message): string {
+    return frameHead(this.#head.length + tail.length) + this.#head + tail;
   }
 
   /** Messages leave in order: when this one has, all have. */
-  async #sendLast(frames: Buffer): Promise<void> {
+  async #sendLast(frames: string): Promise<void> {
     const timer = setTimeout(() => this.#giveUp(), this.#options.slowClientTimeoutMs);
     const pace = this.#pace;
     await new Promise<void>((resolve) => this.#sink.write(frames, () => resolve()));
@@ -110,16 +105,10 @@ const FINAL_TEXT = 0x81;
 /** Lengths up to 125 are in the second byte; these say that two or eight bytes have it. */
 const [IN_TWO, IN_EIGHT] = [126, 127];
 
-const headBytes = (length: number) => (length < IN_TWO ? 2 : length < 2 ** 16 ? 4 : 10);
-
-const frameBytes = (length: number): number => headBytes(length) + length;
-
-/** Returns where the message's bytes go. */
-function writeFrameHead(target: Buffer, at: number, length: number): number {
-  const bytes = headBytes(length);
-  target[at] = FINAL_TEXT;
-  target[at + 1] = bytes === 2 ? length : bytes === 4 ? IN_TWO : IN_EIGHT;
-  if (bytes === 4) target.writeUInt16BE(length, at + 2);
-  if (bytes === 10) target.writeBigUInt64BE(BigInt(length), at + 2);
-  return at + bytes;
+function frameHead(length: number): string {
+  if (length < IN_TWO) return String.fromCharCode(FINAL_TEXT, length);
+  if (length < 2 ** 16) return String.fromCharCode(FINAL_TEXT, IN_TWO, length >> 8, length & 255);
+  const eight = Buffer.alloc(8);
+  eight.writeBigUInt64BE(BigInt(length));
+  return String.fromCharCode(FINAL_TEXT, IN_EIGHT) + eight.toString('latin1');
 }

@@ -4,7 +4,7 @@ import { Wake } from '../wake.ts';
 
 /** An event as one audience gets it. */
 export interface Rendered {
-  payload: Promise<Buffer>;
+  payload: Promise<string>;
   /** While it is not made yet. */
   asking: Asking | undefined;
 }
@@ -54,13 +54,6 @@ export class Renderings {
     this.#changes.delete(change);
     this.#bytes -= bytes;
   }
-}
-
-/** With memory of their own: a few bytes of Node's pool would hold 64 KB of what was made beside them, frames mostly. */
-export function bytesToKeep(text: string): Buffer {
-  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
-  bytes.write(text);
-  return bytes;
 }
 
 /** The spenders of some who ask for an event. */

@@ -92,7 +92,7 @@ export class Subscriber implements Member {
     return this.#markedGaps !== gaps && !(this.#place !== undefined && comparePositions(this.#place, place) > 0);
   }
 
-  mark(tail: Buffer, gaps: number): void {
+  mark(tail: string, gaps: number): void {
     this.#markedGaps = gaps;
     this.#outlet.send([{ tail }]);
   }
@@ -198,7 +198,7 @@ export class Subscriber implements Member {
   }
 
   /** For itself, so that it pays. */
-  #render(event: FeedEvent): Promise<Buffer> | null {
+  #render(event: FeedEvent): Promise<string> | null {
     return this.group.render(event, this.own, () => (this.#isClosed ? [] : [this.spender]));
   }
 

@@ -102,8 +102,8 @@ export class Connection {
    * Whole frames, made by the caller: `ws` writes a frame as two pieces, and that costs about a tenth more. They go in
    * between its own, which leave as they are made, as nothing is compressed.
    */
-  write(frames: Buffer, left?: () => void): void {
-    this.#stream.write(frames, left);
+  write(frames: string, left?: () => void): void {
+    this.#stream.write(frames, 'latin1', left);
   }
 
   /** The text of each message; a failure is the end of the connection. */
