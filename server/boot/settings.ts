@@ -275,7 +275,7 @@ const changeFeed = z
     FEED_WINDOW_CHANGES: whole(5000, 100, 1_000_000).describe(`
       Latest changes that the server keeps in memory for all subscribers together; who is further behind is served from
       the log. Left out: 5000.`),
-    WS_BUFFER_BYTES: whole(1_048_576, 1024, 1_073_741_824).describe(`
+    WS_BUFFER_BYTES: whole(1_048_576, 1024, 2 ** 28).describe(`
       A websocket with more than this waiting to be sent is full, in bytes: it gets no more until that has left. A client that
       catches up has no more than this sent and not read, and less while it reads slowly. With twice as much waiting, nothing
       is read from the websocket either. Left out: 1 MiB.`),

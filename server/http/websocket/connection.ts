@@ -100,10 +100,13 @@ export class Connection {
 
   /**
    * Whole frames, made by the caller: `ws` writes a frame as two pieces, and that costs about a tenth more. They go in
-   * between its own, which leave as they are made, as nothing is compressed.
+   * between its own, which leave as they are made, as nothing is compressed. What has to wait does so outside of the heap,
+   * and leaves from there: strings that wait are copied first, all at once.
    */
   write(frames: string, left?: () => void): void {
-    this.#stream.write(frames, 'latin1', left);
+    const stream = this.#stream;
+    if (stream.writableLength === 0) stream.write(frames, 'latin1', left);
+    else stream.write(Buffer.from(frames, 'latin1'), left);
   }
 
   /** The text of each message; a failure is the end of the connection. */
